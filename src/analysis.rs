@@ -1,0 +1,287 @@
+//! The analysis across captures: a pure function of the facts and of what the user said about them.
+//!
+//! Window, report and exports read through the queries here, so that no two of them disagree on a number.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime};
+use crate::correlate::Trees;
+use crate::diagnose::{Diagnosis, Outcome, Rejection};
+use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
+use crate::tcp::{Event, Flow};
+use crate::topology::{
+    Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
+};
+
+/// Facts of all captures, and what follows from them.
+#[derive(Clone, Debug, Default)]
+pub struct Analysis {
+    /// The captures, in the order given.
+    pub captures: Vec<Arc<CaptureFacts>>,
+    /// Clocks, connections, lanes, links.
+    pub topology: Topology,
+    /// Parents, children, attempts.
+    pub trees: Trees,
+    /// Outcomes, findings, retries.
+    pub diagnosis: Diagnosis,
+}
+
+impl Analysis {
+    /// The capture behind an id.
+    pub fn capture(&self, id: CaptureId) -> &CaptureFacts {
+        &self.captures[id.index()]
+    }
+
+    /// The file name of a capture, without its folder.
+    pub fn capture_name(&self, id: CaptureId) -> Cow<'_, str> {
+        let path = &self.capture(id).info.path;
+        path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy())
+    }
+
+    /// A capture's time in session time.
+    #[inline]
+    pub fn session_time(&self, capture: CaptureId, at: CaptureTime) -> SessionTime {
+        self.topology.clocks[capture.index()].session(at)
+    }
+
+    /// The connection behind an id.
+    #[inline]
+    pub fn connection(&self, id: ConnectionId) -> ConnectionView<'_> {
+        ConnectionView { analysis: self, id, inner: &self.topology.connections[id.0 as usize] }
+    }
+
+    /// The exchange behind an id.
+    #[inline]
+    pub fn exchange(&self, id: ExchangeId) -> ExchangeView<'_> {
+        let key = self.topology.exchanges[id.0 as usize];
+        let facts = &*self.captures[key.capture.index()];
+        ExchangeView {
+            analysis: self,
+            id,
+            capture: key.capture,
+            facts,
+            raw: &facts.exchanges[key.index as usize],
+        }
+    }
+
+    /// All exchanges, grouped by connection.
+    pub fn exchanges(&self) -> impl ExactSizeIterator<Item = ExchangeView<'_>> {
+        (0..self.topology.exchanges.len() as u32).map(|i| self.exchange(ExchangeId(i)))
+    }
+
+    /// All connections.
+    pub fn connections(&self) -> impl ExactSizeIterator<Item = ConnectionView<'_>> {
+        (0..self.topology.connections.len() as u32).map(|i| self.connection(ConnectionId(i)))
+    }
+
+    /// The lane behind an id.
+    pub fn lane(&self, id: LaneId) -> &Lane {
+        &self.topology.lanes[usize::from(id.0)]
+    }
+
+    /// The link behind an id.
+    pub fn link(&self, id: LinkId) -> &Link {
+        &self.topology.links[usize::from(id.0)]
+    }
+
+    /// `ingress → uwsgi`.
+    pub fn link_name(&self, id: LinkId) -> String {
+        let link = self.link(id);
+        format!("{} → {}", self.lane(link.from).name, self.lane(link.to).name)
+    }
+
+    /// First and last packet of all captures in session time; `None` when there is no packet.
+    pub fn time_range(&self) -> Option<(SessionTime, SessionTime)> {
+        let ends = self.captures.iter().zip(&self.topology.clocks).filter_map(|(capture, clock)| {
+            Some((clock.session(capture.info.first?), clock.session(capture.info.last?)))
+        });
+        ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+}
+
+/// A connection with everything known about it.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionView<'a> {
+    /// The analysis that it is part of.
+    pub analysis: &'a Analysis,
+    /// Its id.
+    pub id: ConnectionId,
+    /// The connection itself.
+    pub inner: &'a Connection,
+}
+
+impl<'a> ConnectionView<'a> {
+    /// The capture of the best sighting.
+    pub fn capture(&self) -> CaptureId {
+        self.inner.sightings[0].capture
+    }
+
+    /// The best sighting.
+    pub fn flow(&self) -> &'a Flow {
+        let best = self.inner.sightings[0];
+        self.analysis.captures[best.capture.index()].flow(best.flow)
+    }
+
+    /// The events of the best sighting, in capture order.
+    pub fn events(&self) -> &'a [Event] {
+        self.analysis.captures[self.capture().index()].events_of(self.flow())
+    }
+
+    /// Its exchanges in order.
+    pub fn exchanges(&self) -> impl ExactSizeIterator<Item = ExchangeView<'a>> + use<'a> {
+        let (analysis, range) = (self.analysis, self.inner.exchanges.clone());
+        range.map(move |i| analysis.exchange(ExchangeId(i)))
+    }
+
+    /// A packet of the best sighting.
+    pub fn frame(&self, number: u32) -> Frame {
+        Frame { capture: self.capture(), number }
+    }
+
+    /// A time of the best sighting in session time.
+    pub fn time(&self, at: CaptureTime) -> SessionTime {
+        self.analysis.session_time(self.capture(), at)
+    }
+}
+
+/// An exchange with everything known about it.
+#[derive(Clone, Copy, Debug)]
+pub struct ExchangeView<'a> {
+    /// The analysis that it is part of.
+    pub analysis: &'a Analysis,
+    /// Its id.
+    pub id: ExchangeId,
+    /// The capture that it is read from.
+    pub capture: CaptureId,
+    /// That capture's facts.
+    pub facts: &'a CaptureFacts,
+    /// The facts of the exchange.
+    pub raw: &'a Exchange,
+}
+
+impl<'a> ExchangeView<'a> {
+    /// The request's method; `?` when the request was not captured.
+    pub fn method(&self) -> &'a str {
+        self.facts.method(self.raw.method)
+    }
+
+    /// The request target as sent.
+    pub fn target(&self) -> Cow<'a, str> {
+        self.facts.text(self.raw.target)
+    }
+
+    /// The `Host` of the request.
+    pub fn host(&self) -> Option<&'a str> {
+        self.raw.host.map(|id| self.facts.name(id))
+    }
+
+    /// The response's status.
+    pub fn status(&self) -> Option<u16> {
+        self.raw.status.map(std::num::NonZeroU16::get)
+    }
+
+    /// The request's header digests.
+    pub fn headers(&self) -> &'a [HeaderDigest] {
+        self.facts.headers(self.raw)
+    }
+
+    /// The digest of the request header of this (lower-case) name, where there is one.
+    pub fn header(&self, name: &str) -> Option<u64> {
+        let id = self.facts.find_name(name)?;
+        self.headers().iter().find(|digest| digest.name() == id).map(|digest| digest.value())
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> Outcome {
+        self.analysis.diagnosis.outcomes.get(self.id.0 as usize).copied().unwrap_or(Outcome::Unknown)
+    }
+
+    /// Whether it failed: no whole answer, or a status of 500 and above.
+    pub fn is_failure(&self) -> bool {
+        self.outcome().is_failure() || self.status().is_some_and(|status| status >= 500)
+    }
+
+    /// How it was rejected, when it was.
+    pub fn rejection(&self) -> Option<&'a Rejection> {
+        let all = &self.analysis.diagnosis.rejections;
+        all.binary_search_by_key(&self.id, |r| r.exchange).ok().map(|at| &all[at])
+    }
+
+    /// Its connection's id.
+    pub fn connection_id(&self) -> ConnectionId {
+        self.analysis.topology.connection_of[self.id.0 as usize]
+    }
+
+    /// Its connection.
+    pub fn connection(&self) -> ConnectionView<'a> {
+        self.analysis.connection(self.connection_id())
+    }
+
+    /// Its link.
+    pub fn link_id(&self) -> LinkId {
+        self.connection().inner.link
+    }
+
+    /// First byte of the request (of the response, when the request was not captured).
+    pub fn started(&self) -> SessionTime {
+        let first = if self.raw.request.is_present() { &self.raw.request } else { &self.raw.response };
+        self.analysis.session_time(self.capture, first.start)
+    }
+
+    /// Last byte seen of the response, or of the request when there was no response.
+    pub fn ended(&self) -> SessionTime {
+        let last = if self.raw.response.is_present() { &self.raw.response } else { &self.raw.request };
+        self.analysis.session_time(self.capture, last.end)
+    }
+
+    /// The moment when its fate was known: the response's end, else its connection's FIN or RST after the
+    /// request, else the request's end.
+    pub fn settled(&self) -> SessionTime {
+        if self.raw.response.is_present() {
+            return self.ended();
+        }
+        let after = |event: &&Event| {
+            event.frame > self.raw.request.last_frame
+                && matches!(event.kind, crate::tcp::EventKind::Rst | crate::tcp::EventKind::Fin)
+        };
+        match self.connection().events().iter().find(after) {
+            Some(event) => self.analysis.session_time(self.capture, event.at),
+            None => self.ended(),
+        }
+    }
+
+    /// From the request's first byte to the response's last, in nanoseconds; `None` without a response.
+    pub fn latency_ns(&self) -> Option<i64> {
+        let whole = self.raw.request.is_present() && self.raw.response.is_present();
+        whole.then(|| self.ended().since_ns(self.started()))
+    }
+
+    /// Attempt number among its parent's children on its link; 1 when it has no parent.
+    pub fn attempt(&self) -> u16 {
+        self.analysis.trees.parent(self.id).map_or(1, |p| p.attempt)
+    }
+
+    /// How many attempts its parent made on its link; 1 when it has no parent.
+    pub fn attempts(&self) -> usize {
+        let Some(parent) = self.analysis.trees.parent(self.id) else { return 1 };
+        let link = self.link_id();
+        let siblings = self.analysis.trees.children(parent.parent);
+        siblings.iter().filter(|&&id| self.analysis.exchange(id).link_id() == link).count().max(1)
+    }
+
+    /// First and last packet of a message of this exchange; `None` when it was not seen.
+    pub fn frames(&self, message: &Message) -> Option<(Frame, Frame)> {
+        let frame = |number| Frame { capture: self.capture, number };
+        message.is_present().then(|| (frame(message.first_frame), frame(message.last_frame)))
+    }
+}
+
+/// Analyses the captures: topology, then correlation, then verdicts.
+pub fn analyse(captures: Vec<Arc<CaptureFacts>>, overrides: &Overrides) -> Analysis {
+    let mut analysis = Analysis { captures, ..Analysis::default() };
+    analysis.topology = crate::topology::build(&analysis.captures, overrides);
+    analysis.trees = crate::correlate::build(&analysis);
+    analysis.diagnosis = crate::diagnose::build(&analysis);
+    analysis
+}

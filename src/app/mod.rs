@@ -1,0 +1,5 @@
+//! The window: panes, commands, theme, dialogs.
+
+mod palette;
+
+pub use palette::Palette;

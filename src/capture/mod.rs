@@ -1,0 +1,105 @@
+//! Files to packets: containers, link types, timestamps, and what was lost on the way.
+
+mod ids;
+mod problems;
+
+pub use ids::{CaptureId, CaptureTime, Frame, SessionTime};
+pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What is known of one capture file, apart from the connections in it.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureInfo {
+    /// The path as the user gave it.
+    pub path: PathBuf,
+    /// `pcap` or `pcapng`, with `+gzip` or `+zstd` where the file is compressed; empty when it is no capture.
+    pub format: String,
+    /// Names of the link types met, as tcpdump's `-L` prints them (`EN10MB`, `LINUX_SLL2`, …), in order of appearance.
+    pub link_types: Vec<String>,
+    /// Packets read, whatever their protocol.
+    pub packets: u64,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Timestamp of the earliest packet; `None` when there was none.
+    pub first: Option<CaptureTime>,
+    /// Timestamp of the latest packet.
+    pub last: Option<CaptureTime>,
+    /// What went wrong while reading, each kind once with its count.
+    pub problems: Vec<Problem>,
+}
+
+/// TCP flags, as the low bits of the header's flag byte (RFC 9293, section 3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// The sender has finished sending.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers: the first segment of each side.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement number is valid.
+    pub const ACK: u8 = 0x10;
+
+    /// Whether the sender finishes sending with this segment.
+    #[inline]
+    pub fn fin(self) -> bool {
+        self.0 & Self::FIN != 0
+    }
+    /// Whether this segment opens the sender's side.
+    #[inline]
+    pub fn syn(self) -> bool {
+        self.0 & Self::SYN != 0
+    }
+    /// Whether this segment resets the connection.
+    #[inline]
+    pub fn rst(self) -> bool {
+        self.0 & Self::RST != 0
+    }
+    /// Whether the acknowledgement number of this segment counts.
+    #[inline]
+    pub fn ack(self) -> bool {
+        self.0 & Self::ACK != 0
+    }
+}
+
+/// One TCP segment of a capture, its payload still in the reader's buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// Number of the packet in its file, from 1.
+    pub frame: u32,
+    /// Timestamp by the capture's clock.
+    pub at: CaptureTime,
+    /// Sender.
+    pub src: SocketAddr,
+    /// Receiver.
+    pub dst: SocketAddr,
+    /// Sequence number of the first payload byte (of the SYN, where it is set).
+    pub seq: u32,
+    /// Acknowledgement number; meaningless without the ACK flag.
+    pub ack: u32,
+    /// Flags.
+    pub flags: TcpFlags,
+    /// Receive window as sent, not scaled.
+    pub window: u16,
+    /// The payload as captured.
+    pub payload: &'a [u8],
+    /// Payload length by the IP header: longer than `payload` where the snap length cut the packet.
+    pub wire_len: u32,
+    /// Position of `payload` in the (uncompressed) file, in bytes.
+    pub file_offset: u64,
+}
+
+/// Where a run of a message's bytes lies in its capture file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Packet number, from 1.
+    pub frame: u32,
+    /// Byte position in the (uncompressed) file.
+    pub offset: u64,
+    /// Length in bytes.
+    pub len: u32,
+}

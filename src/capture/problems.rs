@@ -1,0 +1,114 @@
+//! What went wrong while a file was read: said once a kind, with the first place and a count.
+
+use std::fmt::{self, Display};
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of problem; its kebab-case name is stable and appears in reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// The file could not be opened or read.
+    Unreadable,
+    /// The file holds no byte.
+    EmptyFile,
+    /// The first bytes are those of no capture format.
+    NotACapture,
+    /// The file ends inside a record.
+    TruncatedFile,
+    /// A record or block cannot be right (a length beyond reason, a block with bad framing).
+    BadRecord,
+    /// Packets whose link type is not known.
+    UnsupportedLinkType,
+    /// Packets that claim to be IP or TCP and cannot be decoded.
+    UndecodablePacket,
+    /// Packets cut by the snap length inside the TCP payload.
+    CutPacket,
+    /// Timestamps that run backwards within the file.
+    TimeBackwards,
+    /// A named limit was reached and data left unread for it.
+    LimitReached,
+    /// An HTTP message that strays from RFC 9112 and was read leniently.
+    LenientHttp,
+}
+
+impl ProblemKind {
+    /// The stable name, as reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::EmptyFile => "empty-file",
+            Self::NotACapture => "not-a-capture",
+            Self::TruncatedFile => "truncated-file",
+            Self::BadRecord => "bad-record",
+            Self::UnsupportedLinkType => "unsupported-link-type",
+            Self::UndecodablePacket => "undecodable-packet",
+            Self::CutPacket => "cut-packet",
+            Self::TimeBackwards => "time-backwards",
+            Self::LimitReached => "limit-reached",
+            Self::LenientHttp => "lenient-http",
+        }
+    }
+}
+
+impl Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A kind of problem of one file, with its first place in words and how often it was met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind.
+    pub kind: ProblemKind,
+    /// The first one in words, with its place (packet number or byte position).
+    pub detail: String,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// Where lenient readers say what they met.
+pub trait Problems {
+    /// Notes a problem; `detail` is only formatted for the first one of its kind.
+    fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>);
+}
+
+/// Keeps the first problem of each kind and counts the others.
+#[derive(Clone, Debug, Default)]
+pub struct ProblemLog {
+    seen: Vec<Problem>,
+}
+
+impl ProblemLog {
+    /// The problems by kind, in the order of [`ProblemKind`].
+    pub fn into_problems(mut self) -> Vec<Problem> {
+        self.seen.sort_by_key(|p| p.kind);
+        self.seen
+    }
+}
+
+impl Problems for ProblemLog {
+    fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>) {
+        match self.seen.iter_mut().find(|p| p.kind == kind) {
+            Some(known) => known.count += 1,
+            None => self.seen.push(Problem { kind, detail: detail.to_string(), count: 1 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_first_of_each_kind_and_counts_the_rest() {
+        let mut log = ProblemLog::default();
+        log.report(ProblemKind::TimeBackwards, format_args!("packet 3"));
+        log.report(ProblemKind::TruncatedFile, format_args!("inside packet 9"));
+        log.report(ProblemKind::TimeBackwards, format_args!("packet 7"));
+        let problems = log.into_problems();
+        assert_eq!(problems.len(), 2);
+        assert_eq!((problems[1].detail.as_str(), problems[1].count), ("packet 3", 2));
+    }
+}

@@ -1,0 +1,1 @@
+//! The command line: arguments to a report or to the window.

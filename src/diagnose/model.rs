@@ -1,0 +1,309 @@
+//! Verdicts as data.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::Frame;
+use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A whole response came.
+    Complete,
+    /// A request on a reused connection that the server turned away without a response byte.
+    Rejected,
+    /// The server closed or reset without a response byte, and it is no rejected reuse.
+    NoResponse,
+    /// The response ended before its framing said so.
+    Truncated,
+    /// The client gave up before the response was whole.
+    Aborted,
+    /// The client gave up after a long silence.
+    TimedOut,
+    /// The capture does not tell (loss, start or end of the capture).
+    Unknown,
+}
+
+impl Outcome {
+    /// The name that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Rejected => "rejected",
+            Self::NoResponse => "no-response",
+            Self::Truncated => "truncated",
+            Self::Aborted => "aborted",
+            Self::TimedOut => "timed-out",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the exchange failed for sure.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Rejected | Self::NoResponse | Self::Truncated | Self::Aborted | Self::TimedOut)
+    }
+}
+
+/// The wire form of a rejected request on a reused connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RejectForm {
+    /// R1: the client's kernel had acknowledged the server's FIN when the request went out.
+    StalePick,
+    /// R2: FIN and request crossed on the wire.
+    FinInFlight,
+    /// R3: no FIN; the server reset with the request unread.
+    QueuedReset,
+    /// R4: the server acknowledged the request, closed, and sent nothing.
+    Swallowed,
+    /// R5: reset after a long idle time, no FIN ever.
+    IdleReset,
+    /// R6: the request was retransmitted into silence.
+    BlackHole,
+    /// R7: a reset came before the request was fully sent.
+    WriteToDead,
+}
+
+impl RejectForm {
+    /// All forms in the catalogue's order.
+    pub const ALL: [Self; 7] = [
+        Self::StalePick,
+        Self::FinInFlight,
+        Self::QueuedReset,
+        Self::Swallowed,
+        Self::IdleReset,
+        Self::BlackHole,
+        Self::WriteToDead,
+    ];
+
+    /// The name that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StalePick => "stale-pick",
+            Self::FinInFlight => "fin-in-flight",
+            Self::QueuedReset => "queued-reset",
+            Self::Swallowed => "swallowed",
+            Self::IdleReset => "idle-reset",
+            Self::BlackHole => "black-hole",
+            Self::WriteToDead => "write-to-dead",
+        }
+    }
+
+    /// The rule of the fault catalogue.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::StalePick => "R1",
+            Self::FinInFlight => "R2",
+            Self::QueuedReset => "R3",
+            Self::Swallowed => "R4",
+            Self::IdleReset => "R5",
+            Self::BlackHole => "R6",
+            Self::WriteToDead => "R7",
+        }
+    }
+}
+
+/// A rejected request on a reused connection, with the packets that prove it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejection {
+    /// The rejected exchange.
+    pub exchange: ExchangeId,
+    /// The form.
+    pub form: RejectForm,
+    /// The server's FIN, where there is one.
+    pub fin: Option<Frame>,
+    /// The server's RST, where there is one.
+    pub rst: Option<Frame>,
+    /// From the end of the response before it to the request, in nanoseconds.
+    pub idle_ns: i64,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know; says what was not judged.
+    Note,
+    /// Worth a look.
+    Warning,
+    /// Requests failed.
+    Error,
+}
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// One of several explanations.
+    Possible,
+    /// The best explanation.
+    Likely,
+    /// The packets prove it.
+    Certain,
+}
+
+/// A change that mends a fault, for one product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fix {
+    /// The product to change.
+    pub product: String,
+    /// The change, as it is typed there.
+    pub change: String,
+    /// What to know before making it; may be empty.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// A packet that proves a part of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The packet.
+    pub frame: Frame,
+    /// The connection's client end.
+    pub client: SocketAddr,
+    /// The connection's server end.
+    pub server: SocketAddr,
+    /// What the packet shows.
+    pub note: String,
+    /// The exchange it belongs to, where there is one.
+    pub exchange: Option<ExchangeId>,
+    /// The connection it belongs to, where there is one.
+    pub connection: Option<ConnectionId>,
+}
+
+/// A fault, or something worth knowing, with its evidence and its fix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable kebab-case name.
+    pub kind: String,
+    /// Rule ids of the fault catalogue (`R1`); several joined by `, `.
+    pub rule: String,
+    /// What makes it happen, kebab-case; empty where the kind says it all.
+    pub cause: String,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Certainty,
+    /// The link where it began.
+    pub link: Option<LinkId>,
+    /// How often.
+    pub count: u64,
+    /// One sentence: what broke, where, how often.
+    pub summary: String,
+    /// The figures that prove it and what they mean.
+    pub explanation: String,
+    /// Changes that mend it, best first.
+    pub fixes: Vec<Fix>,
+    /// The line an operator would find in the proxy's error log; may be empty.
+    pub log_line: String,
+    /// When this finding should not be believed; may be empty.
+    pub doubt: String,
+    /// The packets that prove it: complete for the first few cases.
+    pub evidence: Vec<Proof>,
+    /// All exchanges that it is about.
+    pub exchanges: Vec<ExchangeId>,
+    /// Connections that it is about and that carry no exchange of it.
+    pub connections: Vec<ConnectionId>,
+}
+
+/// Counts by method name.
+pub type ByMethod = BTreeMap<String, u64>;
+
+/// What one lane retried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    /// The lane that made the attempts.
+    pub lane: Option<LaneId>,
+    /// Requests of which it made two attempts or more.
+    pub retried: ByMethod,
+    /// Attempts made for those requests, the first included.
+    pub attempts: u64,
+    /// Of those, requests whose user-side answer was no failure.
+    pub saved: ByMethod,
+    /// Of those, requests that failed all the same.
+    pub failed: ByMethod,
+}
+
+/// What the client of the first link got, and where it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// Failures the user saw: method → status (or outcome name) → count.
+    pub visible: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Requests that failed below and were saved by a retry, by method.
+    pub masked: ByMethod,
+    /// Failed attempts by the deepest link where each began.
+    pub origin: Vec<(LinkId, u64)>,
+}
+
+/// The figures of one link: what the report prints, and what the window's board shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinkFigures {
+    /// Connections, each counted once.
+    pub connections: u64,
+    /// Connections that carried two requests or more.
+    pub reused_connections: u64,
+    /// Connections whose SYN was answered by a RST.
+    pub refused_connections: u64,
+    /// Connections by protocol name.
+    pub protocols: BTreeMap<String, u64>,
+    /// Requests seen.
+    pub requests: u64,
+    /// Final responses seen.
+    pub responses: u64,
+    /// Method → status (`none` without a response) → count.
+    pub status: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Requests that were not the first on their connection.
+    pub reused_requests: u64,
+    /// Rejected requests on reused connections, by method.
+    pub rejected_by_method: ByMethod,
+    /// The same by form name.
+    pub rejected_by_form: BTreeMap<String, u64>,
+    /// Median, 95th and 99th percentile and maximum of the latency, in nanoseconds; `None` without a response.
+    pub latency_ns: Option<[i64; 4]>,
+    /// Requests of which the link's client lane made two attempts or more on this link, by method.
+    pub retried: ByMethod,
+    /// Ordinal on the connection (index 0: first requests, 1: second, 2: third and later) → (requests, answered).
+    pub ordinals: [(u64, u64); 3],
+}
+
+impl LinkFigures {
+    /// How many responses had this status, over all methods.
+    pub fn with_status(&self, status: &str) -> u64 {
+        self.status.values().filter_map(|by_status| by_status.get(status)).sum()
+    }
+}
+
+/// "Where does it start?": the figures of all links, and the boundary between those that show the failure
+/// and those that do not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Board {
+    /// By link, in the order of the topology's links.
+    pub links: Vec<LinkFigures>,
+    /// The failure status that users saw most (`502`); `None` when they saw none.
+    pub status: Option<String>,
+    /// The last link, from the user's side, that shows the status while the next one shows it no more.
+    pub boundary: Option<LinkId>,
+}
+
+/// All verdicts.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    /// The outcome of each exchange.
+    pub outcomes: Vec<Outcome>,
+    /// The deepest exchange where each failed exchange's failure began: itself, or one below it.
+    pub origins: Vec<Option<ExchangeId>>,
+    /// Rejected requests on reused connections, ordered by exchange.
+    pub rejections: Vec<Rejection>,
+    /// Worst first.
+    pub findings: Vec<Finding>,
+    /// For each lane that retried.
+    pub retries: Vec<Retries>,
+    /// What the user got.
+    pub failures: Failures,
+    /// The figures of all links.
+    pub board: Board,
+}

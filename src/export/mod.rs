@@ -1,0 +1,1 @@
+//! The outward forms of an analysis.

@@ -1,0 +1,514 @@
+//! What one capture holds: its connections and their exchanges, compact enough for millions.
+//!
+//! Texts, headers and extents live in arenas of [`CaptureFacts`]; bodies stay in the file and are read
+//! again through their extents when somebody looks.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU16;
+
+use hashbrown::HashMap;
+
+use crate::capture::{CaptureInfo, CaptureTime, Extent};
+use crate::tcp::{Event, Flow, FlowId};
+
+/// What a connection carries, by its content and not by its port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 requests only.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// A TLS handshake opens it.
+    Tls,
+    /// An HTTP/2 preface opens it.
+    Http2,
+    /// No payload was seen.
+    Empty,
+    /// Something else.
+    #[default]
+    Unknown,
+}
+
+impl Protocol {
+    /// The name that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "http/1.0",
+            Self::Http11 => "http/1.1",
+            Self::Tls => "tls",
+            Self::Http2 => "http/2",
+            Self::Empty => "empty",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// An interned name of one capture (a header name, a method, a host).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameId(pub u16);
+
+/// A text in the capture's arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// Byte position in the arena.
+    pub start: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// A request method (RFC 9110, section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the variants are the methods' own names")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+    /// Any other token, by its name in the capture's name table.
+    Other(NameId),
+    /// The capture holds a response whose request it does not hold.
+    Missing,
+}
+
+/// HTTP version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+}
+
+impl Version {
+    /// `1.0` or `1.1`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+        }
+    }
+}
+
+/// How the end of a message's body is found (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    #[default]
+    None,
+    /// `Content-Length`, in bytes.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// Until the sender closes.
+    UntilClose,
+    /// The connection leaves HTTP here (CONNECT, 101).
+    Tunnel,
+}
+
+/// How much of a message the capture holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MessageState {
+    /// No byte of it was seen.
+    #[default]
+    Absent,
+    /// It began and did not end by its framing.
+    Partial,
+    /// It ended by its framing.
+    Complete,
+    /// The capture misses bytes of it, so its end is a guess.
+    Lossy,
+}
+
+/// A request or a response.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Message {
+    /// Time of the packet with its first byte.
+    pub start: CaptureTime,
+    /// Time of the packet with its last byte seen.
+    pub end: CaptureTime,
+    /// Number of the packet with its first byte; 0 when absent.
+    pub first_frame: u32,
+    /// Number of the packet with its last byte; 0 when absent.
+    pub last_frame: u32,
+    /// Absolute TCP sequence number of its first byte.
+    pub seq: u32,
+    /// Absolute acknowledgement number of the packet with its first byte.
+    pub ack: u32,
+    /// Bytes of the head (start line, headers, empty line).
+    pub head_bytes: u32,
+    /// CRC-32 of the head's bytes as sent: equal heads have equal ones.
+    pub head_crc: u32,
+    /// CRC-32 of the body without chunk framing. For requests only; 0 for responses.
+    pub body_crc: u32,
+    /// Position of its extents in the capture's extent arena (see [`CaptureFacts::extents`]).
+    pub extents: u32,
+    /// Number of its extents.
+    pub extent_count: u32,
+    /// How much of it was seen.
+    pub state: MessageState,
+    /// Its version.
+    pub version: Version,
+    /// How its body ends.
+    pub framing: Framing,
+    /// Bytes seen on the wire, head and chunk framing included.
+    pub wire_bytes: u64,
+    /// Bytes of the body seen, without chunk framing.
+    pub body_bytes: u64,
+}
+
+impl Message {
+    /// Whether any byte of it was seen.
+    #[inline]
+    pub fn is_present(&self) -> bool {
+        self.state != MessageState::Absent
+    }
+
+    /// Whether it was seen whole.
+    #[inline]
+    pub fn is_complete(&self) -> bool {
+        self.state == MessageState::Complete
+    }
+
+    /// Absolute TCP sequence number after its last byte seen.
+    #[inline]
+    pub fn end_seq(&self) -> u32 {
+        self.seq.wrapping_add(self.wire_bytes as u32)
+    }
+}
+
+/// Facts of an exchange that are yes or no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExchangeFlags(pub u16);
+
+impl ExchangeFlags {
+    /// The request said `Connection: close`, or was HTTP/1.0 without `keep-alive`.
+    pub const CLIENT_CLOSES: u16 = 1;
+    /// The response said `Connection: close`, or was HTTP/1.0 without `keep-alive`.
+    pub const SERVER_CLOSES: u16 = 1 << 1;
+    /// The request began before the response before it had ended.
+    pub const PIPELINED: u16 = 1 << 2;
+    /// The request carried `Expect: 100-continue`.
+    pub const EXPECTS_CONTINUE: u16 = 1 << 3;
+    /// At least one interim (1xx) response came before the final one.
+    pub const INTERIM: u16 = 1 << 4;
+    /// The connection leaves HTTP with this exchange (CONNECT answered 2xx, 101).
+    pub const TUNNEL: u16 = 1 << 5;
+    /// A hole in the capture touches this exchange or its neighbours: its pairing may be off.
+    pub const NEAR_HOLE: u16 = 1 << 6;
+    /// Both `Content-Length` and `Transfer-Encoding` were present in one of the messages.
+    pub const CONFLICTING_FRAMING: u16 = 1 << 7;
+    /// The response began before the request had ended.
+    pub const EARLY_RESPONSE: u16 = 1 << 8;
+
+    /// Whether the flag is set.
+    #[inline]
+    pub fn has(self, flag: u16) -> bool {
+        self.0 & flag != 0
+    }
+
+    /// Sets the flag.
+    #[inline]
+    pub fn set(&mut self, flag: u16) {
+        self.0 |= flag;
+    }
+}
+
+/// A header of a request as a digest: its name, and 48 bits of a hash of its trimmed value.
+///
+/// Equal values have equal digests in all captures of one run; which name it is differs by capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeaderDigest(u64);
+
+/// Seeds the header hash: fixed, so that all captures and runs agree.
+const DIGEST_SEED: u64 = 0x5e_ed0f_4095_c09e;
+
+impl HeaderDigest {
+    /// The digest of a header.
+    pub fn new(name: NameId, value: &[u8]) -> Self {
+        let mut hasher = foldhash::quality::FixedState::with_seed(DIGEST_SEED).build_hasher();
+        hasher.write(value.trim_ascii());
+        Self((hasher.finish() << 16) | u64::from(name.0))
+    }
+
+    /// The header's name.
+    #[inline]
+    pub fn name(self) -> NameId {
+        NameId(self.0 as u16)
+    }
+
+    /// The hash of its value, comparable across captures.
+    #[inline]
+    pub fn value(self) -> u64 {
+        self.0 >> 16
+    }
+}
+
+/// A request and what came back for it, on one connection of one capture.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    /// The connection.
+    pub flow: FlowId,
+    /// 1 for the first request seen on its connection, 2 for the second, …
+    pub ordinal: u32,
+    /// The request's method.
+    pub method: Method,
+    /// The status of the final response, where its head was seen.
+    pub status: Option<NonZeroU16>,
+    /// Yes-or-no facts.
+    pub flags: ExchangeFlags,
+    /// The request target as sent.
+    pub target: Text,
+    /// The `Host` header's value.
+    pub host: Option<NameId>,
+    /// Position of the request's header digests in the capture's arena.
+    pub headers: u32,
+    /// Number of the request's header digests.
+    pub header_count: u16,
+    /// The request.
+    pub request: Message,
+    /// The final response.
+    pub response: Message,
+}
+
+/// Everything that one capture file holds, immutable once loaded.
+#[derive(Debug, Default)]
+pub struct CaptureFacts {
+    /// The file.
+    pub info: CaptureInfo,
+    /// Its connections, in order of their first packet.
+    pub flows: Vec<Flow>,
+    /// The events of all connections; [`Flow::events`] points here.
+    pub events: Vec<Event>,
+    /// The exchanges of all connections; [`Flow::exchanges`] points here.
+    pub exchanges: Vec<Exchange>,
+    /// The `Server` header first seen from each server address, sorted by address, as names.
+    pub server_headers: Vec<(std::net::SocketAddr, NameId)>,
+    names: Vec<Box<str>>,
+    name_index: HashMap<Box<str>, NameId, foldhash::fast::FixedState>,
+    texts: Vec<u8>,
+    headers: Vec<HeaderDigest>,
+    extents: Vec<u8>,
+}
+
+/// The name that stands for all further names once a capture holds 65,535 of them.
+const OVERFULL: &str = "(too many names)";
+
+impl CaptureFacts {
+    /// The id of a name, made on first use. Case counts: callers lower header names.
+    pub fn intern(&mut self, name: &str) -> NameId {
+        if let Some(&id) = self.name_index.get(name) {
+            return id;
+        }
+        let name = if self.names.len() < usize::from(u16::MAX) { name } else { OVERFULL };
+        let id = NameId(self.names.len().min(usize::from(u16::MAX)) as u16);
+        if self.names.len() <= usize::from(u16::MAX) {
+            self.names.push(name.into());
+            self.name_index.insert(name.into(), id);
+        }
+        id
+    }
+
+    /// The name behind an id of this capture.
+    pub fn name(&self, id: NameId) -> &str {
+        self.names.get(usize::from(id.0)).map_or("", |n| n)
+    }
+
+    /// The id of a name, where this capture holds it.
+    pub fn find_name(&self, name: &str) -> Option<NameId> {
+        self.name_index.get(name).copied()
+    }
+
+    /// Keeps a text; what no longer fits the 4 GiB arena is kept as empty.
+    pub fn add_text(&mut self, text: &[u8]) -> Text {
+        let (Ok(start), Ok(len)) = (u32::try_from(self.texts.len()), u32::try_from(text.len())) else {
+            return Text::default();
+        };
+        self.texts.extend_from_slice(text);
+        Text { start, len }
+    }
+
+    /// The bytes of a text.
+    pub fn text_bytes(&self, text: Text) -> &[u8] {
+        let start = text.start as usize;
+        self.texts.get(start..start + text.len as usize).unwrap_or_default()
+    }
+
+    /// A text for display; bytes that are no UTF-8 become U+FFFD.
+    pub fn text(&self, text: Text) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.text_bytes(text))
+    }
+
+    /// A method for display.
+    pub fn method(&self, method: Method) -> &str {
+        match method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+            Method::Connect => "CONNECT",
+            Method::Options => "OPTIONS",
+            Method::Trace => "TRACE",
+            Method::Patch => "PATCH",
+            Method::Other(name) => self.name(name),
+            Method::Missing => "?",
+        }
+    }
+
+    /// Keeps the header digests of a request: position and number for [`Exchange::headers`].
+    pub fn add_headers(&mut self, digests: &[HeaderDigest]) -> (u32, u16) {
+        let start = self.headers.len() as u32;
+        let count = digests.len().min(usize::from(u16::MAX));
+        self.headers.extend_from_slice(&digests[..count]);
+        (start, count as u16)
+    }
+
+    /// The request headers of an exchange, in the order sent.
+    pub fn headers(&self, exchange: &Exchange) -> &[HeaderDigest] {
+        let start = exchange.headers as usize;
+        self.headers.get(start..start + usize::from(exchange.header_count)).unwrap_or_default()
+    }
+
+    /// Keeps the delta-coded extents of a message (see [`encode_extent`]): the position for [`Message::extents`].
+    pub fn add_extents(&mut self, encoded: &[u8]) -> u32 {
+        let start = self.extents.len() as u32;
+        self.extents.extend_from_slice(encoded);
+        start
+    }
+
+    /// Where the bytes of a message lie in the file, in stream order.
+    pub fn extents(&self, message: &Message) -> Vec<Extent> {
+        let mut rest = self.extents.get(message.extents as usize..).unwrap_or_default();
+        let mut last = Extent { frame: 0, offset: 0, len: 0 };
+        let mut all = Vec::new();
+        for _ in 0..message.extent_count {
+            let (Some(frame), Some(offset), Some(len)) =
+                (read_signed(&mut rest), read_signed(&mut rest), read_varint(&mut rest))
+            else {
+                break;
+            };
+            last = Extent {
+                frame: (i64::from(last.frame) + frame) as u32,
+                offset: (last.offset as i64 + offset) as u64,
+                len: len as u32,
+            };
+            all.push(last);
+            last.offset += u64::from(last.len);
+        }
+        all
+    }
+
+    /// The events of a connection, in capture order.
+    pub fn events_of(&self, flow: &Flow) -> &[Event] {
+        self.events.get(flow.events.start as usize..flow.events.end as usize).unwrap_or_default()
+    }
+
+    /// The exchanges of a connection, in order.
+    pub fn exchanges_of(&self, flow: &Flow) -> &[Exchange] {
+        self.exchanges.get(flow.exchanges.start as usize..flow.exchanges.end as usize).unwrap_or_default()
+    }
+
+    /// The connection behind an id of this capture.
+    pub fn flow(&self, id: FlowId) -> &Flow {
+        &self.flows[id.0 as usize]
+    }
+
+    /// Adds a finished connection with its events and exchanges, and sets the ids and ranges in them.
+    pub fn add_flow(&mut self, mut flow: Flow, events: &[Event], exchanges: &[Exchange]) -> FlowId {
+        let id = FlowId(self.flows.len() as u32);
+        let (first_event, first_exchange) = (self.events.len() as u32, self.exchanges.len() as u32);
+        self.events.extend_from_slice(events);
+        self.exchanges.extend(exchanges.iter().map(|x| Exchange { flow: id, ..*x }));
+        flow.events = first_event..self.events.len() as u32;
+        flow.exchanges = first_exchange..self.exchanges.len() as u32;
+        self.flows.push(flow);
+        id
+    }
+}
+
+/// Appends an extent to a message's delta-coded list: frame and offset as differences to the end of the
+/// extent before it, zigzag and LEB128 coded: about five bytes a segment.
+pub fn encode_extent(out: &mut Vec<u8>, previous: &mut Extent, next: Extent) {
+    write_varint(out, zigzag(i64::from(next.frame) - i64::from(previous.frame)));
+    write_varint(out, zigzag(next.offset as i64 - (previous.offset as i64 + i64::from(previous.len))));
+    write_varint(out, u64::from(next.len));
+    *previous = next;
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
+    let raw = read_varint(bytes)?;
+    Some((raw >> 1) as i64 ^ -((raw & 1) as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_survive_their_coding_in_any_order() {
+        let list = [
+            Extent { frame: 7, offset: 10_000, len: 1448 },
+            Extent { frame: 9, offset: 13_000, len: 20 },
+            Extent { frame: 3, offset: 500, len: 65_000 },
+            Extent { frame: u32::MAX, offset: 5 << 40, len: 1 },
+        ];
+        let mut facts = CaptureFacts::default();
+        facts.add_extents(&[1, 2, 3]);
+        let (mut coded, mut last) = (Vec::new(), Extent { frame: 0, offset: 0, len: 0 });
+        for extent in list {
+            encode_extent(&mut coded, &mut last, extent);
+        }
+        let message = Message { extents: facts.add_extents(&coded), extent_count: 4, ..Message::default() };
+        assert_eq!(facts.extents(&message), list);
+    }
+
+    #[test]
+    fn names_and_texts_come_back_as_they_went_in() {
+        let mut facts = CaptureFacts::default();
+        let (a, b) = (facts.intern("host"), facts.intern("x-request-id"));
+        assert_eq!(facts.intern("host"), a);
+        assert_eq!((facts.name(a), facts.name(b)), ("host", "x-request-id"));
+        let text = facts.add_text(b"/api/\xff");
+        assert_eq!(facts.text(text), "/api/\u{fffd}");
+    }
+
+    #[test]
+    fn a_digest_ignores_space_around_the_value_and_keeps_the_name() {
+        let digest = HeaderDigest::new(NameId(7), b" abc\t");
+        assert_eq!(digest.name(), NameId(7));
+        assert_eq!(digest.value(), HeaderDigest::new(NameId(9), b"abc").value());
+        assert_ne!(digest.value(), HeaderDigest::new(NameId(7), b"abd").value());
+    }
+}

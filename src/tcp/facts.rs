@@ -1,0 +1,158 @@
+//! What one capture holds of one TCP connection: facts only, no judgement.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use crate::capture::CaptureTime;
+use crate::http::Protocol;
+
+/// A connection as one capture saw it: its index in that capture's facts, in order of first packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub u32);
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The end that opened the connection.
+    Client = 0,
+    /// The end that accepted it.
+    Server = 1,
+}
+
+impl Side {
+    /// The other end.
+    #[inline]
+    pub fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// How a connection began, as far as the capture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// SYN and SYN,ACK seen.
+    Handshake,
+    /// One or more SYNs, no answer.
+    Unanswered,
+    /// The SYN was answered by a RST.
+    Refused,
+    /// No SYN seen: the connection is older than the capture, or the capture lost its start.
+    MidStream,
+}
+
+/// How a connection ended, as far as the capture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// Still open at the end of the capture, or its end was not captured.
+    Open,
+    /// At least one side sent a FIN and no side a RST.
+    Fin,
+    /// A side sent a RST.
+    Reset,
+}
+
+/// What happened at one packet of a connection's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The client asks to open. Repeated SYNs each make an event.
+    Syn,
+    /// The server agrees.
+    SynAck,
+    /// The client's first acknowledgement: the handshake is complete.
+    Established,
+    /// The sender finishes sending. `seq` is the FIN's own sequence number (after any payload).
+    Fin,
+    /// The sender acknowledges the other side's FIN for the first time.
+    FinAcked,
+    /// The sender resets. [`Event::has_ack`] tells `RST,ACK` from a bare `RST`.
+    Rst,
+    /// Payload sent after the sender's own FIN.
+    DataAfterFin,
+    /// Bytes that the capture does not hold: `len` bytes from `seq` on, sent by `from`.
+    Hole,
+    /// The sender's receive window is closed (window 0) for the first time or again.
+    ZeroWindow,
+}
+
+/// One event of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, by the capture's clock.
+    pub at: CaptureTime,
+    /// Packet number in the capture, from 1.
+    pub frame: u32,
+    /// What.
+    pub kind: EventKind,
+    /// Which end sent the packet (for a hole: whose bytes are missing).
+    pub from: Side,
+    /// Whether the packet's acknowledgement number counts.
+    pub has_ack: bool,
+    /// Absolute sequence number (see [`EventKind`]).
+    pub seq: u32,
+    /// Absolute acknowledgement number.
+    pub ack: u32,
+    /// Payload bytes of the packet; for a hole the missing bytes.
+    pub len: u32,
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DirectionFacts {
+    /// Initial sequence number, where the SYN was seen.
+    pub isn: Option<u32>,
+    /// Packets sent by this side.
+    pub packets: u32,
+    /// Payload bytes in order, each once.
+    pub bytes: u64,
+    /// Segments that carried only bytes seen before (keep-alive probes not counted).
+    pub retransmitted: u32,
+    /// Segments that came ahead of a byte not yet seen.
+    pub out_of_order: u32,
+    /// Bytes that the capture does not hold but that later bytes or acknowledgements prove to exist.
+    pub missing_bytes: u64,
+    /// Highest acknowledgement number that this side *sent*, where it sent any.
+    pub acked: Option<u32>,
+    /// Sequence number after the last byte (or FIN) seen from this side, where any was.
+    pub end_seq: Option<u32>,
+}
+
+/// One TCP connection as one capture saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// The end that opened it (without a SYN: the end that sends requests, or the one with the higher port).
+    pub client: SocketAddr,
+    /// The end that accepted it.
+    pub server: SocketAddr,
+    /// How it began.
+    pub opening: Opening,
+    /// How it ended.
+    pub closing: Closing,
+    /// What it carries, by content.
+    pub protocol: Protocol,
+    /// First packet: time and number.
+    pub first: (CaptureTime, u32),
+    /// Last packet: time and number.
+    pub last: (CaptureTime, u32),
+    /// The two directions, indexed by [`Side`] as the sender.
+    pub directions: [DirectionFacts; 2],
+    /// Its events in capture order, as a range of the capture's event list.
+    pub events: Range<u32>,
+    /// Its exchanges in order, as a range of the capture's exchange list.
+    pub exchanges: Range<u32>,
+}
+
+impl Flow {
+    /// What the given side sent.
+    #[inline]
+    pub fn direction(&self, side: Side) -> &DirectionFacts {
+        &self.directions[side as usize]
+    }
+
+    /// Whether the capture misses bytes of either direction: verdicts on this connection are then unknown.
+    pub fn is_lossy(&self) -> bool {
+        self.directions.iter().any(|d| d.missing_bytes > 0)
+    }
+}

@@ -1,0 +1,1 @@
+//! Exchanges and a view to lanes, rows and items in screen space, by pure functions.
