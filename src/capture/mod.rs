@@ -1,9 +1,13 @@
 //! Files to packets: containers, link types, timestamps, and what was lost on the way.
 
 mod ids;
+mod link_type;
 mod problems;
+#[doc(hidden)]
+pub mod testing;
 
 pub use ids::{CaptureId, CaptureTime, Frame, SessionTime};
+pub use link_type::LinkType;
 pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
 
 use std::net::SocketAddr;
