@@ -1,224 +1,324 @@
 //! Packets to TCP segments: link, IP and TCP headers.
+//!
+//! Each header is read by etherparse's slice of that layer. Its `SlicedPacket`, which reads all layers in one
+//! call, cost 30 ns a packet more (it carries every layer it might meet), and needs a second, lax reading for
+//! packets that the snap length cut; here cut and whole packets take the same way.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    EtherType, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket, NetSlice, SlicedPacket, TransportSlice,
-    ether_type, ip_number,
+    EtherType, IpNumber, Ipv4ExtensionsSlice, Ipv4HeaderSlice, Ipv6ExtensionSlice, Ipv6ExtensionsSlice,
+    Ipv6HeaderSlice, TcpHeaderSlice, ether_type, ip_number,
 };
 
 use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags};
 
+const ETHERNET_HEADER: usize = 14;
+const LINUX_SLL_HEADER: usize = 16;
+const LINUX_SLL2_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
 /// Length of a TCP header without options.
 const TCP_HEADER: usize = 20;
+/// Nested VLAN tags that are followed; networks use two.
+const MOST_VLAN_TAGS: usize = 4;
 
 /// Decodes the packets of one capture.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {}
 
-/// How a link type's payload begins.
-#[derive(Clone, Copy)]
-enum Start<'a> {
-    Ethernet(&'a [u8]),
-    EtherType(EtherType, &'a [u8]),
-    Ip(&'a [u8]),
+/// What an IP header says of its packet.
+struct Ip<'a> {
+    src: IpAddr,
+    dst: IpAddr,
+    protocol: IpNumber,
+    /// What follows the IP headers, as captured, without the padding of short Ethernet frames.
+    payload: &'a [u8],
+    /// Length of the payload on the wire.
+    wire_len: usize,
+    fragment: Fragment,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fragment {
+    Whole,
+    First,
+    Later,
+}
+
+/// Why a packet is no segment.
+enum NoSegment {
+    /// It is of another protocol.
+    Other,
+    /// It should be one, and this is wrong with it.
+    Broken(&'static str),
+    UnknownLinkType,
 }
 
 impl Decoder {
     /// The TCP segment in a packet. `None` for other protocols, and, with a problem, for what cannot be decoded.
     #[inline]
     pub fn segment<'a>(&mut self, packet: &Packet<'a>, problems: &mut impl Problems) -> Option<Segment<'a>> {
-        let start = if packet.link_type == LinkType::EN10MB {
-            Start::Ethernet(packet.data)
-        } else {
-            start_of(packet, problems)?
-        };
-        let sliced = match start {
-            Start::Ethernet(data) => SlicedPacket::from_ethernet(data),
-            Start::EtherType(kind, data) => SlicedPacket::from_ether_type(kind, data),
-            Start::Ip(data) => SlicedPacket::from_ip(data),
-        };
-        let Ok(sliced) = sliced else { return lax_segment(packet, start, problems) };
-        let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else {
-            if sliced.is_ip_payload_fragmented() {
-                report_fragment(packet, sliced.net.as_ref(), problems);
+        match decode(packet) {
+            Ok(segment) => {
+                if segment.payload.len() < segment.wire_len as usize {
+                    report_cut(&segment, problems);
+                }
+                Some(segment)
             }
-            return None;
-        };
-        let (src, dst) = match sliced.net.as_ref()? {
-            NetSlice::Ipv4(ip) => v4(ip.header().source(), ip.header().destination()),
-            NetSlice::Ipv6(ip) => v6(ip.header().source(), ip.header().destination()),
-            NetSlice::Arp(_) => return None,
-        };
-        let payload = tcp.payload();
-        Some(Segment {
-            frame: packet.frame,
-            at: packet.at,
-            src: SocketAddr::new(src, tcp.source_port()),
-            dst: SocketAddr::new(dst, tcp.destination_port()),
-            seq: tcp.sequence_number(),
-            ack: tcp.acknowledgment_number(),
-            flags: TcpFlags(tcp.header_slice()[13]),
-            window: tcp.window_size(),
-            payload,
-            wire_len: payload.len() as u32,
-            file_offset: packet.file_offset + offset_in(packet.data, payload),
-        })
+            Err(NoSegment::Other) => None,
+            Err(reason) => {
+                report(packet, &reason, problems);
+                None
+            }
+        }
     }
 }
 
-/// Finds where IP begins in a packet that is not Ethernet.
-fn start_of<'a>(packet: &Packet<'a>, problems: &mut impl Problems) -> Option<Start<'a>> {
-    let data = packet.data;
-    let start = match packet.link_type {
-        // etherparse's own cooked reader refuses packets of interfaces whose hardware type it does not know;
-        // the protocol field alone says what follows.
-        LinkType::LINUX_SLL => Some(data)
-            .filter(|d| d.len() >= 16)
-            .map(|d| Start::EtherType(EtherType(u16::from_be_bytes([d[14], d[15]])), &d[16..])),
-        LinkType::LINUX_SLL2 => Some(data)
-            .filter(|d| d.len() >= 20)
-            .map(|d| Start::EtherType(EtherType(u16::from_be_bytes([d[0], d[1]])), &d[20..])),
-        LinkType::RAW | LinkType::DLT_RAW | LinkType::DLT_RAW_OPENBSD | LinkType::IPV4 | LinkType::IPV6 => {
-            Some(Start::Ip(data))
-        }
-        LinkType::NULL | LinkType::LOOP => match data.split_first_chunk::<4>() {
-            Some((family, ip)) => Some(Start::EtherType(loopback_ether_type(*family)?, ip)),
-            None => None,
-        },
-        other => {
-            problems.report(
-                ProblemKind::UnsupportedLinkType,
-                format_args!("packets of link type {other} are not decoded (first: packet {})", packet.frame),
-            );
-            return None;
-        }
+#[inline]
+fn decode<'a>(packet: &Packet<'a>) -> Result<Segment<'a>, NoSegment> {
+    let (kind, data) = network_layer(packet)?;
+    let ip = match kind {
+        ether_type::IPV4 => ipv4(data)?,
+        ether_type::IPV6 => ipv6(data)?,
+        _ => return Err(NoSegment::Other),
     };
-    if start.is_none() {
-        undecodable(packet, "is shorter than its link header", problems);
+    if ip.protocol != ip_number::TCP {
+        return Err(NoSegment::Other);
     }
-    start
+    match ip.fragment {
+        Fragment::Whole => tcp(packet, &ip),
+        Fragment::First => {
+            Err(NoSegment::Broken("is the first of several IP fragments, which are not joined"))
+        }
+        // It holds no TCP header, and its first fragment was reported.
+        Fragment::Later => Err(NoSegment::Other),
+    }
+}
+
+/// Passes the link header: what follows, and its bytes.
+#[inline]
+fn network_layer<'a>(packet: &Packet<'a>) -> Result<(EtherType, &'a [u8]), NoSegment> {
+    let data = packet.data;
+    let (kind, data) = match packet.link_type {
+        LinkType::EN10MB => tagged(data, ETHERNET_HEADER - 2, ETHERNET_HEADER)?,
+        // Read here because etherparse's cooked slice refuses interfaces of a hardware type that it does not
+        // know; the protocol field alone says what follows.
+        LinkType::LINUX_SLL => tagged(data, LINUX_SLL_HEADER - 2, LINUX_SLL_HEADER)?,
+        LinkType::LINUX_SLL2 => tagged(data, 0, LINUX_SLL2_HEADER)?,
+        LinkType::RAW | LinkType::DLT_RAW | LinkType::DLT_RAW_OPENBSD | LinkType::IPV4 | LinkType::IPV6 => {
+            return raw_ip(data);
+        }
+        LinkType::NULL | LinkType::LOOP => {
+            let (family, data) = data.split_first_chunk().ok_or(SHORT_LINK_HEADER)?;
+            (loopback_protocol(*family)?, data)
+        }
+        _ => return Err(NoSegment::UnknownLinkType),
+    };
+    let is_tag = matches!(
+        kind,
+        ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING | ether_type::VLAN_DOUBLE_TAGGED_FRAME
+    );
+    if is_tag { vlan(data) } else { Ok((kind, data)) }
+}
+
+const SHORT_LINK_HEADER: NoSegment = NoSegment::Broken("is shorter than its link header");
+
+/// Reads the protocol field at `field`, and passes `header` bytes.
+#[inline]
+fn tagged(data: &[u8], field: usize, header: usize) -> Result<(EtherType, &[u8]), NoSegment> {
+    let (front, rest) = data.split_at_checked(header).ok_or(SHORT_LINK_HEADER)?;
+    Ok((EtherType(u16::from_be_bytes([front[field], front[field + 1]])), rest))
+}
+
+/// Passes 802.1Q tags, one or nested: two bytes of tag, two of the protocol that follows.
+#[cold]
+fn vlan(mut data: &[u8]) -> Result<(EtherType, &[u8]), NoSegment> {
+    for _ in 0..MOST_VLAN_TAGS {
+        let (kind, rest) = tagged(data, 2, 4)?;
+        if !matches!(
+            kind,
+            ether_type::VLAN_TAGGED_FRAME
+                | ether_type::PROVIDER_BRIDGING
+                | ether_type::VLAN_DOUBLE_TAGGED_FRAME
+        ) {
+            return Ok((kind, rest));
+        }
+        data = rest;
+    }
+    Err(NoSegment::Other)
+}
+
+fn raw_ip(data: &[u8]) -> Result<(EtherType, &[u8]), NoSegment> {
+    match data.first().map(|byte| byte >> 4) {
+        Some(4) => Ok((ether_type::IPV4, data)),
+        Some(6) => Ok((ether_type::IPV6, data)),
+        Some(_) => Err(NoSegment::Broken("is of no known IP version")),
+        None => Err(SHORT_LINK_HEADER),
+    }
 }
 
 /// The protocol of a loopback packet by its address family, in either byte order: the file does not say which.
-/// Numbers: 2 is IPv4 everywhere; IPv6 is 24 on NetBSD and OpenBSD, 28 on FreeBSD, 30 on Darwin, 10 on Linux.
-fn loopback_ether_type(family: [u8; 4]) -> Option<EtherType> {
-    let number = u32::from_be_bytes(family);
-    match number.min(number.swap_bytes()) {
-        2 => Some(ether_type::IPV4),
-        10 | 24 | 28 | 30 => Some(ether_type::IPV6),
-        _ => None,
+/// 2 is IPv4 everywhere; IPv6 is 24 on NetBSD and OpenBSD, 28 on FreeBSD, 30 on Darwin, 10 on Linux.
+fn loopback_protocol(family: [u8; 4]) -> Result<EtherType, NoSegment> {
+    let family = u32::from_be_bytes(family);
+    match family.min(family.swap_bytes()) {
+        2 => Ok(ether_type::IPV4),
+        10 | 24 | 28 | 30 => Ok(ether_type::IPV6),
+        _ => Err(NoSegment::Other),
     }
 }
 
-/// Decodes a packet that is not all there, or whose IP length was left to the network card.
+#[inline]
+fn ipv4(data: &[u8]) -> Result<Ip<'_>, NoSegment> {
+    let broken = NoSegment::Broken("has a broken or cut IPv4 header");
+    let Ok(header) = Ipv4HeaderSlice::from_slice(data) else { return Err(broken) };
+    let header_len = header.slice().len();
+    let wire_len = match usize::from(header.total_len()) {
+        // The network card was to fill it in (segmentation offload): the packet ends where the capture of it does.
+        0 => data.len() - header_len,
+        total => total.checked_sub(header_len).ok_or(broken)?,
+    };
+    let held = &data[header_len..];
+    let mut ip = Ip {
+        src: IpAddr::V4(header.source_addr()),
+        dst: IpAddr::V4(header.destination_addr()),
+        protocol: header.protocol(),
+        payload: &held[..wire_len.min(held.len())],
+        wire_len,
+        fragment: match (header.fragments_offset().value(), header.more_fragments()) {
+            (0, false) => Fragment::Whole,
+            (0, true) => Fragment::First,
+            _ => Fragment::Later,
+        },
+    };
+    if ip.protocol == ip_number::AUTH {
+        let (_, protocol, payload, _) = Ipv4ExtensionsSlice::from_slice_lax(ip.protocol, ip.payload);
+        ip.pass_extensions(protocol, payload);
+    }
+    Ok(ip)
+}
+
+#[inline]
+fn ipv6(data: &[u8]) -> Result<Ip<'_>, NoSegment> {
+    let Ok(header) = Ipv6HeaderSlice::from_slice(data) else {
+        return Err(NoSegment::Broken("has a broken or cut IPv6 header"));
+    };
+    let held = &data[IPV6_HEADER..];
+    let wire_len = match usize::from(header.payload_length()) {
+        // Offload as above, or a jumbogram, whose length stands elsewhere.
+        0 => held.len(),
+        len => len,
+    };
+    let mut ip = Ip {
+        src: IpAddr::V6(header.source_addr()),
+        dst: IpAddr::V6(header.destination_addr()),
+        protocol: header.next_header(),
+        payload: &held[..wire_len.min(held.len())],
+        wire_len,
+        fragment: Fragment::Whole,
+    };
+    if ip.protocol != ip_number::TCP {
+        let (extensions, protocol, payload, _) = Ipv6ExtensionsSlice::from_slice_lax(ip.protocol, ip.payload);
+        ip.fragment = ipv6_fragment(extensions);
+        ip.pass_extensions(protocol, payload);
+    }
+    Ok(ip)
+}
+
+fn ipv6_fragment(extensions: Ipv6ExtensionsSlice<'_>) -> Fragment {
+    extensions
+        .into_iter()
+        .find_map(|extension| match extension {
+            Ipv6ExtensionSlice::Fragment(header) if header.is_fragmenting_payload() => {
+                let is_first = header.fragment_offset().value() == 0;
+                Some(if is_first { Fragment::First } else { Fragment::Later })
+            }
+            _ => None,
+        })
+        .unwrap_or(Fragment::Whole)
+}
+
+impl<'a> Ip<'a> {
+    /// Takes what follows extension headers for the payload.
+    fn pass_extensions(&mut self, protocol: IpNumber, payload: &'a [u8]) {
+        self.wire_len = self.wire_len.saturating_sub(self.payload.len() - payload.len());
+        (self.protocol, self.payload) = (protocol, payload);
+    }
+}
+
+#[inline]
+fn tcp<'a>(packet: &Packet<'a>, ip: &Ip<'a>) -> Result<Segment<'a>, NoSegment> {
+    match TcpHeaderSlice::from_slice(ip.payload) {
+        Ok(header) => segment(packet, ip, &header, header.slice().len()),
+        Err(_) => tcp_cut_in_options(packet, ip),
+    }
+}
+
+/// Reads a TCP header of which the snap length left the fixed part only: enough for the connection's events.
 #[cold]
-fn lax_segment<'a>(
+fn tcp_cut_in_options<'a>(packet: &Packet<'a>, ip: &Ip<'a>) -> Result<Segment<'a>, NoSegment> {
+    let broken = NoSegment::Broken("has a broken or cut TCP header");
+    let Some(mut fixed) = ip.payload.first_chunk::<TCP_HEADER>().copied() else { return Err(broken) };
+    let header_len = usize::from(fixed[12] >> 4) * 4;
+    if header_len > ip.wire_len {
+        return Err(broken);
+    }
+    // Without options, so that the fixed part is a whole header.
+    fixed[12] = (TCP_HEADER as u8 / 4) << 4;
+    let Ok(header) = TcpHeaderSlice::from_slice(&fixed) else { return Err(broken) };
+    segment(packet, ip, &header, header_len)
+}
+
+#[inline]
+fn segment<'a>(
     packet: &Packet<'a>,
-    start: Start<'a>,
-    problems: &mut impl Problems,
-) -> Option<Segment<'a>> {
-    let sliced = match start {
-        Start::Ethernet(data) => LaxSlicedPacket::from_ethernet(data).ok(),
-        Start::EtherType(kind, data) => Some(LaxSlicedPacket::from_ether_type(kind, data)),
-        Start::Ip(data) => LaxSlicedPacket::from_ip(data).ok(),
-    };
-    let Some(LaxSlicedPacket { net: Some(net), .. }) = &sliced else {
-        let is_ip = sliced.is_none_or(|s| s.stop_err.is_some());
-        if is_ip {
-            undecodable(packet, "has a broken or cut IP header", problems);
-        }
-        return None;
-    };
-    // What the IP header claims to follow it, where it claims anything.
-    let (src, dst, claimed) = match net {
-        LaxNetSlice::Ipv4(ip) => {
-            let (src, dst) = v4(ip.header().source(), ip.header().destination());
-            let total = usize::from(ip.header().total_len());
-            (src, dst, total.checked_sub(ip.header().slice().len()))
-        }
-        LaxNetSlice::Ipv6(ip) => {
-            let (src, dst) = v6(ip.header().source(), ip.header().destination());
-            let len = usize::from(ip.header().payload_length());
-            (src, dst, (len > 0).then(|| len.saturating_sub(ip.extensions().slice().len())))
-        }
-        LaxNetSlice::Arp(_) => return None,
-    };
-    let ip_payload = net.ip_payload_ref()?;
-    if ip_payload.ip_number != ip_number::TCP {
-        return None;
+    ip: &Ip<'a>,
+    header: &TcpHeaderSlice<'_>,
+    header_len: usize,
+) -> Result<Segment<'a>, NoSegment> {
+    if header_len < TCP_HEADER || header_len > ip.wire_len {
+        return Err(NoSegment::Broken("has a TCP header longer than its packet"));
     }
-    if ip_payload.fragmented {
-        undecodable(packet, "is an IP fragment", problems);
-        return None;
-    }
-    let data = ip_payload.payload;
-    let on_wire = claimed.unwrap_or(data.len());
-    let header_len = data.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
-    if data.len() < TCP_HEADER || header_len < TCP_HEADER || header_len > on_wire {
-        undecodable(packet, "has a broken or cut TCP header", problems);
-        return None;
-    }
-    let field = |at: usize| u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
-    let port = |at: usize| u16::from_be_bytes([data[at], data[at + 1]]);
-    // The options may be cut; the payload is then empty and lies behind them.
-    let payload = data.get(header_len..).unwrap_or_default();
-    let wire_len = on_wire.saturating_sub(header_len).max(payload.len());
-    if payload.len() < wire_len {
-        problems.report(
-            ProblemKind::CutPacket,
-            format_args!("packet {} holds {} of {wire_len} payload bytes", packet.frame, payload.len()),
-        );
-    }
-    Some(Segment {
+    // How far the IP payload, a part of the packet, lies behind its start.
+    let before = ip.payload.as_ptr().addr().wrapping_sub(packet.data.as_ptr().addr());
+    Ok(Segment {
         frame: packet.frame,
         at: packet.at,
-        src: SocketAddr::new(src, port(0)),
-        dst: SocketAddr::new(dst, port(2)),
-        seq: field(4),
-        ack: field(8),
-        flags: TcpFlags(data[13]),
-        window: port(14),
-        payload,
-        wire_len: wire_len as u32,
-        file_offset: packet.file_offset + offset_in(packet.data, data) + header_len as u64,
+        src: SocketAddr::new(ip.src, header.source_port()),
+        dst: SocketAddr::new(ip.dst, header.destination_port()),
+        seq: header.sequence_number(),
+        ack: header.acknowledgment_number(),
+        flags: TcpFlags(header.slice()[13]),
+        window: header.window_size(),
+        payload: ip.payload.get(header_len..).unwrap_or_default(),
+        wire_len: (ip.wire_len - header_len) as u32,
+        file_offset: packet.file_offset + (before + header_len) as u64,
     })
 }
 
 #[cold]
-fn report_fragment(packet: &Packet<'_>, net: Option<&NetSlice<'_>>, problems: &mut impl Problems) {
-    let Some(net) = net else { return };
-    let is_tcp = net.ip_payload_ref().is_some_and(|payload| payload.ip_number == ip_number::TCP);
-    let is_first = match net {
-        NetSlice::Ipv4(ip) => ip.header().fragments_offset().value() == 0,
-        NetSlice::Ipv6(ip) => ip.extensions().clone().into_iter().any(
-            |ext| matches!(ext, Ipv6ExtensionSlice::Fragment(header) if header.fragment_offset().value() == 0),
-        ),
-        NetSlice::Arp(_) => false,
-    };
-    // The fragments after the first carry no TCP header: one problem a packet, not one a fragment.
-    if is_tcp && is_first {
-        undecodable(packet, "is the first of several IP fragments, which are not put together", problems);
-    }
+fn report_cut(segment: &Segment<'_>, problems: &mut impl Problems) {
+    let (held, whole) = (segment.payload.len(), segment.wire_len);
+    problems.report(
+        ProblemKind::CutPacket,
+        format_args!("packet {} holds {held} of {whole} payload bytes", segment.frame),
+    );
 }
 
 #[cold]
-fn undecodable(packet: &Packet<'_>, what: &str, problems: &mut impl Problems) {
-    problems.report(ProblemKind::UndecodablePacket, format_args!("packet {} {what}", packet.frame));
-}
-
-#[inline]
-fn v4(src: [u8; 4], dst: [u8; 4]) -> (IpAddr, IpAddr) {
-    (IpAddr::V4(Ipv4Addr::from(src)), IpAddr::V4(Ipv4Addr::from(dst)))
-}
-
-#[inline]
-fn v6(src: [u8; 16], dst: [u8; 16]) -> (IpAddr, IpAddr) {
-    (IpAddr::V6(Ipv6Addr::from(src)), IpAddr::V6(Ipv6Addr::from(dst)))
-}
-
-/// How far `part` lies behind the start of `whole`, of which it is a part.
-#[inline]
-fn offset_in(whole: &[u8], part: &[u8]) -> u64 {
-    (part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())) as u64
+fn report(packet: &Packet<'_>, reason: &NoSegment, problems: &mut impl Problems) {
+    let frame = packet.frame;
+    match reason {
+        NoSegment::Other => {}
+        NoSegment::Broken(what) => {
+            problems.report(ProblemKind::UndecodablePacket, format_args!("packet {frame} {what}"));
+        }
+        NoSegment::UnknownLinkType => {
+            let link_type = packet.link_type;
+            problems.report(
+                ProblemKind::UnsupportedLinkType,
+                format_args!("packets of link type {link_type} are not decoded (first: packet {frame})"),
+            );
+        }
+    }
 }
