@@ -66,7 +66,7 @@ impl Handler for Conversation {
         if !in_message {
             stream.stage = Stage::Lost;
         } else if !stream.hole(&hole) {
-            self.end_message(from, false, None, context);
+            self.flush(from, context);
             self.stream(from).stage = Stage::Lost;
         }
     }
@@ -134,7 +134,9 @@ impl Conversation {
                 let frame = stream.message.last_frame;
                 context.report(
                     ProblemKind::LenientHttp,
-                    format_args!("packet {frame}: chunked framing that makes no sense; the message was cut there"),
+                    format_args!(
+                        "packet {frame}: chunked framing that makes no sense; the message was cut there"
+                    ),
                 );
                 self.end_message(from, false, None, context);
                 self.stream(from).stage = Stage::Lost;
@@ -190,7 +192,10 @@ impl Conversation {
         if stream.carry.len() > MAX_HEAD {
             context.report(
                 ProblemKind::LimitReached,
-                format_args!("packet {}: a message head of more than {MAX_HEAD} bytes; the rest was skipped", chunk.frame),
+                format_args!(
+                    "packet {}: a message head of more than {MAX_HEAD} bytes; the rest was skipped",
+                    chunk.frame
+                ),
             );
             self.flush(from, context);
             self.stream(from).stage = Stage::Lost;
@@ -289,7 +294,7 @@ impl Conversation {
             return;
         }
         if self.responses.in_message() && self.responses.stage != Stage::Head {
-            self.end_message(Side::Server, false, None, context);
+            self.flush(Side::Server, context);
             self.responses.stage = Stage::Lost;
         }
         for exchange in &mut self.exchanges[self.answered..] {
@@ -314,7 +319,8 @@ impl Conversation {
         let index = self.exchange_for_response();
         let request_open = self.requests.in_message() && self.requests.exchange == index;
         let exchange = &mut self.exchanges[index];
-        let tunnel = head.status == 101 || exchange.method == Method::Connect && (200..300).contains(&head.status);
+        let tunnel =
+            head.status == 101 || exchange.method == Method::Connect && (200..300).contains(&head.status);
         let framing = if tunnel {
             Framing::Tunnel
         } else if exchange.method == Method::Head || matches!(head.status, 204 | 304) {
@@ -370,10 +376,6 @@ impl Conversation {
     /// The message under way is over.
     fn end_message(&mut self, from: Side, complete: bool, at: Option<CaptureTime>, context: &mut Context) {
         let stream = self.stream(from);
-        if stream.stage == Stage::Head {
-            self.flush(from, context);
-            return;
-        }
         let index = stream.exchange;
         let message = stream.end(complete, at, &mut context.facts);
         let Some(exchange) = self.exchanges.get_mut(index) else { return };
@@ -394,13 +396,6 @@ impl Conversation {
         }
         if stream.stage == Stage::Head {
             self.flush_head(from, context);
-        }
-        self.end_message_body(from, context);
-    }
-
-    fn end_message_body(&mut self, from: Side, context: &mut Context) {
-        if self.stream(from).stage == Stage::Head {
-            self.stream(from).stage = Stage::UntilClose;
         }
         self.end_message(from, false, None, context);
     }
@@ -431,9 +426,10 @@ impl Conversation {
         if let Some(foreign) = self.foreign {
             return foreign;
         }
-        let versions = self.exchanges.iter().map(|x| {
-            if x.request.is_present() { x.request.version } else { x.response.version }
-        });
+        let versions = self
+            .exchanges
+            .iter()
+            .map(|x| if x.request.is_present() { x.request.version } else { x.response.version });
         match versions.max() {
             Some(Version::Http11) => Protocol::Http11,
             Some(Version::Http10) => Protocol::Http10,

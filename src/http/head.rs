@@ -104,7 +104,9 @@ pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Optio
     let (Some(status), true) = (parsed.code, complete) else {
         context.report(
             ProblemKind::LenientHttp,
-            format_args!("packet {frame}: a response head that cannot be read; its connection is read on behind it"),
+            format_args!(
+                "packet {frame}: a response head that cannot be read; its connection is read on behind it"
+            ),
         );
         return None;
     };
@@ -190,7 +192,9 @@ impl Fields {
     fn read(&mut self, name: &str, value: &[u8]) {
         // The length of the name rules out nearly all others at once.
         match name.len() {
-            6 if name.eq_ignore_ascii_case("expect") => self.expects_continue |= contains_token(value, "100-continue"),
+            6 if name.eq_ignore_ascii_case("expect") => {
+                self.expects_continue |= contains_token(value, "100-continue")
+            }
             10 if name.eq_ignore_ascii_case("connection") => {
                 self.close |= contains_token(value, "close");
                 self.keep_alive |= contains_token(value, "keep-alive");
@@ -248,7 +252,9 @@ impl Fields {
         if self.bad_length {
             context.report(
                 ProblemKind::LenientHttp,
-                format_args!("packet {frame}: a Content-Length that is no single number; the first was taken"),
+                format_args!(
+                    "packet {frame}: a Content-Length that is no single number; the first was taken"
+                ),
             );
         }
     }

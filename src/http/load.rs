@@ -69,7 +69,7 @@ fn read(mut reader: Reader, context: &mut Context, go_on: &mut dyn FnMut(u64) ->
         countdown -= 1;
         if countdown == 0 {
             countdown = STRIDE;
-            if !go_on(reader.bytes_read()) {
+            if !go_on(reader.position()) {
                 break;
             }
         }

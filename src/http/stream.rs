@@ -129,7 +129,10 @@ impl Stream {
     pub fn start_body(&mut self, framing: Framing) -> Progress {
         self.message.framing = framing;
         self.stage = match framing {
-            Framing::None | Framing::Length(0) | Framing::Tunnel => return Progress::Ended,
+            Framing::None | Framing::Length(0) | Framing::Tunnel => {
+                self.stage = Stage::Body(0);
+                return Progress::Ended;
+            }
             Framing::Length(length) => Stage::Body(length),
             Framing::Chunked => Stage::ChunkSize,
             Framing::UntilClose => Stage::UntilClose,
@@ -154,7 +157,8 @@ impl Stream {
             Stage::ChunkData(left) => {
                 let len = left.min(data.len() as u64) as usize;
                 self.take_body(chunk, len);
-                self.stage = if left == len as u64 { Stage::ChunkEnd } else { Stage::ChunkData(left - len as u64) };
+                self.stage =
+                    if left == len as u64 { Stage::ChunkEnd } else { Stage::ChunkData(left - len as u64) };
                 (len, Progress::More)
             }
             Stage::ChunkSize | Stage::ChunkEnd | Stage::Trailers => self.line(chunk),

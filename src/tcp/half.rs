@@ -161,7 +161,8 @@ impl Half {
             return;
         }
         let waited = self.covered.map_or(0, |(_, packets)| packets.saturating_add(1));
-        let furthest = self.covered.map_or(ack, |(known, _)| if seq_diff(ack, known) > 0 { ack } else { known });
+        let furthest =
+            self.covered.map_or(ack, |(known, _)| if seq_diff(ack, known) > 0 { ack } else { known });
         self.covered = Some((furthest, waited));
         if speaks || waited >= HOLE_PATIENCE {
             self.give_up_before(furthest, at, frame, out);
@@ -224,7 +225,14 @@ impl Half {
         if !data.is_empty() {
             self.facts.bytes += data.len() as u64;
             let file_offset = segment.file_offset + u64::from(skip);
-            out(Piece::Data(Chunk { data, at: segment.at, frame: segment.frame, seq, ack: segment.ack, file_offset }));
+            out(Piece::Data(Chunk {
+                data,
+                at: segment.at,
+                frame: segment.frame,
+                seq,
+                ack: segment.ack,
+                file_offset,
+            }));
         }
         self.next = Some(segment.seq.wrapping_add(segment.wire_len));
         let cut = segment.wire_len - skip - data.len() as u32;
@@ -236,7 +244,11 @@ impl Half {
 
     fn hold(&mut self, segment: &Segment<'_>) {
         let place = self.held.partition_point(|held| seq_diff(held.seq, segment.seq) < 0);
-        if self.held.get(place).is_some_and(|same| same.seq == segment.seq && same.wire_len >= segment.wire_len) {
+        if self
+            .held
+            .get(place)
+            .is_some_and(|same| same.seq == segment.seq && same.wire_len >= segment.wire_len)
+        {
             self.facts.retransmitted += 1;
             return;
         }
@@ -346,7 +358,8 @@ mod tests {
 
     #[test]
     fn orders_overlaps_and_repeats() {
-        let (text, facts) = run(Some(99), &[(100, b"ab"), (104, b"ef"), (102, b"cd"), (101, b"bcdefg"), (100, b"ab")]);
+        let (text, facts) =
+            run(Some(99), &[(100, b"ab"), (104, b"ef"), (102, b"cd"), (101, b"bcdefg"), (100, b"ab")]);
         assert_eq!(text, "abcdefg");
         assert_eq!((facts.out_of_order, facts.retransmitted, facts.missing_bytes), (1, 1, 0));
     }

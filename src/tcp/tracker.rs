@@ -330,7 +330,11 @@ impl<H: Handler> Live<H> {
 
     fn on_ack(&mut self, segment: &Segment<'_>, side: Side, context: &mut H::Context) {
         self.note_ack(side, segment.ack);
-        if !self.established && side == Side::Client && self.opening == Opening::Handshake && !segment.flags.rst() {
+        if !self.established
+            && side == Side::Client
+            && self.opening == Opening::Handshake
+            && !segment.flags.rst()
+        {
             self.established = true;
             self.event(segment, EventKind::Established, side);
         }
