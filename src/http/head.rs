@@ -193,7 +193,7 @@ impl Fields {
         // The length of the name rules out nearly all others at once.
         match name.len() {
             6 if name.eq_ignore_ascii_case("expect") => {
-                self.expects_continue |= contains_token(value, "100-continue")
+                self.expects_continue |= contains_token(value, "100-continue");
             }
             10 if name.eq_ignore_ascii_case("connection") => {
                 self.close |= contains_token(value, "close");

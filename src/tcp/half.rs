@@ -54,7 +54,7 @@ pub struct Hole {
 }
 
 /// What a direction hands on.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Piece<'a> {
     Data(Chunk<'a>),
     Hole(Hole),
