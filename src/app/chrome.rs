@@ -200,7 +200,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         palette: Palette::of(ui.ctx()),
     };
     let (width, height) = (ui.available_width(), ui.available_height());
-    let gap = Frame::new().inner_margin(Margin::symmetric(8, 4));
+    let gap = Frame::new().fill(pane.palette.background).inner_margin(Margin::symmetric(8, 4));
     let side = |share: f32| (width * share).clamp(236.0, 380.0);
     Panel::top("verdict").frame(gap).show_separator_line(false).show(ui, |ui| {
         panes::verdict::verdict_ui(ui, &pane, out);
@@ -222,7 +222,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .show_separator_line(false)
         .resizable(true)
         .default_size(height * 0.26)
-        .size_range(110.0..=height * 0.6)
+        .size_range(110.0..=(height * 0.4).max(120.0))
         .show(ui, |ui| {
             card_frame(&pane.palette).show(ui, |ui| {
                 ui.set_min_size(ui.available_size());
@@ -235,13 +235,13 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .default_size(side(0.23))
         .size_range(260.0..=560.0)
         .show(ui, |ui| {
-            let half = ui.available_height() * 0.55;
+            let room = ui.available_height();
             Panel::bottom("detail")
                 .frame(Frame::new())
                 .show_separator_line(false)
                 .resizable(true)
-                .default_size(ui.available_height() - half)
-                .min_size(120.0)
+                .default_size(room * 0.45)
+                .size_range(110.0..=(room * 0.55).max(120.0))
                 .show(ui, |ui| {
                     card_frame(&pane.palette).show(ui, |ui| {
                         ui.set_min_size(ui.available_size());

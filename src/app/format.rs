@@ -109,14 +109,6 @@ pub fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{plural}", grouped(number))
 }
 
-/// ①…⑳ for attempts, plain digits beyond.
-pub fn circled(number: u16) -> String {
-    match number {
-        1..=20 => char::from_u32(0x2460 + u32::from(number) - 1).map_or_else(String::new, String::from),
-        _ => number.to_string(),
-    }
-}
-
 /// A Wireshark display filter for the packets of one connection.
 pub fn wireshark_filter(client: SocketAddr, server: SocketAddr) -> String {
     let field = if client.is_ipv6() { "ipv6" } else { "ip" };
@@ -174,11 +166,6 @@ mod tests {
             text,
             "ipv6.addr == fe80::1 && ipv6.addr == fe80::2 && tcp.port == 4000 && tcp.port == 80"
         );
-    }
-
-    #[test]
-    fn attempts_are_circled_up_to_twenty() {
-        assert_eq!((circled(1).as_str(), circled(20).as_str(), circled(21).as_str()), ("①", "⑳", "21"));
     }
 
     #[test]

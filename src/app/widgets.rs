@@ -145,3 +145,14 @@ pub fn tabs<T: Copy + PartialEq>(
         }
     }
 }
+
+/// The number of an attempt in a circle. Painted, because the fonts have no circled digits.
+pub fn attempt_badge(ui: &mut Ui, palette: &Palette, attempt: u16) {
+    let text = attempt.to_string();
+    let width = 15.0 + 6.0 * (text.len() as f32 - 1.0);
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(width, 15.0), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, format!("attempt {attempt}")));
+    ui.painter().rect_stroke(rect, 7.5, Stroke::new(1.2, palette.attention), egui::StrokeKind::Inside);
+    let font = egui::FontId::monospace(10.5);
+    ui.painter().text(rect.center(), egui::Align2::CENTER_CENTER, text, font, palette.attention);
+}

@@ -6,10 +6,10 @@ use egui_extras::{Column as Width, TableBuilder};
 use super::tree::reason_words;
 use super::{Actions, Pane};
 use crate::analysis::ExchangeView;
-use crate::app::format::{circled, duration};
+use crate::app::format::duration;
 use crate::app::rows::{Column, Rows, Sort};
 use crate::app::state::Action;
-use crate::app::widgets::{outcome_words, status_color};
+use crate::app::widgets::{attempt_badge, outcome_words, status_color};
 
 const ROW: f32 = 22.0;
 
@@ -76,17 +76,17 @@ fn columns(room: f32) -> Vec<(Column, f32)> {
 
 fn width(column: Column) -> f32 {
     match column {
-        Column::Time => 122.0,
+        Column::Time => 134.0,
         Column::Link => 130.0,
-        Column::Connection => 196.0,
+        Column::Connection => 186.0,
         Column::Ordinal => 40.0,
         Column::Method => 62.0,
-        Column::Target => 140.0,
+        Column::Target => 120.0,
         Column::Status => 50.0,
-        Column::Outcome => 100.0,
+        Column::Outcome => 92.0,
         Column::Latency => 78.0,
         Column::Attempt => 58.0,
-        Column::Reason => 230.0,
+        Column::Reason => 170.0,
     }
 }
 
@@ -108,6 +108,10 @@ fn head_ui(ui: &mut Ui, pane: &Pane<'_>, column: Column, sort: Sort, out: &mut A
 }
 
 fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) {
+    if column == Column::Attempt && exchange.attempts() > 1 {
+        attempt_badge(ui, &pane.palette, exchange.attempt());
+        return;
+    }
     let (text, color) = cell(pane, exchange, column);
     let text = RichText::new(text).color(color);
     let text = if matches!(column, Column::Link | Column::Outcome | Column::Reason) {
@@ -137,7 +141,6 @@ fn cell(pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) -> (String
         }
         Column::Outcome => outcome_words(&palette, exchange),
         Column::Latency => plain(exchange.latency_ns().map_or("–".to_owned(), duration)),
-        Column::Attempt if exchange.attempts() > 1 => (circled(exchange.attempt()), palette.attention),
         Column::Attempt => (exchange.attempt().to_string(), palette.muted),
         Column::Reason => {
             let parent = pane.analysis.trees.parent(exchange.id);

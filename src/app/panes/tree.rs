@@ -4,9 +4,9 @@ use egui::{Align, Layout, RichText, ScrollArea, Ui};
 
 use super::{Actions, Pane};
 use crate::analysis::ExchangeView;
-use crate::app::format::{circled, duration};
+use crate::app::format::duration;
 use crate::app::state::Action;
-use crate::app::widgets::{clickable_row, status_color};
+use crate::app::widgets::{attempt_badge, clickable_row, status_color};
 use crate::topology::ExchangeId;
 
 /// No tree is drawn beyond this many exchanges.
@@ -42,7 +42,7 @@ fn node_ui(
     let link = pane.analysis.link_name(exchange.link_id());
     let (ending, color) = ending(pane, &exchange);
     let attempts = exchange.attempts();
-    let attempt = if attempts > 1 { format!("{} ", circled(exchange.attempt())) } else { String::new() };
+    let attempt = if attempts > 1 { format!("attempt {}, ", exchange.attempt()) } else { String::new() };
     let label = format!("{attempt}{link}: {ending}");
     let row = clickable_row(ui, &palette, selected, &label, |ui| {
         ui.horizontal(|ui| {
@@ -56,7 +56,7 @@ fn node_ui(
                 ui.label(RichText::new(&ending).monospace().color(color));
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     if attempts > 1 {
-                        ui.label(RichText::new(circled(exchange.attempt())).color(palette.attention));
+                        attempt_badge(ui, &palette, exchange.attempt());
                     }
                     ui.add(egui::Label::new(link).truncate());
                 });

@@ -1,6 +1,6 @@
 //! The answer first: the worst finding in a sentence, the figures that prove it, the change to make.
 
-use egui::{Align, Color32, Frame, Layout, Margin, RichText, Stroke, Ui};
+use egui::{Color32, Frame, Margin, RichText, Stroke, Ui};
 
 use super::{Actions, Pane};
 use crate::app::command::Command;
@@ -38,10 +38,18 @@ fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions
     let palette = pane.palette;
     let (mark, color) = severity_mark(&palette, finding.severity);
     banner(ui, pane, color, |ui| {
-        // The buttons take their width first; the words wrap in what is left.
-        ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
+        ui.horizontal_top(|ui| {
+            let words = (ui.available_width() - BUTTONS).max(200.0);
             ui.vertical(|ui| {
-                ui.set_width(216.0);
+                ui.set_width(words);
+                ui.add(egui::Label::new(headline(ui, mark, color, &finding.summary)).wrap());
+                ui.add(egui::Label::new(first_sentences(&finding.explanation, 260)).wrap());
+                if let Some(fix) = finding.fixes.first() {
+                    let text = format!("Change ({}): {}", fix.product, fix.change);
+                    ui.add(egui::Label::new(RichText::new(text).monospace().color(palette.path)).wrap());
+                }
+            });
+            ui.vertical(|ui| {
                 ui.horizontal(|ui| {
                     command_button(ui, Command::ShowEvidence, "Show evidence", out);
                     command_button(ui, Command::WhySure, "Why so sure?", out);
@@ -50,19 +58,20 @@ fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions
                     command_button(ui, Command::CopyFix, "Copy fix", out);
                 }
             });
-            ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                ui.horizontal_top(|ui| {
-                    ui.label(RichText::new(mark).size(17.0).color(color));
-                    ui.add(egui::Label::new(RichText::new(&finding.summary).strong().size(17.0)).wrap());
-                });
-                ui.add(egui::Label::new(first_sentences(&finding.explanation, 260)).wrap());
-                if let Some(fix) = finding.fixes.first() {
-                    let text = format!("Change ({}): {}", fix.product, fix.change);
-                    ui.add(egui::Label::new(RichText::new(text).monospace().color(palette.path)).wrap());
-                }
-            });
         });
     });
+}
+
+/// Width kept for the buttons at the right.
+const BUTTONS: f32 = 232.0;
+
+/// Mark and sentence as one text, so that a second line starts under the first.
+fn headline(ui: &Ui, mark: &str, color: Color32, sentence: &str) -> egui::text::LayoutJob {
+    let format = |color| egui::TextFormat::simple(egui::FontId::proportional(17.0), color);
+    let mut job = egui::text::LayoutJob::default();
+    job.append(mark, 0.0, format(color));
+    job.append(sentence, 8.0, format(ui.visuals().strong_text_color()));
+    job
 }
 
 /// As many whole sentences as fit into `limit` bytes, at least one: the banner is for the answer, the rest
@@ -90,10 +99,7 @@ fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
         ("✔", pane.palette.answered, "No fault found".to_owned())
     };
     banner(ui, pane, color, |ui| {
-        ui.horizontal(|ui| {
-            ui.label(RichText::new(mark).size(17.0).color(color));
-            ui.label(RichText::new(text).strong().size(17.0));
-        });
+        ui.add(egui::Label::new(headline(ui, mark, color, &text)).wrap());
         let mut words = format!(
             "{} and {} on {}.",
             counted(requests, "request"),
