@@ -7,7 +7,7 @@ use super::command::{self, Command};
 use super::filter;
 use super::format::{bytes, counted, grouped};
 use super::panes::{self, Actions, Pane};
-use super::state::{Action, AppState, Tab};
+use super::state::{Action, AppState, DetailTab, Tab};
 use super::widgets::{card_frame, command_button, tabs};
 
 /// Draws the whole window and carries out what it was asked for.
@@ -49,6 +49,9 @@ fn refresh(state: &mut AppState) {
     let generation = document.generation;
     state.rows.update(&document.analysis, generation, &session.filter, state.ui.sort, &state.background);
     state.story.update(&document.analysis, generation, session.selection.connection);
+    let looked_at = matches!(state.ui.detail, DetailTab::Headers | DetailTab::Body);
+    let exchange = session.selection.exchange.filter(|_| looked_at);
+    state.contents.update(document, exchange, &state.background);
 }
 
 fn bar_frame(ui: &Ui) -> Frame {
@@ -245,7 +248,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .show(ui, |ui| {
                     card_frame(&pane.palette).show(ui, |ui| {
                         ui.set_min_size(ui.available_size());
-                        panes::detail::detail_ui(ui, &pane, state.ui.detail, out);
+                        panes::detail::detail_ui(ui, &pane, state.ui.detail, &state.contents, out);
                     });
                 });
             CentralPanel::no_frame().show(ui, |ui| {

@@ -21,7 +21,7 @@ impl FileDialog for SystemDialog {
     fn open(&self) -> Option<Vec<PathBuf>> {
         rfd::FileDialog::new()
             .set_title("Open captures or a session snapshot")
-            .add_filter("Captures and snapshots", &["pcap", "pcapng", "cap", "gz", "zst", "ron"])
+            .add_filter("Captures and snapshots", &["pcap", "pcapng", "cap", "dmp", "ntar", "ron"])
             .add_filter("All files", &["*"])
             .pick_files()
     }

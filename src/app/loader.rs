@@ -89,7 +89,10 @@ fn read(request: Request, progress: &Progress) -> Loaded {
     let added = !request.keep.is_empty();
     let mut captures = request.keep;
     if !request.paths.is_empty() {
-        captures.extend(load::load(&load::expand(&request.paths), progress));
+        let mut files = load::expand(&request.paths);
+        // What is shown already would count everything in it twice.
+        files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
+        captures.extend(load::load(&files, progress));
     }
     let analysis = analysis::analyse(captures, &request.overrides);
     Loaded {

@@ -3,6 +3,7 @@
 mod background;
 mod chrome;
 mod command;
+mod contents;
 mod dialogs;
 mod document;
 mod edits;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::background::Background;
 use super::command::Command;
+use super::contents::ContentsCache;
 use super::dialogs::{Dialogs, FileDialog};
 use super::document::Document;
 use super::edits::Edits;
@@ -133,6 +134,8 @@ pub struct AppState {
     pub(super) rows: Rows,
     /// The steps.
     pub(super) story: Story,
+    /// Headers and body of the exchange looked at.
+    pub(super) contents: ContentsCache,
     /// Tabs, modals.
     pub(super) ui: UiState,
     /// The last message.
@@ -150,6 +153,7 @@ impl AppState {
             background,
             rows: Rows::default(),
             story: Story::default(),
+            contents: ContentsCache::default(),
             ui: UiState::default(),
             notice: None,
         }

@@ -4,13 +4,21 @@ use egui::{Grid, RichText, ScrollArea, Ui};
 
 use super::{Actions, Pane, tree};
 use crate::analysis::ExchangeView;
+use crate::app::contents::{Contents, ContentsCache, Part};
 use crate::app::format::{bytes, duration};
 use crate::app::state::{Action, DetailTab};
 use crate::app::widgets::{tabs, title_row};
+use crate::capture::ExtentError;
 use crate::http::Message;
 
 /// Draws the pane.
-pub fn detail_ui(ui: &mut Ui, pane: &Pane<'_>, shown: DetailTab, out: &mut Actions) {
+pub fn detail_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    shown: DetailTab,
+    contents: &ContentsCache,
+    out: &mut Actions,
+) {
     let Some(id) = pane.session.selection.exchange else {
         title_row(ui, &pane.palette, "Request", "");
         ui.weak("Select an exchange to see its way through the hops.");
@@ -33,11 +41,55 @@ pub fn detail_ui(ui: &mut Ui, pane: &Pane<'_>, shown: DetailTab, out: &mut Actio
     let exchange = pane.analysis.exchange(id);
     match shown {
         DetailTab::Tree => tree::tree_ui(ui, pane, id, out),
-        DetailTab::Headers | DetailTab::Body => {
-            ui.weak("Not read yet.");
-        }
+        DetailTab::Headers | DetailTab::Body => contents_ui(ui, pane, contents.get(), shown),
         DetailTab::Timing => timing_ui(ui, pane, &exchange),
         DetailTab::Frames => frames_ui(ui, pane, &exchange),
+    }
+}
+
+fn contents_ui(ui: &mut Ui, pane: &Pane<'_>, contents: Option<&Contents>, shown: DetailTab) {
+    let Some(contents) = contents else {
+        ui.weak("Reading…");
+        return;
+    };
+    ScrollArea::both().id_salt("contents").auto_shrink(false).show(ui, |ui| {
+        for (name, part) in [("Request", &contents.request), ("Response", &contents.response)] {
+            ui.label(RichText::new(name).small().color(pane.palette.muted));
+            match part {
+                None => drop(ui.weak("Not a byte of it was captured.")),
+                Some(Err(error)) => error_ui(ui, pane, error),
+                Some(Ok(part)) if shown == DetailTab::Headers => headers_ui(ui, pane, name, part),
+                Some(Ok(part)) => body_ui(ui, pane, part),
+            }
+            ui.add_space(8.0);
+        }
+    });
+}
+
+fn error_ui(ui: &mut Ui, pane: &Pane<'_>, error: &ExtentError) {
+    let text = RichText::new(format!("✖ {error}")).color(pane.palette.failed);
+    ui.add(egui::Label::new(text).wrap());
+}
+
+fn headers_ui(ui: &mut Ui, pane: &Pane<'_>, name: &str, part: &Part) {
+    ui.label(RichText::new(&part.start_line).monospace().strong());
+    Grid::new(name).num_columns(2).spacing([12.0, 2.0]).show(ui, |ui| {
+        for (name, value) in &part.headers {
+            ui.label(RichText::new(name).monospace().color(pane.palette.muted));
+            ui.label(RichText::new(value).monospace());
+            ui.end_row();
+        }
+    });
+}
+
+fn body_ui(ui: &mut Ui, pane: &Pane<'_>, part: &Part) {
+    if !part.body_note.is_empty() {
+        ui.label(RichText::new(&part.body_note).small().color(pane.palette.muted));
+    }
+    if part.body.is_empty() {
+        ui.weak("No body.");
+    } else {
+        ui.label(RichText::new(&part.body).monospace());
     }
 }
 

@@ -33,7 +33,7 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<std::path::PathBuf>], out: &mut Act
         ui.label(RichText::new("hopscope sample-captures/paas-502").monospace().color(palette.path));
         ui.add_space(10.0);
         ui.label(
-            RichText::new("pcap and pcapng, also .gz and .zst; nothing leaves this machine")
+            RichText::new("pcap and pcapng, with microseconds or nanoseconds; nothing leaves this machine")
                 .small()
                 .color(palette.muted),
         );
