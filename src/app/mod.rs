@@ -20,6 +20,8 @@ mod rows;
 mod series;
 mod state;
 mod story;
+#[cfg(test)]
+mod tests;
 mod theme;
 mod update;
 mod widgets;
