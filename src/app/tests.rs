@@ -205,3 +205,20 @@ fn an_idle_window_does_not_repaint() {
     // `run` panics when the window goes on asking for frames.
     window.run();
 }
+
+/// The fixture is small, and debug builds are slow: this only catches what grows with the exchanges.
+#[test]
+fn a_frame_costs_the_same_with_many_exchanges() {
+    let frame = |count| {
+        let mut window = window_with(None, Some(Document::new(fixture::with_requests(count))));
+        click(&mut window, "Show evidence");
+        let best = (0..10).map(|_| {
+            let began = std::time::Instant::now();
+            window.run_steps(1);
+            began.elapsed()
+        });
+        best.min().unwrap_or_default()
+    };
+    let (few, many) = (frame(100), frame(6_000));
+    assert!(many < few * 4, "{few:?} with 100 requests, {many:?} with 6,000");
+}
