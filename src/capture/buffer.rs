@@ -32,14 +32,17 @@ impl Buffer {
 
     #[cold]
     fn refill(&mut self, len: usize) -> bool {
-        self.bytes.copy_within(self.start..self.end, 0);
-        self.base += self.start as u64;
-        self.end -= self.start;
-        self.start = 0;
+        // Twice the length, so that a long look ahead does not move the same bytes for every step behind it.
         if self.bytes.len() < len {
-            self.bytes.resize(len.next_multiple_of(READ_SIZE), 0);
+            self.bytes.resize((2 * len).next_multiple_of(READ_SIZE), 0);
         }
-        while self.end < len && !self.ended {
+        if self.start + len > self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.base += self.start as u64;
+            self.end -= self.start;
+            self.start = 0;
+        }
+        while self.end - self.start < len && !self.ended {
             match self.source.read(&mut self.bytes[self.end..]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.end += read,
@@ -50,7 +53,7 @@ impl Buffer {
                 }
             }
         }
-        self.end >= len
+        self.end - self.start >= len
     }
 
     /// The unread bytes at hand.

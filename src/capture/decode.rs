@@ -7,8 +7,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    EtherType, IpNumber, Ipv4ExtensionsSlice, Ipv4HeaderSlice, Ipv6ExtensionSlice, Ipv6ExtensionsSlice,
-    Ipv6HeaderSlice, TcpHeaderSlice, ether_type, ip_number,
+    EtherType, IpAuthHeaderSlice, IpFragOffset, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice,
+    Ipv6HeaderSlice, Ipv6RawExtHeaderSlice, TcpHeaderSlice, ether_type, ip_number,
 };
 
 use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags};
@@ -185,15 +185,10 @@ fn ipv4(data: &[u8]) -> Result<Ip<'_>, NoSegment> {
         protocol: header.protocol(),
         payload: &held[..wire_len.min(held.len())],
         wire_len,
-        fragment: match (header.fragments_offset().value(), header.more_fragments()) {
-            (0, false) => Fragment::Whole,
-            (0, true) => Fragment::First,
-            _ => Fragment::Later,
-        },
+        fragment: fragment(header.fragments_offset(), header.more_fragments()),
     };
     if ip.protocol == ip_number::AUTH {
-        let (_, protocol, payload, _) = Ipv4ExtensionsSlice::from_slice_lax(ip.protocol, ip.payload);
-        ip.pass_extensions(protocol, payload);
+        ip.pass_extensions();
     }
     Ok(ip)
 }
@@ -218,31 +213,48 @@ fn ipv6(data: &[u8]) -> Result<Ip<'_>, NoSegment> {
         fragment: Fragment::Whole,
     };
     if ip.protocol != ip_number::TCP {
-        let (extensions, protocol, payload, _) = Ipv6ExtensionsSlice::from_slice_lax(ip.protocol, ip.payload);
-        ip.fragment = ipv6_fragment(extensions);
-        ip.pass_extensions(protocol, payload);
+        ip.pass_extensions();
     }
     Ok(ip)
 }
 
-fn ipv6_fragment(extensions: Ipv6ExtensionsSlice<'_>) -> Fragment {
-    extensions
-        .into_iter()
-        .find_map(|extension| match extension {
-            Ipv6ExtensionSlice::Fragment(header) if header.is_fragmenting_payload() => {
-                let is_first = header.fragment_offset().value() == 0;
-                Some(if is_first { Fragment::First } else { Fragment::Later })
-            }
-            _ => None,
-        })
-        .unwrap_or(Fragment::Whole)
+impl Ip<'_> {
+    /// Passes the extension headers in front of the payload, as far as they are there.
+    ///
+    /// One by one, because etherparse's iterator over all of them (0.21) reads past the end of a packet that
+    /// was cut between two.
+    #[cold]
+    fn pass_extensions(&mut self) {
+        while self.fragment != Fragment::Later {
+            let (len, next) = match self.protocol {
+                ip_number::IPV6_HOP_BY_HOP | ip_number::IPV6_ROUTE | ip_number::IPV6_DEST_OPTIONS => {
+                    let Ok(header) = Ipv6RawExtHeaderSlice::from_slice(self.payload) else { return };
+                    (header.slice().len(), header.next_header())
+                }
+                ip_number::AUTH => {
+                    let Ok(header) = IpAuthHeaderSlice::from_slice(self.payload) else { return };
+                    (header.slice().len(), header.next_header())
+                }
+                ip_number::IPV6_FRAG => {
+                    let Ok(header) = Ipv6FragmentHeaderSlice::from_slice(self.payload) else { return };
+                    self.fragment = fragment(header.fragment_offset(), header.more_fragments());
+                    (header.slice().len(), header.next_header())
+                }
+                _ => return,
+            };
+            let Some(rest) = self.payload.get(len..).filter(|_| len > 0) else { return };
+            (self.protocol, self.payload) = (next, rest);
+            self.wire_len = self.wire_len.saturating_sub(len);
+        }
+    }
 }
 
-impl<'a> Ip<'a> {
-    /// Takes what follows extension headers for the payload.
-    fn pass_extensions(&mut self, protocol: IpNumber, payload: &'a [u8]) {
-        self.wire_len = self.wire_len.saturating_sub(self.payload.len() - payload.len());
-        (self.protocol, self.payload) = (protocol, payload);
+#[inline]
+fn fragment(offset: IpFragOffset, more: bool) -> Fragment {
+    match (offset.value(), more) {
+        (0, false) => Fragment::Whole,
+        (0, true) => Fragment::First,
+        _ => Fragment::Later,
     }
 }
 

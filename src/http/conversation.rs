@@ -349,21 +349,11 @@ impl Conversation {
 
     /// The exchange that a starting response answers; an empty one when its request was not captured.
     fn exchange_for_response(&mut self) -> usize {
-        let (seq_of, ack) = (|x: &Exchange| x.request.seq, self.responses.message.ack);
-        if self.response_hole.take().is_some() {
-            // The last request that the server had acknowledged is the one it answers now.
-            let acked = |x: &Exchange| seq_diff(ack, x.request.end_seq()) >= 0 && x.request.is_complete();
-            while self.answered + 1 < self.exchanges.len()
-                && acked(&self.exchanges[self.answered + 1])
-                && !self.exchanges[self.answered + 1].flags.has(ExchangeFlags::PIPELINED)
-            {
-                let lost = &mut self.exchanges[self.answered];
-                lost.response.state = MessageState::Lossy;
-                lost.flags.set(ExchangeFlags::NEAR_HOLE);
-                self.answered += 1;
-            }
+        let ack = self.responses.message.ack;
+        if let Some(hole_end) = self.response_hole.take() {
+            self.skip_answered_in_hole(hole_end, ack);
         }
-        let answers = self.exchanges.get(self.answered).is_some_and(|x| seq_diff(ack, seq_of(x)) > 0);
+        let answers = self.exchanges.get(self.answered).is_some_and(|x| seq_diff(ack, x.request.seq) > 0);
         if !answers {
             self.exchanges.insert(self.answered, empty_exchange());
             if self.requests.in_message() && self.requests.exchange >= self.answered {
@@ -371,6 +361,20 @@ impl Conversation {
             }
         }
         self.answered
+    }
+
+    /// Behind a hole in the responses: requests whose answer lay in it. Their client sent another request
+    /// after it had the hole's bytes, and the server had that one too when it answered now (with `ack`).
+    fn skip_answered_in_hole(&mut self, hole_end: u32, ack: u32) {
+        while let [front, next, ..] = &mut self.exchanges[self.answered..]
+            && seq_diff(next.request.ack, hole_end) >= 0
+            && seq_diff(ack, next.request.seq) > 0
+        {
+            front.response.state = MessageState::Lossy;
+            front.flags.set(ExchangeFlags::NEAR_HOLE);
+            next.flags.clear(ExchangeFlags::PIPELINED);
+            self.answered += 1;
+        }
     }
 
     /// The message under way is over.

@@ -213,6 +213,12 @@ impl ExchangeFlags {
         self.0 & flag != 0
     }
 
+    /// Takes the flag back.
+    #[inline]
+    pub fn clear(&mut self, flag: u16) {
+        self.0 &= !flag;
+    }
+
     /// Sets the flag.
     #[inline]
     pub fn set(&mut self, flag: u16) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hashbrown::HashSet;
 
-use crate::capture::{CaptureInfo, Decoder, ProblemKind, ProblemLog, Problems, Reader};
+use crate::capture::{CaptureError, CaptureInfo, Decoder, ProblemKind, ProblemLog, Problems, Reader};
 use crate::tcp::Tracker;
 
 use super::conversation::Conversation;
@@ -44,8 +44,17 @@ impl Context {
 ///
 /// `go_on` is called now and then with the bytes read so far, and ends the reading by returning false.
 pub fn load_file(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> CaptureFacts {
+    load_from(Reader::open(path), path, go_on)
+}
+
+/// Reads a capture from an open reader, or says why there is none; see [`load_file`].
+pub fn load_from(
+    reader: Result<Reader, CaptureError>,
+    path: &Path,
+    go_on: &mut dyn FnMut(u64) -> bool,
+) -> CaptureFacts {
     let mut context = Context::default();
-    let info = match Reader::open(path) {
+    let info = match reader {
         Ok(reader) => read(reader, &mut context, go_on),
         Err(error) => {
             context.report(error.kind(), format_args!("{error}"));

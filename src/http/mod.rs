@@ -6,10 +6,12 @@ mod head;
 mod load;
 mod sniff;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use facts::{
     CaptureFacts, Exchange, ExchangeFlags, Framing, HeaderDigest, Message, MessageState, Method, NameId,
     Protocol, Text, Version,
 };
 
-pub use load::load_file;
+pub use load::{load_file, load_from};

@@ -113,6 +113,14 @@ impl Half {
             }
             return true;
         };
+        if let Some((acked, _)) = self.covered
+            && seq_diff(segment.seq, next) > 0
+            && seq_diff(acked, segment.seq) >= 0
+        {
+            // The sender goes on behind bytes that are acknowledged already: these will not come any more.
+            self.give_up_before(segment.seq, segment.at, segment.frame, out);
+        }
+        let next = self.next.unwrap_or(next);
         let ahead = seq_diff(segment.seq, next);
         if ahead > 0 {
             self.facts.out_of_order += 1;
@@ -136,8 +144,8 @@ impl Half {
         true
     }
 
-    /// The peer acknowledged everything before `ack` in a packet. When it also speaks (`speaks`), it has
-    /// read on: what is missing before `ack` was received and is only not in the capture.
+    /// The peer acknowledged everything before `ack` in a packet; `speaks` tells that the packet carries
+    /// payload too. What is missing before `ack` was received and is only not in the capture.
     pub(super) fn acknowledged(
         &mut self,
         ack: u32,
@@ -164,7 +172,8 @@ impl Half {
         let furthest =
             self.covered.map_or(ack, |(known, _)| if seq_diff(ack, known) > 0 { ack } else { known });
         self.covered = Some((furthest, waited));
-        if speaks || waited >= HOLE_PATIENCE {
+        // With nothing behind the gap, the missing bytes may only be a packet late in the file.
+        if speaks && !self.held.is_empty() || waited >= HOLE_PATIENCE {
             self.give_up_before(furthest, at, frame, out);
         }
     }
