@@ -143,7 +143,28 @@ fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
             });
         });
     }
+    held_ui(ui, state, frame);
     problems_ui(ui, state, frame, out);
+}
+
+/// Says that only a snapshot is shown, and what became of its captures.
+fn held_ui(ui: &mut Ui, state: &AppState, frame: Frame) {
+    let Some(held) = state.document.as_ref().and_then(|document| document.held.as_ref()) else { return };
+    let palette = Palette::of(ui.ctx());
+    Panel::top("held").frame(frame).show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new("ℹ").color(palette.note));
+            ui.strong("Showing what the snapshot holds");
+            let count = format!("{} of {}", grouped(held.held), counted(held.exchanges, "exchange"));
+            ui.label(format!("({count}); figures and findings are those of the whole captures."));
+        });
+        for note in held.notes.iter().take(5) {
+            ui.add(egui::Label::new(RichText::new(note).color(palette.muted)).wrap());
+        }
+        if held.notes.len() > 5 {
+            ui.weak(format!("and {} more", held.notes.len() - 5));
+        }
+    });
 }
 
 /// What went wrong with the files, one line a problem.

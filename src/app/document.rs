@@ -7,6 +7,17 @@ use crate::analysis::Analysis;
 use crate::capture::SessionTime;
 use crate::topology::ExchangeId;
 
+/// How much of a session its snapshot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Exchanges that the captures held.
+    pub exchanges: u64,
+    /// Exchanges of them that the snapshot holds.
+    pub held: u64,
+    /// What became of the captures, one sentence each.
+    pub notes: Vec<String>,
+}
+
 /// What is open.
 #[derive(Clone)]
 pub struct Document {
@@ -16,6 +27,8 @@ pub struct Document {
     pub failures: Arc<Vec<(SessionTime, ExchangeId)>>,
     /// The figures of the statistics pane.
     pub series: Arc<Series>,
+    /// Set when this is only what a snapshot holds.
+    pub held: Option<Arc<Held>>,
     /// Distinguishes this document from all others of this run.
     pub generation: u64,
 }
@@ -31,13 +44,14 @@ impl Document {
             analysis: Arc::new(analysis),
             failures: Arc::new(failures),
             series,
+            held: None,
             generation: next_generation(),
         }
     }
 
-    /// Whether no capture holds a single packet.
-    pub fn is_empty(&self) -> bool {
-        self.analysis.time_range().is_none()
+    /// Makes a document of what a snapshot holds, its captures being gone or changed.
+    pub fn of_snapshot(analysis: Analysis, held: Held) -> Self {
+        Self { held: Some(Arc::new(held)), ..Self::new(analysis) }
     }
 }
 

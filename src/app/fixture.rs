@@ -161,7 +161,8 @@ fn plan(count: usize) -> Vec<Line> {
         }
         if !rejected || retried {
             let begin = start + if retried { MS + MS / 3 } else { MS / 3 };
-            let mut fresh = line(2, format!("10.{}.2.2:{}", app / 17_000, 48_000 + app % 17_000), "10.0.3.2:8000");
+            let mut fresh =
+                line(2, format!("10.{}.2.2:{}", app / 17_000, 48_000 + app % 17_000), "10.0.3.2:8000");
             fresh.exchanges.push(plan(begin, begin + MS / 2, 200, Some(below), 1));
             lines.push(fresh);
             app += 1;

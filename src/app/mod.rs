@@ -6,7 +6,6 @@ mod command;
 mod contents;
 mod dialogs;
 mod document;
-mod edits;
 mod filter;
 #[cfg(test)]
 mod fixture;
@@ -17,6 +16,7 @@ mod palette;
 mod panes;
 mod remap;
 mod rows;
+mod saver;
 mod series;
 mod state;
 mod story;

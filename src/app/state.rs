@@ -8,13 +8,13 @@ use super::command::Command;
 use super::contents::ContentsCache;
 use super::dialogs::{Dialogs, FileDialog};
 use super::document::Document;
-use super::edits::Edits;
 use super::format::Clock;
 use super::loader::Loader;
 use super::rows::{Column, Rows, Sort};
+use super::saver::Saver;
 use super::story::Story;
 use crate::capture::SessionTime;
-use crate::session::{Session, Target, TimeView};
+use crate::session::{History, Session, Target, TimeView};
 use crate::topology::{ConnectionId, ExchangeId};
 
 /// A wish of a pane; all are carried out once a frame, in one place (`update`).
@@ -123,7 +123,9 @@ pub struct AppState {
     /// What is open; `None` before the first load.
     pub(super) document: Option<Document>,
     /// The session with undo.
-    pub(super) edits: Edits,
+    pub(super) edits: History,
+    /// The save under way.
+    pub(super) saver: Saver,
     /// The load under way.
     pub(super) loader: Loader,
     /// The dialog that is open.
@@ -147,7 +149,8 @@ impl AppState {
     pub fn new(background: Background, dialog: Arc<dyn FileDialog>) -> Self {
         Self {
             document: None,
-            edits: Edits::default(),
+            edits: History::default(),
+            saver: Saver::default(),
             loader: Loader::default(),
             dialogs: Dialogs::new(dialog),
             background,

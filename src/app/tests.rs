@@ -206,6 +206,47 @@ fn an_idle_window_does_not_repaint() {
     window.run();
 }
 
+#[test]
+fn a_snapshot_is_saved_and_opened_again_without_its_captures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evening.ron");
+    let mut window = window_with(Some(vec![path.clone()]), Some(Document::new(fixture::analysis())));
+    click(&mut window, FINDING);
+    press(&mut window, Key::N);
+    window.get_by_role_and_label(Role::TextInput, "Your words").type_text("ticket 4411");
+    window.run_steps(3);
+    click(&mut window, "Save note");
+    let noted = window.state().session().annotations.clone();
+    click(&mut window, "Save snapshot…");
+    assert!(path.exists(), "{:?}", window.state().notice);
+    click(&mut window, "Open…");
+    let document = window.state().document.clone().unwrap();
+    assert!(document.held.is_some());
+    window.get_by_label("Showing what the snapshot holds");
+    assert!(window.query_all_by_label_contains("chain.pcap").count() > 0);
+    assert_eq!(window.state().session().annotations[0].text, noted[0].text);
+    let exchange = window.state().session().selection.exchange.unwrap();
+    assert_eq!(document.analysis.exchange(exchange).outcome(), crate::diagnose::Outcome::Rejected);
+    window.get_by_label(FINDING);
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.ron");
+    std::fs::write(&path, "(schema: 7").unwrap();
+    let mut window = window_with(Some(vec![path]), Some(Document::new(fixture::analysis())));
+    click(&mut window, "Open…");
+    assert!(
+        window
+            .state()
+            .notice
+            .as_ref()
+            .is_some_and(|notice| notice.is_error && notice.text.contains("bad.ron"))
+    );
+    assert!(window.state().document.is_some(), "what was open stays");
+}
+
 /// The fixture is small, and debug builds are slow: this only catches what grows with the exchanges.
 #[test]
 fn a_frame_costs_the_same_with_many_exchanges() {

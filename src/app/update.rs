@@ -11,7 +11,8 @@ use super::navigate;
 use super::remap;
 use super::rows::Sort;
 use super::state::{Action, AppState, Modal, Tab};
-use crate::session::{Annotation, Session, Target};
+use crate::diagnose::Severity;
+use crate::session::{Annotation, Target};
 use crate::topology::Overrides;
 
 /// How many opened paths the window remembers.
@@ -23,6 +24,11 @@ impl AppState {
         match self.loader.poll() {
             Some(Ok(loaded)) => self.loaded(loaded),
             Some(Err(error)) => self.complain(error.to_string()),
+            None => {}
+        }
+        match self.saver.poll() {
+            Some(Ok(path)) => self.tell(format!("Saved the snapshot: {}", path.display())),
+            Some(Err(error)) => self.complain(format!("Not saved: {error}")),
             None => {}
         }
         match self.dialogs.poll() {
@@ -201,27 +207,29 @@ impl AppState {
         self.ui.recent.retain(|known| *known != paths);
         self.ui.recent.insert(0, paths.clone());
         self.ui.recent.truncate(RECENT);
-        let keep = self.document.as_ref().filter(|_| add).map(|d| d.analysis.captures.clone());
+        // What only a snapshot holds cannot be analysed together with captures.
+        let whole = self.document.as_ref().filter(|document| add && document.held.is_none());
+        let keep = whole.map(|document| document.analysis.captures.clone());
         let request = Request { paths, keep: keep.unwrap_or_default(), overrides };
         self.notice = None;
         self.loader.start(request, &self.background);
     }
 
     fn loaded(&mut self, loaded: Loaded) {
-        let mut session = Session { overrides: loaded.overrides, ..Session::default() };
+        let mut session = loaded.session;
         if let Some(old) = self.document.as_ref().filter(|_| loaded.added) {
             session.filter.clone_from(&self.edits.session().filter);
             let (old, new) = (&old.analysis, &loaded.document.analysis);
             session.annotations = remap::annotations(&self.edits.session().annotations, old, new);
         }
         self.edits.replace(session);
-        if loaded.cancelled {
-            self.tell("Loading was cancelled: this is what was read until then");
+        if !loaded.words.is_empty() {
+            self.tell(loaded.words);
         }
         let worst = loaded.document.analysis.diagnosis.findings.first().map(|finding| finding.severity);
         self.document = Some(loaded.document);
         // The answer first: the window opens on the evidence of the worst fault.
-        if worst >= Some(crate::diagnose::Severity::Warning) {
+        if worst >= Some(Severity::Warning) && !loaded.restored {
             navigate::to_finding(self, 0);
         }
     }
@@ -281,7 +289,14 @@ impl AppState {
 
     fn save_to(&mut self, path: PathBuf) {
         self.ui.modal = None;
-        let _ = path;
-        self.complain("Snapshots cannot be written yet");
+        let Some(document) = &self.document else {
+            self.tell("There is nothing to save yet: open captures first");
+            return;
+        };
+        if self.saver.is_busy() {
+            self.tell("Still saving; try again in a moment");
+            return;
+        }
+        self.saver.start(document, self.edits.session(), path, &self.background);
     }
 }

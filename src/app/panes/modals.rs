@@ -167,6 +167,10 @@ fn save_path_ui(ui: &mut Ui, text: &mut String, hint: &str, focus: bool, out: &m
         ui.add(egui::Label::new(hint).wrap());
     }
     let enter = field(ui, text, "Snapshot file (.ron)", focus);
+    if PathBuf::from(text.trim()).is_file() {
+        let words = "This file exists and will be replaced.";
+        ui.label(RichText::new(words).color(Palette::of(ui.ctx()).attention));
+    }
     let save = ui.add_enabled(!text.trim().is_empty(), egui::Button::new("Save")).clicked();
     if (enter || save) && !text.trim().is_empty() {
         out.push(Action::SaveTo(PathBuf::from(text.trim())));
