@@ -176,7 +176,7 @@ fn add_flow(
     }
     let client = SocketAddr::new(
         IpAddr::V4(Ipv4Addr::new(10, 88, link as u8 + 1, 1)),
-        [51_234, 40_112, 48_500][link] + (number as u16) * 6 % 9000,
+        [51_234, 40_112, 48_500][link] + (number % 1500) as u16 * 6,
     );
     let flow = Flow {
         client,
