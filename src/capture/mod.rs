@@ -1,10 +1,26 @@
 //! Files to packets: containers, link types, timestamps, and what was lost on the way.
 
+mod buffer;
+mod decode;
+mod extents;
+mod guess;
 mod ids;
+mod link_type;
+mod pcap;
+mod pcapng;
 mod problems;
+mod reader;
+#[doc(hidden)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
+pub use decode::Decoder;
+pub use extents::{Excerpt, ExtentError, ExtentReader, fingerprint};
 pub use ids::{CaptureId, CaptureTime, Frame, SessionTime};
+pub use link_type::LinkType;
 pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
+pub use reader::{CaptureError, Packet, Reader};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -241,6 +241,7 @@ pub struct Failures {
 
 /// The figures of one link: what the report prints, and what the window's board shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LinkFigures {
     /// Connections, each counted once.
     pub connections: u64,
@@ -280,6 +281,7 @@ impl LinkFigures {
 /// "Where does it start?": the figures of all links, and the boundary between those that show the failure
 /// and those that do not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Board {
     /// By link, in the order of the topology's links.
     pub links: Vec<LinkFigures>,

@@ -213,6 +213,12 @@ impl ExchangeFlags {
         self.0 & flag != 0
     }
 
+    /// Takes the flag back.
+    #[inline]
+    pub fn clear(&mut self, flag: u16) {
+        self.0 &= !flag;
+    }
+
     /// Sets the flag.
     #[inline]
     pub fn set(&mut self, flag: u16) {
@@ -310,6 +316,18 @@ impl CaptureFacts {
         let id = NameId(self.names.len().min(usize::from(u16::MAX)) as u16);
         if self.names.len() <= usize::from(u16::MAX) {
             self.names.push(name.into());
+            self.name_index.insert(name.into(), id);
+        }
+        id
+    }
+
+    /// The id of a header name, which is kept in lower case; each spelling is looked up once.
+    pub fn intern_header(&mut self, name: &str) -> NameId {
+        if let Some(&id) = self.name_index.get(name) {
+            return id;
+        }
+        let id = self.intern(&name.to_ascii_lowercase());
+        if self.name_index.len() < 2 * usize::from(u16::MAX) {
             self.name_index.insert(name.into(), id);
         }
         id
@@ -418,6 +436,23 @@ impl CaptureFacts {
     /// The connection behind an id of this capture.
     pub fn flow(&self, id: FlowId) -> &Flow {
         &self.flows[id.0 as usize]
+    }
+
+    /// Puts connections and server names into their order, once all are there. Connections come in as they
+    /// end, which depends on when others do; they are kept by their first packet.
+    pub fn settle(&mut self) {
+        let mut order: Vec<u32> = (0..self.flows.len() as u32).collect();
+        order.sort_unstable_by_key(|&i| self.flows[i as usize].first.1);
+        let mut unsorted: Vec<Option<Flow>> = std::mem::take(&mut self.flows).into_iter().map(Some).collect();
+        self.flows = order.iter().filter_map(|&i| unsorted[i as usize].take()).collect();
+        for (id, flow) in self.flows.iter().enumerate() {
+            for exchange in &mut self.exchanges[flow.exchanges.start as usize..flow.exchanges.end as usize] {
+                exchange.flow = FlowId(id as u32);
+            }
+        }
+        self.server_headers.sort_unstable();
+        self.exchanges.shrink_to_fit();
+        self.events.shrink_to_fit();
     }
 
     /// Adds a finished connection with its events and exchanges, and sets the ids and ranges in them.

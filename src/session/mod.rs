@@ -1,5 +1,16 @@
 //! What the user made of the captures: annotations, names, offsets, view; and the versioned file of it.
 
+mod check;
+mod file;
+mod history;
+mod keep;
 mod model;
+mod reduced;
+mod restore;
+mod snapshot;
+mod write;
 
+pub use history::{History, MAX_UNDO};
 pub use model::{Annotation, Selection, Session, Target, TimeView};
+pub use restore::{CaptureState, Located};
+pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot, SnapshotError};

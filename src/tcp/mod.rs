@@ -1,5 +1,11 @@
 //! Packets to connections: reassembly of both directions, and the events of each connection's life.
 
 mod facts;
+mod half;
+mod seq;
+mod tracker;
 
 pub use facts::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};
+pub use half::{Chunk, Hole};
+pub use seq::seq_diff;
+pub use tracker::{Handler, Tracker};

@@ -1,0 +1,50 @@
+//! What a file that is no capture looks like, so that its error says more than "wrong magic number".
+
+/// Starts of files that people pass by mistake, and how to name them.
+const STARTS: [(&[u8], &str); 22] = [
+    (&[0x1F, 0x8B], "gzip data; unpack it first (gunzip)"),
+    (&[0x28, 0xB5, 0x2F, 0xFD], "zstd data; unpack it first (unzstd)"),
+    (&[0xFD, b'7', b'z', b'X', b'Z'], "xz data; unpack it first (unxz)"),
+    (b"BZh", "bzip2 data; unpack it first (bunzip2)"),
+    (b"PK\x03\x04", "a zip archive; unpack it first"),
+    (&[0x04, 0x22, 0x4D, 0x18], "lz4 data; unpack it first"),
+    (&[0x7F, b'E', b'L', b'F'], "a program (ELF)"),
+    (&[0x89, b'P', b'N', b'G'], "a PNG picture"),
+    (b"%PDF", "a PDF document"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"snoop\0\0\0", "a Solaris snoop capture; convert it first (editcap -F pcap)"),
+    (b"GMBU", "a Microsoft Network Monitor capture; convert it first (editcap -F pcap)"),
+    (b"RTSS", "a Microsoft Network Monitor capture; convert it first (editcap -F pcap)"),
+    (&[0xA1, 0xB2, 0xCD, 0x34], "a pcap of the \"modified\" kind; convert it first (editcap -F pcap)"),
+    (&[0x34, 0xCD, 0xB2, 0xA1], "a pcap of the \"modified\" kind; convert it first (editcap -F pcap)"),
+    (b"#!", "a script"),
+    (b"<!DOCTYPE", "HTML: perhaps an error page was saved instead of the capture"),
+    (b"<!doctype", "HTML: perhaps an error page was saved instead of the capture"),
+    (b"<html", "HTML: perhaps an error page was saved instead of the capture"),
+    (b"<?xml", "XML"),
+    (b"tcpdump: ", "the messages of tcpdump: the capture went elsewhere, or standard error was mixed in"),
+    (b"version https://git-lfs", "a git LFS pointer: the file itself was not fetched (git lfs pull)"),
+];
+
+/// Names what the first bytes of a file look like.
+pub(super) fn guess(first: &[u8]) -> String {
+    if let Some((_, name)) = STARTS.iter().find(|(start, _)| first.starts_with(start)) {
+        return (*name).to_owned();
+    }
+    let sample = &first[..first.len().min(512)];
+    if sample.iter().all(|&byte| byte == 0) {
+        return "zero bytes: perhaps the disk was full while it was written".to_owned();
+    }
+    let is_text = |&byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7E | 0x80..);
+    if sample.iter().all(is_text)
+        && std::str::from_utf8(sample).map_or_else(|e| e.error_len().is_none(), |_| true)
+    {
+        let trimmed = sample.trim_ascii_start();
+        if matches!(trimmed.first(), Some(b'{' | b'[')) {
+            return "JSON".to_owned();
+        }
+        return "text".to_owned();
+    }
+    let hex: Vec<String> = first.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("the bytes {}", hex.join(" "))
+}

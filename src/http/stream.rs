@@ -1,0 +1,284 @@
+//! One direction of an HTTP/1 connection: where its messages begin and end (RFC 9112, section 6).
+//!
+//! ```text
+//! Idle ── head ──┬─ Body(n) ───────────────┐
+//!   ▲            ├─ ChunkSize ⇄ ChunkData ─┤ → Trailers
+//!   │            ├─ UntilClose             │
+//!   └────────────┴──── message ends ◀──────┘        a hole or nonsense: Lost, until a message starts again
+//! ```
+
+use memchr::memchr;
+
+use crate::capture::{CaptureTime, Extent};
+use crate::tcp::{Chunk, Hole};
+
+use super::facts::encode_extent;
+use super::{CaptureFacts, Framing, Message, MessageState};
+
+/// The longest head kept while its end is awaited, in bytes; nginx's default limit is 32 KiB.
+pub(super) const MAX_HEAD: usize = 256 << 10;
+/// The longest line of a chunk size or a trailer.
+const MAX_LINE: usize = 16 << 10;
+
+/// Where in its message a stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Between messages.
+    #[default]
+    Idle,
+    /// In a head whose end has not come.
+    Head,
+    /// In a body of known length: bytes to come.
+    Body(u64),
+    /// In the line that gives a chunk's size.
+    ChunkSize,
+    /// In a chunk: bytes to come.
+    ChunkData(u64),
+    /// In the line end after a chunk.
+    ChunkEnd,
+    /// In the trailer section.
+    Trailers,
+    /// In a body that ends with the connection.
+    UntilClose,
+    /// Out of step: waits for the start of a message.
+    Lost,
+    /// No HTTP/1 (any more).
+    Closed,
+}
+
+/// What became of the message after some bytes of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More is to come.
+    More,
+    /// The message ended by its framing.
+    Ended,
+    /// The framing makes no sense: the message is cut here.
+    Nonsense,
+}
+
+/// A direction's state.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub stage: Stage,
+    /// The message under way.
+    pub message: Message,
+    /// The exchange that the message under way belongs to.
+    pub exchange: usize,
+    /// Bytes of a head, a chunk size or a trailer whose end has not come.
+    pub carry: Vec<u8>,
+    /// Whether to digest bodies.
+    pub digests_body: bool,
+    lossy: bool,
+    extents: Vec<u8>,
+    open: Option<Extent>,
+    coded: Option<Extent>,
+}
+
+impl Stream {
+    /// Whether a message is under way.
+    pub fn in_message(&self) -> bool {
+        !matches!(self.stage, Stage::Idle | Stage::Lost | Stage::Closed)
+    }
+
+    /// A message starts with this chunk.
+    pub fn begin(&mut self, chunk: &Chunk<'_>) {
+        self.stage = Stage::Head;
+        self.lossy = false;
+        self.message = Message {
+            start: chunk.at,
+            end: chunk.at,
+            first_frame: chunk.frame,
+            last_frame: chunk.frame,
+            seq: chunk.seq,
+            ack: chunk.ack,
+            state: MessageState::Partial,
+            ..Message::default()
+        };
+    }
+
+    /// The first `len` bytes of the chunk belong to the message.
+    #[inline]
+    pub fn account(&mut self, chunk: &Chunk<'_>, len: usize) {
+        let message = &mut self.message;
+        message.wire_bytes += len as u64;
+        message.end = chunk.at;
+        message.last_frame = chunk.frame;
+        let next = Extent { frame: chunk.frame, offset: chunk.file_offset, len: len as u32 };
+        match &mut self.open {
+            Some(open) if open.frame == next.frame && open.offset + u64::from(open.len) == next.offset => {
+                open.len += next.len;
+            }
+            _ => {
+                self.close_extent();
+                self.open = Some(next);
+            }
+        }
+    }
+
+    fn close_extent(&mut self) {
+        if let Some(extent) = self.open.take() {
+            let mut last = self.coded.unwrap_or(Extent { frame: 0, offset: 0, len: 0 });
+            encode_extent(&mut self.extents, &mut last, extent);
+            self.coded = Some(last);
+            self.message.extent_count += 1;
+        }
+    }
+
+    /// The head ended; the body's framing is known.
+    pub fn start_body(&mut self, framing: Framing) -> Progress {
+        self.message.framing = framing;
+        self.stage = match framing {
+            Framing::None | Framing::Length(0) | Framing::Tunnel => {
+                self.stage = Stage::Body(0);
+                return Progress::Ended;
+            }
+            Framing::Length(length) => Stage::Body(length),
+            Framing::Chunked => Stage::ChunkSize,
+            Framing::UntilClose => Stage::UntilClose,
+        };
+        Progress::More
+    }
+
+    /// Takes bytes of the body from the start of the chunk: how many, and what became of the message.
+    pub fn body(&mut self, chunk: &Chunk<'_>) -> (usize, Progress) {
+        let data = chunk.data;
+        match self.stage {
+            Stage::Body(left) => {
+                let len = left.min(data.len() as u64) as usize;
+                self.take_body(chunk, len);
+                self.stage = Stage::Body(left - len as u64);
+                (len, if left == len as u64 { Progress::Ended } else { Progress::More })
+            }
+            Stage::UntilClose => {
+                self.take_body(chunk, data.len());
+                (data.len(), Progress::More)
+            }
+            Stage::ChunkData(left) => {
+                let len = left.min(data.len() as u64) as usize;
+                self.take_body(chunk, len);
+                self.stage =
+                    if left == len as u64 { Stage::ChunkEnd } else { Stage::ChunkData(left - len as u64) };
+                (len, Progress::More)
+            }
+            Stage::ChunkSize | Stage::ChunkEnd | Stage::Trailers => self.line(chunk),
+            Stage::Idle | Stage::Head | Stage::Lost | Stage::Closed => (0, Progress::Nonsense),
+        }
+    }
+
+    fn take_body(&mut self, chunk: &Chunk<'_>, len: usize) {
+        self.account(chunk, len);
+        self.message.body_bytes += len as u64;
+        if self.digests_body {
+            let mut hasher = crc32fast::Hasher::new_with_initial(self.message.body_crc);
+            hasher.update(&chunk.data[..len]);
+            self.message.body_crc = hasher.finalize();
+        }
+    }
+
+    /// Takes a line of the chunked coding (RFC 9112, section 7.1), or as much of it as there is.
+    fn line(&mut self, chunk: &Chunk<'_>) -> (usize, Progress) {
+        let Some(end) = memchr(b'\n', chunk.data) else {
+            self.account(chunk, chunk.data.len());
+            self.carry.extend_from_slice(chunk.data);
+            let too_long = self.carry.len() > MAX_LINE;
+            return (chunk.data.len(), if too_long { Progress::Nonsense } else { Progress::More });
+        };
+        self.account(chunk, end + 1);
+        let progress = if self.carry.is_empty() {
+            self.on_line(chunk.data[..end].trim_ascii())
+        } else {
+            let mut line = std::mem::take(&mut self.carry);
+            line.extend_from_slice(&chunk.data[..end]);
+            self.on_line(line.trim_ascii())
+        };
+        (end + 1, progress)
+    }
+
+    fn on_line(&mut self, line: &[u8]) -> Progress {
+        match self.stage {
+            Stage::ChunkEnd if line.is_empty() => self.stage = Stage::ChunkSize,
+            Stage::ChunkSize => match chunk_size(line) {
+                Some(0) => self.stage = Stage::Trailers,
+                Some(size) => self.stage = Stage::ChunkData(size),
+                None => return Progress::Nonsense,
+            },
+            Stage::Trailers if line.is_empty() => return Progress::Ended,
+            Stage::Trailers => {}
+            _ => return Progress::Nonsense,
+        }
+        Progress::More
+    }
+
+    /// Bytes of this stream are missing: whether the message under way goes on behind them.
+    pub fn hole(&mut self, hole: &Hole) -> bool {
+        self.lossy = true;
+        let len = u64::from(hole.len);
+        match &mut self.stage {
+            // Missing bytes inside a counted body leave the framing intact.
+            Stage::Body(left) | Stage::ChunkData(left) if *left > len => {
+                *left -= len;
+                self.message.wire_bytes += len;
+                true
+            }
+            Stage::UntilClose => {
+                self.message.wire_bytes += len;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The message is over: its facts, with its extents kept.
+    pub fn end(&mut self, complete: bool, at: Option<CaptureTime>, facts: &mut CaptureFacts) -> Message {
+        self.close_extent();
+        let mut message = self.message;
+        message.extents = facts.add_extents(&self.extents);
+        message.state = match (self.lossy, complete) {
+            (true, _) => MessageState::Lossy,
+            (false, true) => MessageState::Complete,
+            (false, false) => MessageState::Partial,
+        };
+        if let Some(at) = at {
+            message.end = message.end.max(at);
+        }
+        self.extents.clear();
+        self.coded = None;
+        self.carry = Vec::new();
+        self.lossy = false;
+        self.stage = Stage::Idle;
+        message
+    }
+
+    /// Forgets the message under way without a trace (an interim response).
+    pub fn discard(&mut self) {
+        self.extents.clear();
+        self.open = None;
+        self.coded = None;
+        self.carry = Vec::new();
+        self.stage = Stage::Idle;
+    }
+}
+
+/// The size at the start of a chunk-size line; extensions after `;` are skipped.
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let digits = line.split(|&b| b == b';').next()?.trim_ascii();
+    if digits.is_empty() || digits.len() > 15 {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_chunk_sizes_with_extensions_and_refuses_nonsense() {
+        assert_eq!(chunk_size(b"1aF;name=value"), Some(0x1af));
+        assert_eq!(chunk_size(b"0"), Some(0));
+        assert_eq!(chunk_size(b""), None);
+        assert_eq!(chunk_size(b"xyz"), None);
+        assert_eq!(chunk_size(b"ffffffffffffffff"), None);
+    }
+}

@@ -1,0 +1,328 @@
+//! Whole conversations, from packets to exchanges.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use crate::capture::testing::{Conversation, PcapBuilder};
+use crate::capture::{Reader, TcpFlags};
+
+use super::*;
+
+const FIN: u8 = TcpFlags::FIN | TcpFlags::ACK;
+const RST: u8 = TcpFlags::RST | TcpFlags::ACK;
+
+/// A capture under construction with one connection in it.
+struct Script {
+    file: PcapBuilder,
+    ends: Conversation,
+    now: i64,
+}
+
+impl Script {
+    fn new() -> Self {
+        let ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:80");
+        let mut script = Self { file: PcapBuilder::new().nanos(), ends, now: 0 };
+        script.ends.handshake(&mut script.file, 0);
+        script
+    }
+
+    fn client(&mut self, bytes: &[u8]) -> &mut Self {
+        self.now += 10_000;
+        self.ends.client(&mut self.file, self.now, bytes);
+        self
+    }
+
+    fn server(&mut self, bytes: &[u8]) -> &mut Self {
+        self.now += 10_000;
+        self.ends.server(&mut self.file, self.now, bytes);
+        self
+    }
+
+    fn control(&mut self, side: usize, flags: u8) -> &mut Self {
+        self.now += 10_000;
+        self.ends.send(&mut self.file, self.now, side, flags, b"");
+        self
+    }
+
+    /// Bytes that were sent and that the capture misses.
+    fn lost(&mut self, side: usize, len: u32) -> &mut Self {
+        self.ends.next_seq[side] += len;
+        self
+    }
+
+    fn facts(&self) -> CaptureFacts {
+        let reader = Reader::new(Cursor::new(self.file.build()), None);
+        load_from(reader, Path::new("test.pcap"), &mut |_| true)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        lines(&self.facts())
+    }
+}
+
+/// The exchanges of a capture in words: what a failing test shows.
+fn lines(facts: &CaptureFacts) -> Vec<String> {
+    let line = |x: &Exchange| {
+        let status = x.status.map_or_else(|| "-".to_owned(), |s| s.to_string());
+        let (method, target) = (facts.method(x.method), facts.text(x.target));
+        let (request, response) = (&x.request, &x.response);
+        format!(
+            "{} {method} {target} {:?} {} -> {status} {:?} {}",
+            x.ordinal, request.state, request.body_bytes, response.state, response.body_bytes
+        )
+    };
+    facts.exchanges.iter().map(line).collect()
+}
+
+fn get(target: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: shop.example\r\n\r\n").into_bytes()
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn chunked_bodies_end_behind_their_trailers() {
+    let mut script = Script::new();
+    script.client(
+        b"POST /up HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nDigest: 1\r\n\r\n",
+    );
+    script.server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").server(b"0\r\n\r\n");
+    script.client(&get("/2")).server(OK);
+    assert_eq!(
+        script.lines(),
+        ["1 POST /up Complete 5 -> 200 Complete 3", "2 GET /2 Complete 0 -> 200 Complete 2"]
+    );
+}
+
+#[test]
+fn responses_without_a_body_end_with_their_head() {
+    let mut script = Script::new();
+    script.client(b"HEAD /h HTTP/1.1\r\n\r\n").server(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n");
+    script.client(&get("/n")).server(b"HTTP/1.1 204 No Content\r\n\r\n");
+    script.client(&get("/m")).server(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n");
+    assert_eq!(
+        script.lines(),
+        [
+            "1 HEAD /h Complete 0 -> 200 Complete 0",
+            "2 GET /n Complete 0 -> 204 Complete 0",
+            "3 GET /m Complete 0 -> 304 Complete 0",
+        ]
+    );
+}
+
+#[test]
+fn an_interim_response_answers_nothing() {
+    let mut script = Script::new();
+    script.client(b"POST /p HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    script.server(b"HTTP/1.1 100 Continue\r\n\r\n").client(b"abc").server(OK);
+    let facts = script.facts();
+    assert_eq!(lines(&facts), ["1 POST /p Complete 3 -> 200 Complete 2"]);
+    assert!(facts.exchanges[0].flags.has(ExchangeFlags::INTERIM));
+    assert!(facts.exchanges[0].flags.has(ExchangeFlags::EXPECTS_CONTINUE));
+}
+
+#[test]
+fn a_body_until_close_ends_with_the_fin_and_is_cut_by_a_reset() {
+    let head = b"HTTP/1.0 200 OK\r\n\r\nsome";
+    let mut script = Script::new();
+    script.client(&get("/")).server(head).server(b" more").control(1, FIN);
+    assert_eq!(script.lines(), ["1 GET / Complete 0 -> 200 Complete 9"]);
+    let mut script = Script::new();
+    script.client(&get("/")).server(head).control(1, RST);
+    assert_eq!(script.lines(), ["1 GET / Complete 0 -> 200 Partial 4"]);
+}
+
+#[test]
+fn pipelined_requests_pair_in_order() {
+    let mut script = Script::new();
+    let both = [get("/1"), get("/2")].concat();
+    script.client(&both).server(&[OK, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"].concat());
+    let facts = script.facts();
+    assert_eq!(
+        lines(&facts),
+        ["1 GET /1 Complete 0 -> 200 Complete 2", "2 GET /2 Complete 0 -> 404 Complete 0"]
+    );
+    assert!(facts.exchanges[1].flags.has(ExchangeFlags::PIPELINED));
+}
+
+#[test]
+fn a_tunnel_hides_what_it_carries() {
+    let mut script = Script::new();
+    script.client(b"GET /chat HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+    script.server(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+    script.client(&get("/inside")).server(OK);
+    assert_eq!(script.lines(), ["1 GET /chat Complete 0 -> 101 Complete 0"]);
+    let mut script = Script::new();
+    script
+        .client(b"CONNECT a:443 HTTP/1.1\r\n\r\n")
+        .server(b"HTTP/1.1 200 OK\r\n\r\n")
+        .client(&get("/inside"));
+    assert_eq!(script.lines(), ["1 CONNECT a:443 Complete 0 -> 200 Complete 0"]);
+}
+
+#[test]
+fn a_lost_response_does_not_shift_the_pairs_behind_it() {
+    let mut script = Script::new();
+    script.client(&get("/1")).server(OK);
+    script.client(&get("/2")).lost(1, 300);
+    script.client(&get("/3")).server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(
+        script.lines(),
+        [
+            "1 GET /1 Complete 0 -> 200 Complete 2",
+            "2 GET /2 Complete 0 -> - Lossy 0",
+            "3 GET /3 Complete 0 -> 404 Complete 0",
+        ]
+    );
+    assert!(script.facts().flows[0].is_lossy());
+}
+
+#[test]
+fn a_lost_request_leaves_a_response_of_its_own() {
+    let mut script = Script::new();
+    script.client(&get("/1")).server(OK);
+    script.lost(0, 60).server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    script.client(&get("/3")).server(OK);
+    assert_eq!(
+        script.lines(),
+        [
+            "1 GET /1 Complete 0 -> 200 Complete 2",
+            "2 ?  Absent 0 -> 404 Complete 0",
+            "3 GET /3 Complete 0 -> 200 Complete 2",
+        ]
+    );
+}
+
+#[test]
+fn a_response_recorded_ahead_of_its_request_still_finds_it() {
+    let mut script = Script::new();
+    let request = get("/late");
+    let mut ahead = script.ends;
+    script.ends.next_seq[0] += request.len() as u32;
+    script.server(OK);
+    ahead.client(&mut script.file, 90_000, &request);
+    assert_eq!(script.lines(), ["1 GET /late Complete 0 -> 200 Complete 2"]);
+}
+
+#[test]
+fn a_hole_inside_a_counted_body_keeps_the_framing() {
+    let mut script = Script::new();
+    script.client(&get("/big")).server(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    script.lost(1, 900).server(&[b'x'; 100]);
+    script.client(&get("/2")).server(OK);
+    assert_eq!(
+        script.lines(),
+        ["1 GET /big Complete 0 -> 200 Lossy 100", "2 GET /2 Complete 0 -> 200 Complete 2"]
+    );
+}
+
+#[test]
+fn a_capture_that_begins_in_a_body_finds_the_next_message() {
+    let mut file = PcapBuilder::new();
+    let mut ends = Conversation::new("10.0.0.1:5432", "10.0.0.2:40000");
+    for (at, part) in [b"tail of a body".as_slice(), b"still the tail"].into_iter().enumerate() {
+        ends.server(&mut file, at as i64 * 1000, part);
+    }
+    ends.client(&mut file, 5000, &get("/next"));
+    ends.server(&mut file, 6000, OK);
+    let facts = load_from(Reader::new(Cursor::new(file.build()), None), Path::new("t"), &mut |_| true);
+    assert_eq!(lines(&facts), ["1 GET /next Complete 0 -> 200 Complete 2"]);
+    assert_eq!(facts.flows[0].client.port(), 5432, "the end that asks is the client, whatever the ports");
+}
+
+#[test]
+fn a_request_cut_in_its_head_is_kept_as_partial() {
+    let mut script = Script::new();
+    script.client(b"GET /slow HTTP/1.1\r\nHost: sh").control(0, RST);
+    assert_eq!(script.lines(), ["1 GET /slow Partial 0 -> - Absent 0"]);
+}
+
+#[test]
+fn other_protocols_are_named_and_have_no_exchanges() {
+    for (bytes, protocol) in [
+        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00".as_slice(), Protocol::Tls),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Protocol::Http2),
+        (b"\x00\x01\x02 nonsense", Protocol::Unknown),
+    ] {
+        let mut script = Script::new();
+        script.client(bytes).server(b"\x15\x03\x03\x00\x02");
+        let facts = script.facts();
+        assert_eq!((facts.flows[0].protocol, facts.exchanges.len()), (protocol, 0));
+    }
+}
+
+#[test]
+fn extents_lead_back_to_the_bytes() {
+    let mut script = Script::new();
+    let request = get("/there-and-back");
+    script.client(&request[..9]).client(&request[9..]).server(OK);
+    let (facts, file) = (script.facts(), script.file.build());
+    let mut bytes = Vec::new();
+    for extent in facts.extents(&facts.exchanges[0].request) {
+        bytes.extend_from_slice(&file[extent.offset as usize..][..extent.len as usize]);
+    }
+    assert_eq!(bytes, request);
+}
+
+/// A conversation with every framing, as the two streams of turns.
+fn turns() -> Vec<(usize, Vec<u8>)> {
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10;e=1\r\n0123456789abcdef\r\n0\r\nA: b\r\n\r\n";
+    let post = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world";
+    vec![
+        (0, get("/1")),
+        (1, OK.to_vec()),
+        (0, post.to_vec()),
+        (1, [b"HTTP/1.1 100 Continue\r\n\r\n".as_slice(), chunked].concat()),
+        (0, [get("/3"), get("/4")].concat()),
+        (1, [OK, b"HTTP/1.1 204 No Content\r\n\r\n"].concat()),
+        (0, b"HEAD /5 HTTP/1.0\r\n\r\n".to_vec()),
+        (1, b"HTTP/1.0 200 OK\nContent-Length: 5\n\n".to_vec()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any split of the bytes into segments gives the same exchanges.
+    #[test]
+    fn any_split_gives_the_same_framing(sizes in prop::collection::vec(1usize..40, 1..50)) {
+        let (mut whole, mut split) = (Script::new(), Script::new());
+        let mut sizes = sizes.iter().cycle();
+        for (side, bytes) in turns() {
+            let mut rest = &bytes[..];
+            if side == 0 { whole.client(rest) } else { whole.server(rest) };
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+                if side == 0 { split.client(now) } else { split.server(now) };
+                rest = later;
+            }
+        }
+        prop_assert_eq!(whole.lines(), split.lines());
+        prop_assert_eq!(whole.lines().len(), 5);
+    }
+
+    /// Whatever bytes two peers exchange, reading them ends without a panic.
+    #[test]
+    fn any_bytes_are_survived(
+        turns in prop::collection::vec((0usize..2, prop::collection::vec(any::<u8>(), 0..60), 0u32..3), 0..40),
+        heads in prop::collection::vec(prop::sample::select(vec![
+            "GET / HTTP/1.1\r\n", "HTTP/1.1 200 OK\r\n", "Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n",
+            "\r\n", "0\r\n\r\n", "5\r\n", "HTTP/1.1 101 X\r\n\r\n", "CONNECT a HTTP/1.1\r\n\r\n",
+        ]), 0..40),
+    ) {
+        let mut script = Script::new();
+        for (index, (side, noise, gap)) in turns.iter().enumerate() {
+            let text = heads.get(index).map_or(&b""[..], |head| head.as_bytes());
+            let bytes = if index % 3 == 0 { noise } else { text };
+            if *side == 0 { script.client(bytes) } else { script.server(bytes) };
+            if *gap == 2 { script.lost(*side, 17); }
+        }
+        let facts = script.facts();
+        for exchange in &facts.exchanges {
+            facts.extents(&exchange.request);
+            facts.extents(&exchange.response);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Whether a session file makes sense: every place it names must be there, so that no query can go astray later.
+
+use super::SnapshotError;
+use super::file::{File, FileConnection, FileExchange, FileFinding, FileMessage, FileTarget};
+
+/// The limits of times in nanoseconds around 1970: beyond them (the year 2116) differences would overflow.
+const MAX_TIME_NS: i64 = 1 << 62;
+/// How deep a request tree may be; no chain of hops comes near.
+const MAX_DEPTH: usize = 60;
+/// How many captures, lanes or links a file may have.
+const MAX_LISTED: usize = 4_096;
+
+struct Counts {
+    captures: usize,
+    lanes: usize,
+    links: usize,
+    connections: usize,
+    exchanges: usize,
+}
+
+/// Checks a file.
+pub(super) fn file(file: &File) -> Result<(), SnapshotError> {
+    let counts = Counts {
+        captures: file.captures.len(),
+        lanes: file.lanes.len(),
+        links: file.links.len(),
+        connections: file.connections.len(),
+        exchanges: file.connections.iter().map(|c| c.exchanges.len()).sum(),
+    };
+    for (what, count) in [("captures", counts.captures), ("lanes", counts.lanes), ("links", counts.links)] {
+        if count > MAX_LISTED {
+            return Err(content(format!("{count} {what}; the limit is {MAX_LISTED}")));
+        }
+    }
+    for capture in &file.captures {
+        for at in [capture.first, capture.last, capture.clock.map(|c| c.offset_ns)].into_iter().flatten() {
+            time(at)?;
+        }
+    }
+    for link in &file.links {
+        place("lane", link.from, counts.lanes)?;
+        place("lane", link.to, counts.lanes)?;
+    }
+    for connection in &file.connections {
+        check_connection(connection, &counts)?;
+    }
+    trees(file)?;
+    for found in &file.findings {
+        finding(found, &counts)?;
+    }
+    for retries in &file.retries {
+        optional("lane", retries.lane, counts.lanes)?;
+    }
+    for &(link, _) in &file.failures.origin {
+        place("link", link, counts.links)?;
+    }
+    if file.board.links.len() > counts.links {
+        return Err(content("more link figures than links"));
+    }
+    optional("link", file.board.boundary.map(|link| link.0), counts.links)?;
+    user_state(file, &counts)
+}
+
+fn user_state(file: &File, counts: &Counts) -> Result<(), SnapshotError> {
+    for note in &file.annotations {
+        match note.target {
+            FileTarget::Exchange(at) => place("exchange", at, counts.exchanges)?,
+            FileTarget::Connection(at) => place("connection", at, counts.connections)?,
+            FileTarget::Moment(at) => time(at)?,
+        }
+    }
+    if let Some((start, end)) = file.view {
+        time(start)?;
+        time(end)?;
+        if start >= end {
+            return Err(content("the view ends before it starts"));
+        }
+    }
+    for &(_, offset) in &file.overrides.clock_ns {
+        time(offset)?;
+    }
+    let selection = &file.selection;
+    if let Some(at) = selection.finding {
+        place("finding", u32::try_from(at).unwrap_or(u32::MAX), file.findings.len())?;
+    }
+    optional("exchange", selection.exchange, counts.exchanges)?;
+    optional("connection", selection.connection, counts.connections)?;
+    selection.cursor.map_or(Ok(()), time)
+}
+
+fn finding(finding: &FileFinding, counts: &Counts) -> Result<(), SnapshotError> {
+    optional("link", finding.link, counts.links)?;
+    for &at in &finding.exchanges {
+        place("exchange", at, counts.exchanges)?;
+    }
+    for &at in &finding.connections {
+        place("connection", at, counts.connections)?;
+    }
+    for proof in &finding.evidence {
+        place("capture", proof.capture, counts.captures)?;
+        optional("exchange", proof.exchange, counts.exchanges)?;
+        optional("connection", proof.connection, counts.connections)?;
+    }
+    Ok(())
+}
+
+fn check_connection(connection: &FileConnection, counts: &Counts) -> Result<(), SnapshotError> {
+    place("capture", connection.capture, counts.captures)?;
+    place("link", connection.link, counts.links)?;
+    time(connection.first.0)?;
+    time(connection.last.0)?;
+    connection.events.iter().try_for_each(|event| time(event.at))?;
+    for exchange in &connection.exchanges {
+        check_exchange(exchange, counts)?;
+    }
+    Ok(())
+}
+
+fn check_exchange(exchange: &FileExchange, counts: &Counts) -> Result<(), SnapshotError> {
+    if exchange.request.is_none() && exchange.response.is_none() {
+        return Err(content("an exchange without request and response"));
+    }
+    for FileMessage { start, end, .. } in exchange.request.iter().chain(&exchange.response) {
+        time(*start)?;
+        time(*end)?;
+    }
+    optional("exchange", exchange.origin, counts.exchanges)?;
+    optional("exchange", exchange.parent.as_ref().map(|p| p.exchange), counts.exchanges)
+}
+
+/// No exchange may be its own forebear.
+fn trees(file: &File) -> Result<(), SnapshotError> {
+    let parents: Vec<Option<u32>> = file
+        .connections
+        .iter()
+        .flat_map(|c| &c.exchanges)
+        .map(|x| x.parent.as_ref().map(|p| p.exchange))
+        .collect();
+    for start in 0..parents.len() {
+        let mut at = start;
+        let mut depth = 0;
+        while let Some(parent) = parents[at] {
+            (at, depth) = (parent as usize, depth + 1);
+            if depth > MAX_DEPTH {
+                return Err(content(format!("the request tree of exchange {start} has no root")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn place(what: &str, at: impl Into<u32>, count: usize) -> Result<(), SnapshotError> {
+    let at = at.into();
+    if (at as usize) < count {
+        return Ok(());
+    }
+    Err(content(format!("{what} {at} is named and there are {count}")))
+}
+
+fn optional(what: &str, at: Option<impl Into<u32>>, count: usize) -> Result<(), SnapshotError> {
+    at.map_or(Ok(()), |at| place(what, at, count))
+}
+
+fn time(at: i64) -> Result<(), SnapshotError> {
+    if (-MAX_TIME_NS..=MAX_TIME_NS).contains(&at) {
+        return Ok(());
+    }
+    Err(content(format!("{at} ns is no time")))
+}
+
+fn content(reason: impl Into<String>) -> SnapshotError {
+    SnapshotError::Content(reason.into())
+}

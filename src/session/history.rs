@@ -1,0 +1,146 @@
+//! Undo and redo of what the user edited; where the user looks is carried along and never undone.
+
+use super::{Annotation, Session};
+use crate::topology::Overrides;
+
+/// How many edits can be taken back; the oldest is forgotten first.
+pub const MAX_UNDO: usize = 256;
+
+/// The undoable part of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Edited {
+    overrides: Overrides,
+    annotations: Vec<Annotation>,
+}
+
+impl Edited {
+    fn of(session: &Session) -> Self {
+        Self { overrides: session.overrides.clone(), annotations: session.annotations.clone() }
+    }
+
+    /// Puts this state into the session and returns the one that was there.
+    fn swap_into(self, session: &mut Session) -> Self {
+        Self {
+            overrides: std::mem::replace(&mut session.overrides, self.overrides),
+            annotations: std::mem::replace(&mut session.annotations, self.annotations),
+        }
+    }
+}
+
+/// A session with the way back: annotations, lanes, names and offsets can be undone; view, selection and
+/// filter stay as they are when that happens.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    session: Session,
+    undo: Vec<Edited>,
+    redo: Vec<Edited>,
+}
+
+impl History {
+    /// A history that begins with this session.
+    pub fn new(session: Session) -> Self {
+        Self { session, ..Self::default() }
+    }
+
+    /// The session as it is now.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Begins anew with another session.
+    pub fn replace(&mut self, session: Session) {
+        *self = Self::new(session);
+    }
+
+    /// For changes of view, selection and filter, which are not undone.
+    pub fn look(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Makes an edit that can be undone. One that changes nothing leaves no trace; returns whether it did.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Session)) -> bool {
+        let before = Edited::of(&self.session);
+        change(&mut self.session);
+        if before == Edited::of(&self.session) {
+            return false;
+        }
+        if self.undo.len() >= MAX_UNDO {
+            self.undo.remove(0);
+        }
+        self.undo.push(before);
+        self.redo.clear();
+        true
+    }
+
+    /// Takes the last edit back; `false` when there is none.
+    pub fn undo(&mut self) -> bool {
+        let Some(before) = self.undo.pop() else { return false };
+        self.redo.push(before.swap_into(&mut self.session));
+        true
+    }
+
+    /// Makes the edit last taken back again; `false` when there is none.
+    pub fn redo(&mut self) -> bool {
+        let Some(after) = self.redo.pop() else { return false };
+        self.undo.push(after.swap_into(&mut self.session));
+        true
+    }
+
+    /// Whether an edit can be taken back.
+    pub fn can_undo(&self) -> bool {
+        !self.undo.is_empty()
+    }
+
+    /// Whether an edit can be made again.
+    pub fn can_redo(&self) -> bool {
+        !self.redo.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::SessionTime;
+    use crate::session::Target;
+
+    fn note(text: &str) -> Annotation {
+        Annotation { target: Target::Moment(SessionTime(7)), text: text.into() }
+    }
+
+    #[test]
+    fn edits_go_back_and_forth_while_the_view_stays() {
+        let mut history = History::default();
+        assert!(history.edit(|s| s.annotations.push(note("a"))));
+        assert!(history.edit(|s| s.overrides.renamed.push(("10.0.0.1".into(), "edge".into()))));
+        history.look().filter = "status:502".into();
+        assert!(history.undo());
+        assert!(history.session().overrides.renamed.is_empty());
+        assert_eq!(history.session().annotations, [note("a")]);
+        assert_eq!(history.session().filter, "status:502");
+        assert!(history.undo() && !history.undo());
+        assert!(history.redo() && history.redo() && !history.redo());
+        assert_eq!(history.session().overrides.renamed.len(), 1);
+        assert_eq!(history.session().filter, "status:502");
+    }
+
+    #[test]
+    fn a_new_edit_ends_the_way_forward_and_no_change_is_no_edit() {
+        let mut history = History::default();
+        history.edit(|s| s.annotations.push(note("a")));
+        history.undo();
+        assert!(!history.edit(|s| s.filter = "x".into()), "a filter is no edit");
+        assert!(history.can_redo());
+        history.edit(|s| s.annotations.push(note("b")));
+        assert!(!history.can_redo());
+    }
+
+    #[test]
+    fn the_way_back_is_bounded() {
+        let mut history = History::default();
+        for i in 0..MAX_UNDO + 10 {
+            history.edit(|s| s.annotations.push(note(&i.to_string())));
+        }
+        while history.undo() {}
+        assert_eq!(history.session().annotations.len(), 10);
+    }
+}

@@ -1,0 +1,325 @@
+//! A session file to an analysis of what it holds, for when the captures are gone.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use super::file::{File, FileConnection, FileDirection, FileExchange, FileFinding, FileMessage, FileTarget};
+use super::{Annotation, Selection, Session, Target, TimeView};
+use crate::analysis::Analysis;
+use crate::capture::{CaptureId, CaptureInfo, CaptureTime, Frame, Problem, SessionTime};
+use crate::correlate::{Confidence, Evidence, Parentage, Trees};
+use crate::diagnose::{Diagnosis, Failures, Finding, Proof, Rejection, Retries};
+use crate::http::{CaptureFacts, Exchange, ExchangeFlags, Message, Method, Protocol};
+use crate::tcp::{DirectionFacts, Event, Flow, FlowId};
+use crate::topology::{
+    Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId,
+    Sighting, Topology,
+};
+
+/// The analysis and the session that a checked file holds.
+pub(super) fn analysis(file: &File) -> (Analysis, Session) {
+    let mut facts: Vec<CaptureFacts> = file
+        .captures
+        .iter()
+        .map(|capture| {
+            let mut facts = CaptureFacts::default();
+            facts.info = info(capture);
+            facts
+        })
+        .collect();
+    let mut topology = topology(file);
+    for connection in &file.connections {
+        add_connection(connection, &mut facts, &mut topology);
+    }
+    for (link, id) in topology.links.iter_mut().zip(0..) {
+        let ours = |(c, at): (&Connection, u32)| (c.link == LinkId(id)).then_some(ConnectionId(at));
+        link.connections = topology.connections.iter().zip(0..).filter_map(ours).collect();
+    }
+    let mut analysis = Analysis {
+        captures: facts.into_iter().map(Arc::new).collect(),
+        topology,
+        diagnosis: diagnosis(file),
+        ..Analysis::default()
+    };
+    let trees = Trees::new(exchanges(file).map(parentage).collect(), |id| analysis.exchange(id).started().0);
+    analysis.trees = trees;
+    (analysis, session(file))
+}
+
+fn exchanges(file: &File) -> impl Iterator<Item = &FileExchange> {
+    file.connections.iter().flat_map(|connection| &connection.exchanges)
+}
+
+fn info(capture: &super::file::FileCapture) -> CaptureInfo {
+    let problem =
+        |p: &super::file::FileProblem| Problem { kind: p.kind, detail: p.detail.clone(), count: p.count };
+    CaptureInfo {
+        path: (&capture.path).into(),
+        format: capture.format.clone(),
+        link_types: capture.link_types.clone(),
+        packets: capture.packets,
+        bytes: capture.size,
+        first: capture.first.map(CaptureTime),
+        last: capture.last.map(CaptureTime),
+        problems: capture.problems.iter().map(problem).collect(),
+    }
+}
+
+/// Clocks, lanes and links; connections and exchanges are added one by one.
+fn topology(file: &File) -> Topology {
+    let clock = |capture: &super::file::FileCapture| match capture.clock {
+        Some(clock) => Clock { offset_ns: clock.offset_ns, band_ns: clock.band_ns, method: clock.method },
+        None => Clock { offset_ns: 0, band_ns: None, method: ClockMethod::None },
+    };
+    let lane = |lane: &super::file::FileLane| Lane {
+        name: lane.name.clone(),
+        role: lane.role,
+        addresses: lane.addresses.clone(),
+        serves: lane.serves.clone(),
+        depth: lane.depth,
+    };
+    let link = |link: &super::file::FileLink| Link {
+        from: LaneId(link.from),
+        to: LaneId(link.to),
+        servers: link.servers.clone(),
+        connections: Vec::new(),
+    };
+    Topology {
+        clocks: file.captures.iter().map(clock).collect(),
+        lanes: file.lanes.iter().map(lane).collect(),
+        links: file.links.iter().map(link).collect(),
+        ..Topology::default()
+    }
+}
+
+fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topology: &mut Topology) {
+    let capture = CaptureId(connection.capture);
+    let clock = topology.clocks[capture.index()];
+    let facts = &mut facts[capture.index()];
+    let first_index = facts.exchanges.len() as u32;
+    let exchanges: Vec<Exchange> = connection.exchanges.iter().map(|x| exchange(x, facts)).collect();
+    let events: Vec<Event> = connection.events.iter().map(event).collect();
+    let flow = Flow {
+        client: connection.client,
+        server: connection.server,
+        opening: connection.opening,
+        closing: connection.closing,
+        protocol: protocol(&connection.protocol),
+        first: (CaptureTime(connection.first.0), connection.first.1),
+        last: (CaptureTime(connection.last.0), connection.last.1),
+        directions: [direction(&connection.from_client), direction(&connection.from_server)],
+        events: 0..0,
+        exchanges: 0..0,
+    };
+    let flow = facts.add_flow(flow, &events, &exchanges);
+    let id = ConnectionId(topology.connections.len() as u32);
+    let start = topology.exchanges.len() as u32;
+    let count = exchanges.len() as u32;
+    topology.exchanges.extend((0..count).map(|i| ExchangeKey { capture, index: first_index + i }));
+    topology.connection_of.extend((0..count).map(|_| id));
+    topology.connections.push(Connection {
+        sightings: vec![Sighting { capture, flow }],
+        client: connection.client,
+        server: connection.server,
+        link: LinkId(connection.link),
+        exchanges: start..start + count,
+        first: clock.session(CaptureTime(connection.first.0)),
+        last: clock.session(CaptureTime(connection.last.0)),
+    });
+}
+
+fn protocol(name: &str) -> Protocol {
+    const ALL: [Protocol; 5] =
+        [Protocol::Http10, Protocol::Http11, Protocol::Tls, Protocol::Http2, Protocol::Empty];
+    ALL.into_iter().find(|protocol| protocol.name() == name).unwrap_or_default()
+}
+
+fn direction(direction: &FileDirection) -> DirectionFacts {
+    DirectionFacts {
+        isn: direction.isn,
+        packets: direction.packets,
+        bytes: direction.bytes,
+        retransmitted: direction.retransmitted,
+        out_of_order: direction.out_of_order,
+        missing_bytes: direction.missing_bytes,
+        acked: direction.acked,
+        end_seq: direction.end_seq,
+    }
+}
+
+fn event(event: &super::file::FileEvent) -> Event {
+    Event {
+        at: CaptureTime(event.at),
+        frame: event.frame,
+        kind: event.kind,
+        from: event.from,
+        has_ack: event.ack.is_some(),
+        seq: event.seq,
+        ack: event.ack.unwrap_or(0),
+        len: event.len,
+    }
+}
+
+fn exchange(exchange: &FileExchange, facts: &mut CaptureFacts) -> Exchange {
+    Exchange {
+        flow: FlowId(0), // set by `add_flow`
+        ordinal: exchange.ordinal,
+        method: method(&exchange.method, facts),
+        status: exchange.status.and_then(NonZeroU16::new),
+        flags: ExchangeFlags(exchange.flags),
+        target: facts.add_text(exchange.target.as_bytes()),
+        host: exchange.host.as_deref().map(|host| facts.intern(host)),
+        headers: 0,
+        header_count: 0,
+        request: message(exchange.request.as_ref()),
+        response: message(exchange.response.as_ref()),
+    }
+}
+
+fn method(name: &str, facts: &mut CaptureFacts) -> Method {
+    const KNOWN: [Method; 10] = [
+        Method::Get,
+        Method::Head,
+        Method::Post,
+        Method::Put,
+        Method::Delete,
+        Method::Connect,
+        Method::Options,
+        Method::Trace,
+        Method::Patch,
+        Method::Missing,
+    ];
+    let known = KNOWN.into_iter().find(|&method| facts.method(method) == name);
+    known.unwrap_or_else(|| Method::Other(facts.intern(name)))
+}
+
+fn message(message: Option<&FileMessage>) -> Message {
+    let Some(message) = message else { return Message::default() };
+    Message {
+        start: CaptureTime(message.start),
+        end: CaptureTime(message.end),
+        first_frame: message.frames.0,
+        last_frame: message.frames.1,
+        seq: message.seq,
+        ack: message.ack,
+        head_bytes: message.head_bytes,
+        head_crc: message.head_crc,
+        body_crc: message.body_crc,
+        state: message.state,
+        version: message.version,
+        framing: message.framing,
+        wire_bytes: message.wire_bytes,
+        body_bytes: message.body_bytes,
+        ..Message::default()
+    }
+}
+
+fn parentage(exchange: &FileExchange) -> Option<Parentage> {
+    let parent = exchange.parent.as_ref()?;
+    let confidence = [Confidence::Certain, Confidence::Likely]
+        .into_iter()
+        .find(|c| c.name() == parent.confidence)
+        .unwrap_or(Confidence::Ambiguous);
+    let bits = (0..u16::BITS).map(|shift| 1 << shift);
+    let named =
+        bits.filter(|&bit| Evidence(bit).names().iter().any(|n| parent.evidence.iter().any(|e| e == n)));
+    Some(Parentage {
+        parent: ExchangeId(parent.exchange),
+        confidence,
+        evidence: Evidence(named.fold(0, |all, bit| all | bit)),
+        attempt: parent.attempt,
+    })
+}
+
+fn diagnosis(file: &File) -> Diagnosis {
+    let mut rejections = Vec::new();
+    let captures =
+        file.connections.iter().flat_map(|c| c.exchanges.iter().map(move |x| (CaptureId(c.capture), x)));
+    for ((capture, exchange), at) in captures.zip(0..) {
+        let frame = |number| Frame { capture, number };
+        rejections.extend(exchange.rejection.map(|r| Rejection {
+            exchange: ExchangeId(at),
+            form: r.form,
+            fin: r.fin.map(frame),
+            rst: r.rst.map(frame),
+            idle_ns: r.idle_ns,
+        }));
+    }
+    let retries = |retries: &super::file::FileRetries| Retries {
+        lane: retries.lane.map(LaneId),
+        retried: retries.retried.clone(),
+        attempts: retries.attempts,
+        saved: retries.saved.clone(),
+        failed: retries.failed.clone(),
+    };
+    let mut board = file.board.clone();
+    board.links.resize_with(file.links.len(), Default::default);
+    Diagnosis {
+        outcomes: exchanges(file).map(|x| x.outcome).collect(),
+        origins: exchanges(file).map(|x| x.origin.map(ExchangeId)).collect(),
+        rejections,
+        findings: file.findings.iter().map(finding).collect(),
+        retries: file.retries.iter().map(retries).collect(),
+        failures: Failures {
+            visible: file.failures.visible.clone(),
+            masked: file.failures.masked.clone(),
+            origin: file.failures.origin.iter().map(|&(link, count)| (LinkId(link), count)).collect(),
+        },
+        board,
+    }
+}
+
+fn finding(finding: &FileFinding) -> Finding {
+    let proof = |proof: &super::file::FileProof| Proof {
+        frame: Frame { capture: CaptureId(proof.capture), number: proof.frame },
+        client: proof.client,
+        server: proof.server,
+        note: proof.note.clone(),
+        exchange: proof.exchange.map(ExchangeId),
+        connection: proof.connection.map(ConnectionId),
+    };
+    Finding {
+        kind: finding.kind.clone(),
+        rule: finding.rule.clone(),
+        cause: finding.cause.clone(),
+        severity: finding.severity,
+        confidence: finding.confidence,
+        link: finding.link.map(LinkId),
+        count: finding.count,
+        summary: finding.summary.clone(),
+        explanation: finding.explanation.clone(),
+        fixes: finding.fixes.clone(),
+        log_line: finding.log_line.clone(),
+        doubt: finding.doubt.clone(),
+        evidence: finding.evidence.iter().map(proof).collect(),
+        exchanges: finding.exchanges.iter().map(|&at| ExchangeId(at)).collect(),
+        connections: finding.connections.iter().map(|&at| ConnectionId(at)).collect(),
+    }
+}
+
+/// The session as the file holds it: its targets are places in the file, which the reduced analysis shares.
+pub(super) fn session(file: &File) -> Session {
+    let target = |target| match target {
+        FileTarget::Exchange(at) => Target::Exchange(ExchangeId(at)),
+        FileTarget::Connection(at) => Target::Connection(ConnectionId(at)),
+        FileTarget::Moment(at) => Target::Moment(SessionTime(at)),
+    };
+    let selection = &file.selection;
+    Session {
+        overrides: file.overrides.clone(),
+        annotations: file
+            .annotations
+            .iter()
+            .map(|note| Annotation { target: target(note.target), text: note.text.clone() })
+            .collect(),
+        view: file.view.map(|(start, end)| TimeView { start: SessionTime(start), end: SessionTime(end) }),
+        selection: Selection {
+            finding: selection.finding,
+            connection: selection.connection.map(ConnectionId),
+            exchange: selection.exchange.map(ExchangeId),
+            step: selection.step,
+            cursor: selection.cursor.map(SessionTime),
+        },
+        filter: file.filter.clone(),
+    }
+}

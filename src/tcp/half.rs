@@ -1,0 +1,441 @@
+//! One direction of a connection: segments in any order to bytes in order, each once.
+//!
+//! In-order payload goes through without a copy; only segments that came ahead of a gap are kept. A gap is
+//! given up, and reported as a hole, once the receiver is known to have had its bytes (so that nobody will
+//! send them again) or a limit is reached.
+
+use std::collections::VecDeque;
+
+use crate::capture::{CaptureTime, Segment};
+
+use super::DirectionFacts;
+use super::seq::seq_diff;
+
+/// Most bytes kept ahead of a gap, per direction.
+pub(super) const MAX_HELD_BYTES: usize = 8 << 20;
+/// Most segments kept ahead of a gap, per direction.
+pub(super) const MAX_HELD_SEGMENTS: usize = 8192;
+/// How many segments of a connection without SYN are kept before its start is chosen.
+const START_PATIENCE: usize = 4;
+/// How many packets may follow an acknowledgement of unseen bytes before these count as not captured:
+/// captures put packets of the two directions out of order by a few.
+const HOLE_PATIENCE: u8 = 8;
+/// An acknowledgement further ahead than this is not believed.
+const MAX_PLAUSIBLE_HOLE: i32 = 1 << 30;
+
+/// Payload in stream order.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// The bytes.
+    pub data: &'a [u8],
+    /// Time of the packet.
+    pub at: CaptureTime,
+    /// Number of the packet.
+    pub frame: u32,
+    /// Absolute sequence number of the first byte.
+    pub seq: u32,
+    /// Acknowledgement number of the packet.
+    pub ack: u32,
+    /// Position of the bytes in the file.
+    pub file_offset: u64,
+}
+
+/// Bytes of a stream that the capture does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// Absolute sequence number of the first missing byte.
+    pub seq: u32,
+    /// How many.
+    pub len: u32,
+    /// Time of the packet that showed it.
+    pub at: CaptureTime,
+    /// Number of that packet.
+    pub frame: u32,
+}
+
+/// What a direction hands on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece<'a> {
+    Data(Chunk<'a>),
+    Hole(Hole),
+}
+
+/// A segment that came ahead of a gap.
+#[derive(Debug)]
+struct Held {
+    data: Box<[u8]>,
+    wire_len: u32,
+    seq: u32,
+    ack: u32,
+    frame: u32,
+    at: CaptureTime,
+    file_offset: u64,
+}
+
+/// The reassembly of one direction.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    /// Sequence number of the next byte in order; `None` until the start is known.
+    pub(super) next: Option<u32>,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    /// Highest byte that the peer acknowledged, and packets seen since that went beyond `next`.
+    covered: Option<(u32, u8)>,
+    pub(super) facts: DirectionFacts,
+}
+
+impl Half {
+    /// The stream starts after this SYN.
+    pub(super) fn start_at(&mut self, isn: u32) {
+        self.facts.isn = Some(isn);
+        self.next = Some(isn.wrapping_add(1));
+        self.note_end(isn.wrapping_add(1));
+    }
+
+    /// Takes a segment with payload. `starts_message` tells that its bytes look like the start of a message,
+    /// which settles where a stream without SYN begins. Returns false when a limit forced a gap to be given up.
+    pub(super) fn push(
+        &mut self,
+        segment: &Segment<'_>,
+        starts_message: bool,
+        out: &mut impl FnMut(Piece<'_>),
+    ) -> bool {
+        self.note_end(segment.seq.wrapping_add(segment.wire_len));
+        let Some(next) = self.next else {
+            if starts_message && self.held.is_empty() {
+                self.next = Some(segment.seq);
+                self.emit(segment, 0, out);
+            } else {
+                self.hold(segment);
+                if self.held.len() >= START_PATIENCE {
+                    self.choose_start(out);
+                }
+            }
+            return true;
+        };
+        if let Some((acked, _)) = self.covered
+            && seq_diff(segment.seq, next) > 0
+            && seq_diff(acked, segment.seq) >= 0
+        {
+            // The sender goes on behind bytes that are acknowledged already: these will not come any more.
+            self.give_up_before(segment.seq, segment.at, segment.frame, out);
+        }
+        let next = self.next.unwrap_or(next);
+        let ahead = seq_diff(segment.seq, next);
+        if ahead > 0 {
+            self.facts.out_of_order += 1;
+            self.hold(segment);
+            let full = self.held_bytes > MAX_HELD_BYTES || self.held.len() > MAX_HELD_SEGMENTS;
+            if full {
+                self.skip_gap(segment.at, segment.frame, out);
+            }
+            return !full;
+        }
+        let known = ahead.unsigned_abs();
+        if known < segment.wire_len {
+            self.emit(segment, known, out);
+            if !self.held.is_empty() {
+                self.drain(out);
+            }
+        } else if segment.wire_len > 1 || known > 1 {
+            // A keep-alive probe repeats the last byte at most (RFC 9293, section 3.8.4): no retransmission.
+            self.facts.retransmitted += 1;
+        }
+        true
+    }
+
+    /// The peer acknowledged everything before `ack` in a packet; `speaks` tells that the packet carries
+    /// payload too. What is missing before `ack` was received and is only not in the capture.
+    pub(super) fn acknowledged(
+        &mut self,
+        ack: u32,
+        speaks: bool,
+        at: CaptureTime,
+        frame: u32,
+        out: &mut impl FnMut(Piece<'_>),
+    ) {
+        let Some(next) = self.next else {
+            if speaks && !self.held.is_empty() {
+                self.choose_start(out);
+            }
+            return;
+        };
+        let beyond = seq_diff(ack, next);
+        if beyond <= 0 {
+            self.covered = None;
+            return;
+        }
+        if beyond > MAX_PLAUSIBLE_HOLE {
+            return;
+        }
+        let waited = self.covered.map_or(0, |(_, packets)| packets.saturating_add(1));
+        let furthest =
+            self.covered.map_or(ack, |(known, _)| if seq_diff(ack, known) > 0 { ack } else { known });
+        self.covered = Some((furthest, waited));
+        // With nothing behind the gap, the missing bytes may only be a packet late in the file.
+        if speaks && !self.held.is_empty() || waited >= HOLE_PATIENCE {
+            self.give_up_before(furthest, at, frame, out);
+        }
+    }
+
+    /// The connection is over: hands on what is still held, with the holes between.
+    pub(super) fn finish(&mut self, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
+        if self.next.is_none() {
+            self.choose_start(out);
+        }
+        while !self.held.is_empty() {
+            self.skip_gap(at, frame, out);
+        }
+        if let Some((ack, _)) = self.covered {
+            self.give_up_before(ack, at, frame, out);
+        }
+    }
+
+    /// Gives up all gaps before `ack`.
+    fn give_up_before(&mut self, ack: u32, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
+        self.covered = None;
+        while self.held.front().is_some_and(|first| seq_diff(ack, first.seq) >= 0) {
+            self.skip_gap(at, frame, out);
+        }
+        let Some(next) = self.next else { return };
+        let missing = seq_diff(ack, next);
+        if missing > 0 {
+            self.hole(Hole { seq: next, len: missing as u32, at, frame }, out);
+        }
+    }
+
+    /// Gives up the gap before the first held segment.
+    fn skip_gap(&mut self, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
+        if let (Some(next), Some(first)) = (self.next, self.held.front()) {
+            let missing = seq_diff(first.seq, next);
+            if missing > 0 {
+                self.hole(Hole { seq: next, len: missing as u32, at, frame }, out);
+            }
+        }
+        self.drain(out);
+    }
+
+    fn choose_start(&mut self, out: &mut impl FnMut(Piece<'_>)) {
+        self.next = self.held.front().map(|first| first.seq);
+        self.drain(out);
+    }
+
+    fn hole(&mut self, hole: Hole, out: &mut impl FnMut(Piece<'_>)) {
+        self.facts.missing_bytes += u64::from(hole.len);
+        self.next = Some(hole.seq.wrapping_add(hole.len));
+        self.note_end(hole.seq.wrapping_add(hole.len));
+        out(Piece::Hole(hole));
+    }
+
+    /// Hands on a segment from its `skip`th byte.
+    fn emit(&mut self, segment: &Segment<'_>, skip: u32, out: &mut impl FnMut(Piece<'_>)) {
+        let seq = segment.seq.wrapping_add(skip);
+        let data = segment.payload.get(skip as usize..).unwrap_or_default();
+        if !data.is_empty() {
+            self.facts.bytes += data.len() as u64;
+            let file_offset = segment.file_offset + u64::from(skip);
+            out(Piece::Data(Chunk {
+                data,
+                at: segment.at,
+                frame: segment.frame,
+                seq,
+                ack: segment.ack,
+                file_offset,
+            }));
+        }
+        self.next = Some(segment.seq.wrapping_add(segment.wire_len));
+        let cut = segment.wire_len - skip - data.len() as u32;
+        if cut > 0 {
+            let seq = seq.wrapping_add(data.len() as u32);
+            self.hole(Hole { seq, len: cut, at: segment.at, frame: segment.frame }, out);
+        }
+    }
+
+    fn hold(&mut self, segment: &Segment<'_>) {
+        let place = self.held.partition_point(|held| seq_diff(held.seq, segment.seq) < 0);
+        if self
+            .held
+            .get(place)
+            .is_some_and(|same| same.seq == segment.seq && same.wire_len >= segment.wire_len)
+        {
+            self.facts.retransmitted += 1;
+            return;
+        }
+        self.held_bytes += segment.payload.len();
+        let held = Held {
+            data: segment.payload.into(),
+            wire_len: segment.wire_len,
+            seq: segment.seq,
+            ack: segment.ack,
+            frame: segment.frame,
+            at: segment.at,
+            file_offset: segment.file_offset,
+        };
+        self.held.insert(place, held);
+    }
+
+    /// Hands on the held segments that are in order now.
+    fn drain(&mut self, out: &mut impl FnMut(Piece<'_>)) {
+        while let (Some(next), Some(first)) = (self.next, self.held.front()) {
+            let ahead = seq_diff(first.seq, next);
+            if ahead > 0 {
+                return;
+            }
+            let Some(held) = self.held.pop_front() else { return };
+            self.held_bytes -= held.data.len();
+            let known = ahead.unsigned_abs();
+            if known < held.wire_len {
+                self.emit(&held.segment(), known, out);
+            }
+        }
+    }
+
+    fn note_end(&mut self, end: u32) {
+        if self.facts.end_seq.is_none_or(|known| seq_diff(end, known) > 0) {
+            self.facts.end_seq = Some(end);
+        }
+    }
+}
+
+impl Held {
+    /// The held bytes as the segment they were; addresses do not matter any more.
+    fn segment(&self) -> Segment<'_> {
+        let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        Segment {
+            frame: self.frame,
+            at: self.at,
+            src: nowhere,
+            dst: nowhere,
+            seq: self.seq,
+            ack: self.ack,
+            flags: crate::capture::TcpFlags::default(),
+            window: 0,
+            payload: &self.data,
+            wire_len: self.wire_len,
+            file_offset: self.file_offset,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn segment(seq: u32, payload: &[u8]) -> Segment<'_> {
+        let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        Segment {
+            frame: 1,
+            at: CaptureTime(0),
+            src: nowhere,
+            dst: nowhere,
+            seq,
+            ack: 0,
+            flags: crate::capture::TcpFlags::default(),
+            window: 0,
+            payload,
+            wire_len: payload.len() as u32,
+            file_offset: u64::from(seq),
+        }
+    }
+
+    /// Collects pieces as text: bytes as they are, a hole as `[n]`.
+    #[derive(Default)]
+    struct Text(Vec<u8>);
+
+    impl Text {
+        fn take(&mut self, piece: Piece<'_>) {
+            match piece {
+                Piece::Data(chunk) => self.0.extend_from_slice(chunk.data),
+                Piece::Hole(hole) => self.0.extend_from_slice(format!("[{}]", hole.len).as_bytes()),
+            }
+        }
+    }
+
+    fn run(isn: Option<u32>, segments: &[(u32, &[u8])]) -> (String, DirectionFacts) {
+        let (mut half, mut text) = (Half::default(), Text::default());
+        if let Some(isn) = isn {
+            half.start_at(isn);
+        }
+        for &(seq, payload) in segments {
+            half.push(&segment(seq, payload), false, &mut |piece| text.take(piece));
+        }
+        half.finish(CaptureTime(0), 1, &mut |piece| text.take(piece));
+        (String::from_utf8(text.0).unwrap(), half.facts)
+    }
+
+    #[test]
+    fn orders_overlaps_and_repeats() {
+        let (text, facts) =
+            run(Some(99), &[(100, b"ab"), (104, b"ef"), (102, b"cd"), (101, b"bcdefg"), (100, b"ab")]);
+        assert_eq!(text, "abcdefg");
+        assert_eq!((facts.out_of_order, facts.retransmitted, facts.missing_bytes), (1, 1, 0));
+    }
+
+    #[test]
+    fn wraps_at_the_end_of_the_number_space() {
+        let (text, _) = run(Some(u32::MAX - 2), &[(1, b"cd"), (u32::MAX - 1, b"ab\0")]);
+        assert_eq!(text.replace('\0', "_"), "ab_cd");
+    }
+
+    #[test]
+    fn a_stream_without_syn_starts_at_its_lowest_held_byte() {
+        let (text, facts) = run(None, &[(1002, b"cd"), (1000, b"ab"), (1004, b"ef"), (1006, b"gh")]);
+        assert_eq!(text, "abcdefgh");
+        assert_eq!(facts.missing_bytes, 0);
+    }
+
+    #[test]
+    fn a_gap_becomes_a_hole_when_the_peer_answers_beyond_it() {
+        let (mut half, mut text) = (Half::default(), Text::default());
+        half.start_at(0);
+        half.push(&segment(1, b"ab"), false, &mut |piece| text.take(piece));
+        half.push(&segment(13, b"yz"), false, &mut |piece| text.take(piece));
+        half.acknowledged(15, false, CaptureTime(0), 3, &mut |piece| text.take(piece));
+        assert_eq!(text.0, b"ab", "a pure acknowledgement may have overtaken the data in the file");
+        half.acknowledged(15, true, CaptureTime(0), 4, &mut |piece| text.take(piece));
+        assert_eq!(text.0, b"ab[10]yz");
+        assert_eq!(half.facts.missing_bytes, 10);
+    }
+
+    #[test]
+    fn an_acknowledged_tail_that_was_never_seen_is_a_hole_at_the_end() {
+        let (mut half, mut text) = (Half::default(), Text::default());
+        half.start_at(0);
+        half.push(&segment(1, b"ab"), false, &mut |piece| text.take(piece));
+        half.acknowledged(8, false, CaptureTime(0), 2, &mut |piece| text.take(piece));
+        half.finish(CaptureTime(0), 9, &mut |piece| text.take(piece));
+        assert_eq!(text.0, b"ab[5]");
+    }
+
+    #[test]
+    fn a_cut_packet_leaves_a_hole_of_the_rest() {
+        let (mut half, mut text) = (Half::default(), Text::default());
+        half.start_at(0);
+        half.push(&Segment { wire_len: 10, ..segment(1, b"abc") }, false, &mut |piece| text.take(piece));
+        half.push(&segment(11, b"d"), false, &mut |piece| text.take(piece));
+        assert_eq!(text.0, b"abc[7]d");
+    }
+
+    proptest! {
+        /// Any cut, order, duplication and overlap of a stream gives the stream.
+        #[test]
+        fn any_segmentation_gives_the_same_bytes(
+            stream in prop::collection::vec(any::<u8>().prop_map(|b| b % 26 + b'a'), 1..200),
+            cuts in prop::collection::vec((0usize..200, 1usize..40), 0..60),
+            isn: u32,
+        ) {
+            let start = isn.wrapping_add(1);
+            let mut pieces: Vec<(u32, &[u8])> = cuts
+                .iter()
+                .filter(|(at, _)| *at < stream.len())
+                .map(|&(at, len)| (start.wrapping_add(at as u32), &stream[at..stream.len().min(at + len)]))
+                .collect();
+            pieces.push((start, &stream));
+            let (text, facts) = run(Some(isn), &pieces);
+            prop_assert_eq!(text.as_bytes(), &stream[..]);
+            prop_assert_eq!(facts.missing_bytes, 0);
+        }
+    }
+}
