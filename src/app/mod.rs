@@ -1,5 +1,99 @@
 //! The window: panes, commands, theme, dialogs.
 
+mod background;
+mod chrome;
+mod command;
+mod contents;
+mod dialogs;
+mod document;
+mod filter;
+#[cfg(test)]
+mod fixture;
+mod format;
+mod loader;
+mod navigate;
 mod palette;
+mod panes;
+mod remap;
+mod rows;
+mod saver;
+mod series;
+mod state;
+mod story;
+#[cfg(test)]
+mod tests;
+mod theme;
+pub mod timeline_pane;
+mod update;
+mod widgets;
 
 pub use palette::Palette;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use background::Background;
+use dialogs::SystemDialog;
+use state::AppState;
+
+use crate::topology::Overrides;
+
+/// Why the window could not open.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Neither X11 nor Wayland is there.
+    #[error("there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set")]
+    NoDisplay,
+    /// The desktop or its OpenGL would not give a window.
+    #[error("the window cannot open: {0}")]
+    Window(#[from] eframe::Error),
+}
+
+/// Opens the window and loads `paths`; returns when it is closed.
+///
+/// # Errors
+/// When there is no display, or the desktop gives no window.
+pub fn run(paths: Vec<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if cfg!(target_os = "linux") && !set("DISPLAY") && !set("WAYLAND_DISPLAY") && !set("WAYLAND_SOCKET") {
+        return Err(AppError::NoDisplay);
+    }
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("hopscope")
+        .with_app_id("hopscope")
+        .with_inner_size([1600.0, 1000.0])
+        .with_min_inner_size([900.0, 560.0])
+        .with_drag_and_drop(true);
+    let options = eframe::NativeOptions {
+        viewport,
+        // The default is another one as soon as a second renderer is compiled in.
+        renderer: eframe::Renderer::Glow,
+        ..Default::default()
+    };
+    eframe::run_native(
+        "hopscope",
+        options,
+        Box::new(|creation| {
+            theme::install(&creation.egui_ctx);
+            let background = Background::waking(&creation.egui_ctx);
+            let mut state = AppState::new(background, Arc::new(SystemDialog));
+            state.open_with(paths, false, overrides);
+            Ok(Box::new(Window { state }))
+        }),
+    )?;
+    Ok(())
+}
+
+struct Window {
+    state: AppState,
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.state.poll(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        chrome::root_ui(ui, &mut self.state);
+    }
+}

@@ -1,0 +1,325 @@
+//! The window's frame: top bar, messages, and where each pane sits.
+
+use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, RichText, ScrollArea, TextEdit, Ui};
+
+use super::Palette;
+use super::command::{self, Command};
+use super::filter;
+use super::format::{bytes, counted, grouped};
+use super::panes::{self, Actions, Pane};
+use super::state::{Action, AppState, DetailTab, Tab};
+use super::widgets::{card_frame, command_button, tabs};
+
+/// Draws the whole window and carries out what it was asked for.
+pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
+    let mut out = Actions::new();
+    keyboard(ui, state, &mut out);
+    refresh(state);
+    Panel::top("bar")
+        .frame(bar_frame(ui))
+        .show_separator_line(false)
+        .show(ui, |ui| bar_ui(ui, state, &mut out));
+    messages_ui(ui, state, &mut out);
+    if state.document.is_some() {
+        document_ui(ui, state, &mut out);
+    } else {
+        let recent = std::mem::take(&mut state.ui.recent);
+        CentralPanel::default_margins().show(ui, |ui| {
+            if state.loader.progress().is_none() {
+                panes::welcome::welcome_ui(ui, &recent, &mut out);
+            }
+        });
+        state.ui.recent = recent;
+    }
+    modal_ui(ui, state, &mut out);
+    state.apply(ui.ctx(), out);
+}
+
+fn keyboard(ui: &Ui, state: &AppState, out: &mut Actions) {
+    if state.ui.modal.is_none() {
+        let typing = ui.ctx().text_edit_focused();
+        out.extend(command::pressed(ui.ctx(), typing).into_iter().map(Action::Run));
+    }
+}
+
+/// Brings rows and steps up to date with the session.
+fn refresh(state: &mut AppState) {
+    let Some(document) = &state.document else { return };
+    let session = state.edits.session();
+    let generation = document.generation;
+    state.rows.update(&document.analysis, generation, &session.filter, state.ui.sort, &state.background);
+    state.story.update(&document.analysis, generation, session.selection.connection);
+    let looked_at = matches!(state.ui.detail, DetailTab::Headers | DetailTab::Body);
+    let exchange = session.selection.exchange.filter(|_| looked_at);
+    state.contents.update(document, exchange, &state.background);
+}
+
+fn bar_frame(ui: &Ui) -> Frame {
+    Frame::new().fill(Palette::of(ui.ctx()).panel).inner_margin(Margin::symmetric(10, 6))
+}
+
+fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
+    let wide = ui.available_width() > 1100.0;
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("hopscope").strong().size(15.0));
+        ui.add_space(4.0);
+        command_button(ui, Command::Open, "Open…", out);
+        command_button(ui, Command::Add, "Add…", out);
+        command_button(ui, Command::OpenPath, "Path…", out);
+        command_button(ui, Command::Save, if wide { "Save snapshot…" } else { "Save…" }, out);
+        ui.add_space(4.0);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            command_button(ui, Command::Palette, if wide { "Commands  Ctrl+K" } else { "?" }, out)
+                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Commands"));
+            let dark = ui.ctx().theme() == egui::Theme::Dark;
+            command_button(ui, Command::ToggleTheme, if dark { "☀" } else { "🌙" }, out)
+                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Theme"));
+            command_button(ui, Command::ToggleZone, state.ui.clock.name(), out)
+                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Time zone"));
+            filter_ui(ui, state, out);
+        });
+    });
+}
+
+fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
+    let palette = Palette::of(ui.ctx());
+    let all = state.document.as_ref().map_or(0, |document| document.analysis.topology.exchanges.len());
+    let mut text = state.edits.session().filter.clone();
+    let count = if state.rows.is_busy() {
+        "filtering…".to_owned()
+    } else {
+        format!("{} of {}", grouped(state.rows.list().len() as u64), counted(all as u64, "exchange"))
+    };
+    if all > 0 {
+        ui.label(RichText::new(count).small().color(palette.muted));
+    }
+    if !text.is_empty() && ui.small_button("×").on_hover_text("Clear the filter").clicked() {
+        out.push(Action::Run(Command::ClearFilter));
+    }
+    let edit = TextEdit::singleline(&mut text)
+        .hint_text("Filter: rejected or retry, status:502, method:post …")
+        .font(egui::TextStyle::Monospace)
+        .desired_width(ui.available_width() - 8.0);
+    let edit = match state.rows.error() {
+        Some(_) => edit.text_color(palette.failed),
+        None => edit,
+    };
+    let response = ui.add(edit);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Filter"));
+    if std::mem::take(&mut state.ui.focus_filter) {
+        response.request_focus();
+    }
+    if response.changed() {
+        out.push(Action::SetFilter(text));
+    }
+    let help = state.rows.error().map_or_else(|| filter::HELP.to_owned(), str::to_owned);
+    response.on_hover_text(help);
+}
+
+fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
+    let palette = Palette::of(ui.ctx());
+    let frame = Frame::new().fill(palette.raised).inner_margin(Margin::symmetric(12, 5));
+    if let Some((done, total, what)) = state.loader.progress() {
+        Panel::top("loading").frame(frame).show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.label(format!("Reading {what}"));
+                command_button(ui, Command::CancelLoad, "Cancel", out);
+                let share = if total == 0 { 0.0 } else { done as f32 / total as f32 };
+                let words = format!("{} of {}", bytes(done), bytes(total));
+                ui.add(
+                    egui::ProgressBar::new(share.min(1.0)).text(words).desired_width(ui.available_width()),
+                );
+            });
+        });
+    }
+    if let Some(notice) = &state.notice {
+        Panel::top("notice").frame(frame).show(ui, |ui| {
+            ui.horizontal(|ui| {
+                if ui.small_button("×").on_hover_text("Close this message").clicked() {
+                    out.push(Action::DismissNotice);
+                }
+                let color = if notice.is_error { palette.failed } else { palette.text };
+                ui.add(egui::Label::new(RichText::new(&notice.text).color(color)).truncate());
+            });
+        });
+    }
+    held_ui(ui, state, frame);
+    problems_ui(ui, state, frame, out);
+}
+
+/// Says that only a snapshot is shown, and what became of its captures.
+fn held_ui(ui: &mut Ui, state: &AppState, frame: Frame) {
+    let Some(held) = state.document.as_ref().and_then(|document| document.held.as_ref()) else { return };
+    let palette = Palette::of(ui.ctx());
+    Panel::top("held").frame(frame).show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new("ℹ").color(palette.note));
+            ui.strong("Showing what the snapshot holds");
+            let count = format!("{} of {}", grouped(held.held), counted(held.exchanges, "exchange"));
+            ui.label(format!("({count}); figures and findings are those of the whole captures."));
+        });
+        for note in held.notes.iter().take(5) {
+            ui.add(egui::Label::new(RichText::new(note).color(palette.muted)).wrap());
+        }
+        if held.notes.len() > 5 {
+            ui.weak(format!("and {} more", held.notes.len() - 5));
+        }
+    });
+}
+
+/// What went wrong with the files, one line a problem.
+fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Actions) {
+    let Some(document) = &state.document else { return };
+    let captures = &document.analysis.captures;
+    if state.ui.problems_read == Some(document.generation)
+        || captures.iter().all(|c| c.info.problems.is_empty())
+    {
+        return;
+    }
+    let palette = Palette::of(ui.ctx());
+    Panel::top("problems").frame(frame).max_size(150.0).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new("⚠").color(palette.attention));
+            let count = captures.iter().filter(|c| !c.info.problems.is_empty()).count() as u64;
+            ui.strong(format!("{} with problems; everything else was read", counted(count, "file")));
+            if ui.small_button("Read, hide").on_hover_text("Hide this list").clicked() {
+                out.push(Action::DismissProblems);
+            }
+        });
+        ScrollArea::vertical().id_salt("problems").max_height(90.0).auto_shrink([false, true]).show(
+            ui,
+            |ui| {
+                for capture in captures {
+                    for problem in &capture.info.problems {
+                        let times = if problem.count > 1 {
+                            format!(" ({} times)", grouped(problem.count))
+                        } else {
+                            String::new()
+                        };
+                        let name = capture.info.path.file_name().unwrap_or(capture.info.path.as_os_str());
+                        let text = format!(
+                            "{}: {} — {}{times}",
+                            name.to_string_lossy(),
+                            problem.kind,
+                            problem.detail
+                        );
+                        ui.add(egui::Label::new(text).wrap())
+                            .on_hover_text(capture.info.path.display().to_string());
+                    }
+                }
+            },
+        );
+    });
+}
+
+fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
+    let Some(document) = state.document.clone() else { return };
+    let (scroll_row, scroll_step) =
+        (std::mem::take(&mut state.ui.scroll_to_row), std::mem::take(&mut state.ui.scroll_to_step));
+    let pane = Pane {
+        document: &document,
+        analysis: &document.analysis,
+        session: state.edits.session(),
+        clock: &state.ui.clock,
+        palette: Palette::of(ui.ctx()),
+    };
+    let (width, height) = (ui.available_width(), ui.available_height());
+    let gap = Frame::new().fill(pane.palette.background).inner_margin(Margin::symmetric(8, 4));
+    let side = |share: f32| (width * share).clamp(236.0, 380.0);
+    Panel::top("verdict").frame(gap).show_separator_line(false).show(ui, |ui| {
+        panes::verdict::verdict_ui(ui, &pane, out);
+    });
+    Panel::left("left")
+        .frame(gap)
+        .show_separator_line(false)
+        .default_size(side(0.195))
+        .size_range(220.0..=460.0)
+        .show(ui, |ui| {
+            ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
+                panes::findings::findings_ui(ui, &pane, out);
+                panes::board::board_ui(ui, &pane, out);
+                panes::annotations::annotations_ui(ui, &pane, out);
+            });
+        });
+    Panel::bottom("bottom")
+        .frame(gap)
+        .show_separator_line(false)
+        .resizable(true)
+        .default_size(height * 0.26)
+        .size_range(110.0..=(height * 0.4).max(120.0))
+        .show(ui, |ui| {
+            card_frame(&pane.palette).show(ui, |ui| {
+                ui.set_min_size(ui.available_size());
+                bottom_ui(ui, &pane, state, scroll_row, out);
+            });
+        });
+    Panel::right("right")
+        .frame(gap)
+        .show_separator_line(false)
+        .default_size(side(0.23))
+        .size_range(260.0..=560.0)
+        .show(ui, |ui| {
+            let room = ui.available_height();
+            Panel::bottom("detail")
+                .frame(Frame::new())
+                .show_separator_line(false)
+                .resizable(true)
+                .default_size(room * 0.45)
+                .size_range(110.0..=(room * 0.55).max(120.0))
+                .show(ui, |ui| {
+                    card_frame(&pane.palette).show(ui, |ui| {
+                        ui.set_min_size(ui.available_size());
+                        panes::detail::detail_ui(ui, &pane, state.ui.detail, &state.contents, out);
+                    });
+                });
+            CentralPanel::no_frame().show(ui, |ui| {
+                card_frame(&pane.palette).show(ui, |ui| {
+                    ui.set_min_size(ui.available_size());
+                    panes::steps::steps_ui(ui, &pane, &state.story, scroll_step, out);
+                });
+            });
+        });
+    CentralPanel::no_frame().frame(gap).show(ui, |ui| {
+        card_frame(&pane.palette).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            ui.weak("timeline");
+        });
+    });
+}
+
+fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: &mut Actions) {
+    ui.horizontal(|ui| {
+        let all = [
+            (Tab::Exchanges, "Exchanges"),
+            (Tab::Connections, "Connections"),
+            (Tab::Statistics, "Statistics"),
+        ];
+        tabs(ui, &pane.palette, state.ui.tab, &all, |tab| out.push(Action::ShowTab(tab)));
+    });
+    match state.ui.tab {
+        Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
+        Tab::Connections => panes::connections::connections_ui(ui, pane, scroll, out),
+        Tab::Statistics => panes::stats::stats_ui(ui, pane),
+    }
+}
+
+fn modal_ui(ui: &Ui, state: &mut AppState, out: &mut Actions) {
+    let Some(mut modal) = state.ui.modal.take() else { return };
+    let focus = std::mem::take(&mut state.ui.focus_modal);
+    let document = state.document.clone();
+    let findings = document.as_ref().map_or(&[][..], |d| d.analysis.diagnosis.findings.as_slice());
+    let place = |target| {
+        document.as_ref().map_or_else(String::new, |document| {
+            let pane = Pane {
+                document,
+                analysis: &document.analysis,
+                session: state.edits.session(),
+                clock: &state.ui.clock,
+                palette: Palette::of(ui.ctx()),
+            };
+            panes::annotations::target_words(&pane, target)
+        })
+    };
+    panes::modals::modal_ui(ui.ctx(), &mut modal, focus, findings, place, out);
+    state.ui.modal = Some(modal);
+}

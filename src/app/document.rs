@@ -1,0 +1,63 @@
+//! An analysis with what the panes need made once, on the loading thread: failures in time order and statistics.
+
+use std::sync::Arc;
+
+use super::series::Series;
+use crate::analysis::Analysis;
+use crate::capture::SessionTime;
+use crate::topology::ExchangeId;
+
+/// How much of a session its snapshot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Exchanges that the captures held.
+    pub exchanges: u64,
+    /// Exchanges of them that the snapshot holds.
+    pub held: u64,
+    /// What became of the captures, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What is open.
+#[derive(Clone)]
+pub struct Document {
+    /// Facts and verdicts.
+    pub analysis: Arc<Analysis>,
+    /// Failed exchanges in time order.
+    pub failures: Arc<Vec<(SessionTime, ExchangeId)>>,
+    /// The figures of the statistics pane.
+    pub series: Arc<Series>,
+    /// Set when this is only what a snapshot holds.
+    pub held: Option<Arc<Held>>,
+    /// Distinguishes this document from all others of this run.
+    pub generation: u64,
+}
+
+impl Document {
+    /// Makes a document of an analysis.
+    pub fn new(analysis: Analysis) -> Self {
+        let mut failures: Vec<_> =
+            analysis.exchanges().filter(|x| x.is_failure()).map(|x| (x.settled(), x.id)).collect();
+        failures.sort_unstable();
+        let series = Arc::new(Series::new(&analysis));
+        Self {
+            analysis: Arc::new(analysis),
+            failures: Arc::new(failures),
+            series,
+            held: None,
+            generation: next_generation(),
+        }
+    }
+
+    /// Makes a document of what a snapshot holds, its captures being gone or changed.
+    pub fn of_snapshot(analysis: Analysis, held: Held) -> Self {
+        Self { held: Some(Arc::new(held)), ..Self::new(analysis) }
+    }
+}
+
+fn next_generation() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    // The only use of the number is to differ from the others.
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

@@ -1,0 +1,317 @@
+//! The text filter of the exchange table: plain words and `field:value`, `or` between alternatives, `-` to exclude.
+
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::topology::LinkId;
+
+/// A filter that cannot be read, in words for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// The value of a field is not of its kind.
+    #[error("`{field}:` takes {wanted}, not `{value}`")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What it takes.
+        wanted: &'static str,
+        /// What it was given.
+        value: String,
+    },
+}
+
+/// A parsed filter: alternatives, each a list of conditions that must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    any: Vec<Vec<Term>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Term {
+    negated: bool,
+    test: Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Is,
+    Below,
+    Above,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Test {
+    /// Anywhere in what the row shows.
+    Word(String),
+    Method(String),
+    Target(String),
+    Host(String),
+    Link(String),
+    Connection(String),
+    Outcome(String),
+    /// First and last status that fit.
+    Status(u16, u16),
+    NoStatus,
+    Ordinal(Order, i64),
+    Attempt(Order, i64),
+    LatencyNs(Order, i64),
+    Retry,
+    Reused,
+    Failed,
+}
+
+/// What the filter understands, for the help text under the field.
+pub const HELP: &str = "Plain words look in method, target, host, status, outcome, link and addresses.\n\
+    Fields: status:502 status:5xx status:none  method:post  target:/api  host:shop  link:ingress\n\
+    conn:48520  outcome:rejected  ordinal:2  ordinal:>1  attempt:2  latency:>100ms\n\
+    Also: retry (attempts of a retried request), reused (not first on its connection), failed.\n\
+    `a b` needs both, `a or b` needs one, `-a` excludes.";
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// When a field's value is not of its kind.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let mut any = vec![Vec::new()];
+        for word in text.split_whitespace() {
+            if word.eq_ignore_ascii_case("or") {
+                any.push(Vec::new());
+                continue;
+            }
+            if word.eq_ignore_ascii_case("and") {
+                continue;
+            }
+            let (negated, word) = match word.strip_prefix('-') {
+                Some(rest) if !rest.is_empty() => (true, rest),
+                _ => (false, word),
+            };
+            let test = parse_test(&word.to_lowercase())?;
+            if let Some(all) = any.last_mut() {
+                all.push(Term { negated, test });
+            }
+        }
+        any.retain(|all| !all.is_empty());
+        Ok(Self { any })
+    }
+
+    /// Whether it lets everything through.
+    pub fn is_empty(&self) -> bool {
+        self.any.is_empty()
+    }
+
+    /// The exchanges that it lets through, in the order of the analysis.
+    pub fn apply(&self, analysis: &Analysis) -> Vec<u32> {
+        if self.is_empty() {
+            return (0..analysis.topology.exchanges.len() as u32).collect();
+        }
+        let links: Vec<String> = (0..analysis.topology.links.len())
+            .map(|at| analysis.link_name(LinkId(at as u16)).to_lowercase())
+            .collect();
+        let mut rows = Vec::new();
+        for connection in analysis.connections() {
+            let place = Place::of(&connection, &links);
+            for exchange in connection.exchanges() {
+                if self.any.iter().any(|all| all.iter().all(|term| term.holds(&exchange, &place))) {
+                    rows.push(exchange.id.0);
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// What all exchanges of a connection share, made once for them.
+struct Place<'a> {
+    link: &'a str,
+    ends: String,
+}
+
+impl<'a> Place<'a> {
+    fn of(connection: &ConnectionView<'_>, links: &'a [String]) -> Self {
+        let link = links.get(usize::from(connection.inner.link.0)).map_or("", String::as_str);
+        Self { link, ends: format!("{} {}", connection.inner.client, connection.inner.server) }
+    }
+}
+
+impl Term {
+    fn holds(&self, exchange: &ExchangeView<'_>, place: &Place<'_>) -> bool {
+        self.test.holds(exchange, place) != self.negated
+    }
+}
+
+impl Test {
+    fn holds(&self, x: &ExchangeView<'_>, place: &Place<'_>) -> bool {
+        match self {
+            Self::Word(word) => {
+                contains(x.facts.text_bytes(x.raw.target), word)
+                    || x.method().eq_ignore_ascii_case(word)
+                    || x.outcome().name() == word
+                    || place.link.contains(word.as_str())
+                    || place.ends.contains(word.as_str())
+                    || x.host().is_some_and(|host| contains(host.as_bytes(), word))
+                    || x.status().is_some_and(|status| word.parse() == Ok(status))
+            }
+            Self::Method(name) => x.method().eq_ignore_ascii_case(name),
+            Self::Target(part) => contains(x.facts.text_bytes(x.raw.target), part),
+            Self::Host(part) => x.host().is_some_and(|host| contains(host.as_bytes(), part)),
+            Self::Link(part) => place.link.contains(part.as_str()),
+            Self::Connection(part) => place.ends.contains(part.as_str()),
+            Self::Outcome(name) => x.outcome().name().starts_with(name.as_str()),
+            Self::Status(from, to) => x.status().is_some_and(|status| (*from..=*to).contains(&status)),
+            Self::NoStatus => x.status().is_none(),
+            Self::Ordinal(order, value) => order.holds(i64::from(x.raw.ordinal), *value),
+            Self::Attempt(order, value) => order.holds(i64::from(x.attempt()), *value),
+            Self::LatencyNs(order, value) => x.latency_ns().is_some_and(|ns| order.holds(ns, *value)),
+            Self::Retry => x.attempt() > 1 || x.attempts() > 1,
+            Self::Reused => x.raw.ordinal > 1,
+            Self::Failed => x.is_failure(),
+        }
+    }
+}
+
+impl Order {
+    fn holds(self, left: i64, right: i64) -> bool {
+        match self {
+            Self::Is => left == right,
+            Self::Below => left < right,
+            Self::Above => left > right,
+        }
+    }
+}
+
+fn parse_test(word: &str) -> Result<Test, FilterError> {
+    let Some((field, value)) = word.split_once(':') else {
+        return Ok(match word {
+            "retry" | "retries" | "retried" => Test::Retry,
+            "reused" => Test::Reused,
+            "failed" | "failure" => Test::Failed,
+            _ => Test::Word(word.to_owned()),
+        });
+    };
+    let text = value.to_owned();
+    Ok(match field {
+        "status" => parse_status(value)?,
+        "method" => Test::Method(text),
+        "target" | "path" | "url" => Test::Target(text),
+        "host" => Test::Host(text),
+        "link" | "hop" | "lane" => Test::Link(text),
+        "conn" | "connection" | "port" | "addr" => Test::Connection(text),
+        "outcome" => Test::Outcome(text),
+        "ordinal" | "#" => number("ordinal", value).map(|(order, n)| Test::Ordinal(order, n))?,
+        "attempt" => number("attempt", value).map(|(order, n)| Test::Attempt(order, n))?,
+        "latency" => latency(value).map(|(order, ns)| Test::LatencyNs(order, ns))?,
+        "is" => return parse_test(value),
+        // `10.0.0.1:80` is an address and no field.
+        _ => Test::Word(word.to_owned()),
+    })
+}
+
+fn parse_status(value: &str) -> Result<Test, FilterError> {
+    if value == "none" {
+        return Ok(Test::NoStatus);
+    }
+    let class = value.strip_suffix("xx").and_then(|digit| digit.parse::<u16>().ok());
+    if let Some(class @ 1..=9) = class {
+        return Ok(Test::Status(class * 100, class * 100 + 99));
+    }
+    let (from, to) = value.split_once('-').unwrap_or((value, value));
+    match (from.parse(), to.parse()) {
+        (Ok(from), Ok(to)) => Ok(Test::Status(from, to)),
+        _ => Err(FilterError::Value {
+            field: "status",
+            wanted: "a status, a class (5xx), a range (500-504) or `none`",
+            value: value.to_owned(),
+        }),
+    }
+}
+
+fn split_order(value: &str) -> (Order, &str) {
+    match value.split_at_checked(1) {
+        Some((">", rest)) => (Order::Above, rest),
+        Some(("<", rest)) => (Order::Below, rest),
+        _ => (Order::Is, value),
+    }
+}
+
+fn number(field: &'static str, value: &str) -> Result<(Order, i64), FilterError> {
+    let (order, rest) = split_order(value);
+    let wrong = |_| FilterError::Value { field, wanted: "a number, `>1` or `<9`", value: value.to_owned() };
+    rest.parse().map(|number| (order, number)).map_err(wrong)
+}
+
+fn latency(value: &str) -> Result<(Order, i64), FilterError> {
+    let (order, rest) = split_order(value);
+    let units = [("ms", 1e6), ("us", 1e3), ("µs", 1e3), ("ns", 1.0), ("s", 1e9), ("", 1e6)];
+    let read = units.iter().find_map(|&(unit, ns)| Some(rest.strip_suffix(unit)?.parse::<f64>().ok()? * ns));
+    // Without an order, "about this long" can only mean "at least".
+    let order = if order == Order::Is { Order::Above } else { order };
+    read.map(|ns| (order, ns as i64)).ok_or_else(|| FilterError::Value {
+        field: "latency",
+        wanted: "a duration such as `>100ms` or `<2s`",
+        value: value.to_owned(),
+    })
+}
+
+/// Whether `haystack` holds `needle` (lower-case), case ignored for ASCII.
+fn contains(haystack: &[u8], needle: &str) -> bool {
+    let needle = needle.as_bytes();
+    let Some(&first) = needle.first() else { return true };
+    let upper = first.to_ascii_uppercase();
+    let last = haystack.len().checked_sub(needle.len());
+    let Some(last) = last else { return false };
+    memchr::memchr2_iter(first, upper, &haystack[..=last])
+        .any(|at| haystack[at..at + needle.len()].eq_ignore_ascii_case(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::fixture;
+
+    fn rows(text: &str) -> Vec<u32> {
+        Filter::parse(text).unwrap().apply(&fixture::analysis())
+    }
+
+    #[test]
+    fn nothing_lets_everything_through() {
+        assert_eq!(rows("").len(), fixture::analysis().topology.exchanges.len());
+    }
+
+    #[test]
+    fn words_fields_and_or_choose_the_rows_they_name() {
+        let analysis = fixture::analysis();
+        let is = |id: &u32| analysis.exchange(crate::topology::ExchangeId(*id));
+        assert!(
+            !rows("rejected").is_empty()
+                && rows("rejected").iter().all(|id| is(id).outcome().name() == "rejected")
+        );
+        assert!(
+            !rows("status:502").is_empty()
+                && rows("status:502").iter().all(|id| is(id).status() == Some(502))
+        );
+        assert!(!rows("retry").is_empty() && rows("retry").iter().all(|id| is(id).attempts() > 1));
+        let (a, b, both) = (rows("rejected"), rows("retry"), rows("rejected or retry"));
+        assert!(both.len() >= a.len().max(b.len()) && both.len() <= a.len() + b.len());
+        assert_eq!(
+            rows("status:5xx method:GET").len() + rows("status:5xx -method:get").len(),
+            rows("status:500-599").len()
+        );
+        assert_eq!(rows("ordinal:2"), rows("ordinal:>1 ordinal:<3"));
+        assert!(rows("link:nothing-of-the-kind").is_empty());
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        let error = Filter::parse("status:abc").unwrap_err();
+        assert!(error.to_string().contains("`status:`") && error.to_string().contains("`abc`"));
+        assert!(Filter::parse("latency:soon").is_err());
+        assert!(Filter::parse("10.0.0.1:80").is_ok());
+    }
+
+    #[test]
+    fn case_is_ignored_and_ends_are_found() {
+        assert!(contains(b"/API/Item", "/api"));
+        assert!(contains(b"/API/Item", "item"));
+        assert!(!contains(b"ite", "item"));
+        assert!(contains(b"", ""));
+    }
+}

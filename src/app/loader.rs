@@ -1,0 +1,174 @@
+//! Loading on a thread: paths to facts, analysis and what the panes precompute, with progress and cancel.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::background::{Background, Progressing, Task};
+use super::document::{Document, Held};
+use crate::analysis;
+use crate::capture;
+use crate::http::CaptureFacts;
+use crate::load::{self, Progress};
+use crate::session::{CaptureState, Session, Snapshot, SnapshotError};
+use crate::topology::Overrides;
+
+/// What to read, and what to keep.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Files and folders to read; a session snapshot among them is opened, and then nothing else is.
+    pub paths: Vec<PathBuf>,
+    /// Captures already read that stay.
+    pub keep: Vec<Arc<CaptureFacts>>,
+    /// What the user said about the chain.
+    pub overrides: Overrides,
+}
+
+/// What came of a request.
+pub struct Loaded {
+    /// The document.
+    pub document: Document,
+    /// The session to go on with.
+    pub session: Session,
+    /// Whether captures shown before are among them.
+    pub added: bool,
+    /// Whether it comes from a snapshot: selection and view are then those of the time.
+    pub restored: bool,
+    /// What to tell the user; empty when all is well.
+    pub words: String,
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The loading thread ended without a result.
+    #[error("loading stopped unexpectedly; what was open before is still shown")]
+    Lost,
+    /// The snapshot cannot be opened.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+struct Job {
+    progress: Arc<Progress>,
+    task: Task<Result<Loaded, SnapshotError>>,
+    what: String,
+}
+
+/// The one load that may be under way.
+#[derive(Default)]
+pub struct Loader {
+    job: Option<Job>,
+}
+
+impl Loader {
+    /// Starts a load; one under way is told to stop, and its result is dropped.
+    pub fn start(&mut self, request: Request, background: &Background) {
+        self.cancel();
+        let progress = Arc::new(Progress::default());
+        let what = describe(&request.paths);
+        let shared = Arc::clone(&progress);
+        let task = background.spawn("loader", move || read(request, &shared));
+        self.job = Some(Job { progress, task, what });
+    }
+
+    /// Asks the load under way to stop and to give what it has.
+    pub fn cancel(&self) {
+        if let Some(job) = &self.job {
+            job.progress.cancel();
+        }
+    }
+
+    /// The result, once it is there.
+    pub fn poll(&mut self) -> Option<Result<Loaded, LoadError>> {
+        let result = match self.job.as_ref()?.task.poll() {
+            Progressing::Running => return None,
+            Progressing::Done(result) => result.map_err(LoadError::Snapshot),
+            Progressing::Lost => Err(LoadError::Lost),
+        };
+        self.job = None;
+        Some(result)
+    }
+
+    /// Bytes read, bytes in all (0 while not known), and what is being read.
+    pub fn progress(&self) -> Option<(u64, u64, &str)> {
+        self.job.as_ref().map(|job| (job.progress.done(), job.progress.total(), job.what.as_str()))
+    }
+}
+
+fn read(request: Request, progress: &Progress) -> Result<Loaded, SnapshotError> {
+    match request.paths.iter().find(|path| is_snapshot(path)) {
+        Some(path) => read_snapshot(path, progress),
+        None => Ok(read_captures(request, progress)),
+    }
+}
+
+/// Whether a path names a session snapshot.
+pub fn is_snapshot(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ron"))
+}
+
+fn read_captures(request: Request, progress: &Progress) -> Loaded {
+    let added = !request.keep.is_empty();
+    let mut captures = request.keep;
+    let mut files = load::expand(&request.paths);
+    // What is shown already would count everything in it twice.
+    files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
+    captures.extend(load::load(&files, progress));
+    let analysis = analysis::analyse(captures, &request.overrides);
+    Loaded {
+        document: Document::new(analysis),
+        session: Session { overrides: request.overrides, ..Session::default() },
+        added,
+        restored: false,
+        words: cancelled_words(progress),
+    }
+}
+
+fn cancelled_words(progress: &Progress) -> String {
+    if progress.is_cancelled() {
+        "Loading was cancelled: this is what was read until then".to_owned()
+    } else {
+        String::new()
+    }
+}
+
+fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotError> {
+    let snapshot = Snapshot::open(path)?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    let located = snapshot.locate(base, |file| capture::fingerprint(file, || progress.is_cancelled()));
+    let notes: Vec<String> =
+        located.iter().map(|capture| capture.note.clone()).filter(|note| !note.is_empty()).collect();
+    if located.iter().all(|capture| capture.state == CaptureState::Present) {
+        let files: Vec<PathBuf> = located.into_iter().map(|capture| capture.path).collect();
+        let captures = load::load(&files, progress);
+        let overrides = snapshot.overrides(&captures);
+        let analysis = analysis::analyse(captures, &overrides);
+        let (session, mut words) = snapshot.restore(&analysis);
+        words.extend(Some(cancelled_words(progress)).filter(|words| !words.is_empty()));
+        return Ok(Loaded {
+            document: Document::new(analysis),
+            session,
+            added: false,
+            restored: true,
+            words: words.join("; "),
+        });
+    }
+    let (exchanges, held) = snapshot.exchange_counts();
+    let (analysis, session) = snapshot.into_analysis();
+    let held = Held { exchanges, held, notes };
+    Ok(Loaded {
+        document: Document::of_snapshot(analysis, held),
+        session,
+        added: false,
+        restored: true,
+        words: String::new(),
+    })
+}
+
+fn describe(paths: &[PathBuf]) -> String {
+    match paths {
+        [] => "the analysis".to_owned(),
+        [one] => one.display().to_string(),
+        [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
+    }
+}

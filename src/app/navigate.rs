@@ -1,0 +1,239 @@
+//! Going somewhere: selection, step, cursor and view change together, so that all panes show the same place.
+
+use super::state::AppState;
+use crate::analysis::Analysis;
+use crate::capture::SessionTime;
+use crate::diagnose::Finding;
+use crate::session::{Target, TimeView};
+use crate::topology::{ConnectionId, ExchangeId};
+
+/// The timeline never shows less than this, in nanoseconds.
+const NARROWEST: i64 = 1_000;
+/// How many times its own length the view around a request is wide.
+const ROOM: i64 = 8;
+
+/// Selects a finding and goes to its first evidence: connection, exchange, and the step that proves it.
+pub fn to_finding(state: &mut AppState, index: usize) {
+    let Some(document) = state.document.clone() else { return };
+    let analysis = &document.analysis;
+    let Some(finding) = analysis.diagnosis.findings.get(index) else { return };
+    state.edits.look().selection.finding = Some(index);
+    let Some((connection, exchange)) = first_evidence(analysis, finding) else { return };
+    to_connection(state, connection, exchange);
+    let frames: Vec<_> = finding.evidence.iter().map(|proof| proof.frame).collect();
+    let steps = state.story.steps();
+    let shown = steps.iter().rposition(|step| step.proof && frames.contains(&step.frame));
+    if let Some(step) = shown.or_else(|| state.story.best_step(exchange)) {
+        to_step(state, step);
+    }
+    frame_selection(state);
+}
+
+fn first_evidence(analysis: &Analysis, finding: &Finding) -> Option<(ConnectionId, Option<ExchangeId>)> {
+    let of = |id: ExchangeId| (analysis.exchange(id).connection_id(), Some(id));
+    let proof = finding.evidence.iter().find_map(|proof| match (proof.exchange, proof.connection) {
+        (Some(exchange), _) => Some(of(exchange)),
+        (None, Some(connection)) => Some((connection, None)),
+        (None, None) => None,
+    });
+    proof
+        .or_else(|| finding.exchanges.first().map(|&id| of(id)))
+        .or_else(|| finding.connections.first().map(|&id| (id, None)))
+}
+
+/// Selects an exchange, with its connection and the step that decides it.
+pub fn to_exchange(state: &mut AppState, id: ExchangeId) {
+    let Some(document) = state.document.clone() else { return };
+    if id.0 as usize >= document.analysis.topology.exchanges.len() {
+        return;
+    }
+    let connection = document.analysis.exchange(id).connection_id();
+    to_connection(state, connection, Some(id));
+    frame_selection(state);
+}
+
+/// Selects a connection, and one of its exchanges or none.
+pub fn to_connection(state: &mut AppState, id: ConnectionId, exchange: Option<ExchangeId>) {
+    let Some(document) = state.document.clone() else { return };
+    let analysis = &document.analysis;
+    if id.0 as usize >= analysis.topology.connections.len() {
+        return;
+    }
+    state.story.update(analysis, document.generation, Some(id));
+    let step = state.story.best_step(exchange);
+    let selection = &mut state.edits.look().selection;
+    selection.connection = Some(id);
+    selection.exchange = exchange;
+    state.ui.scroll_to_row = true;
+    match step {
+        Some(step) => to_step(state, step),
+        None => state.edits.look().selection.step = None,
+    }
+    if exchange.is_some() {
+        // A step may be about the exchange before (its FIN, say): what was asked for stays selected.
+        state.edits.look().selection.exchange = exchange;
+    } else {
+        frame_selection(state);
+    }
+}
+
+/// Goes to a step of the selected connection; beyond the last means the last.
+pub fn to_step(state: &mut AppState, index: usize) {
+    let steps = state.story.steps();
+    let Some(last) = steps.len().checked_sub(1) else { return };
+    let index = index.min(last);
+    let (at, exchange) = (steps[index].at, steps[index].exchange);
+    let selection = &mut state.edits.look().selection;
+    selection.step = Some(index);
+    selection.cursor = Some(at);
+    if exchange.is_some() {
+        selection.exchange = exchange;
+    }
+    state.ui.scroll_to_step = true;
+    state.ui.scroll_to_row = true;
+    show(state, at);
+}
+
+/// Goes forward or back by steps.
+pub fn step_by(state: &mut AppState, by: isize) {
+    if state.story.steps().is_empty() {
+        state.tell("Select a connection or an exchange to step through");
+        return;
+    }
+    let next = match state.session().selection.step {
+        Some(step) => step.saturating_add_signed(by),
+        None => 0,
+    };
+    to_step(state, next);
+}
+
+/// Goes to the failed exchange before or after the cursor.
+pub fn failure_by(state: &mut AppState, forward: bool) {
+    let Some(document) = state.document.clone() else { return };
+    let selection = state.session().selection;
+    let failures = &document.failures;
+    let here = match selection.exchange {
+        Some(id) => (document.analysis.exchange(id).settled(), id),
+        None => (selection.cursor.unwrap_or(SessionTime(i64::MIN)), ExchangeId(0)),
+    };
+    let next = if forward {
+        failures.get(failures.partition_point(|failure| *failure <= here))
+    } else {
+        failures.partition_point(|failure| *failure < here).checked_sub(1).map(|at| &failures[at])
+    };
+    match next.map(|failure| failure.1) {
+        Some(id) => to_exchange(state, id),
+        None => state.tell(if forward { "No failure after this one" } else { "No failure before this one" }),
+    }
+}
+
+/// Goes up or down in the exchange table.
+pub fn row_by(state: &mut AppState, by: isize) {
+    let rows = state.rows.list();
+    let here = state.session().selection.exchange.and_then(|id| rows.iter().position(|&row| row == id));
+    let next = here.map_or(0, |at| at.saturating_add_signed(by)).min(rows.len().saturating_sub(1));
+    if let Some(&id) = rows.get(next) {
+        to_exchange(state, id);
+    }
+}
+
+/// Goes to what a note is about.
+pub fn to_target(state: &mut AppState, target: Target) {
+    match target {
+        Target::Exchange(id) => to_exchange(state, id),
+        Target::Connection(id) => to_connection(state, id, None),
+        Target::Moment(at) => {
+            state.edits.look().selection.cursor = Some(at);
+            show(state, at);
+        }
+    }
+}
+
+/// Zooms the timeline to the selected request, with a little room around it.
+pub fn fit_selection(state: &mut AppState) {
+    if let Some((start, end)) = selected_span(state) {
+        let room = (end.since_ns(start) / 8).max(NARROWEST);
+        set_view(state, start.0.saturating_sub(room), end.0.saturating_add(room));
+    }
+}
+
+/// Scales the view around the cursor (its middle, when the cursor is outside).
+pub fn zoom(state: &mut AppState, factor: f64) {
+    let Some(view) = current_view(state) else { return };
+    let span = view.end.since_ns(view.start) as f64;
+    let cursor = state.session().selection.cursor.filter(|at| (view.start..view.end).contains(at));
+    let at = cursor.map_or(0.5, |at| at.since_ns(view.start) as f64 / span);
+    let start = view.start.0.saturating_add((at * span * (1.0 - factor)) as i64);
+    set_view(state, start, start.saturating_add((span * factor) as i64));
+}
+
+/// Moves the view by a part of its width.
+pub fn pan(state: &mut AppState, part: f64) {
+    let Some(view) = current_view(state) else { return };
+    let by = (view.end.since_ns(view.start) as f64 * part) as i64;
+    set_view(state, view.start.0.saturating_add(by), view.end.0.saturating_add(by));
+}
+
+/// What the timeline shows now.
+pub fn current_view(state: &AppState) -> Option<TimeView> {
+    let (start, end) = state.document.as_ref()?.analysis.time_range()?;
+    Some(state.session().view.unwrap_or(TimeView { start, end: end.max(SessionTime(start.0 + 1)) }))
+}
+
+/// Chooses a view in which the selected request fills a readable part; keeps the present one if it does.
+fn frame_selection(state: &mut AppState) {
+    let Some((start, end)) = selected_span(state) else { return };
+    let Some(view) = current_view(state) else { return };
+    let length = end.since_ns(start).max(NARROWEST);
+    let span = view.end.since_ns(view.start);
+    let readable = (length..length.saturating_mul(ROOM * 5)).contains(&span);
+    if readable && view.start <= start && end <= view.end {
+        return;
+    }
+    let span = if readable { span } else { length.saturating_mul(ROOM) };
+    let middle = start.0.saturating_add(end.since_ns(start) / 2);
+    set_view(state, middle.saturating_sub(span / 2), middle.saturating_add(span / 2));
+}
+
+/// From the first to the last moment of the selected request across the hops, or of the connection.
+fn selected_span(state: &AppState) -> Option<(SessionTime, SessionTime)> {
+    let analysis = &state.document.as_ref()?.analysis;
+    let selection = state.session().selection;
+    if let Some(id) = selection.exchange {
+        let root = analysis.trees.root(id);
+        let tree = analysis.trees.tree(root);
+        let spans = tree.into_iter().map(|(id, _)| analysis.exchange(id)).map(|x| (x.started(), x.settled()));
+        return spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    }
+    let connection = analysis.connection(selection.connection?).inner;
+    Some((connection.first, connection.last))
+}
+
+/// Moves the view, as little as needed, so that a moment stands clear of its edges.
+fn show(state: &mut AppState, at: SessionTime) {
+    let Some(view) = state.session().view else { return };
+    let span = view.end.since_ns(view.start);
+    let margin = span / 10;
+    let (low, high) = (view.start.0.saturating_add(margin), view.end.0.saturating_sub(margin));
+    let by = if at.0 < low {
+        at.0.saturating_sub(low)
+    } else if at.0 > high {
+        at.0.saturating_sub(high)
+    } else {
+        return;
+    };
+    set_view(state, view.start.0.saturating_add(by), view.end.0.saturating_add(by));
+}
+
+fn set_view(state: &mut AppState, start: i64, end: i64) {
+    let range = state.document.as_ref().and_then(|document| document.analysis.time_range());
+    let Some((first, last)) = range else { return };
+    let whole = last.since_ns(first).max(NARROWEST);
+    let span = end.saturating_sub(start).clamp(NARROWEST, whole.saturating_mul(4));
+    let middle = start / 2 + end / 2;
+    // Half a view may lie beyond either end: then every moment can be brought to the middle.
+    let middle = middle.clamp(first.0, last.0.max(first.0));
+    let start = middle.saturating_sub(span / 2);
+    let view = TimeView { start: SessionTime(start), end: SessionTime(start.saturating_add(span)) };
+    state.edits.look().view = Some(view);
+}

@@ -1,0 +1,175 @@
+//! "Where does it start?": the failures by link, and the boundary between the links that show them and the rest.
+
+use egui::{Align2, RichText, Sense, Ui, vec2};
+
+use super::{Actions, Pane};
+use crate::app::format::grouped;
+use crate::app::state::Action;
+use crate::app::widgets::card;
+use crate::diagnose::{Board, LinkFigures};
+use crate::topology::LinkId;
+
+/// Draws the board.
+pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
+    let board = &pane.analysis.diagnosis.board;
+    let status = board.status.as_deref();
+    let note = status.map_or("answers by hop".to_owned(), |status| format!("{status} by hop"));
+    card(ui, &pane.palette, "Where does it start?", &note, |ui| {
+        matrix_ui(ui, pane, board, out);
+        ui.add_space(4.0);
+        if let Some(words) = boundary_words(pane, board) {
+            ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
+        }
+        if let Some(link) = interesting_link(pane, board) {
+            ordinals_ui(ui, pane, link, &board.links[usize::from(link.0)]);
+        }
+    });
+}
+
+/// Right edges of the number columns, from the right border, in points.
+const COLUMNS: [f32; 3] = [124.0, 62.0, 0.0];
+const ROW: f32 = 20.0;
+
+fn matrix_ui(ui: &mut Ui, pane: &Pane<'_>, board: &Board, out: &mut Actions) {
+    let palette = pane.palette;
+    let status = board.status.as_deref().unwrap_or("5xx");
+    let small = egui::FontId::proportional(11.5);
+    let (head, _) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
+    for (edge, text) in COLUMNS.iter().zip(["requests", status, "retried"]) {
+        let at = egui::pos2(head.right() - edge, head.center().y);
+        ui.painter().text(at, Align2::RIGHT_CENTER, text, small.clone(), palette.muted);
+    }
+    ui.spacing_mut().item_spacing.y = 0.0;
+    for (at, figures) in board.links.iter().enumerate() {
+        let id = LinkId(at as u16);
+        link_row(ui, pane, id, figures, board, out);
+        if board.boundary == Some(id) {
+            let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), 7.0), Sense::hover());
+            let ends = [line.left_center(), line.right_center()];
+            let stroke = egui::Stroke::new(1.5, palette.failed);
+            ui.painter().extend(egui::Shape::dashed_line(&ends, stroke, 6.0, 3.0));
+        }
+    }
+}
+
+fn link_row(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    id: LinkId,
+    figures: &LinkFigures,
+    board: &Board,
+    out: &mut Actions,
+) {
+    let palette = pane.palette;
+    let name = pane.analysis.link_name(id);
+    let failures = failures_of(figures, board);
+    let retried = retried_words(figures);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    let label = format!("{name}: {} requests, {failures} failures, {retried} retried", figures.requests);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+    if response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(rect, 3.0, palette.raised);
+    }
+    let mono = egui::FontId::monospace(12.0);
+    let room = rect.width() - COLUMNS[0] - 50.0;
+    let text = egui::WidgetText::from(RichText::new(&name).color(palette.text)).into_galley(
+        ui,
+        Some(egui::TextWrapMode::Truncate),
+        room,
+        egui::TextStyle::Body,
+    );
+    ui.painter().galley(egui::pos2(rect.left(), rect.center().y - text.size().y / 2.0), text, palette.text);
+    let failed = if failures > 0 { palette.failed } else { palette.muted };
+    let cells =
+        [(grouped(figures.requests), palette.text), (grouped(failures), failed), (retried, palette.muted)];
+    for (edge, (text, color)) in COLUMNS.iter().zip(cells) {
+        let at = egui::pos2(rect.right() - edge, rect.center().y);
+        ui.painter().text(at, Align2::RIGHT_CENTER, text, mono.clone(), color);
+    }
+    if response.on_hover_text(format!("{name}: show its failures in the table")).clicked() {
+        let lane = &pane.analysis.lane(pane.analysis.link(id).to).name;
+        let from = &pane.analysis.lane(pane.analysis.link(id).from).name;
+        // Names with blanks cannot be one word of a filter; their last word is the best there is.
+        let word = |name: &str| name.split_whitespace().last().unwrap_or_default().to_lowercase();
+        out.push(Action::SetFilter(format!("link:{} link:{} failed", word(from), word(lane))));
+    }
+}
+
+fn failures_of(figures: &LinkFigures, board: &Board) -> u64 {
+    match &board.status {
+        Some(status) => figures.with_status(status),
+        None => figures
+            .status
+            .values()
+            .flatten()
+            .filter(|(status, _)| status.starts_with('5'))
+            .map(|(_, count)| count)
+            .sum(),
+    }
+}
+
+fn retried_words(figures: &LinkFigures) -> String {
+    let all: Vec<_> =
+        figures.retried.iter().map(|(method, count)| format!("{} {method}", grouped(*count))).collect();
+    match all.len() {
+        0 => "–".to_owned(),
+        1 => all[0].clone(),
+        _ => grouped(figures.retried.values().sum()),
+    }
+}
+
+fn boundary_words(pane: &Pane<'_>, board: &Board) -> Option<String> {
+    let (Some(status), Some(boundary)) = (&board.status, board.boundary) else { return None };
+    let analysis = pane.analysis;
+    let maker = &analysis.lane(analysis.link(boundary).to).name;
+    let below = analysis.topology.links.iter().find(|link| link.from == analysis.link(boundary).to);
+    Some(match below {
+        Some(link) => {
+            let server = &analysis.lane(link.to).name;
+            format!(
+                "{status}s are born at the dashed line: {server} never answered {status}, {maker} made them."
+            )
+        }
+        None => format!("{maker} itself answers {status}."),
+    })
+}
+
+/// The link whose later requests fail: below the boundary, or the first with rejected requests.
+fn interesting_link(pane: &Pane<'_>, board: &Board) -> Option<LinkId> {
+    let finding = pane.session.selection.finding.and_then(|at| pane.analysis.diagnosis.findings.get(at));
+    let chosen = finding.and_then(|finding| finding.link);
+    let unequal = |id: &LinkId| {
+        let [first, second, later] = board.links.get(usize::from(id.0)).map_or([(0, 0); 3], |f| f.ordinals);
+        first.0 > 0 && second.0 + later.0 > 0
+    };
+    let rejecting = board.links.iter().position(|figures| !figures.rejected_by_method.is_empty());
+    chosen.filter(unequal).or_else(|| rejecting.map(|at| LinkId(at as u16))).filter(unequal)
+}
+
+fn ordinals_ui(ui: &mut Ui, pane: &Pane<'_>, link: LinkId, figures: &LinkFigures) {
+    let palette = pane.palette;
+    ui.add_space(6.0);
+    let head = format!("answered, by ordinal on the connection ({})", pane.analysis.link_name(link));
+    ui.add(egui::Label::new(RichText::new(head).small().color(palette.muted)).wrap());
+    for (name, (requests, answered)) in ["1st", "2nd", "3rd+"].iter().zip(figures.ordinals) {
+        if requests == 0 {
+            continue;
+        }
+        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 17.0), Sense::hover());
+        let words = format!("{} of {}", grouped(answered), grouped(requests));
+        let label = format!("{name} request on a connection: answered {words}");
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &label));
+        let mono = egui::FontId::monospace(11.5);
+        ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, name, mono.clone(), palette.muted);
+        let text = ui.painter().text(rect.right_center(), Align2::RIGHT_CENTER, words, mono, palette.text);
+        let track = egui::Rect::from_min_max(
+            egui::pos2(rect.left() + 34.0, rect.center().y - 4.0),
+            egui::pos2(text.left().min(rect.right() - 110.0) - 8.0, rect.center().y + 4.0),
+        );
+        // Filled with what failed; what was answered covers its share from the left.
+        ui.painter().rect_filled(track, 2.0, palette.failed);
+        let share = answered as f32 / requests as f32;
+        let fine = egui::Rect::from_min_size(track.min, vec2(track.width() * share, track.height()));
+        ui.painter().rect_filled(fine, 2.0, palette.answered);
+    }
+}

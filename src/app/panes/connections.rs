@@ -1,0 +1,98 @@
+//! The table of connections: how each began and ended, and how many requests it carried.
+
+use egui::{Align, Layout, RichText, Sense, Ui};
+use egui_extras::{Column as Width, TableBuilder};
+
+use super::{Actions, Pane};
+use crate::analysis::ConnectionView;
+use crate::app::format::duration;
+use crate::app::state::Action;
+use crate::tcp::{Closing, Opening};
+use crate::topology::ConnectionId;
+
+const HEADS: [(&str, f32); 9] = [
+    ("opened", 122.0),
+    ("link", 130.0),
+    ("client", 160.0),
+    ("server", 160.0),
+    ("protocol", 70.0),
+    ("requests", 66.0),
+    ("began", 120.0),
+    ("ended", 110.0),
+    ("lasted", 90.0),
+];
+
+/// Draws the table.
+pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Actions) {
+    let selected = pane.session.selection.connection;
+    let mut table = TableBuilder::new(ui)
+        .id_salt("connections")
+        .sense(Sense::click())
+        .auto_shrink(false)
+        .animate_scrolling(false)
+        .cell_layout(Layout::left_to_right(Align::Center));
+    for (at, &(_, width)) in HEADS.iter().enumerate() {
+        let last = at + 1 == HEADS.len();
+        let column = if last { Width::remainder().at_least(width) } else { Width::exact(width) };
+        table = table.column(column.clip(true));
+    }
+    // The list is in the order of the ids, so the row is the id.
+    if let Some(id) = selected.filter(|_| scroll) {
+        table = table.scroll_to_row(id.0 as usize, None);
+    }
+    let head = |mut row: egui_extras::TableRow<'_, '_>| {
+        for (name, _) in HEADS {
+            row.col(|ui| {
+                ui.label(RichText::new(name).small().color(pane.palette.muted));
+            });
+        }
+    };
+    table.header(20.0, head).body(|body| {
+        body.rows(22.0, pane.analysis.topology.connections.len(), |mut row| {
+            let id = ConnectionId(row.index() as u32);
+            let connection = pane.analysis.connection(id);
+            row.set_selected(selected == Some(id));
+            for text in cells(pane, &connection) {
+                row.col(|ui| {
+                    ui.add(egui::Label::new(RichText::new(text).monospace()).truncate().selectable(false));
+                });
+            }
+            let response = row.response();
+            response.widget_info(|| {
+                let name = format!("Connection {} to {}", connection.inner.client, connection.inner.server);
+                egui::WidgetInfo::selected(egui::Role::Row, true, selected == Some(id), name)
+            });
+            if response.clicked() {
+                out.push(Action::SelectConnection(id));
+            }
+        });
+    });
+}
+
+fn cells(pane: &Pane<'_>, connection: &ConnectionView<'_>) -> [String; 9] {
+    let flow = connection.flow();
+    let inner = connection.inner;
+    let began = match flow.opening {
+        Opening::Handshake => "handshake",
+        Opening::Unanswered => "✖ unanswered",
+        Opening::Refused => "✖ refused",
+        Opening::MidStream => "before capture",
+    };
+    let ended = match flow.closing {
+        Closing::Open => "still open",
+        Closing::Fin => "FIN",
+        Closing::Reset => "✖ RST",
+    };
+    let loss = if flow.is_lossy() { ", bytes lost" } else { "" };
+    [
+        pane.clock.time(inner.first),
+        pane.analysis.link_name(inner.link),
+        inner.client.to_string(),
+        inner.server.to_string(),
+        flow.protocol.name().to_owned(),
+        inner.exchanges.len().to_string(),
+        began.to_owned(),
+        format!("{ended}{loss}"),
+        duration(inner.last.since_ns(inner.first)),
+    ]
+}

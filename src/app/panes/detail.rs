@@ -1,0 +1,167 @@
+//! The selected request: its tree, and headers, body, timing and frames of the selected exchange.
+
+use egui::{Grid, RichText, ScrollArea, Ui};
+
+use super::{Actions, Pane, tree};
+use crate::analysis::ExchangeView;
+use crate::app::contents::{Contents, ContentsCache, Part};
+use crate::app::format::{bytes, duration};
+use crate::app::state::{Action, DetailTab};
+use crate::app::widgets::{tabs, title_row};
+use crate::capture::ExtentError;
+use crate::http::Message;
+
+/// Draws the pane.
+pub fn detail_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    shown: DetailTab,
+    contents: &ContentsCache,
+    out: &mut Actions,
+) {
+    let Some(id) = pane.session.selection.exchange else {
+        title_row(ui, &pane.palette, "Request", "");
+        ui.weak("Select an exchange to see its way through the hops.");
+        return;
+    };
+    let (title, note) = tree::title(pane, id);
+    title_row(ui, &pane.palette, &title, &note);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        let all = [
+            (DetailTab::Tree, "Tree"),
+            (DetailTab::Headers, "Headers"),
+            (DetailTab::Body, "Body"),
+            (DetailTab::Timing, "Timing"),
+            (DetailTab::Frames, "Frames"),
+        ];
+        tabs(ui, &pane.palette, shown, &all, |tab| out.push(Action::ShowDetail(tab)));
+    });
+    ui.add_space(4.0);
+    let exchange = pane.analysis.exchange(id);
+    match shown {
+        DetailTab::Tree => tree::tree_ui(ui, pane, id, out),
+        DetailTab::Headers | DetailTab::Body => contents_ui(ui, pane, contents.get(), shown),
+        DetailTab::Timing => timing_ui(ui, pane, &exchange),
+        DetailTab::Frames => frames_ui(ui, pane, &exchange),
+    }
+}
+
+fn contents_ui(ui: &mut Ui, pane: &Pane<'_>, contents: Option<&Contents>, shown: DetailTab) {
+    let Some(contents) = contents else {
+        ui.weak("Reading…");
+        return;
+    };
+    ScrollArea::both().id_salt("contents").auto_shrink(false).show(ui, |ui| {
+        for (name, part) in [("Request", &contents.request), ("Response", &contents.response)] {
+            ui.label(RichText::new(name).small().color(pane.palette.muted));
+            match part {
+                None => drop(ui.weak("Not a byte of it was captured.")),
+                Some(Err(error)) => error_ui(ui, pane, error),
+                Some(Ok(part)) if shown == DetailTab::Headers => headers_ui(ui, pane, name, part),
+                Some(Ok(part)) => body_ui(ui, pane, part),
+            }
+            ui.add_space(8.0);
+        }
+    });
+}
+
+fn error_ui(ui: &mut Ui, pane: &Pane<'_>, error: &ExtentError) {
+    let text = RichText::new(format!("✖ {error}")).color(pane.palette.failed);
+    ui.add(egui::Label::new(text).wrap());
+}
+
+fn headers_ui(ui: &mut Ui, pane: &Pane<'_>, name: &str, part: &Part) {
+    ui.label(RichText::new(&part.start_line).monospace().strong());
+    Grid::new(name).num_columns(2).spacing([12.0, 2.0]).show(ui, |ui| {
+        for (name, value) in &part.headers {
+            ui.label(RichText::new(name).monospace().color(pane.palette.muted));
+            ui.label(RichText::new(value).monospace());
+            ui.end_row();
+        }
+    });
+}
+
+fn body_ui(ui: &mut Ui, pane: &Pane<'_>, part: &Part) {
+    if !part.body_note.is_empty() {
+        ui.label(RichText::new(&part.body_note).small().color(pane.palette.muted));
+    }
+    if part.body.is_empty() {
+        ui.weak("No body.");
+    } else {
+        ui.label(RichText::new(&part.body).monospace());
+    }
+}
+
+fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
+    let raw = exchange.raw;
+    let at = |time| pane.analysis.session_time(exchange.capture, time);
+    let mut rows = Vec::new();
+    if raw.request.is_present() {
+        rows.push(("request, first byte", pane.clock.time(at(raw.request.start))));
+        let took = raw.request.end.0.saturating_sub(raw.request.start.0);
+        rows.push(("request sent in", duration(took)));
+    }
+    if raw.response.is_present() {
+        if raw.request.is_present() {
+            let wait = raw.response.start.0.saturating_sub(raw.request.end.0);
+            rows.push(("waited for the answer", duration(wait)));
+        }
+        rows.push(("response, first byte", pane.clock.time(at(raw.response.start))));
+        rows.push(("response sent in", duration(raw.response.end.0.saturating_sub(raw.response.start.0))));
+    } else {
+        rows.push(("settled", pane.clock.time(exchange.settled())));
+        rows.push(("after the request", duration(exchange.settled().since_ns(at(raw.request.end)))));
+    }
+    if let Some(ns) = exchange.latency_ns() {
+        rows.push(("latency in all", duration(ns)));
+    }
+    if let Some(rejection) = exchange.rejection() {
+        rows.push(("connection was idle for", duration(rejection.idle_ns)));
+    }
+    rows.push(("request", bytes(raw.request.wire_bytes)));
+    rows.push(("response", bytes(raw.response.wire_bytes)));
+    facts_ui(ui, pane, "timing", &rows);
+    let clock = pane.analysis.topology.clocks[exchange.capture.index()];
+    if clock.offset_ns != 0 {
+        let band = clock.band_ns.map_or(String::new(), |ns| format!(" ± {}", duration(ns)));
+        let words = format!("This capture's clock is shifted by {}{band}.", duration(clock.offset_ns));
+        ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
+    }
+}
+
+fn facts_ui(ui: &mut Ui, pane: &Pane<'_>, id: &str, rows: &[(&str, String)]) {
+    ScrollArea::vertical().id_salt(id).auto_shrink([false, true]).show(ui, |ui| {
+        Grid::new(id).num_columns(2).spacing([16.0, 4.0]).show(ui, |ui| {
+            for (name, value) in rows {
+                ui.label(RichText::new(*name).color(pane.palette.muted));
+                ui.label(RichText::new(value).monospace());
+                ui.end_row();
+            }
+        });
+    });
+}
+
+fn frames_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
+    let span = |message: &Message| match exchange.frames(message) {
+        Some((first, last)) if first == last => first.number.to_string(),
+        Some((first, last)) => format!("{} – {}", first.number, last.number),
+        None => "not seen".to_owned(),
+    };
+    let mut rows = vec![
+        ("capture", pane.analysis.capture_name(exchange.capture).into_owned()),
+        ("request", span(&exchange.raw.request)),
+        ("response", span(&exchange.raw.response)),
+    ];
+    if let Some(rejection) = exchange.rejection() {
+        rows.extend(rejection.fin.map(|frame| ("server's FIN", frame.number.to_string())));
+        rows.extend(rejection.rst.map(|frame| ("server's RST", frame.number.to_string())));
+        rows.push(("form", format!("{} ({})", rejection.form.name(), rejection.form.rule())));
+    }
+    let connection = exchange.connection();
+    rows.push(("client", connection.inner.client.to_string()));
+    rows.push(("server", connection.inner.server.to_string()));
+    let others = connection.inner.sightings.iter().skip(1);
+    rows.extend(others.map(|s| ("also seen in", pane.analysis.capture_name(s.capture).into_owned())));
+    facts_ui(ui, pane, "frames", &rows);
+}

@@ -1,0 +1,73 @@
+//! The list of findings, worst first; a click goes to the evidence.
+
+use egui::{Align, Layout, RichText, Ui};
+
+use super::{Actions, Pane};
+use crate::app::format::grouped;
+use crate::app::state::Action;
+use crate::app::widgets::{card, clickable_row, severity_mark};
+use crate::diagnose::{Certainty, Finding};
+
+/// Draws the list.
+pub fn findings_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
+    let findings = &pane.analysis.diagnosis.findings;
+    card(ui, &pane.palette, "Findings", &findings.len().to_string(), |ui| {
+        if findings.is_empty() {
+            ui.weak("Nothing out of the ordinary.");
+        }
+        ui.spacing_mut().item_spacing.y = 2.0;
+        for (index, finding) in findings.iter().enumerate() {
+            finding_row(ui, pane, index, finding, out);
+        }
+    });
+}
+
+fn finding_row(ui: &mut Ui, pane: &Pane<'_>, index: usize, finding: &Finding, out: &mut Actions) {
+    let palette = pane.palette;
+    let (mark, color) = severity_mark(&palette, finding.severity);
+    let title = title(&finding.kind);
+    let label = format!("Finding: {title}, {} times", finding.count);
+    let selected = pane.session.selection.finding == Some(index);
+    let row = clickable_row(ui, &palette, selected, &label, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(mark).color(color));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.label(RichText::new(grouped(finding.count)).monospace().strong().color(color));
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    ui.add(egui::Label::new(&title).truncate());
+                });
+            });
+        });
+        ui.add(
+            egui::Label::new(RichText::new(where_and_how_sure(pane, finding)).small().color(palette.muted))
+                .truncate(),
+        );
+    });
+    if row.on_hover_text(&finding.summary).clicked() {
+        out.push(Action::SelectFinding(index));
+    }
+}
+
+fn where_and_how_sure(pane: &Pane<'_>, finding: &Finding) -> String {
+    let sure = match finding.confidence {
+        Certainty::Certain => "certain",
+        Certainty::Likely => "likely",
+        Certainty::Possible => "possible",
+    };
+    let mut parts = Vec::new();
+    if let Some(link) = finding.link {
+        parts.push(pane.analysis.link_name(link));
+    }
+    parts.push(sure.to_owned());
+    if !finding.rule.is_empty() {
+        parts.push(finding.rule.clone());
+    }
+    parts.join(" · ")
+}
+
+/// `rejected-reused-request` as `Rejected reused request`.
+pub fn title(kind: &str) -> String {
+    let words = kind.replace('-', " ");
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,39 @@
+//! The panes: each reads the document and the session, draws, and gives back actions.
+
+pub mod annotations;
+pub mod board;
+pub mod connections;
+pub mod detail;
+pub mod findings;
+pub mod modals;
+pub mod stats;
+pub mod steps;
+pub mod table;
+pub mod tree;
+pub mod verdict;
+pub mod welcome;
+
+use super::Palette;
+use super::document::Document;
+use super::format::Clock;
+use super::state::Action;
+use crate::analysis::Analysis;
+use crate::session::Session;
+
+/// What every pane reads.
+#[derive(Clone, Copy)]
+pub struct Pane<'a> {
+    /// What is open.
+    pub document: &'a Document,
+    /// Its analysis.
+    pub analysis: &'a Analysis,
+    /// What the user made of it.
+    pub session: &'a Session,
+    /// Prints times.
+    pub clock: &'a Clock,
+    /// Colours.
+    pub palette: Palette,
+}
+
+/// Where panes put what they want done.
+pub type Actions = Vec<Action>;

@@ -1,0 +1,254 @@
+//! The windows over the window: command list, paths to type, notes, and the reasons of a finding.
+
+use std::path::PathBuf;
+
+use egui::{Align, Id, Key, Layout, Modal as Overlay, RichText, ScrollArea, TextEdit, Ui};
+
+use super::Actions;
+use super::findings::title;
+use crate::app::Palette;
+use crate::app::command::Command;
+use crate::app::state::{Action, Modal};
+use crate::app::widgets::{clickable_row, severity_mark};
+use crate::diagnose::Finding;
+
+/// Draws the modal that is open. `focus` gives its field the keyboard, once.
+pub fn modal_ui(
+    ctx: &egui::Context,
+    modal: &mut Modal,
+    focus: bool,
+    findings: &[Finding],
+    place: impl Fn(crate::session::Target) -> String,
+    out: &mut Actions,
+) {
+    let width = (ctx.content_rect().width() - 80.0).min(620.0);
+    let response = Overlay::new(Id::unique("modal")).show(ctx, |ui| {
+        ui.set_width(width);
+        match modal {
+            Modal::Palette { query, chosen } => palette_ui(ui, query, chosen, focus, out),
+            Modal::OpenPath { text, add, hint } => open_path_ui(ui, text, *add, hint, focus, out),
+            Modal::SavePath { text, hint } => save_path_ui(ui, text, hint, focus, out),
+            Modal::Note { index, target, text } => {
+                let place = place(*target);
+                note_ui(ui, text, &place, focus, |text| {
+                    out.push(Action::SaveNote { index: *index, target: *target, text });
+                });
+            }
+            Modal::WhySure(index) => {
+                if let Some(finding) = findings.get(*index) {
+                    why_ui(ui, finding, out);
+                } else {
+                    ui.label("There is no finding to explain.");
+                }
+            }
+        }
+        ui.add_space(6.0);
+        if ui.button("Close").on_hover_text("Close without doing anything (Esc)").clicked() {
+            out.push(Action::CloseModal);
+        }
+    });
+    if response.should_close() {
+        out.push(Action::CloseModal);
+    }
+}
+
+fn field(ui: &mut Ui, text: &mut String, name: &str, focus: bool) -> bool {
+    let label = ui.label(RichText::new(name).color(Palette::of(ui.ctx()).muted));
+    let edit = ui.add(TextEdit::singleline(text).desired_width(f32::INFINITY)).labelled_by(label.id);
+    if focus {
+        edit.request_focus();
+    }
+    edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter))
+}
+
+fn palette_ui(ui: &mut Ui, query: &mut String, chosen: &mut usize, focus: bool, out: &mut Actions) {
+    let palette = Palette::of(ui.ctx());
+    ui.heading("Commands");
+    if ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::ArrowDown)) {
+        *chosen = chosen.saturating_add(1);
+    }
+    if ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::ArrowUp)) {
+        *chosen = chosen.saturating_sub(1);
+    }
+    let before = query.clone();
+    let enter = field(ui, query, "Find a command", focus);
+    if *query != before {
+        *chosen = 0;
+    }
+    let wanted = query.to_lowercase();
+    let fits = |command: &Command| {
+        let info = command.info();
+        let text = format!("{} {}", info.name, info.help).to_lowercase();
+        *command != Command::Palette && wanted.split_whitespace().all(|word| text.contains(word))
+    };
+    let found: Vec<_> = Command::ALL.into_iter().filter(fits).collect();
+    *chosen = (*chosen).min(found.len().saturating_sub(1));
+    let mut run = found.get(*chosen).copied().filter(|_| enter);
+    ui.add_space(4.0);
+    ScrollArea::vertical().id_salt("commands").max_height(380.0).auto_shrink([false, false]).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for (at, command) in found.iter().enumerate() {
+            let info = command.info();
+            let row = clickable_row(ui, &palette, at == *chosen, info.name, |ui| {
+                ui.horizontal(|ui| {
+                    ui.label(info.name);
+                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                        let keys = command.keys(ui.ctx());
+                        ui.label(RichText::new(keys).monospace().color(palette.path));
+                        let help = RichText::new(info.help).small().color(palette.muted);
+                        ui.add(egui::Label::new(help).truncate());
+                    });
+                });
+            });
+            if at == *chosen && *query != before {
+                row.scroll_to_me(None);
+            }
+            if row.clicked() {
+                run = Some(*command);
+            }
+        }
+        if found.is_empty() {
+            ui.weak("No command of that name.");
+        }
+    });
+    if let Some(command) = run {
+        out.push(Action::CloseModal);
+        out.push(Action::Run(command));
+    }
+}
+
+fn open_path_ui(ui: &mut Ui, text: &mut String, add: bool, hint: &str, focus: bool, out: &mut Actions) {
+    ui.heading(if add { "Add captures by path" } else { "Open by path" });
+    if !hint.is_empty() {
+        ui.add(egui::Label::new(hint).wrap());
+    }
+    let enter = field(ui, text, "File or folder; several separated by blanks or in quotes", focus);
+    let paths = split_paths(text);
+    let missing: Vec<_> = paths.iter().filter(|path| !path.exists()).collect();
+    if let Some(path) = missing.first() {
+        let words = format!("Not found: {}", path.display());
+        ui.label(RichText::new(words).color(Palette::of(ui.ctx()).attention));
+    }
+    let open = ui.add_enabled(!paths.is_empty(), egui::Button::new("Open")).clicked();
+    if (enter || open) && !paths.is_empty() {
+        out.push(Action::CloseModal);
+        out.push(Action::Open { paths, add });
+    }
+}
+
+/// Splits at blanks, except inside quotes; a text that names one existing file as a whole stays whole.
+fn split_paths(text: &str) -> Vec<PathBuf> {
+    let text = text.trim();
+    if !text.is_empty() && PathBuf::from(text).exists() {
+        return vec![text.into()];
+    }
+    let (mut all, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in text.chars() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => quote = Some(c),
+            (c, None) if c.is_whitespace() => {
+                if !word.is_empty() {
+                    all.push(std::mem::take(&mut word).into());
+                }
+            }
+            (c, _) => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        all.push(word.into());
+    }
+    all
+}
+
+fn save_path_ui(ui: &mut Ui, text: &mut String, hint: &str, focus: bool, out: &mut Actions) {
+    ui.heading("Save a session snapshot");
+    if !hint.is_empty() {
+        ui.add(egui::Label::new(hint).wrap());
+    }
+    let enter = field(ui, text, "Snapshot file (.ron)", focus);
+    if PathBuf::from(text.trim()).is_file() {
+        let words = "This file exists and will be replaced.";
+        ui.label(RichText::new(words).color(Palette::of(ui.ctx()).attention));
+    }
+    let save = ui.add_enabled(!text.trim().is_empty(), egui::Button::new("Save")).clicked();
+    if (enter || save) && !text.trim().is_empty() {
+        out.push(Action::SaveTo(PathBuf::from(text.trim())));
+    }
+}
+
+fn note_ui(ui: &mut Ui, text: &mut String, place: &str, focus: bool, save: impl FnOnce(String)) {
+    ui.heading("Note");
+    ui.label(RichText::new(place).monospace().color(Palette::of(ui.ctx()).muted));
+    let enter = field(ui, text, "Your words", focus);
+    if ui.button("Save note").clicked() || enter {
+        save(std::mem::take(text));
+    }
+}
+
+fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
+    let palette = Palette::of(ui.ctx());
+    let (mark, color) = severity_mark(&palette, finding.severity);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(mark).size(16.0).color(color));
+        ui.heading(title(&finding.kind));
+    });
+    ScrollArea::vertical().id_salt("why").max_height(440.0).show(ui, |ui| {
+        ui.add(egui::Label::new(RichText::new(&finding.summary).strong()).wrap());
+        ui.add(egui::Label::new(&finding.explanation).wrap());
+        if !finding.doubt.is_empty() {
+            section(ui, "When not to believe it");
+            ui.add(egui::Label::new(&finding.doubt).wrap());
+        }
+        if !finding.log_line.is_empty() {
+            section(ui, "The proxy's error log says");
+            ui.add(egui::Label::new(RichText::new(&finding.log_line).monospace()).wrap());
+        }
+        if !finding.fixes.is_empty() {
+            section(ui, "What to change");
+        }
+        for fix in &finding.fixes {
+            ui.horizontal_wrapped(|ui| {
+                ui.strong(&fix.product);
+                if ui
+                    .small_button("Copy")
+                    .on_hover_text(format!("Copy the change for {}", fix.product))
+                    .clicked()
+                {
+                    out.push(Action::Copy { text: fix.change.clone(), what: "the change" });
+                }
+            });
+            ui.add(egui::Label::new(RichText::new(&fix.change).monospace().color(palette.path)).wrap());
+            if !fix.note.is_empty() {
+                ui.add(egui::Label::new(RichText::new(&fix.note).color(palette.muted)).wrap());
+            }
+        }
+        if !finding.evidence.is_empty() {
+            section(ui, "The packets that prove it");
+        }
+        for proof in finding.evidence.iter().take(20) {
+            let text = format!(
+                "frame {} · {} → {} · {}",
+                proof.frame.number, proof.client, proof.server, proof.note
+            );
+            ui.add(egui::Label::new(RichText::new(text).monospace().size(11.0)).wrap());
+        }
+    });
+}
+
+fn section(ui: &mut Ui, name: &str) {
+    ui.add_space(8.0);
+    ui.label(RichText::new(name).small().color(Palette::of(ui.ctx()).muted));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_paths_split_at_blanks_outside_quotes() {
+        let all = split_paths(r#" a.pcap "b c.pcap" 'd e' "#);
+        assert_eq!(all, ["a.pcap", "b c.pcap", "d e"].map(PathBuf::from));
+        assert!(split_paths("  ").is_empty());
+    }
+}

@@ -1,0 +1,125 @@
+//! Statistics: answers of one link over time, and the spread of its latencies.
+
+use egui::{Color32, RichText, Ui};
+use egui_plot::{Bar, BarChart, Legend, Plot};
+
+use super::Pane;
+use crate::app::format::{duration, grouped};
+use crate::app::series::{BUCKETS, Kind, LinkSeries, latency_of};
+use crate::capture::SessionTime;
+use crate::topology::LinkId;
+
+/// Draws both plots for every link, links below each other.
+pub fn stats_ui(ui: &mut Ui, pane: &Pane<'_>) {
+    let series = &pane.document.series;
+    if series.links.is_empty() {
+        ui.weak("No link between two hops was found.");
+        return;
+    }
+    egui::ScrollArea::vertical().id_salt("stats").auto_shrink(false).show(ui, |ui| {
+        for (at, link) in series.links.iter().enumerate() {
+            link_ui(ui, pane, LinkId(at as u16), link);
+        }
+    });
+}
+
+fn link_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
+    let figures = pane.analysis.diagnosis.board.links.get(usize::from(id.0));
+    ui.horizontal_wrapped(|ui| {
+        ui.strong(pane.analysis.link_name(id));
+        if let Some(figures) = figures {
+            let mut words = format!("{} requests", grouped(figures.requests));
+            if let Some([p50, p95, p99, max]) = figures.latency_ns {
+                let [p50, p95, p99, max] = [p50, p95, p99, max].map(duration);
+                words.push_str(&format!(" · latency p50 {p50}, p95 {p95}, p99 {p99}, max {max}"));
+            }
+            ui.label(RichText::new(words).monospace().color(pane.palette.muted));
+        }
+    });
+    ui.horizontal(|ui| {
+        let width = ui.available_width();
+        over_time_ui(ui, pane, id, series, width * 0.6);
+        latency_ui(ui, pane, id, series, width * 0.4 - 12.0);
+    });
+    ui.add_space(6.0);
+}
+
+fn kind_color(pane: &Pane<'_>, kind: Kind) -> Color32 {
+    match kind {
+        Kind::Fine => pane.palette.answered,
+        Kind::ClientError => pane.palette.attention,
+        Kind::ServerError => pane.palette.failed,
+        Kind::NoAnswer => pane.palette.note,
+    }
+}
+
+fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, width: f32) {
+    let (start, step) = (pane.document.series.start, pane.document.series.step_ns);
+    let clock = pane.clock.clone();
+    let time = move |bucket: f64| {
+        clock.time(SessionTime(start.0.saturating_add((bucket * step as f64) as i64 / 1000 * 1000)))
+    };
+    let label = time.clone();
+    let mut charts: Vec<BarChart> = Vec::new();
+    for kind in Kind::ALL {
+        let counts = &series.answers[kind as usize];
+        if counts.iter().all(|&count| count == 0) {
+            continue;
+        }
+        let bars = counts.iter().enumerate().map(|(at, &count)| {
+            Bar::new(at as f64 + 0.5, f64::from(count)).width(0.9).fill(kind_color(pane, kind))
+        });
+        let chart = BarChart::new(kind.name(), bars.collect()).color(kind_color(pane, kind));
+        let below: Vec<&BarChart> = charts.iter().collect();
+        let chart = chart.stack_on(&below);
+        charts.push(chart);
+    }
+    plot(ui, ("answers", id.0), width)
+        .include_x(0.0)
+        .include_x(BUCKETS as f64)
+        .x_axis_formatter(move |mark, _| time(mark.value))
+        .label_formatter(move |position| Some(label(position_x(position))))
+        .legend(Legend::default().text_style(egui::TextStyle::Small))
+        .show(ui, |ui| {
+            for chart in charts {
+                ui.bar_chart(chart);
+            }
+        });
+}
+
+fn position_x(position: &egui_plot::HoverPosition<'_>) -> f64 {
+    match position {
+        egui_plot::HoverPosition::NearDataPoint { position, .. } => position.x,
+        egui_plot::HoverPosition::Elsewhere { position } => position.x,
+    }
+}
+
+fn latency_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, width: f32) {
+    let used = |count: &u32| *count > 0;
+    let first = series.latency.iter().position(used).unwrap_or(0);
+    let last = series.latency.iter().rposition(used).unwrap_or(0);
+    let bars = (first..=last)
+        .map(|at| Bar::new(at as f64 + 0.5, f64::from(series.latency[at])).width(0.9))
+        .collect();
+    let chart = BarChart::new("latency", bars).color(pane.palette.note);
+    plot(ui, ("latency", id.0), width)
+        .include_x(first as f64)
+        .include_x(last as f64 + 1.0)
+        .x_axis_formatter(|mark, _| duration(latency_of(mark.value)))
+        .label_formatter(|position| Some(duration(latency_of(position_x(position)))))
+        .show(ui, |ui| ui.bar_chart(chart));
+}
+
+fn plot<'a>(ui: &Ui, id: (&str, u16), width: f32) -> Plot<'a> {
+    let _ = ui;
+    Plot::new(id)
+        .width(width.max(120.0))
+        .height(130.0)
+        .allow_scroll(false)
+        .allow_zoom([true, false])
+        .show_grid([false, true])
+        .include_y(0.0)
+        .y_axis_formatter(
+            |mark, _| if mark.value.fract() == 0.0 { grouped(mark.value as u64) } else { String::new() },
+        )
+}

@@ -1,0 +1,163 @@
+//! The exchange table: sorted, filtered, drawn only where it is seen, linked with all other panes.
+
+use egui::{Align, Color32, Layout, RichText, Sense, Ui};
+use egui_extras::{Column as Width, TableBuilder};
+
+use super::tree::reason_words;
+use super::{Actions, Pane};
+use crate::analysis::ExchangeView;
+use crate::app::format::duration;
+use crate::app::rows::{Column, Rows, Sort};
+use crate::app::state::Action;
+use crate::app::widgets::{attempt_badge, outcome_words, status_color};
+
+const ROW: f32 = 22.0;
+
+/// Draws the table; `scroll` brings the selected row into sight.
+pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
+    let columns = columns(ui.available_width());
+    let selected = pane.session.selection.exchange;
+    let target = selected.filter(|_| scroll).and_then(|id| rows.list().iter().position(|&row| row == id));
+    let mut table = TableBuilder::new(ui)
+        .id_salt("exchanges")
+        .striped(false)
+        .sense(Sense::click())
+        .auto_shrink(false)
+        .animate_scrolling(false)
+        .cell_layout(Layout::left_to_right(Align::Center));
+    if let Some(row) = target {
+        table = table.scroll_to_row(row, None);
+    }
+    for &(column, width) in &columns {
+        let width = match column {
+            Column::Target => Width::remainder().at_least(width).clip(true),
+            _ => Width::exact(width).clip(true),
+        };
+        table = table.column(width);
+    }
+    let head = |mut row: egui_extras::TableRow<'_, '_>, out: &mut Actions| {
+        for &(column, _) in &columns {
+            row.col(|ui| head_ui(ui, pane, column, sort, out));
+        }
+    };
+    let list = rows.list();
+    table.header(20.0, |row| head(row, out)).body(|body| {
+        body.rows(ROW, list.len(), |mut row| {
+            let Some(&id) = list.get(row.index()) else { return };
+            let exchange = pane.analysis.exchange(id);
+            row.set_selected(selected == Some(id));
+            for &(column, _) in &columns {
+                row.col(|ui| cell_ui(ui, pane, &exchange, column));
+            }
+            let response = row.response();
+            response.widget_info(|| {
+                let name = format!("{} {} row {}", exchange.method(), exchange.target(), id.0);
+                egui::WidgetInfo::selected(egui::Role::Row, true, selected == Some(id), name)
+            });
+            if response.clicked() {
+                out.push(Action::SelectExchange(id));
+            }
+        });
+    });
+}
+
+/// The columns that fit, with their widths: what tells least goes first.
+fn columns(room: f32) -> Vec<(Column, f32)> {
+    let mut all: Vec<_> = Column::ALL.iter().map(|&column| (column, width(column))).collect();
+    for spare in [Column::Reason, Column::Connection, Column::Attempt] {
+        let needed: f32 = all.iter().map(|(_, width)| width + 8.0).sum();
+        if needed <= room {
+            break;
+        }
+        all.retain(|(column, _)| *column != spare);
+    }
+    all
+}
+
+fn width(column: Column) -> f32 {
+    match column {
+        Column::Time => 134.0,
+        Column::Link => 130.0,
+        Column::Connection => 186.0,
+        Column::Ordinal => 40.0,
+        Column::Method => 62.0,
+        Column::Target => 120.0,
+        Column::Status => 50.0,
+        Column::Outcome => 92.0,
+        Column::Latency => 78.0,
+        Column::Attempt => 58.0,
+        Column::Reason => 170.0,
+    }
+}
+
+fn head_ui(ui: &mut Ui, pane: &Pane<'_>, column: Column, sort: Sort, out: &mut Actions) {
+    let zone = if column == Column::Time { format!(" ({})", pane.clock.name()) } else { String::new() };
+    let arrow = match sort {
+        Sort { column: by, descending: false } if by == column => " ▲",
+        Sort { column: by, descending: true } if by == column => " ▼",
+        _ => "",
+    };
+    let text = RichText::new(format!("{}{zone}{arrow}", column.name())).small().color(pane.palette.muted);
+    let head = ui.add(egui::Button::new(text).frame(false));
+    head.widget_info(|| {
+        egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Sort by {}", column.name()))
+    });
+    if head.on_hover_text(format!("Sort by {}", column.name())).clicked() {
+        out.push(Action::SortBy(column));
+    }
+}
+
+fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) {
+    if column == Column::Attempt && exchange.attempts() > 1 {
+        attempt_badge(ui, &pane.palette, exchange.attempt());
+        return;
+    }
+    let (text, color) = cell(pane, exchange, column);
+    let text = RichText::new(text).color(color);
+    let text = if matches!(column, Column::Link | Column::Outcome | Column::Reason) {
+        text
+    } else {
+        text.monospace()
+    };
+    ui.add(egui::Label::new(text).truncate().selectable(false));
+}
+
+fn cell(pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) -> (String, Color32) {
+    let palette = pane.palette;
+    let plain = |text: String| (text, palette.text);
+    match column {
+        Column::Time => plain(pane.clock.time(exchange.started())),
+        Column::Link => plain(pane.analysis.link_name(exchange.link_id())),
+        Column::Connection => {
+            let connection = exchange.connection().inner;
+            plain(format!("{} → :{}", connection.client, connection.server.port()))
+        }
+        Column::Ordinal => plain(exchange.raw.ordinal.to_string()),
+        Column::Method => plain(exchange.method().to_owned()),
+        Column::Target => plain(exchange.target().into_owned()),
+        Column::Status => {
+            let status = exchange.status();
+            (status.map_or("–".to_owned(), |s| s.to_string()), status_color(&palette, status))
+        }
+        Column::Outcome => outcome_words(&palette, exchange),
+        Column::Latency => plain(exchange.latency_ns().map_or("–".to_owned(), duration)),
+        Column::Attempt => (exchange.attempt().to_string(), palette.muted),
+        Column::Reason => {
+            let parent = pane.analysis.trees.parent(exchange.id);
+            (parent.map_or("–".to_owned(), |p| reason_words(&p.evidence.names())), palette.muted)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_tables_drop_what_tells_least() {
+        assert_eq!(columns(2000.0).len(), Column::ALL.len());
+        let narrow = columns(800.0);
+        assert!(narrow.iter().all(|(column, _)| *column != Column::Reason));
+        assert!(narrow.iter().any(|(column, _)| *column == Column::Status));
+    }
+}

@@ -1,0 +1,110 @@
+//! The tree of the selected request: who called whom, attempt by attempt, and why the program links them.
+
+use egui::{Align, Layout, RichText, ScrollArea, Ui};
+
+use super::{Actions, Pane};
+use crate::analysis::ExchangeView;
+use crate::app::format::duration;
+use crate::app::state::Action;
+use crate::app::widgets::{attempt_badge, clickable_row, status_color};
+use crate::topology::ExchangeId;
+
+/// No tree is drawn beyond this many exchanges.
+const LIMIT: usize = 200;
+
+/// Draws the tree that the exchange is part of.
+pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Actions) {
+    let trees = &pane.analysis.trees;
+    let tree = trees.tree(trees.root(selected));
+    ScrollArea::vertical().id_salt("tree").auto_shrink([false, false]).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for &(id, depth) in tree.iter().take(LIMIT) {
+            node_ui(ui, pane, pane.analysis.exchange(id), depth, id == selected, out);
+        }
+        if tree.len() > LIMIT {
+            ui.weak(format!("and {} more", tree.len() - LIMIT));
+        }
+        ui.add_space(6.0);
+        let words = link_words(pane, selected);
+        ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
+    });
+}
+
+fn node_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    exchange: ExchangeView<'_>,
+    depth: usize,
+    selected: bool,
+    out: &mut Actions,
+) {
+    let palette = pane.palette;
+    let link = pane.analysis.link_name(exchange.link_id());
+    let (ending, color) = ending(pane, &exchange);
+    let attempts = exchange.attempts();
+    let attempt = if attempts > 1 { format!("attempt {}, ", exchange.attempt()) } else { String::new() };
+    let label = format!("{attempt}{link}: {ending}");
+    let row = clickable_row(ui, &palette, selected, &label, |ui| {
+        ui.horizontal(|ui| {
+            ui.add_space(depth.min(8) as f32 * 14.0);
+            let (bar, _) = ui.allocate_exact_size(egui::vec2(4.0, 14.0), egui::Sense::hover());
+            ui.painter().rect_filled(bar, 1.0, color);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let port = exchange.connection().inner.client.port();
+                let place = format!("#{} :{port}", exchange.raw.ordinal);
+                ui.label(RichText::new(place).small().monospace().color(palette.muted));
+                ui.label(RichText::new(&ending).monospace().color(color));
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    if attempts > 1 {
+                        attempt_badge(ui, &palette, exchange.attempt());
+                    }
+                    ui.add(egui::Label::new(link).truncate());
+                });
+            });
+        });
+    });
+    if row.clicked() {
+        out.push(Action::SelectExchange(exchange.id));
+    }
+}
+
+fn ending(pane: &Pane<'_>, exchange: &ExchangeView<'_>) -> (String, egui::Color32) {
+    let outcome = exchange.outcome();
+    match (exchange.status(), exchange.latency_ns()) {
+        (Some(status), latency) if !outcome.is_failure() => {
+            let latency = latency.map_or(String::new(), |ns| format!(" · {}", duration(ns)));
+            (format!("{status}{latency}"), status_color(&pane.palette, Some(status)))
+        }
+        (Some(status), _) => (format!("{status} {}", outcome.name()), pane.palette.failed),
+        (None, _) if outcome.is_failure() => (format!("✖ {}", outcome.name()), pane.palette.failed),
+        (None, _) => (outcome.name().to_owned(), pane.palette.muted),
+    }
+}
+
+fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
+    match pane.analysis.trees.parent(id) {
+        Some(parent) => {
+            let reasons = reason_words(&parent.evidence.names());
+            format!("Linked to the request above by {reasons}: {}.", parent.confidence.name())
+        }
+        None if pane.analysis.trees.children(id).is_empty() => {
+            "No neighbouring hop shows this request.".to_owned()
+        }
+        None => "The user's end of this request.".to_owned(),
+    }
+}
+
+/// `request-id, containment` as `request id, containment`.
+pub fn reason_words(names: &[&str]) -> String {
+    names.iter().map(|name| name.replace('-', " ")).collect::<Vec<_>>().join(", ")
+}
+
+/// `GET /api/item/77`, and `200 after 2 attempts`: the title of the request that the exchange is part of.
+pub fn title(pane: &Pane<'_>, id: ExchangeId) -> (String, String) {
+    let root = pane.analysis.exchange(pane.analysis.trees.root(id));
+    let children = pane.analysis.trees.children(root.id);
+    let attempts = children.iter().map(|&child| pane.analysis.exchange(child).attempt()).max().unwrap_or(1);
+    let answer = root.status().map_or(root.outcome().name().to_owned(), |status| status.to_string());
+    let note = if attempts > 1 { format!("{answer} after {attempts} attempts") } else { answer };
+    (format!("{} {}", root.method(), root.target()), note)
+}

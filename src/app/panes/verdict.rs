@@ -1,0 +1,131 @@
+//! The answer first: the worst finding in a sentence, the figures that prove it, the change to make.
+
+use egui::{Color32, Frame, Margin, RichText, Stroke, Ui};
+
+use super::{Actions, Pane};
+use crate::app::command::Command;
+use crate::app::format::counted;
+use crate::app::widgets::{command_button, severity_mark};
+use crate::diagnose::{Finding, Severity};
+
+/// Draws the banner of the worst finding, or of its absence.
+pub fn verdict_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
+    match pane.analysis.diagnosis.findings.iter().find(|finding| finding.severity == Severity::Error) {
+        Some(finding) => finding_ui(ui, pane, finding, out),
+        None => all_well_ui(ui, pane),
+    }
+}
+
+fn banner<R>(ui: &mut Ui, pane: &Pane<'_>, color: Color32, contents: impl FnOnce(&mut Ui) -> R) {
+    let fill = pane.palette.panel.lerp_to_gamma(color, 0.10);
+    let frame = Frame::new()
+        .fill(fill)
+        .stroke(Stroke::new(1.0, color))
+        .corner_radius(6)
+        .inner_margin(Margin { left: 16, right: 12, top: 8, bottom: 8 });
+    let rect = frame
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            contents(ui);
+        })
+        .response
+        .rect;
+    let edge = egui::Rect::from_min_max(rect.min, egui::pos2(rect.min.x + 5.0, rect.max.y));
+    ui.painter().rect_filled(edge, egui::CornerRadius { nw: 6, sw: 6, ne: 0, se: 0 }, color);
+}
+
+fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions) {
+    let palette = pane.palette;
+    let (mark, color) = severity_mark(&palette, finding.severity);
+    banner(ui, pane, color, |ui| {
+        ui.horizontal_top(|ui| {
+            let words = (ui.available_width() - BUTTONS).max(200.0);
+            ui.vertical(|ui| {
+                ui.set_width(words);
+                ui.add(egui::Label::new(headline(ui, mark, color, &finding.summary)).wrap());
+                ui.add(egui::Label::new(first_sentences(&finding.explanation, 260)).wrap());
+                if let Some(fix) = finding.fixes.first() {
+                    let text = format!("Change ({}): {}", fix.product, fix.change);
+                    ui.add(egui::Label::new(RichText::new(text).monospace().color(palette.path)).wrap());
+                }
+            });
+            ui.vertical(|ui| {
+                ui.horizontal(|ui| {
+                    command_button(ui, Command::ShowEvidence, "Show evidence", out);
+                    command_button(ui, Command::WhySure, "Why so sure?", out);
+                });
+                if !finding.fixes.is_empty() {
+                    command_button(ui, Command::CopyFix, "Copy fix", out);
+                }
+            });
+        });
+    });
+}
+
+/// Width kept for the buttons at the right.
+const BUTTONS: f32 = 232.0;
+
+/// Mark and sentence as one text, so that a second line starts under the first.
+fn headline(ui: &Ui, mark: &str, color: Color32, sentence: &str) -> egui::text::LayoutJob {
+    let format = |color| egui::TextFormat::simple(egui::FontId::proportional(17.0), color);
+    let mut job = egui::text::LayoutJob::default();
+    job.append(mark, 0.0, format(color));
+    job.append(sentence, 8.0, format(ui.visuals().strong_text_color()));
+    job
+}
+
+/// As many whole sentences as fit into `limit` bytes, at least one: the banner is for the answer, the rest
+/// is behind "Why so sure?".
+fn first_sentences(text: &str, limit: usize) -> &str {
+    let text = text.split("\n\n").next().unwrap_or(text);
+    let ends = text.match_indices(". ").map(|(at, _)| at + 1).chain([text.len()]);
+    let mut best = None;
+    for end in ends {
+        if best.is_none() || end <= limit {
+            best = Some(end);
+        }
+    }
+    &text[..best.unwrap_or(text.len())]
+}
+
+fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
+    let analysis = pane.analysis;
+    let requests: u64 = analysis.diagnosis.board.links.iter().map(|link| link.requests).sum();
+    let responses: u64 = analysis.diagnosis.board.links.iter().map(|link| link.responses).sum();
+    let others = analysis.diagnosis.findings.len();
+    let (mark, color, text) = if requests == 0 {
+        ("?", pane.palette.attention, "No HTTP request found in these captures".to_owned())
+    } else {
+        ("✔", pane.palette.answered, "No fault found".to_owned())
+    };
+    banner(ui, pane, color, |ui| {
+        ui.add(egui::Label::new(headline(ui, mark, color, &text)).wrap());
+        let mut words = format!(
+            "{} and {} on {}.",
+            counted(requests, "request"),
+            counted(responses, "response"),
+            counted(analysis.topology.links.len() as u64, "link")
+        );
+        if others > 0 {
+            words.push_str(&format!(" {} of lesser weight on the left.", counted(others as u64, "finding")));
+        }
+        if requests == 0 {
+            words.push_str(
+                " The traffic may be encrypted, or another protocol: the connections are in the table.",
+            );
+        }
+        ui.add(egui::Label::new(words).wrap());
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_keeps_whole_sentences() {
+        assert_eq!(first_sentences("One. Two. Three.", 10), "One. Two.");
+        assert_eq!(first_sentences("A single long sentence", 5), "A single long sentence");
+        assert_eq!(first_sentences("", 5), "");
+    }
+}

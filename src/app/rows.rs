@@ -1,0 +1,267 @@
+//! The exchange table's rows: which exchanges, in which order; made on change only, and off the UI thread when many.
+
+use std::sync::Arc;
+
+use super::background::{Background, Progressing, Task};
+use super::filter::Filter;
+use crate::analysis::{Analysis, ExchangeView};
+use crate::topology::ExchangeId;
+
+/// A column of the exchange table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Column {
+    /// Start of the request.
+    #[default]
+    Time,
+    /// Link.
+    Link,
+    /// Client and server address.
+    Connection,
+    /// Ordinal on the connection.
+    Ordinal,
+    /// Method.
+    Method,
+    /// Target.
+    Target,
+    /// Status.
+    Status,
+    /// Outcome.
+    Outcome,
+    /// Latency.
+    Latency,
+    /// Attempt number.
+    Attempt,
+    /// Why it is linked to its parent.
+    Reason,
+}
+
+impl Column {
+    /// All columns, left to right.
+    pub const ALL: [Self; 11] = [
+        Self::Time,
+        Self::Link,
+        Self::Connection,
+        Self::Ordinal,
+        Self::Method,
+        Self::Target,
+        Self::Status,
+        Self::Outcome,
+        Self::Latency,
+        Self::Attempt,
+        Self::Reason,
+    ];
+
+    /// The column's head.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Link => "link",
+            Self::Connection => "connection",
+            Self::Ordinal => "#",
+            Self::Method => "method",
+            Self::Target => "target",
+            Self::Status => "status",
+            Self::Outcome => "outcome",
+            Self::Latency => "latency",
+            Self::Attempt => "attempt",
+            Self::Reason => "linked by",
+        }
+    }
+}
+
+/// How the rows are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub column: Column,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// What the rows depend on; when it is the same, they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Key {
+    generation: u64,
+    filter: String,
+    sort: Sort,
+}
+
+/// Up to this many exchanges are filtered and sorted at once; more go to a thread.
+const INLINE_ROWS: usize = 20_000;
+
+/// The rows that the table shows, and the ones being made.
+#[derive(Default)]
+pub struct Rows {
+    key: Option<Key>,
+    list: Arc<Vec<ExchangeId>>,
+    made: u64,
+    task: Option<Task<Vec<ExchangeId>>>,
+    error: Option<String>,
+}
+
+impl Rows {
+    /// Brings the rows up to date with filter and sort order; starts a thread where there are many.
+    pub fn update(
+        &mut self,
+        analysis: &Arc<Analysis>,
+        generation: u64,
+        filter: &str,
+        sort: Sort,
+        background: &Background,
+    ) {
+        match self.task.as_ref().map(Task::poll) {
+            Some(Progressing::Done(list)) => {
+                self.task = None;
+                self.list = Arc::new(list);
+                self.made += 1;
+            }
+            Some(Progressing::Lost) => self.task = None,
+            Some(Progressing::Running) | None => {}
+        }
+        let key = Key { generation, filter: filter.to_owned(), sort };
+        if self.key.as_ref() == Some(&key) {
+            return;
+        }
+        self.key = Some(key);
+        match Filter::parse(filter) {
+            Ok(filter) => {
+                self.error = None;
+                let few = analysis.topology.exchanges.len() <= INLINE_ROWS;
+                let analysis = Arc::clone(analysis);
+                let work = move || rows(&analysis, &filter, sort);
+                if few {
+                    self.task = None;
+                    self.list = Arc::new(work());
+                    self.made += 1;
+                } else {
+                    self.task = Some(background.spawn("rows", work));
+                }
+            }
+            // The rows of the last filter that could be read stay, while the user types on.
+            Err(error) => self.error = Some(error.to_string()),
+        }
+    }
+
+    /// The exchanges to show, in order.
+    pub fn list(&self) -> &[ExchangeId] {
+        &self.list
+    }
+
+    /// Counts the lists made; a change means that row numbers have moved.
+    pub fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// What is wrong with the filter's text.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// Whether a thread is at work on them.
+    pub fn is_busy(&self) -> bool {
+        self.task.is_some()
+    }
+}
+
+fn rows(analysis: &Analysis, filter: &Filter, sort: Sort) -> Vec<ExchangeId> {
+    let ids = filter.apply(analysis);
+    let mut sorted = match sort.column {
+        Column::Target => by_text(analysis, &ids, |x| x.facts.text_bytes(x.raw.target)),
+        Column::Method => by_text(analysis, &ids, |x| x.method().as_bytes()),
+        column => by_number(analysis, &ids, |x| number(x, column)),
+    };
+    if sort.descending {
+        sorted.reverse();
+    }
+    sorted
+}
+
+fn by_number(analysis: &Analysis, ids: &[u32], key: impl Fn(&ExchangeView<'_>) -> i64) -> Vec<ExchangeId> {
+    let mut keyed: Vec<_> = ids
+        .iter()
+        .map(|&id| {
+            let exchange = analysis.exchange(ExchangeId(id));
+            (key(&exchange), exchange.started().0, id)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, _, id)| ExchangeId(id)).collect()
+}
+
+fn by_text<'a>(
+    analysis: &'a Analysis,
+    ids: &[u32],
+    key: impl Fn(&ExchangeView<'a>) -> &'a [u8],
+) -> Vec<ExchangeId> {
+    let mut keyed: Vec<_> = ids
+        .iter()
+        .map(|&id| {
+            let exchange = analysis.exchange(ExchangeId(id));
+            (key(&exchange), exchange.started().0, id)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, _, id)| ExchangeId(id)).collect()
+}
+
+fn number(exchange: &ExchangeView<'_>, column: Column) -> i64 {
+    match column {
+        Column::Link => i64::from(exchange.link_id().0),
+        Column::Connection => i64::from(exchange.connection_id().0),
+        Column::Ordinal => i64::from(exchange.raw.ordinal),
+        Column::Status => exchange.status().map_or(0, i64::from),
+        Column::Outcome => exchange.outcome() as i64,
+        Column::Latency => exchange.latency_ns().unwrap_or(-1),
+        Column::Attempt => i64::from(exchange.attempt()),
+        Column::Reason => {
+            exchange.analysis.trees.parent(exchange.id).map_or(-1, |parent| i64::from(parent.evidence.0))
+        }
+        Column::Time | Column::Method | Column::Target => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::fixture;
+
+    fn made(filter: &str, sort: Sort) -> Rows {
+        let mut rows = Rows::default();
+        rows.update(&Arc::new(fixture::analysis()), 1, filter, sort, &Background::inline());
+        rows
+    }
+
+    #[test]
+    fn rows_are_in_time_order_unless_sorted_otherwise() {
+        let analysis = fixture::analysis();
+        let rows = made("", Sort::default());
+        assert!(rows.list().is_sorted_by_key(|&id| analysis.exchange(id).started()));
+        let rows = made("", Sort { column: Column::Latency, descending: true });
+        assert!(rows.list().is_sorted_by_key(|&id| -analysis.exchange(id).latency_ns().unwrap_or(-1)));
+        let rows = made("", Sort { column: Column::Target, descending: false });
+        assert!(rows.list().is_sorted_by_key(|&id| analysis.exchange(id).target().into_owned()));
+    }
+
+    #[test]
+    fn rows_are_made_once_for_each_key() {
+        let (analysis, background) = (Arc::new(fixture::analysis()), Background::inline());
+        let mut rows = Rows::default();
+        for _ in 0..3 {
+            rows.update(&analysis, 1, "rejected", Sort::default(), &background);
+        }
+        assert_eq!(rows.made(), 1);
+        rows.update(&analysis, 2, "rejected", Sort::default(), &background);
+        assert_eq!(rows.made(), 2);
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_keeps_the_rows_and_says_why() {
+        let (analysis, background) = (Arc::new(fixture::analysis()), Background::inline());
+        let mut rows = Rows::default();
+        rows.update(&analysis, 1, "status:502", Sort::default(), &background);
+        let before = rows.list().to_vec();
+        rows.update(&analysis, 1, "status:5x", Sort::default(), &background);
+        assert!(rows.error().is_some());
+        assert_eq!(rows.list(), before);
+    }
+}

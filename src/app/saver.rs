@@ -1,0 +1,62 @@
+//! Saving a session snapshot on a thread: the captures' fingerprints take their time on large files.
+
+use std::path::{Path, PathBuf};
+
+use super::background::{Background, Progressing, Task};
+use super::document::Document;
+use crate::capture;
+use crate::session::{Session, Snapshot, SnapshotError};
+
+/// The one save that may be under way.
+#[derive(Default)]
+pub struct Saver {
+    task: Option<(PathBuf, Task<Result<(), SnapshotError>>)>,
+}
+
+impl Saver {
+    /// Starts to save; without an ending of its own the path gets `.ron`.
+    pub fn start(&mut self, document: &Document, session: &Session, path: PathBuf, background: &Background) {
+        let path = if path.extension().is_some() { path } else { path.with_extension("ron") };
+        let (document, session, target) = (document.clone(), session.clone(), path.clone());
+        let task = background.spawn("saver", move || save(&document, &session, &target));
+        self.task = Some((path, task));
+    }
+
+    /// Whether a save is under way.
+    pub fn is_busy(&self) -> bool {
+        self.task.is_some()
+    }
+
+    /// What to tell the user, once it is done: the path, or why not.
+    pub fn poll(&mut self) -> Option<Result<PathBuf, SaveError>> {
+        let (_, task) = self.task.as_ref()?;
+        let result = match task.poll() {
+            Progressing::Running => return None,
+            Progressing::Done(result) => result.map_err(SaveError::Snapshot),
+            Progressing::Lost => Err(SaveError::Lost),
+        };
+        let (path, _) = self.task.take()?;
+        Some(result.map(|()| path))
+    }
+}
+
+/// Why nothing was saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The saving thread ended without a result.
+    #[error("saving stopped unexpectedly; try again")]
+    Lost,
+    /// The snapshot could not be written.
+    #[error(transparent)]
+    Snapshot(SnapshotError),
+}
+
+fn save(document: &Document, session: &Session, path: &Path) -> Result<(), SnapshotError> {
+    let fingerprint = |info: &capture::CaptureInfo| {
+        // A capture that is gone by now is named all the same, by the size it had.
+        capture::fingerprint(&info.path, || false).unwrap_or((info.bytes, String::new()))
+    };
+    let fingerprints: Vec<_> =
+        document.analysis.captures.iter().map(|capture| fingerprint(&capture.info)).collect();
+    Snapshot::of(&document.analysis, session, &fingerprints).save(path)
+}

@@ -1,0 +1,179 @@
+//! Everything the window holds, and the actions that panes give back to change it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::background::Background;
+use super::command::Command;
+use super::contents::ContentsCache;
+use super::dialogs::{Dialogs, FileDialog};
+use super::document::Document;
+use super::format::Clock;
+use super::loader::Loader;
+use super::rows::{Column, Rows, Sort};
+use super::saver::Saver;
+use super::story::Story;
+use crate::capture::SessionTime;
+use crate::session::{History, Session, Target, TimeView};
+use crate::topology::{ConnectionId, ExchangeId};
+
+/// A wish of a pane; all are carried out once a frame, in one place (`update`).
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "named by what they do")]
+pub enum Action {
+    Run(Command),
+    SelectFinding(usize),
+    SelectExchange(ExchangeId),
+    SelectConnection(ConnectionId),
+    SelectStep(usize),
+    SetCursor(SessionTime),
+    SetView(Option<TimeView>),
+    SetFilter(String),
+    SortBy(Column),
+    ShowTab(Tab),
+    ShowDetail(DetailTab),
+    GoTo(Target),
+    EditNote(usize),
+    DeleteNote(usize),
+    SaveNote { index: Option<usize>, target: Target, text: String },
+    Open { paths: Vec<PathBuf>, add: bool },
+    SaveTo(PathBuf),
+    Copy { text: String, what: &'static str },
+    CloseModal,
+    DismissProblems,
+    DismissNotice,
+}
+
+/// A tab of the bottom panel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named by what they show")]
+pub enum Tab {
+    #[default]
+    Exchanges,
+    Connections,
+    Statistics,
+}
+
+/// A tab of the request's pane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named by what they show")]
+pub enum DetailTab {
+    #[default]
+    Tree,
+    Headers,
+    Body,
+    Timing,
+    Frames,
+}
+
+/// A window over the window.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "named by what they are for")]
+pub enum Modal {
+    /// The command list.
+    Palette { query: String, chosen: usize },
+    /// A path to open; `hint` says why it is asked for.
+    OpenPath { text: String, add: bool, hint: &'static str },
+    /// A path to save to.
+    SavePath { text: String, hint: &'static str },
+    /// A note being written.
+    Note { index: Option<usize>, target: Target, text: String },
+    /// The reasons of a finding.
+    WhySure(usize),
+}
+
+/// A short message that stays until the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The message.
+    pub text: String,
+    /// Whether something failed.
+    pub is_error: bool,
+}
+
+/// What the window itself remembers: which tab, which modal, which zone.
+#[derive(Default)]
+pub struct UiState {
+    /// Prints times.
+    pub clock: Clock,
+    /// Bottom tab.
+    pub tab: Tab,
+    /// Tab of the request's pane.
+    pub detail: DetailTab,
+    /// The table's order.
+    pub sort: Sort,
+    /// The modal that is open.
+    pub modal: Option<Modal>,
+    /// Whether the modal's field still has to get the keyboard.
+    pub focus_modal: bool,
+    /// Whether the filter field has to get the keyboard.
+    pub focus_filter: bool,
+    /// Whether the table has to scroll to the selected row.
+    pub scroll_to_row: bool,
+    /// Whether the steps have to scroll to the current one.
+    pub scroll_to_step: bool,
+    /// Document whose problems the user has read.
+    pub problems_read: Option<u64>,
+    /// Paths opened before, latest first.
+    pub recent: Vec<Vec<PathBuf>>,
+}
+
+/// Everything the window holds.
+pub struct AppState {
+    /// What is open; `None` before the first load.
+    pub(super) document: Option<Document>,
+    /// The session with undo.
+    pub(super) edits: History,
+    /// The save under way.
+    pub(super) saver: Saver,
+    /// The load under way.
+    pub(super) loader: Loader,
+    /// The dialog that is open.
+    pub(super) dialogs: Dialogs,
+    /// Starts threads.
+    pub(super) background: Background,
+    /// The table's rows.
+    pub(super) rows: Rows,
+    /// The steps.
+    pub(super) story: Story,
+    /// Headers and body of the exchange looked at.
+    pub(super) contents: ContentsCache,
+    /// Tabs, modals.
+    pub(super) ui: UiState,
+    /// The last message.
+    pub(super) notice: Option<Notice>,
+}
+
+impl AppState {
+    /// An empty window.
+    pub fn new(background: Background, dialog: Arc<dyn FileDialog>) -> Self {
+        Self {
+            document: None,
+            edits: History::default(),
+            saver: Saver::default(),
+            loader: Loader::default(),
+            dialogs: Dialogs::new(dialog),
+            background,
+            rows: Rows::default(),
+            story: Story::default(),
+            contents: ContentsCache::default(),
+            ui: UiState::default(),
+            notice: None,
+        }
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        self.edits.session()
+    }
+
+    /// Shows a message.
+    pub(super) fn tell(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), is_error: false });
+    }
+
+    /// Shows a message about something that failed.
+    pub(super) fn complain(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), is_error: true });
+    }
+}

@@ -1,0 +1,265 @@
+//! The whole window without a display: driven by labels, as a screen reader would.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+
+use super::background::Background;
+use super::dialogs::tests::FakeDialog;
+use super::document::Document;
+use super::state::{AppState, Modal, Tab};
+use super::{chrome, fixture, theme};
+use crate::session::Target;
+
+type Window = Harness<'static, AppState>;
+
+fn window_with(dialog: Option<Vec<PathBuf>>, document: Option<Document>) -> Window {
+    let mut state = AppState::new(Background::inline(), Arc::new(FakeDialog(dialog)));
+    state.document = document;
+    let mut window =
+        Harness::builder().with_size([1600.0, 1000.0]).with_context_setup(theme::install).build_ui_state(
+            |ui, state: &mut AppState| {
+                state.poll(ui.ctx());
+                chrome::root_ui(ui, state);
+            },
+            state,
+        );
+    window.run_steps(3);
+    window
+}
+
+fn window() -> Window {
+    window_with(None, Some(Document::new(fixture::analysis())))
+}
+
+fn click(window: &mut Window, label: &str) {
+    window.get_by_label(label).click();
+    window.run_steps(3);
+}
+
+fn press(window: &mut Window, key: Key) {
+    window.key_press(key);
+    window.run_steps(3);
+}
+
+const FINDING: &str = "Finding: Rejected reused request, 4 times";
+
+#[test]
+fn an_empty_window_says_how_to_begin() {
+    let window = window_with(None, None);
+    window.get_by_label("Open captures…");
+    window.get_by_label("hopscope sample-captures/paas-502");
+}
+
+#[test]
+fn the_finding_leads_to_the_step_that_proves_it() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let selection = window.state().session().selection;
+    let exchange = selection.exchange.expect("the rejected exchange is selected");
+    let document = window.state().document.clone().unwrap();
+    assert_eq!(document.analysis.exchange(exchange).outcome(), crate::diagnose::Outcome::Rejected);
+    let step = &window.state().story.steps()[selection.step.unwrap()];
+    assert!(step.proof, "{}", step.title);
+    assert_eq!(selection.cursor, Some(step.at));
+    let view = window.state().session().view.expect("the timeline went there");
+    assert!((view.start..view.end).contains(&step.at));
+}
+
+#[test]
+fn steps_follow_the_keys_and_the_buttons() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let proof = window.state().session().selection.step.unwrap();
+    press(&mut window, Key::OpenBracket);
+    assert_eq!(window.state().session().selection.step, Some(proof - 1));
+    click(&mut window, "Next step");
+    assert_eq!(window.state().session().selection.step, Some(proof));
+    press(&mut window, Key::Home);
+    assert_eq!(window.state().session().selection.step, Some(0));
+    press(&mut window, Key::OpenBracket);
+    assert_eq!(window.state().session().selection.step, Some(0));
+    click(&mut window, "Last step");
+    let last = window.state().story.steps().len() - 1;
+    press(&mut window, Key::CloseBracket);
+    assert_eq!(window.state().session().selection.step, Some(last));
+}
+
+#[test]
+fn the_filter_field_filters_the_table() {
+    let mut window = window();
+    let all = window.state().rows.list().len();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::F);
+    window.run_steps(3);
+    window.get_by_role_and_label(Role::TextInput, "Filter").type_text("rejected");
+    window.run_steps(3);
+    assert_eq!(window.state().session().filter, "rejected");
+    assert_eq!(window.state().rows.list().len(), 4);
+    window.get_by_label(&format!("4 of {all} exchanges"));
+}
+
+#[test]
+fn keys_typed_into_a_field_are_no_commands() {
+    let mut window = window();
+    window.get_by_role_and_label(Role::TextInput, "Filter").focus();
+    window.run_steps(2);
+    let dark = window.ctx.theme();
+    press(&mut window, Key::T);
+    press(&mut window, Key::N);
+    assert_eq!(window.ctx.theme(), dark);
+    assert!(window.state().ui.modal.is_none());
+}
+
+#[test]
+fn a_note_is_written_listed_undone_and_redone() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    press(&mut window, Key::N);
+    assert!(matches!(window.state().ui.modal, Some(Modal::Note { target: Target::Exchange(_), .. })));
+    window.get_by_role_and_label(Role::TextInput, "Your words").type_text("ticket 4411");
+    window.run_steps(3);
+    click(&mut window, "Save note");
+    assert_eq!(window.state().session().annotations.len(), 1);
+    assert_eq!(window.state().session().annotations[0].text, "ticket 4411");
+    window.get_by_label("ticket 4411");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    window.run_steps(3);
+    assert!(window.state().session().annotations.is_empty());
+    window.key_press_modifiers(Modifiers { shift: true, ..Modifiers::COMMAND }, Key::Z);
+    window.run_steps(3);
+    assert_eq!(window.state().session().annotations.len(), 1);
+}
+
+#[test]
+fn the_palette_finds_and_runs_a_command() {
+    let mut window = window();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    window.run_steps(3);
+    window.get_by_role_and_label(Role::TextInput, "Find a command").type_text("show stat");
+    window.run_steps(3);
+    press(&mut window, Key::Enter);
+    assert_eq!(window.state().ui.tab, Tab::Statistics);
+    assert!(window.state().ui.modal.is_none());
+}
+
+#[test]
+fn every_tab_draws_and_names_its_widgets() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    for tab in ["Connections", "Statistics", "Exchanges", "Headers", "Body", "Timing", "Frames", "Tree"] {
+        click(&mut window, tab);
+    }
+    click(&mut window, "Why so sure?");
+    window.get_by_label("What to change");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let mut window = window_with(Some(vec!["no-such-file.pcap".into()]), None);
+    click(&mut window, "Open…");
+    let document = window.state().document.as_ref().expect("a document with the problem");
+    assert_eq!(document.analysis.captures.len(), 1);
+    assert!(window.query_by_label_contains("no-such-file.pcap").is_some());
+}
+
+#[test]
+fn without_a_dialog_the_path_can_be_typed() {
+    let mut window = window_with(None, None);
+    click(&mut window, "Open…");
+    assert!(matches!(window.state().ui.modal, Some(Modal::OpenPath { add: false, .. })));
+    let field = "File or folder; several separated by blanks or in quotes";
+    window.get_by_role_and_label(Role::TextInput, field).type_text("missing.pcap");
+    window.run_steps(3);
+    click(&mut window, "Open");
+    assert!(window.state().document.is_some());
+}
+
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("not needed".to_owned())
+    }
+}
+
+#[test]
+fn files_can_be_dropped() {
+    let mut window = window_with(None, None);
+    window.input_mut().dropped_files.push(Arc::new(Dropped("dropped.pcap".into())));
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("dropped.pcap").is_some());
+}
+
+#[test]
+fn an_idle_window_does_not_repaint() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    // `run` panics when the window goes on asking for frames.
+    window.run();
+}
+
+#[test]
+fn a_snapshot_is_saved_and_opened_again_without_its_captures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evening.ron");
+    let mut window = window_with(Some(vec![path.clone()]), Some(Document::new(fixture::analysis())));
+    click(&mut window, FINDING);
+    press(&mut window, Key::N);
+    window.get_by_role_and_label(Role::TextInput, "Your words").type_text("ticket 4411");
+    window.run_steps(3);
+    click(&mut window, "Save note");
+    let noted = window.state().session().annotations.clone();
+    click(&mut window, "Save snapshot…");
+    assert!(path.exists(), "{:?}", window.state().notice);
+    click(&mut window, "Open…");
+    let document = window.state().document.clone().unwrap();
+    assert!(document.held.is_some());
+    window.get_by_label("Showing what the snapshot holds");
+    assert!(window.query_all_by_label_contains("chain.pcap").count() > 0);
+    assert_eq!(window.state().session().annotations[0].text, noted[0].text);
+    let exchange = window.state().session().selection.exchange.unwrap();
+    assert_eq!(document.analysis.exchange(exchange).outcome(), crate::diagnose::Outcome::Rejected);
+    window.get_by_label(FINDING);
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.ron");
+    std::fs::write(&path, "(schema: 7").unwrap();
+    let mut window = window_with(Some(vec![path]), Some(Document::new(fixture::analysis())));
+    click(&mut window, "Open…");
+    assert!(
+        window
+            .state()
+            .notice
+            .as_ref()
+            .is_some_and(|notice| notice.is_error && notice.text.contains("bad.ron"))
+    );
+    assert!(window.state().document.is_some(), "what was open stays");
+}
+
+/// The fixture is small, and debug builds are slow: this only catches what grows with the exchanges.
+#[test]
+fn a_frame_costs_the_same_with_many_exchanges() {
+    let frame = |count| {
+        let mut window = window_with(None, Some(Document::new(fixture::with_requests(count))));
+        click(&mut window, "Show evidence");
+        let best = (0..10).map(|_| {
+            let began = std::time::Instant::now();
+            window.run_steps(1);
+            began.elapsed()
+        });
+        best.min().unwrap_or_default()
+    };
+    let (few, many) = (frame(100), frame(6_000));
+    assert!(many < few * 4, "{few:?} with 100 requests, {many:?} with 6,000");
+}

@@ -1,0 +1,302 @@
+//! Carries out what panes and threads ask for: the only place that changes the window's state.
+
+use std::path::PathBuf;
+
+use egui::Context;
+
+use super::command::Command;
+use super::dialogs::{Answer, Purpose};
+use super::loader::{Loaded, Request};
+use super::navigate;
+use super::remap;
+use super::rows::Sort;
+use super::state::{Action, AppState, Modal, Tab};
+use crate::diagnose::Severity;
+use crate::session::{Annotation, Target};
+use crate::topology::Overrides;
+
+/// How many opened paths the window remembers.
+const RECENT: usize = 8;
+
+impl AppState {
+    /// Takes what threads and the desktop have for the window. Call it once before each frame.
+    pub fn poll(&mut self, ctx: &Context) {
+        match self.loader.poll() {
+            Some(Ok(loaded)) => self.loaded(loaded),
+            Some(Err(error)) => self.complain(error.to_string()),
+            None => {}
+        }
+        match self.saver.poll() {
+            Some(Ok(path)) => self.tell(format!("Saved the snapshot: {}", path.display())),
+            Some(Err(error)) => self.complain(format!("Not saved: {error}")),
+            None => {}
+        }
+        match self.dialogs.poll() {
+            Some(Answer::Chosen(purpose, paths)) => self.chosen(purpose, paths),
+            Some(Answer::Unavailable(purpose)) => self.ask_for_path(purpose),
+            Some(Answer::Cancelled) | None => {}
+        }
+        let dropped: Vec<PathBuf> =
+            ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
+        if !dropped.is_empty() {
+            let add = ctx.input(|i| i.modifiers.shift);
+            self.open(dropped, add);
+        }
+        if self.loader.progress().is_some() {
+            // The bar has to move; nothing else repaints while nobody touches the window.
+            ctx.request_repaint_after(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Carries out the wishes of one frame, in order.
+    pub fn apply(&mut self, ctx: &Context, actions: Vec<Action>) {
+        for action in actions {
+            self.apply_one(ctx, action);
+        }
+    }
+
+    fn apply_one(&mut self, ctx: &Context, action: Action) {
+        match action {
+            Action::Run(command) => self.run(ctx, command),
+            Action::SelectFinding(index) => navigate::to_finding(self, index),
+            Action::SelectExchange(id) => navigate::to_exchange(self, id),
+            Action::SelectConnection(id) => navigate::to_connection(self, id, None),
+            Action::SelectStep(index) => navigate::to_step(self, index),
+            Action::SetCursor(at) => self.edits.look().selection.cursor = Some(at),
+            Action::SetView(view) => self.edits.look().view = view,
+            Action::SetFilter(text) => self.edits.look().filter = text,
+            Action::SortBy(column) => {
+                let sort = self.ui.sort;
+                let descending = sort.column == column && !sort.descending;
+                self.ui.sort = Sort { column, descending };
+            }
+            Action::ShowTab(tab) => self.ui.tab = tab,
+            Action::ShowDetail(tab) => self.ui.detail = tab,
+            Action::GoTo(target) => navigate::to_target(self, target),
+            Action::EditNote(index) => {
+                if let Some(note) = self.edits.session().annotations.get(index).cloned() {
+                    self.show_modal(Modal::Note { index: Some(index), target: note.target, text: note.text });
+                }
+            }
+            Action::DeleteNote(index) => {
+                self.edits.edit(|session| {
+                    if index < session.annotations.len() {
+                        session.annotations.remove(index);
+                    }
+                });
+                self.tell("Note deleted; Ctrl+Z brings it back");
+            }
+            Action::SaveNote { index, target, text } => self.save_note(index, target, text),
+            Action::Open { paths, add } => self.open(paths, add),
+            Action::SaveTo(path) => self.save_to(path),
+            Action::Copy { text, what } => {
+                ctx.copy_text(text);
+                self.tell(format!("Copied {what}"));
+            }
+            Action::CloseModal => self.ui.modal = None,
+            Action::DismissProblems => {
+                self.ui.problems_read = self.document.as_ref().map(|document| document.generation);
+            }
+            Action::DismissNotice => self.notice = None,
+        }
+    }
+
+    fn run(&mut self, ctx: &Context, command: Command) {
+        match command {
+            Command::Open => self.dialogs.ask(Purpose::Replace, &self.background),
+            Command::Add => self.dialogs.ask(Purpose::Add, &self.background),
+            Command::Save => self.dialogs.ask(Purpose::Save, &self.background),
+            Command::OpenPath => self.show_open_path(false, ""),
+            Command::AddPath => self.show_open_path(true, ""),
+            Command::SavePath => self.show_save_path(""),
+            Command::CancelLoad => self.loader.cancel(),
+            Command::Undo => {
+                if !self.edits.undo() {
+                    self.tell("Nothing to undo");
+                }
+            }
+            Command::Redo => {
+                if !self.edits.redo() {
+                    self.tell("Nothing to redo");
+                }
+            }
+            Command::Palette => self.show_modal(Modal::Palette { query: String::new(), chosen: 0 }),
+            Command::FocusFilter => self.ui.focus_filter = true,
+            Command::ClearFilter => self.edits.look().filter.clear(),
+            Command::ShowEvidence => {
+                navigate::to_finding(self, self.edits.session().selection.finding.unwrap_or(0));
+            }
+            Command::WhySure => {
+                let index = self.edits.session().selection.finding.unwrap_or(0);
+                self.show_modal(Modal::WhySure(index));
+            }
+            Command::CopyFix => self.copy_fix(ctx),
+            Command::CopyWiresharkFilter => self.copy_wireshark_filter(ctx),
+            Command::NextStep => navigate::step_by(self, 1),
+            Command::PreviousStep => navigate::step_by(self, -1),
+            Command::FirstStep => navigate::to_step(self, 0),
+            Command::LastStep => navigate::to_step(self, usize::MAX),
+            Command::NextFailure => navigate::failure_by(self, true),
+            Command::PreviousFailure => navigate::failure_by(self, false),
+            Command::NextRow => navigate::row_by(self, 1),
+            Command::PreviousRow => navigate::row_by(self, -1),
+            Command::Annotate => self.annotate(),
+            Command::FitAll => self.edits.look().view = None,
+            Command::FitSelection => navigate::fit_selection(self),
+            Command::ZoomIn => navigate::zoom(self, 0.5),
+            Command::ZoomOut => navigate::zoom(self, 2.0),
+            Command::PanLeft => navigate::pan(self, -0.25),
+            Command::PanRight => navigate::pan(self, 0.25),
+            Command::ShowExchanges => self.ui.tab = Tab::Exchanges,
+            Command::ShowConnections => self.ui.tab = Tab::Connections,
+            Command::ShowStatistics => self.ui.tab = Tab::Statistics,
+            Command::ToggleZone => self.ui.clock = super::format::Clock::new(!self.ui.clock.is_local()),
+            Command::ToggleTheme => {
+                let dark = ctx.theme() == egui::Theme::Dark;
+                ctx.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
+            }
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+        }
+    }
+
+    fn show_modal(&mut self, modal: Modal) {
+        self.ui.modal = Some(modal);
+        self.ui.focus_modal = true;
+    }
+
+    fn show_open_path(&mut self, add: bool, hint: &'static str) {
+        self.show_modal(Modal::OpenPath { text: String::new(), add, hint });
+    }
+
+    fn show_save_path(&mut self, hint: &'static str) {
+        self.show_modal(Modal::SavePath { text: "hopscope.ron".to_owned(), hint });
+    }
+
+    fn ask_for_path(&mut self, purpose: Purpose) {
+        const HINT: &str = "The desktop offered no file dialog, so type the path here.";
+        match purpose {
+            Purpose::Replace => self.show_open_path(false, HINT),
+            Purpose::Add => self.show_open_path(true, HINT),
+            Purpose::Save => self.show_save_path(HINT),
+        }
+    }
+
+    fn chosen(&mut self, purpose: Purpose, mut paths: Vec<PathBuf>) {
+        match purpose {
+            Purpose::Replace => self.open(paths, false),
+            Purpose::Add => self.open(paths, true),
+            Purpose::Save => {
+                if let Some(path) = paths.pop() {
+                    self.save_to(path);
+                }
+            }
+        }
+    }
+
+    /// Opens paths in place of, or beside, what is shown.
+    pub fn open(&mut self, paths: Vec<PathBuf>, add: bool) {
+        let overrides = self.edits.session().overrides.clone();
+        self.open_with(paths, add, overrides);
+    }
+
+    /// Opens paths with what the user said about the chain.
+    pub fn open_with(&mut self, paths: Vec<PathBuf>, add: bool, overrides: Overrides) {
+        if paths.is_empty() {
+            return;
+        }
+        self.ui.recent.retain(|known| *known != paths);
+        self.ui.recent.insert(0, paths.clone());
+        self.ui.recent.truncate(RECENT);
+        // What only a snapshot holds cannot be analysed together with captures.
+        let whole = self.document.as_ref().filter(|document| add && document.held.is_none());
+        let keep = whole.map(|document| document.analysis.captures.clone());
+        let request = Request { paths, keep: keep.unwrap_or_default(), overrides };
+        self.notice = None;
+        self.loader.start(request, &self.background);
+    }
+
+    fn loaded(&mut self, loaded: Loaded) {
+        let mut session = loaded.session;
+        if let Some(old) = self.document.as_ref().filter(|_| loaded.added) {
+            session.filter.clone_from(&self.edits.session().filter);
+            let (old, new) = (&old.analysis, &loaded.document.analysis);
+            session.annotations = remap::annotations(&self.edits.session().annotations, old, new);
+        }
+        self.edits.replace(session);
+        if !loaded.words.is_empty() {
+            self.tell(loaded.words);
+        }
+        let worst = loaded.document.analysis.diagnosis.findings.first().map(|finding| finding.severity);
+        self.document = Some(loaded.document);
+        // The answer first: the window opens on the evidence of the worst fault.
+        if worst >= Some(Severity::Warning) && !loaded.restored {
+            navigate::to_finding(self, 0);
+        }
+    }
+
+    fn annotate(&mut self) {
+        let selection = self.edits.session().selection;
+        let exchange = selection.exchange.map(Target::Exchange);
+        let connection = selection.connection.map(Target::Connection);
+        match exchange.or(connection).or(selection.cursor.map(Target::Moment)) {
+            Some(target) => self.show_modal(Modal::Note { index: None, target, text: String::new() }),
+            None => self.tell("Select an exchange, a connection or a moment first; then write the note"),
+        }
+    }
+
+    fn save_note(&mut self, index: Option<usize>, target: Target, text: String) {
+        self.ui.modal = None;
+        let text = text.trim().to_owned();
+        if text.is_empty() {
+            return;
+        }
+        self.edits.edit(|session| {
+            let note = Annotation { target, text };
+            match index.and_then(|index| session.annotations.get_mut(index)) {
+                Some(known) => *known = note,
+                None => session.annotations.push(note),
+            }
+        });
+    }
+
+    fn copy_fix(&mut self, ctx: &Context) {
+        let index = self.edits.session().selection.finding.unwrap_or(0);
+        let findings = self.document.as_ref().map(|d| &d.analysis.diagnosis.findings);
+        let fix = findings.and_then(|all| all.get(index)).and_then(|finding| finding.fixes.first()).cloned();
+        match fix {
+            Some(fix) => {
+                ctx.copy_text(fix.change);
+                self.tell(format!("Copied the change for {}", fix.product));
+            }
+            None => self.tell("This finding has no fix to copy"),
+        }
+    }
+
+    fn copy_wireshark_filter(&mut self, ctx: &Context) {
+        let connection = self.edits.session().selection.connection;
+        let filter = self.document.as_ref().zip(connection).map(|(document, id)| {
+            let connection = document.analysis.connection(id).inner;
+            super::format::wireshark_filter(connection.client, connection.server)
+        });
+        match filter {
+            Some(filter) => {
+                ctx.copy_text(filter);
+                self.tell("Copied the Wireshark display filter of this connection");
+            }
+            None => self.tell("Select a connection first"),
+        }
+    }
+
+    fn save_to(&mut self, path: PathBuf) {
+        self.ui.modal = None;
+        let Some(document) = &self.document else {
+            self.tell("There is nothing to save yet: open captures first");
+            return;
+        };
+        if self.saver.is_busy() {
+            self.tell("Still saving; try again in a moment");
+            return;
+        }
+        self.saver.start(document, self.edits.session(), path, &self.background);
+    }
+}

@@ -1,0 +1,158 @@
+//! What several panes draw alike: cards, marks, rows that can be clicked, and buttons of commands.
+
+use egui::{
+    Align, Color32, CornerRadius, Frame, Layout, Margin, Response, RichText, Sense, Stroke, Ui, WidgetInfo,
+};
+
+use super::Palette;
+use super::command::Command;
+use super::state::Action;
+use crate::analysis::ExchangeView;
+use crate::diagnose::{Outcome, Severity};
+
+/// The frame of a pane.
+pub fn card_frame(palette: &Palette) -> Frame {
+    Frame::new()
+        .fill(palette.panel)
+        .stroke(Stroke::new(1.0, palette.line))
+        .corner_radius(CornerRadius::same(6))
+        .inner_margin(Margin::symmetric(10, 8))
+}
+
+/// A pane with a title at the left and a note at the right.
+pub fn card<R>(
+    ui: &mut Ui,
+    palette: &Palette,
+    title: &str,
+    note: &str,
+    contents: impl FnOnce(&mut Ui) -> R,
+) -> R {
+    card_frame(palette)
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            title_row(ui, palette, title, note);
+            contents(ui)
+        })
+        .inner
+}
+
+/// The title row of a pane: the note gives way first.
+pub fn title_row(ui: &mut Ui, palette: &Palette, title: &str, note: &str) {
+    ui.horizontal(|ui| {
+        ui.add(egui::Label::new(RichText::new(title).strong().size(14.0)).truncate());
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.add(egui::Label::new(RichText::new(note).small().color(palette.muted)).truncate());
+        });
+    });
+    ui.add_space(2.0);
+}
+
+/// The mark and colour of a severity.
+pub fn severity_mark(palette: &Palette, severity: Severity) -> (&'static str, Color32) {
+    match severity {
+        Severity::Error => ("✖", palette.failed),
+        Severity::Warning => ("⚠", palette.attention),
+        Severity::Note => ("ℹ", palette.note),
+    }
+}
+
+/// The colour of a status.
+pub fn status_color(palette: &Palette, status: Option<u16>) -> Color32 {
+    match status {
+        None => palette.muted,
+        Some(0..400) => palette.answered,
+        Some(400..500) => palette.attention,
+        Some(_) => palette.failed,
+    }
+}
+
+/// Mark, words and colour of how an exchange ended.
+pub fn outcome_words(palette: &Palette, exchange: &ExchangeView<'_>) -> (String, Color32) {
+    let outcome = exchange.outcome();
+    match outcome {
+        Outcome::Complete => (outcome.name().to_owned(), palette.text),
+        Outcome::Unknown => (format!("? {}", outcome.name()), palette.muted),
+        _ => (format!("✖ {}", outcome.name()), palette.failed),
+    }
+}
+
+/// A command's button, with its keys in the tooltip.
+pub fn command_button(ui: &mut Ui, command: Command, label: &str, out: &mut Vec<Action>) -> Response {
+    let tooltip = command.tooltip(ui.ctx());
+    let response = ui.button(label).on_hover_text(tooltip);
+    if response.clicked() {
+        out.push(Action::Run(command));
+    }
+    response
+}
+
+/// A row that can be clicked and reached by keyboard; `label` names it for screen readers.
+pub fn clickable_row<R>(
+    ui: &mut Ui,
+    palette: &Palette,
+    selected: bool,
+    label: &str,
+    contents: impl FnOnce(&mut Ui) -> R,
+) -> Response {
+    // The background is known only after the contents: reserve its place in the paint list.
+    let background = ui.painter().add(egui::Shape::Noop);
+    let inner = Frame::new().inner_margin(Margin::symmetric(8, 5)).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        contents(ui);
+    });
+    let response = ui.interact(inner.response.rect, inner.response.id.with(label), Sense::click());
+    let name = label.to_owned();
+    response.widget_info(move || WidgetInfo::selected(egui::Role::Button, true, selected, &name));
+    let stroke = if selected {
+        Stroke::new(1.0, palette.selection)
+    } else if response.has_focus() {
+        Stroke::new(1.0, palette.path)
+    } else {
+        Stroke::NONE
+    };
+    let fill = if selected || response.hovered() { palette.raised } else { Color32::TRANSPARENT };
+    let shape = egui::epaint::RectShape::new(
+        response.rect,
+        CornerRadius::same(4),
+        fill,
+        stroke,
+        egui::StrokeKind::Inside,
+    );
+    ui.painter().set(background, shape);
+    response.on_hover_cursor(egui::CursorIcon::PointingHand)
+}
+
+/// Tabs as words in a row; the one shown is underlined by its colour.
+pub fn tabs<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    palette: &Palette,
+    shown: T,
+    all: &[(T, &str)],
+    mut choose: impl FnMut(T),
+) {
+    for &(tab, name) in all {
+        let color = if tab == shown { palette.path } else { palette.muted };
+        let text = RichText::new(name).color(color);
+        let text = if tab == shown { text.strong() } else { text };
+        let response = ui.add(egui::Button::selectable(false, text));
+        response.widget_info(|| WidgetInfo::selected(egui::Role::Tab, true, tab == shown, name));
+        if tab == shown {
+            let rect = response.rect;
+            ui.painter().hline(rect.x_range().shrink(4.0), rect.bottom(), Stroke::new(2.0, palette.path));
+        }
+        if response.clicked() {
+            choose(tab);
+        }
+    }
+}
+
+/// The number of an attempt in a circle. Painted, because the fonts have no circled digits.
+pub fn attempt_badge(ui: &mut Ui, palette: &Palette, attempt: u16) {
+    let text = attempt.to_string();
+    let width = 15.0 + 6.0 * (text.len() as f32 - 1.0);
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(width, 15.0), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, format!("attempt {attempt}")));
+    ui.painter().rect_stroke(rect, 7.5, Stroke::new(1.2, palette.attention), egui::StrokeKind::Inside);
+    let font = egui::FontId::monospace(10.5);
+    ui.painter().text(rect.center(), egui::Align2::CENTER_CENTER, text, font, palette.attention);
+}
