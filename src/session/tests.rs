@@ -287,6 +287,17 @@ fn a_note_whose_target_is_gone_stays_at_its_moment_and_is_said() {
 }
 
 #[test]
+fn a_snapshot_without_captures_takes_more_notes_and_keeps_the_rest() {
+    let (analysis, mut session) = snapshot().into_analysis();
+    assert_eq!(snapshot().with_session(&session), snapshot());
+    session.annotations.push(Annotation { target: Target::Exchange(ExchangeId(1)), text: "more".into() });
+    let again = Snapshot::from_ron(&snapshot().with_session(&session).to_ron().unwrap()).unwrap();
+    assert_eq!(again.exchange_counts(), (4, 3));
+    assert_eq!(again.into_analysis().1, session);
+    assert_eq!(analysis.exchanges().len(), 3);
+}
+
+#[test]
 fn captures_are_looked_for_beside_the_file_and_changes_are_said() {
     let folder = tempfile::tempdir().unwrap();
     let fingerprint = |_: &Path| Ok((4, "ab12".repeat(16)));
