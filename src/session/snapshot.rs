@@ -90,6 +90,8 @@ impl Snapshot {
 
     /// The text of the file: the same session gives the same text.
     pub fn to_ron(&self) -> Result<String, SnapshotError> {
+        // What would not be read again must not look saved.
+        check::file(&self.file)?;
         // Deeper than this, a value stays on its line: an event or a message reads as one.
         let style = ron::ser::PrettyConfig::new().depth_limit(4).indentor("  ");
         let mut text = ron::ser::to_string_pretty(&self.file, style).map_err(SnapshotError::Unwritable)?;
