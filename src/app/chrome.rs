@@ -7,8 +7,11 @@ use super::command::{self, Command};
 use super::filter;
 use super::format::{bytes, counted, grouped};
 use super::panes::{self, Actions, Pane};
+use super::rows::Rows;
 use super::state::{Action, AppState, DetailTab, Tab};
-use super::widgets::{card_frame, command_button, tabs};
+use super::timeline_pane::{TimelineAction, TimelineInput, TimelineState, timeline_ui};
+use super::widgets::{card_frame, command_button, tabs, title_row};
+use crate::session::Target;
 
 /// Draws the whole window and carries out what it was asked for.
 pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
@@ -282,9 +285,41 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     CentralPanel::no_frame().frame(gap).show(ui, |ui| {
         card_frame(&pane.palette).show(ui, |ui| {
             ui.set_min_size(ui.available_size());
-            ui.weak("timeline");
+            timeline_pane_ui(ui, &pane, &state.rows, &mut state.timeline, out);
         });
     });
+}
+
+fn timeline_pane_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    rows: &Rows,
+    timeline: &mut TimelineState,
+    out: &mut Actions,
+) {
+    let day = pane.document.model.limits().fit().start;
+    let day = pane.clock.date_time(day);
+    let note =
+        format!("{} · wheel zooms · drag pans · F fits · , and . failures", day.get(..10).unwrap_or(&day));
+    title_row(ui, &pane.palette, "Timeline", &note);
+    let input = TimelineInput {
+        generation: pane.document.generation,
+        analysis: pane.analysis,
+        model: &pane.document.model,
+        view: pane.session.view,
+        selection: &pane.session.selection,
+        filter: rows.mask(),
+        filter_generation: rows.count(),
+        annotations: &pane.session.annotations,
+    };
+    out.extend(timeline_ui(ui, input, timeline).into_iter().map(|action| match action {
+        TimelineAction::Select(id) => Action::SelectInPlace(id),
+        TimelineAction::SelectConnection(id) => Action::SelectConnection(id),
+        TimelineAction::Cursor(at) => Action::SetCursor(at),
+        TimelineAction::View(view) => Action::SetView(Some(view)),
+        TimelineAction::Fit => Action::SetView(None),
+        TimelineAction::AnnotateMoment(at) => Action::WriteNote(Target::Moment(at)),
+    }));
 }
 
 fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: &mut Actions) {

@@ -23,6 +23,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 mod theme;
+mod timeline_pane;
 mod update;
 mod widgets;
 

@@ -1,0 +1,220 @@
+//! The swimlane timeline: hops as lanes, connections as tracks, exchanges as bars.
+//!
+//! The pane changes nothing that it is given: what the user asks for comes back as [`TimelineAction`]s.
+
+mod arrange;
+mod bars;
+mod input;
+mod labels;
+mod legend;
+mod overview;
+mod request;
+mod shapes;
+
+use egui::{Pos2, Rect, Ui};
+
+use self::arrange::{Arrangement, Placed};
+use super::Palette;
+use crate::analysis::Analysis;
+use crate::capture::SessionTime;
+use crate::session::{Annotation, Selection, TimeView};
+use crate::timeline::{Minimap, Model, RowLayout, Scale};
+use crate::topology::{ConnectionId, ExchangeId};
+
+/// What the pane shows.
+#[derive(Clone, Copy)]
+pub struct TimelineInput<'a> {
+    /// Grows with each new analysis: cached layouts of an older one are dropped.
+    pub generation: u64,
+    /// The analysis.
+    pub analysis: &'a Analysis,
+    /// Its timeline model.
+    pub model: &'a Model,
+    /// What part of the session to show; `None` for all of it.
+    pub view: Option<TimeView>,
+    /// What is selected.
+    pub selection: &'a Selection,
+    /// Whether each exchange passes the filter, by id; `None` without a filter. The others are dimmed.
+    pub filter: Option<&'a [bool]>,
+    /// Grows with each change of the filter.
+    pub filter_generation: u64,
+    /// The user's notes.
+    pub annotations: &'a [Annotation],
+}
+
+impl TimelineInput<'_> {
+    fn matches(&self, id: ExchangeId) -> bool {
+        self.filter.is_none_or(|f| f.get(id.0 as usize).copied().unwrap_or(true))
+    }
+}
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimelineAction {
+    /// Select an exchange.
+    Select(ExchangeId),
+    /// Select a connection.
+    SelectConnection(ConnectionId),
+    /// Put the cursor.
+    Cursor(SessionTime),
+    /// Show this part.
+    View(TimeView),
+    /// Show everything.
+    Fit,
+    /// Note something at a moment.
+    AnnotateMoment(SessionTime),
+}
+
+/// Which rows are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowMode {
+    /// Rows with something in the view; their height shrinks until they fit, as far as it goes.
+    #[default]
+    InView,
+    /// All rows at full height.
+    All,
+    /// Only rows of the selected request.
+    Request,
+}
+
+/// What layouts depend on; when one part changes they are made anew.
+#[derive(Clone, Debug, PartialEq)]
+struct LayoutKey {
+    generation: u64,
+    filter_generation: u64,
+    view: TimeView,
+    left: f32,
+    width: f32,
+}
+
+/// The pane's own state between frames; nothing of it needs saving.
+#[derive(Default)]
+pub struct TimelineState {
+    /// Which rows are shown.
+    pub rows: RowMode,
+    scroll: f32,
+    shown_exchange: Option<ExchangeId>,
+    scroll_to_request: bool,
+    minimap: Option<((u64, usize), Minimap)>,
+    layouts: Option<(LayoutKey, hashbrown::HashMap<(u16, u32), RowLayout>)>,
+    arrangement: Option<(arrange::Key, Arrangement)>,
+    window_grab: Option<overview::Grab>,
+    bar_grab: Option<f32>,
+}
+
+/// Where the parts of the pane lie.
+#[derive(Clone, Copy)]
+struct Regions {
+    overview: Rect,
+    axis: Rect,
+    body: Rect,
+    legend: Rect,
+    bar: Rect,
+    labels: f32,
+}
+
+const LABELS_WIDTH: f32 = 118.0;
+const BAR_WIDTH: f32 = 10.0;
+
+impl Regions {
+    fn of(rect: Rect) -> Self {
+        let strip = |top: f32, bottom: f32| {
+            Rect::from_min_max(Pos2::new(rect.left(), top), Pos2::new(rect.right() - BAR_WIDTH, bottom))
+        };
+        let (overview, axis) = (rect.top() + 38.0, rect.top() + 62.0);
+        let legend = (rect.bottom() - 24.0).max(axis);
+        Self {
+            overview: strip(rect.top(), overview),
+            axis: strip(overview, axis),
+            body: strip(axis, legend),
+            legend: strip(legend, rect.bottom()),
+            bar: Rect::from_min_max(
+                Pos2::new(rect.right() - BAR_WIDTH, axis),
+                Pos2::new(rect.right(), legend),
+            ),
+            labels: LABELS_WIDTH.min(rect.width() / 3.0),
+        }
+    }
+
+    fn plot(&self, strip: Rect) -> Rect {
+        Rect::from_min_max(Pos2::new(strip.left() + self.labels, strip.top()), strip.max)
+    }
+}
+
+/// One frame's view of everything: what painting functions share.
+struct Frame<'a> {
+    input: TimelineInput<'a>,
+    palette: Palette,
+    regions: Regions,
+    scale: Scale,
+    /// The selected request's exchanges, sorted.
+    lit: Vec<ExchangeId>,
+}
+
+impl Frame<'_> {
+    fn is_lit(&self, id: ExchangeId) -> bool {
+        self.lit.binary_search(&id).is_ok()
+    }
+
+    /// Top of an entry on the screen.
+    fn y(&self, placed: &Placed, scroll: f32) -> f32 {
+        self.regions.body.top() + placed.y - scroll
+    }
+}
+
+/// Draws the timeline into the space that is left and returns what the user asked for.
+pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineState) -> Vec<TimelineAction> {
+    let rect = ui.available_rect_before_wrap();
+    ui.allocate_rect(rect, egui::Sense::hover());
+    let regions = Regions::of(rect);
+    let limits = input.model.limits();
+    let view = limits.clamp(input.view.unwrap_or_else(|| limits.fit()));
+    let plot = regions.plot(regions.body);
+    let frame = Frame {
+        input,
+        palette: Palette::of(ui.ctx()),
+        regions,
+        scale: Scale::new(view, plot.left(), plot.width()),
+        lit: request::lit(&input),
+    };
+    let mut actions = Vec::new();
+    if plot.width() < 40.0 || regions.body.height() < 20.0 {
+        return actions;
+    }
+    follow_selection(&frame, state, &mut actions);
+    let arrangement = arrange::cached(&frame, state);
+    if std::mem::take(&mut state.scroll_to_request) {
+        state.scroll = arrangement.scroll_to_show(&frame, state.scroll);
+    }
+    let canvas = input::canvas(ui, &frame, state, &arrangement, &mut actions);
+    state.scroll = state.scroll.clamp(0.0, (arrangement.height - regions.body.height()).max(0.0));
+    overview::overview_ui(ui, &frame, state, &mut actions);
+    overview::axis_ui(ui, &frame);
+    let shown = bars::body_ui(ui, &frame, state, &arrangement, &mut actions);
+    input::empty_clicks(&canvas, &frame, &shown, &mut actions);
+    request::request_ui(ui, &frame, state.scroll, &arrangement);
+    overview::cursor_ui(ui, &frame);
+    input::scroll_bar_ui(ui, &frame, state, &arrangement);
+    legend::legend_ui(ui, &frame, state);
+    state.arrangement = state.arrangement.take().map(|(key, _)| (key, arrangement));
+    actions
+}
+
+/// When another pane selected an exchange that is not in view, brings it into view.
+fn follow_selection(frame: &Frame<'_>, state: &mut TimelineState, actions: &mut Vec<TimelineAction>) {
+    let selected = frame.input.selection.exchange;
+    if selected == state.shown_exchange {
+        return;
+    }
+    state.shown_exchange = selected;
+    state.scroll_to_request = selected.is_some();
+    let Some(id) = selected else { return };
+    let Some((_, span)) = frame.input.model.place_of(frame.input.analysis, id) else { return };
+    let view = frame.scale.view;
+    if span.end < view.start.0 || span.start > view.end.0 {
+        let half = frame.scale.span_ns() / 2;
+        let start = SessionTime(span.start.saturating_sub(half));
+        let end = SessionTime(start.0.saturating_add(frame.scale.span_ns()));
+        actions.push(TimelineAction::View(frame.input.model.limits().clamp(TimeView { start, end })));
+    }
+}

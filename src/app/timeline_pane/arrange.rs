@@ -1,0 +1,204 @@
+//! Which bands and rows stand where: rows with something to show, as high as there is room for.
+
+use super::{Frame, RowMode, TimelineState};
+use crate::session::TimeView;
+use crate::timeline::{Look, Place, Row};
+use crate::topology::ExchangeId;
+
+/// Height of a lane's band, in points.
+pub(super) const BAND: f32 = 30.0;
+/// Height of a row at its best.
+pub(super) const ROW: f32 = 23.0;
+/// Height of a row when there are many.
+const LOW_ROW: f32 = 7.0;
+/// Free space below the last row of a link.
+const GAP: f32 = 6.0;
+
+/// Something with a height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A lane's band, by index.
+    Band(usize),
+    /// A link's name, where a lane has more than one link below it.
+    Link(usize),
+    /// A row.
+    Row(Place),
+}
+
+/// An entry with its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Placed {
+    pub entry: Entry,
+    /// Top, from the top of everything.
+    pub y: f32,
+    pub height: f32,
+}
+
+/// All entries from top to bottom.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Arrangement {
+    pub entries: Vec<Placed>,
+    pub height: f32,
+    /// Rows not shown because nothing of them lies in the view.
+    pub hidden: usize,
+}
+
+/// What an arrangement depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Key {
+    generation: u64,
+    view: TimeView,
+    selected: Option<ExchangeId>,
+    mode: RowMode,
+    height: f32,
+}
+
+/// The arrangement of this frame: the one before, when nothing that it depends on has changed.
+pub(super) fn cached(frame: &Frame<'_>, state: &mut TimelineState) -> Arrangement {
+    let key = Key {
+        generation: frame.input.generation,
+        view: frame.scale.view,
+        selected: frame.input.selection.exchange,
+        mode: state.rows,
+        height: frame.regions.body.height(),
+    };
+    match state.arrangement.take() {
+        Some((old, arrangement)) if old == key => {
+            state.arrangement = Some((key, Arrangement::default()));
+            arrangement
+        }
+        _ => {
+            let made = arrange(frame, state.rows);
+            state.arrangement = Some((key, Arrangement::default()));
+            made
+        }
+    }
+}
+
+/// How much a row wants to be seen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    Hidden,
+    Low,
+    Full,
+}
+
+fn worth(frame: &Frame<'_>, mode: RowMode, row: &Row, lit: bool) -> Worth {
+    let view = frame.scale.view;
+    match mode {
+        _ if lit => Worth::Full,
+        RowMode::Request => Worth::Hidden,
+        RowMode::All => Worth::Full,
+        RowMode::InView => {
+            let spans = row.spans_in(view.start.0, view.end.0);
+            // A look at a few is enough: a row that holds more in the view is low anyway.
+            if spans.iter().take(64).any(|s| s.look == Look::Rejected) {
+                Worth::Full
+            } else if spans.is_empty() && row.ticks_in(view.start.0, view.end.0).is_empty() {
+                Worth::Hidden
+            } else {
+                Worth::Low
+            }
+        }
+    }
+}
+
+fn arrange(frame: &Frame<'_>, mode: RowMode) -> Arrangement {
+    let model = frame.input.model;
+    let place_of = |id: &ExchangeId| {
+        let connection = frame.input.analysis.topology.connection_of.get(id.0 as usize)?;
+        model.place_of_connection(*connection).map(|p| (p.link, p.row))
+    };
+    let mut lit: Vec<(u16, u32)> = frame.lit.iter().filter_map(place_of).collect();
+    lit.sort_unstable();
+    let mode = if mode == RowMode::Request && lit.is_empty() { RowMode::InView } else { mode };
+    let mut entries = Vec::new();
+    let mut hidden = 0;
+    for (lane, links) in model.links_below.iter().enumerate() {
+        entries.push((Entry::Band(lane), Worth::Full));
+        for &link in links {
+            if links.len() > 1 {
+                entries.push((Entry::Link(link), Worth::Full));
+            }
+            for (at, row) in model.links[link].rows.iter().enumerate() {
+                let place = Place { link: link as u16, row: at as u32 };
+                let is_lit = lit.binary_search(&(place.link, place.row)).is_ok();
+                match worth(frame, mode, row, is_lit) {
+                    Worth::Hidden => hidden += 1,
+                    worth => entries.push((Entry::Row(place), worth)),
+                }
+            }
+        }
+    }
+    place(&entries, frame.regions.body.height(), hidden)
+}
+
+/// Gives each entry its height: rows of little worth shrink until all fits, then those of full worth a little.
+fn place(entries: &[(Entry, Worth)], available: f32, hidden: usize) -> Arrangement {
+    let count =
+        |worth| entries.iter().filter(|e| matches!(e.0, Entry::Row(_)) && e.1 == worth).count() as f32;
+    let (low, full) = (count(Worth::Low), count(Worth::Full));
+    let bands = entries.len() as f32 - low - full;
+    let rest = available - bands * (BAND + GAP) - GAP;
+    let low_height = ((rest - full * ROW) / low.max(1.0)).clamp(LOW_ROW, ROW).floor();
+    let full_height = ((rest - low * low_height) / full.max(1.0)).clamp(ROW * 0.75, ROW).floor();
+    let mut out = Arrangement { hidden, ..Arrangement::default() };
+    let mut previous_row = false;
+    for &(entry, worth) in entries {
+        let height = match entry {
+            Entry::Band(_) => BAND,
+            Entry::Link(_) => 18.0,
+            Entry::Row(_) if worth == Worth::Full => full_height,
+            Entry::Row(_) => low_height,
+        };
+        let is_row = matches!(entry, Entry::Row(_));
+        if is_row != previous_row && !out.entries.is_empty() {
+            out.height += GAP / 2.0;
+        }
+        previous_row = is_row;
+        out.entries.push(Placed { entry, y: out.height, height });
+        out.height += height;
+    }
+    out.height += GAP;
+    out
+}
+
+impl Arrangement {
+    /// The entries between two heights.
+    pub(super) fn between(&self, top: f32, bottom: f32) -> &[Placed] {
+        let from = self.entries.partition_point(|e| e.y + e.height < top);
+        let to = self.entries.partition_point(|e| e.y <= bottom);
+        self.entries.get(from..to).unwrap_or_default()
+    }
+
+    /// The entry at a height.
+    pub(super) fn at(&self, y: f32) -> Option<&Placed> {
+        self.between(y, y).first()
+    }
+
+    /// Where a row stands.
+    pub(super) fn find(&self, place: Place) -> Option<&Placed> {
+        let key = |e: &Placed| match e.entry {
+            Entry::Row(p) => Some((p.link, p.row)),
+            _ => None,
+        };
+        self.entries.iter().find(|e| key(e) == Some((place.link, place.row)))
+    }
+
+    /// The scroll offset nearest to `scroll` that shows the rows of the selected request.
+    pub(super) fn scroll_to_show(&self, frame: &Frame<'_>, scroll: f32) -> f32 {
+        let model = frame.input.model;
+        let rows = frame.lit.iter().filter_map(|&id| {
+            let connection = *frame.input.analysis.topology.connection_of.get(id.0 as usize)?;
+            let placed = self.find(model.place_of_connection(connection)?)?;
+            Some((placed.y, placed.y + placed.height))
+        });
+        let Some((top, bottom)) = rows.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return scroll };
+        let height = frame.regions.body.height();
+        if top >= scroll && bottom <= scroll + height {
+            return scroll;
+        }
+        // The deepest rows matter most: that is where the failure began.
+        (bottom + BAND - height).max(0.0).min(if bottom - top > height { f32::INFINITY } else { top })
+    }
+}

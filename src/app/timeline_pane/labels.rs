@@ -1,0 +1,108 @@
+//! The words on bars, rows and nodes.
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::diagnose::Outcome;
+use crate::timeline::{Item, Look, Span, SpanFlags, duration};
+use crate::topology::ExchangeId;
+
+/// `GET 200`, `POST 502`, `GET`.
+pub(super) fn short(exchange: &ExchangeView<'_>) -> String {
+    match exchange.status() {
+        Some(status) => format!("{} {status}", exchange.method()),
+        None => exchange.method().to_owned(),
+    }
+}
+
+/// A target of at most `limit` characters, shortened in the middle of nothing: the end is cut with `…`.
+pub(super) fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().take(limit.saturating_sub(1)).collect();
+    out.push('…');
+    out
+}
+
+/// What a single bar is called: `ingress → uwsgi request 2 GET /api/item/77 rejected`.
+pub(super) fn node(analysis: &Analysis, span: &Span) -> String {
+    let exchange = analysis.exchange(span.exchange);
+    let link = analysis.link_name(exchange.link_id());
+    let target = cut(&exchange.target(), 80);
+    let outcome = match (span.look, exchange.status()) {
+        (Look::Answered | Look::Failed, Some(status)) => status.to_string(),
+        (look, _) => look.word().to_owned(),
+    };
+    let attempt = match attempt(span) {
+        Some(number) => format!(", attempt {number}"),
+        None => String::new(),
+    };
+    format!("{link} request {} {} {target} {outcome}{attempt}", span.ordinal, exchange.method())
+}
+
+/// What a merged run is called: `37 requests, 2 rejected, zoom in`.
+pub(super) fn run(item: &Item) -> String {
+    let mut text = format!("{} requests", item.count);
+    for (count, word) in [(item.rejected, "rejected"), (item.failed, "failed"), (item.retries, "retried")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {word}"));
+        }
+    }
+    text.push_str(", zoom in");
+    text
+}
+
+/// The attempt's number, when its request had several attempts.
+pub(super) fn attempt(span: &Span) -> Option<u16> {
+    let several = span.flags.has(SpanFlags::RETRY) || span.flags.has(SpanFlags::RETRIED);
+    several.then_some(span.attempt)
+}
+
+/// What stands behind a rejected bar: `RST`, `FIN` or `silence`, and what became of the request.
+pub(super) fn rejection(analysis: &Analysis, id: ExchangeId) -> String {
+    let exchange = analysis.exchange(id);
+    let how = match exchange.rejection() {
+        Some(r) if r.rst.is_some() => "RST",
+        Some(r) if r.fin.is_some() => "FIN",
+        Some(_) => "silence",
+        None => "",
+    };
+    let parent = analysis.trees.parent(id).map(|p| analysis.exchange(p.parent));
+    match parent.and_then(|p| p.status()).filter(|&s| s >= 500) {
+        Some(status) => format!("{how} · {} → {status}", exchange.method()),
+        None => how.to_owned(),
+    }
+}
+
+/// The lines of a bar's tooltip.
+pub(super) fn tooltip(analysis: &Analysis, span: &Span) -> Vec<String> {
+    let exchange = analysis.exchange(span.exchange);
+    let connection = exchange.connection();
+    let mut lines = vec![
+        format!("{} {}", short(&exchange), cut(&exchange.target(), 100)),
+        analysis.link_name(exchange.link_id()),
+        format!("{} → {}", connection.inner.client, connection.inner.server),
+        format!("request {} of {} on this connection", span.ordinal, connection.inner.exchanges.len()),
+    ];
+    let outcome = exchange.outcome();
+    let took = exchange.latency_ns().map_or_else(String::new, |ns| format!(", {}", duration(ns)));
+    let word = match outcome {
+        Outcome::Complete => "answered",
+        other => other.name(),
+    };
+    lines.push(format!("{word}{took}"));
+    if let Some(number) = attempt(span) {
+        lines.push(format!("attempt {number} of {}", exchange.attempts()));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_targets_are_cut_at_a_character() {
+        assert_eq!(cut("/häuser/und/gärten", 8), "/häuser…");
+        assert_eq!(cut("/a", 8), "/a");
+    }
+}

@@ -1,0 +1,89 @@
+//! The line below the lanes: what the marks mean, and which rows are shown.
+
+use egui::{Align2, FontId, Id, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo};
+
+use super::{Frame, RowMode, TimelineState, shapes};
+
+/// The legend, as much of it as fits, and the choice of rows on its right.
+pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
+    let (palette, rect) = (&frame.palette, frame.regions.legend);
+    let painter = ui.painter_at(rect);
+    let y = rect.center().y;
+    let right = row_choice(ui, frame, state);
+    let mut x = rect.left() + 10.0;
+    let font = FontId::proportional(10.5);
+    let swatch = |x: f32| Rect::from_min_max(Pos2::new(x, y - 4.5), Pos2::new(x + 14.0, y + 4.5));
+    let entries =
+        ["answered", "failed", "rejected", "no response", "unknown", "attempts", "n-th on its connection"];
+    for (at, words) in entries.into_iter().enumerate() {
+        let mut out = Vec::new();
+        let galley = painter.layout_no_wrap(words.to_owned(), font.clone(), palette.muted);
+        let sign = if matches!(at, 2 | 5) { 30.0 } else { 14.0 };
+        if x + sign + 5.0 + galley.size().x > right {
+            break;
+        }
+        match at {
+            0 => out.push(Shape::rect_filled(swatch(x), 0.0, palette.answered)),
+            1 => {
+                out.push(Shape::rect_filled(swatch(x), 0.0, palette.failed));
+                let edge = Rect::from_min_max(Pos2::new(x, y + 2.5), Pos2::new(x + 14.0, y + 4.5));
+                out.push(Shape::rect_filled(edge, 0.0, palette.on_bar));
+            }
+            2 => {
+                shapes::hatch(&mut out, swatch(x), palette.failed);
+                shapes::cross(&mut out, Pos2::new(x + 23.0, y), 3.6, palette.failed, palette.panel);
+            }
+            3 => shapes::outline(&mut out, swatch(x), Stroke::new(1.6, palette.failed)),
+            4 => shapes::dashed_outline(&mut out, swatch(x), Stroke::new(1.0, palette.muted)),
+            5 => {
+                for (i, number) in ["1", "2"].into_iter().enumerate() {
+                    let centre = Pos2::new(x + 7.0 + i as f32 * 15.0, y);
+                    shapes::badge(&painter, &mut out, centre, number, palette.attention, palette.on_bar);
+                }
+            }
+            _ => {
+                let n = painter.layout_no_wrap("n".to_owned(), FontId::monospace(10.5), palette.text);
+                out.push(Shape::galley(Pos2::new(x + 5.0, y - n.size().y / 2.0), n, palette.text));
+            }
+        }
+        painter.extend(out);
+        x += sign + 5.0;
+        let size = galley.size();
+        painter.galley(Pos2::new(x, y - size.y / 2.0), galley, palette.muted);
+        x += size.x + 14.0;
+    }
+}
+
+/// `rows: in view | all | of the request`; returns the left edge.
+fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {
+    let (palette, rect) = (&frame.palette, frame.regions.legend);
+    let painter = ui.painter_at(rect);
+    let modes = [(RowMode::Request, "request's"), (RowMode::All, "all"), (RowMode::InView, "in view")];
+    let mut x = rect.right() - 8.0;
+    for (mode, words) in modes {
+        let chosen = state.rows == mode;
+        let galley = painter.layout_no_wrap(words.to_owned(), FontId::proportional(10.5), palette.text);
+        let area = Align2::RIGHT_CENTER.anchor_size(Pos2::new(x, rect.center().y), galley.size());
+        let button = area.expand2(egui::vec2(5.0, 2.0));
+        let response = ui.interact(button, Id::unique("timeline rows").with(words), Sense::click());
+        response
+            .widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, format!("Rows: {words}")));
+        if response.clicked() {
+            state.rows = mode;
+        }
+        if chosen || response.hovered() {
+            painter.rect_filled(button, 3.0, palette.raised);
+        }
+        let colour = if chosen { palette.text } else { palette.muted };
+        painter.galley_with_override_text_color(area.min, galley, colour);
+        x = button.left() - 8.0;
+    }
+    let label = painter.text(
+        Pos2::new(x, rect.center().y),
+        Align2::RIGHT_CENTER,
+        "rows",
+        FontId::proportional(10.5),
+        palette.muted,
+    );
+    label.left() - 12.0
+}

@@ -1,0 +1,107 @@
+//! The selected request across the hops: lines from parent to child, arrows from attempt to attempt.
+
+use egui::epaint::CubicBezierShape;
+use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Ui};
+
+use super::arrange::Arrangement;
+use super::{Frame, TimelineInput};
+use crate::capture::SessionTime;
+use crate::timeline::{Place, Span};
+use crate::topology::ExchangeId;
+
+/// A tree larger than this is lit in part: nobody follows so many lines.
+const LIT: usize = 400;
+
+/// The exchanges of the selected request, sorted.
+pub(super) fn lit(input: &TimelineInput<'_>) -> Vec<ExchangeId> {
+    let known = |id: &ExchangeId| (id.0 as usize) < input.analysis.topology.exchanges.len();
+    let Some(id) = input.selection.exchange.filter(known) else { return Vec::new() };
+    let trees = &input.analysis.trees;
+    let mut all: Vec<_> = trees.tree(trees.root(id)).into_iter().take(LIT).map(|(id, _)| id).collect();
+    all.push(id);
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// A lit exchange on the screen.
+struct Lit {
+    x0: f32,
+    x1: f32,
+    y: f32,
+    half: f32,
+    span: Span,
+    place: Place,
+}
+
+/// Paints the connectors of the selected request.
+pub(super) fn request_ui(ui: &Ui, frame: &Frame<'_>, scroll: f32, arrangement: &Arrangement) {
+    let painter = ui.painter_at(frame.regions.plot(frame.regions.body));
+    let analysis = frame.input.analysis;
+    let lit: Vec<Lit> = frame.lit.iter().filter_map(|&id| place(frame, scroll, arrangement, id)).collect();
+    let of = |id: ExchangeId| lit.iter().find(|l| l.span.exchange == id);
+    for child in &lit {
+        let Some(parentage) = analysis.trees.parent(child.span.exchange) else { continue };
+        let Some(parent) = of(parentage.parent) else { continue };
+        connector(&painter, parent, child, frame.palette.path);
+        if parentage.attempt > 1 {
+            let before = lit.iter().find(|l| {
+                let other = analysis.trees.parent(l.span.exchange);
+                l.place.link == child.place.link
+                    && other
+                        .is_some_and(|o| o.parent == parentage.parent && o.attempt + 1 == parentage.attempt)
+            });
+            if let Some(before) = before {
+                retry_arrow(&painter, frame, before, child);
+            }
+        }
+    }
+}
+
+fn place(frame: &Frame<'_>, scroll: f32, arrangement: &Arrangement, id: ExchangeId) -> Option<Lit> {
+    let (place, span) = frame.input.model.place_of(frame.input.analysis, id)?;
+    let placed = arrangement.find(place)?;
+    let x0 = frame.scale.x_from_time(SessionTime(span.start));
+    let x1 = frame.scale.x_from_time(SessionTime(span.end)).max(x0 + 2.0);
+    let y = frame.y(placed, scroll) + placed.height / 2.0;
+    Some(Lit { x0, x1, y, half: (placed.height / 2.0 - 3.5).max(1.5), span, place })
+}
+
+/// From the parent's lower edge, where the child begins, down to the child.
+fn connector(painter: &Painter, parent: &Lit, child: &Lit, colour: Color32) {
+    let from = Pos2::new(child.x0.clamp(parent.x0, parent.x1), parent.y + parent.half);
+    let to = Pos2::new((child.x0 + 3.0).min(child.x1), child.y - child.half);
+    let bend = ((to.y - from.y) / 2.0).max(8.0);
+    let points = [from, from + egui::vec2(0.0, bend), to - egui::vec2(0.0, bend), to];
+    let stroke = Stroke::new(1.6, colour);
+    painter.add(CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, stroke));
+    painter.circle_filled(to, 2.2, colour);
+}
+
+/// A dashed arrow from a failed attempt to the next, with the words for it where there is room.
+fn retry_arrow(painter: &Painter, frame: &Frame<'_>, before: &Lit, after: &Lit) {
+    let colour = frame.palette.attention;
+    let from = Pos2::new(before.x1 + 8.0, before.y + if after.y >= before.y { 6.0 } else { -6.0 });
+    let to = Pos2::new(after.x0 - 1.0, after.y);
+    let control = [from, Pos2::new(from.x, to.y), Pos2::new(from.x.min(to.x - 6.0), to.y), to];
+    let curve = CubicBezierShape::from_points_stroke(control, false, Color32::TRANSPARENT, Stroke::NONE);
+    let path = curve.flatten(Some(0.5));
+    painter.extend(Shape::dashed_line(&path, Stroke::new(1.6, colour), 4.0, 3.0));
+    let head = vec![to, to + egui::vec2(-6.0, -3.5), to + egui::vec2(-6.0, 3.5)];
+    painter.add(Shape::convex_polygon(head, colour, Stroke::NONE));
+    let link = frame.input.analysis.link(crate::topology::LinkId(after.place.link));
+    let who = &frame.input.analysis.lane(link.from).name;
+    let method = frame.input.analysis.exchange(after.span.exchange).method();
+    let words = format!("{who} retries the {method}");
+    let galley = painter.layout_no_wrap(words, FontId::proportional(10.5), colour);
+    let y = (before.y + after.y) / 2.0;
+    let rect = Align2::LEFT_CENTER.anchor_size(Pos2::new(from.x + 10.0, y), galley.size());
+    let rect = shift_into(rect, frame.regions.body);
+    painter.rect_filled(rect.expand2(egui::vec2(3.0, 1.0)), 2.0, frame.palette.panel);
+    painter.galley(rect.min, galley, colour);
+}
+
+fn shift_into(rect: Rect, area: Rect) -> Rect {
+    let over = (rect.right() + 6.0 - area.right()).max(0.0);
+    rect.translate(egui::vec2(-over, 0.0))
+}

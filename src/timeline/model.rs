@@ -1,0 +1,368 @@
+//! The timeline's own picture of an analysis, made once: lanes, links, rows, spans with their flags.
+
+use hashbrown::HashSet;
+
+use super::facts::{LaneFact, lane_fact};
+use super::pack::pack;
+use super::row::{ConnectionSpan, Look, Row, Span, SpanFlags, Tick, TickKind};
+use super::scale::Limits;
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::capture::SessionTime;
+use crate::diagnose::{Outcome, Severity};
+use crate::tcp::{Closing, EventKind, Opening};
+use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
+
+/// A lane's band: what stands in its header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneBand {
+    /// The lane.
+    pub lane: LaneId,
+    /// Its name.
+    pub name: String,
+    /// Its addresses, with the port where it listens: `10.88.3.2:8000`.
+    pub addresses: String,
+    /// What is worth knowing of it in a few words.
+    pub fact: LaneFact,
+}
+
+/// A link with its connections packed into rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkRows {
+    /// The link.
+    pub link: LinkIndex,
+    /// `ingress → uwsgi`.
+    pub name: String,
+    /// The rows, from top to bottom.
+    pub rows: Vec<Row>,
+    /// Failed and rejected spans and retries of all rows, by start.
+    pub notable: Vec<Span>,
+    /// Exchanges.
+    pub requests: u32,
+    /// Failed exchanges, the rejected included.
+    pub failures: u32,
+    /// Rejected exchanges.
+    pub rejected: u32,
+    /// Connections.
+    pub connections: u32,
+    /// Connections with two requests or more.
+    pub reused: u32,
+    /// Connections that the server closed after exactly one answered request.
+    pub closed_after_one: u32,
+}
+
+/// A link's place among the topology's links.
+pub type LinkIndex = usize;
+
+/// Where an exchange or connection lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index into [`Model::links`].
+    pub link: u16,
+    /// Index into [`LinkRows::rows`].
+    pub row: u32,
+}
+
+/// Everything that the timeline shows, in session time.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// The lanes from the user's side to the application's.
+    pub lanes: Vec<LaneBand>,
+    /// The links, in the topology's order.
+    pub links: Vec<LinkRows>,
+    /// For each lane the links that are drawn below its band: those from it.
+    pub links_below: Vec<Vec<LinkIndex>>,
+    places: Vec<Place>,
+    range: Option<(SessionTime, SessionTime)>,
+}
+
+impl Model {
+    /// Makes the model. Costs time in proportion to the exchanges; frames then do not.
+    pub fn new(analysis: &Analysis) -> Self {
+        let marks = Marks::of(analysis);
+        let mut places = vec![Place { link: 0, row: 0 }; analysis.topology.connections.len()];
+        let links: Vec<LinkRows> = (0..analysis.topology.links.len())
+            .map(|at| link_rows(analysis, at, &marks, &mut places))
+            .collect();
+        let links_below = (0..analysis.topology.lanes.len())
+            .map(|lane| {
+                let from = |&at: &LinkIndex| usize::from(analysis.topology.links[at].from.0) == lane;
+                (0..links.len()).filter(from).collect()
+            })
+            .collect();
+        let lanes = (0..analysis.topology.lanes.len())
+            .map(|at| {
+                let id = LaneId(at as u16);
+                let lane = analysis.lane(id);
+                LaneBand {
+                    lane: id,
+                    name: lane.name.clone(),
+                    addresses: addresses(lane),
+                    fact: lane_fact(analysis, &links, id),
+                }
+            })
+            .collect();
+        Self { lanes, links, links_below, places, range: whole_range(analysis) }
+    }
+
+    /// The limits of zoom and pan.
+    pub fn limits(&self) -> Limits {
+        let (first, last) = self.range.unwrap_or((SessionTime(0), SessionTime(1_000_000_000)));
+        Limits::new(first, last)
+    }
+
+    /// Where a connection lies.
+    pub fn place_of_connection(&self, id: ConnectionId) -> Option<Place> {
+        self.places.get(id.0 as usize).copied()
+    }
+
+    /// Where an exchange lies, and its span.
+    pub fn place_of(&self, analysis: &Analysis, id: ExchangeId) -> Option<(Place, Span)> {
+        let connection = *analysis.topology.connection_of.get(id.0 as usize)?;
+        let place = self.place_of_connection(connection)?;
+        let row = self.row(place)?;
+        // Spans of one connection are in the exchanges' order and those of a row one connection after the
+        // other, so searching by the connection's own time finds the block to look through.
+        let inner = &analysis.connection(connection).inner;
+        let from = row.spans.partition_point(|s| s.end < inner.first.0);
+        let block = row.spans.get(from..)?;
+        let at = id.0.checked_sub(inner.exchanges.start)? as usize;
+        let exact = block.get(at).filter(|s| s.exchange == id);
+        exact.or_else(|| row.spans.iter().find(|s| s.exchange == id)).map(|&span| (place, span))
+    }
+
+    /// The row at a place.
+    pub fn row(&self, place: Place) -> Option<&Row> {
+        self.links.get(usize::from(place.link))?.rows.get(place.row as usize)
+    }
+
+    /// From the first to the last moment of the whole request that an exchange is part of.
+    pub fn request_range(&self, analysis: &Analysis, id: ExchangeId) -> (SessionTime, SessionTime) {
+        let tree = analysis.trees.tree(analysis.trees.root(id));
+        let ends = tree.iter().filter_map(|&(id, _)| self.place_of(analysis, id));
+        let whole = ends.map(|(_, s)| (s.start, s.end)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let (start, end) = whole.unwrap_or((0, 0));
+        (SessionTime(start), SessionTime(end))
+    }
+}
+
+/// First to last moment, wide enough for everything that is drawn.
+fn whole_range(analysis: &Analysis) -> Option<(SessionTime, SessionTime)> {
+    let connections = analysis.connections().map(|c| (c.inner.first, c.inner.last));
+    let all = analysis.time_range().into_iter().chain(connections);
+    all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
+fn addresses(lane: &crate::topology::Lane) -> String {
+    const SHOWN: usize = 3;
+    let mut all: Vec<String> = lane.serves.iter().map(ToString::to_string).collect();
+    let unserved = lane.addresses.iter().filter(|ip| !lane.serves.iter().any(|s| s.ip() == **ip));
+    all.extend(unserved.map(ToString::to_string));
+    let more = all.len().saturating_sub(SHOWN);
+    all.truncate(SHOWN);
+    let text = all.join(" · ");
+    if more > 0 { format!("{text} +{more}") } else { text }
+}
+
+/// Flags that need a look at the whole analysis.
+struct Marks {
+    retried: HashSet<(ExchangeId, LinkId), foldhash::fast::FixedState>,
+    finding: Vec<bool>,
+}
+
+impl Marks {
+    fn of(analysis: &Analysis) -> Self {
+        let mut finding = vec![false; analysis.topology.exchanges.len()];
+        let errors = analysis.diagnosis.findings.iter().filter(|f| f.severity == Severity::Error);
+        for id in errors.flat_map(|f| &f.exchanges) {
+            if let Some(flag) = finding.get_mut(id.0 as usize) {
+                *flag = true;
+            }
+        }
+        let mut retried: HashSet<_, foldhash::fast::FixedState> = HashSet::default();
+        for (child, parentage) in analysis.trees.parents.iter().enumerate() {
+            if let Some(p) = parentage.filter(|p| p.attempt > 1) {
+                retried.insert((p.parent, analysis.exchange(ExchangeId(child as u32)).link_id()));
+            }
+        }
+        Self { retried, finding }
+    }
+
+    fn flags(&self, exchange: &ExchangeView<'_>, link: LinkId) -> (SpanFlags, u16) {
+        let mut flags = SpanFlags::default();
+        let parentage = exchange.analysis.trees.parent(exchange.id);
+        let attempt = parentage.map_or(1, |p| p.attempt);
+        if attempt > 1 {
+            flags.set(SpanFlags::RETRY);
+        } else if parentage.is_some_and(|p| self.retried.contains(&(p.parent, link))) {
+            flags.set(SpanFlags::RETRIED);
+        }
+        if self.finding.get(exchange.id.0 as usize).copied().unwrap_or(false) {
+            flags.set(SpanFlags::FINDING);
+        }
+        if exchange.raw.ordinal > 1 {
+            flags.set(SpanFlags::REUSED);
+        }
+        (flags, attempt)
+    }
+}
+
+/// How an exchange is drawn.
+fn look(exchange: &ExchangeView<'_>) -> Look {
+    match exchange.outcome() {
+        Outcome::Rejected => Look::Rejected,
+        Outcome::NoResponse => Look::NoResponse,
+        Outcome::Truncated => Look::Failed,
+        Outcome::Aborted | Outcome::TimedOut if exchange.status().is_none() => Look::NoResponse,
+        Outcome::Aborted | Outcome::TimedOut => Look::Failed,
+        _ if exchange.status().is_some_and(|s| s >= 500) => Look::Failed,
+        Outcome::Complete => Look::Answered,
+        Outcome::Unknown => Look::Unknown,
+    }
+}
+
+fn link_rows(analysis: &Analysis, at: LinkIndex, marks: &Marks, places: &mut [Place]) -> LinkRows {
+    let id = LinkId(at as u16);
+    let mut connections: Vec<ConnectionView<'_>> =
+        analysis.link(id).connections.iter().map(|&c| analysis.connection(c)).collect();
+    connections.sort_by_key(|c| (c.inner.first, c.id));
+    let intervals: Vec<_> = connections.iter().map(|c| (c.inner.first.0, c.inner.last.0)).collect();
+    let (row_of, count) = pack(&intervals);
+    let mut out = LinkRows {
+        link: at,
+        name: analysis.link_name(id),
+        rows: vec![Row::default(); count],
+        connections: connections.len() as u32,
+        ..LinkRows::default()
+    };
+    for (connection, &row) in connections.iter().zip(&row_of) {
+        if let Some(place) = places.get_mut(connection.id.0 as usize) {
+            *place = Place { link: at as u16, row: row as u32 };
+        }
+        add_connection(&mut out, row, connection, id, marks);
+    }
+    for row in &mut out.rows {
+        row.settle();
+    }
+    let notable = |s: &&Span| {
+        !matches!(s.look, Look::Answered | Look::Unknown)
+            || s.flags.has(SpanFlags::RETRY)
+            || s.flags.has(SpanFlags::RETRIED)
+    };
+    out.notable = out.rows.iter().flat_map(|r| &r.spans).filter(notable).copied().collect();
+    out.notable.sort_by_key(|s| (s.start, s.exchange));
+    out
+}
+
+fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, link: LinkId, marks: &Marks) {
+    let flow = view.flow();
+    let row = &mut out.rows[row];
+    row.connections.push(ConnectionSpan {
+        id: view.id,
+        start: view.inner.first.0,
+        end: view.inner.last.0,
+        port: view.inner.client.port(),
+        opened: flow.opening != Opening::MidStream,
+        closed: flow.closing != Closing::Open,
+        refused: flow.opening == Opening::Refused,
+    });
+    let mut closers = Vec::new();
+    let mut server_fin = false;
+    for event in view.events() {
+        let kind = match event.kind {
+            EventKind::Fin => TickKind::Fin(event.from),
+            EventKind::Rst => TickKind::Rst(event.from),
+            _ => continue,
+        };
+        server_fin |= kind == TickKind::Fin(crate::tcp::Side::Server);
+        let at = view.time(event.at).0;
+        closers.push((event.frame, at));
+        row.ticks.push(Tick { at, kind });
+    }
+    let mut answered = 0;
+    for exchange in view.exchanges() {
+        let look = look(&exchange);
+        let (flags, attempt) = marks.flags(&exchange, link);
+        out.requests += 1;
+        out.rejected += u32::from(look == Look::Rejected);
+        out.failures += u32::from(exchange.is_failure());
+        answered += u32::from(exchange.raw.response.is_present());
+        let start = exchange.started().0;
+        row.spans.push(Span {
+            exchange: exchange.id,
+            ordinal: exchange.raw.ordinal,
+            start,
+            end: settled(&exchange, &closers).max(start),
+            look,
+            flags,
+            attempt,
+        });
+    }
+    out.reused += u32::from(view.inner.exchanges.len() > 1);
+    out.closed_after_one += u32::from(answered == 1 && server_fin);
+}
+
+/// As [`ExchangeView::settled`], with the connection's FINs and RSTs at hand instead of a search per exchange.
+fn settled(exchange: &ExchangeView<'_>, closers: &[(u32, i64)]) -> i64 {
+    if !exchange.raw.response.is_present() {
+        let after = closers.partition_point(|c| c.0 <= exchange.raw.request.last_frame);
+        if let Some(&(_, at)) = closers.get(after) {
+            return at;
+        }
+    }
+    exchange.ended().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::sample;
+
+    #[test]
+    fn lanes_links_and_rows_come_in_the_topologys_order() {
+        let model = Model::new(&sample::analysis(30, 10));
+        let names: Vec<_> = model.lanes.iter().map(|l| l.name.as_str()).collect();
+        assert_eq!(names, ["user", "nginx", "ingress", "uwsgi"]);
+        assert_eq!(model.links[2].name, "ingress → uwsgi");
+        assert_eq!(model.links_below, [vec![0], vec![1], vec![2], vec![]]);
+    }
+
+    #[test]
+    fn rejections_and_retries_are_flagged_on_their_spans() {
+        let analysis = sample::analysis(30, 10);
+        let model = Model::new(&analysis);
+        let of = |link: usize| model.links[link].rows.iter().flat_map(|r| &r.spans).collect::<Vec<_>>();
+        assert_eq!(of(2).iter().filter(|s| s.look == Look::Rejected).count(), 3);
+        assert!(of(2).iter().filter(|s| s.look == Look::Rejected).all(|s| s.ordinal == 2));
+        let retries = of(1).iter().filter(|s| s.flags.has(SpanFlags::RETRY)).count();
+        let retried = of(1).iter().filter(|s| s.flags.has(SpanFlags::RETRIED)).count();
+        assert!(retries > 0 && retries == retried);
+        assert_eq!(model.links[2].notable.len(), 3);
+    }
+
+    #[test]
+    fn every_exchange_is_found_at_its_place() {
+        let analysis = sample::analysis(120, 10);
+        let model = Model::new(&analysis);
+        for exchange in analysis.exchanges() {
+            let (place, span) = model.place_of(&analysis, exchange.id).unwrap();
+            assert_eq!(span.exchange, exchange.id);
+            assert!(model.row(place).unwrap().spans.contains(&span));
+        }
+    }
+
+    #[test]
+    fn a_rejected_span_lasts_until_the_reset() {
+        let analysis = sample::analysis(30, 10);
+        let model = Model::new(&analysis);
+        let span = model.links[2].notable[0];
+        assert!(span.end > span.start);
+        assert_eq!(span.end, analysis.exchange(span.exchange).settled().0);
+    }
+
+    #[test]
+    fn an_analysis_of_nothing_makes_an_empty_model() {
+        let model = Model::new(&Analysis::default());
+        assert!(model.lanes.is_empty() && model.links.is_empty());
+        assert!(model.limits().fit().end > model.limits().fit().start);
+    }
+}
