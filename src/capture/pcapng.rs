@@ -22,7 +22,7 @@ const ENHANCED_PACKET: u32 = 6;
 const BLOCK_HEADER: usize = 8;
 /// Type, length, and the length again behind the body.
 const SMALLEST_BLOCK: u32 = 12;
-/// Longest block that is looked into; longer ones that hold no packet are passed over unread.
+/// Longest block that is read, with room for options around the longest packet.
 const LARGEST_BLOCK: u32 = LARGEST_PACKET + 64 * 1024;
 /// Interfaces of one section. A file that has more is broken or made to harm.
 const MOST_INTERFACES: usize = 65_536;
@@ -91,63 +91,59 @@ impl PcapNg {
         problems: &mut impl Problems,
     ) -> Option<Record> {
         loop {
-            if !buffer.ensure(SMALLEST_BLOCK as usize) {
-                let rest = buffer.unread().len();
-                if rest > 0 {
-                    truncated(problems, frame, buffer.position(), "the header of a block");
-                }
-                return None;
-            }
-            let data = buffer.unread();
-            let mut block_type = self.u32(data, 0)?;
-            if block_type == SECTION_HEADER && self.begin_section(data).is_none() {
-                bad_block(
-                    problems,
-                    frame,
-                    buffer.position(),
-                    "starts a section of no byte order",
-                    "stopped there",
-                );
-                return None;
-            }
-            let total = self.u32(data, 4)?;
-            if total < SMALLEST_BLOCK {
-                bad_block(
-                    problems,
-                    frame,
-                    buffer.position(),
-                    "is shorter than its own header",
-                    "stopped there",
-                );
-                return None;
-            }
+            let (block_type, total) = self.block_header(buffer, frame, problems)?;
             // The format wants lengths in steps of four; writers that forget still pad.
             let padded = u64::from(total).next_multiple_of(4);
             let has_packet = matches!(block_type, ENHANCED_PACKET | SIMPLE_PACKET | PACKET);
-            let of_interest = has_packet || matches!(block_type, INTERFACE_DESCRIPTION | SECTION_HEADER);
-            if of_interest && total > LARGEST_BLOCK {
-                bad_block(problems, frame, buffer.position(), "has a length beyond reason", "left out");
-                block_type = 0;
-            }
-            if !of_interest || block_type == 0 {
-                let place = buffer.position();
-                if !buffer.skip(padded) {
-                    truncated(problems, frame, place, "a block");
+            let is_read = has_packet || block_type == INTERFACE_DESCRIPTION;
+            let place = buffer.position();
+            if is_read && total > LARGEST_BLOCK {
+                bad_block(problems, frame, place, "has a length beyond reason", "left out");
+            } else if is_read {
+                if !buffer.ensure(padded as usize) {
+                    truncated(problems, frame, place, if has_packet { "" } else { "a block before " });
                     return None;
+                }
+                let record = self.block(buffer, block_type, total as usize, frame, problems);
+                buffer.consume(padded as usize);
+                if record.is_some() {
+                    return record;
                 }
                 continue;
             }
-            if !buffer.ensure(padded as usize) {
-                let place = buffer.position();
-                truncated(problems, frame, place, if has_packet { "the packet" } else { "a block" });
+            if !buffer.skip(padded) {
+                truncated(problems, frame, place, "a block before ");
                 return None;
             }
-            let record = self.block(buffer, block_type, total as usize, frame, problems);
-            buffer.consume(padded as usize);
-            if record.is_some() {
-                return record;
-            }
         }
+    }
+
+    /// Type and length of the block at hand; a section header changes the byte order. `None` ends the walk.
+    #[inline]
+    fn block_header(
+        &mut self,
+        buffer: &mut Buffer,
+        frame: u32,
+        problems: &mut impl Problems,
+    ) -> Option<(u32, u32)> {
+        if !buffer.ensure(SMALLEST_BLOCK as usize) {
+            if !buffer.unread().is_empty() {
+                truncated(problems, frame, buffer.position(), "the header of a block before ");
+            }
+            return None;
+        }
+        let (data, place) = (buffer.unread(), buffer.position());
+        let block_type = self.u32(data, 0)?;
+        if block_type == SECTION_HEADER && self.begin_section(data).is_none() {
+            bad_block(problems, frame, place, "starts a section of no byte order", "reading stopped there");
+            return None;
+        }
+        let total = self.u32(data, 4)?;
+        if total < SMALLEST_BLOCK {
+            bad_block(problems, frame, place, "is shorter than its own header", "reading stopped there");
+            return None;
+        }
+        Some((block_type, total))
     }
 
     /// Reads a block that is all in the buffer; gives its packet, if it holds one.
@@ -322,7 +318,7 @@ impl Unit {
 fn truncated(problems: &mut impl Problems, frame: u32, place: u64, what: &str) {
     problems.report(
         ProblemKind::TruncatedFile,
-        format_args!("ends inside {what} that would be packet {frame} or precede it (block at byte {place})"),
+        format_args!("ends inside {what}packet {frame} (block at byte {place})"),
     );
 }
 

@@ -68,7 +68,8 @@ fn times(file: &PcapBuilder) -> Vec<i64> {
 
 #[test]
 fn timestamps_follow_the_resolution_and_offset_of_their_interface() {
-    let cases: [(&[(u16, &[u8])], u64, i64); 9] = [
+    type Options<'a> = &'a [(u16, &'a [u8])];
+    let cases: [(Options<'_>, u64, i64); 9] = [
         (&[], 1_500_000, 1_500_000_000),
         (&[(9, &[9])], 1_500_000, 1_500_000),
         (&[(9, &[0])], 7, 7_000_000_000),
