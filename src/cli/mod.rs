@@ -1,1 +1,190 @@
 //! The command line: arguments to a report or to the window.
+
+mod lanes;
+mod window;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::analysis::{Analysis, analyse};
+use crate::capture::ProblemKind;
+use crate::export::{self, Report};
+use crate::load::{self, Progress};
+use crate::topology::{LaneOverride, Overrides};
+
+pub use lanes::{LaneError, parse_lane};
+
+/// Exit status when nothing could be read or the arguments are off.
+const EXIT_UNUSABLE: u8 = 2;
+
+/// Shows where, in a chain of HTTP hops, a request really failed: from packet captures, offline.
+///
+/// Give it the captures taken at each hop (pcap or pcapng, or folders of them). It finds the hops, follows each
+/// request across them, and says where failures such as 502 begin, which packets prove it, and what to change.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    input: Input,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what the captures show, as text or JSON, and open no window.
+    Report(ReportArgs),
+}
+
+#[derive(Debug, Default, Args)]
+struct Input {
+    /// Capture files, or folders of them.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Name a hop and its addresses, from the user's side to the application's; may be given several times.
+    #[arg(long = "lane", value_name = "NAME=ADDR[:PORT],…", value_parser = parse_lane)]
+    lanes: Vec<LaneOverride>,
+}
+
+#[derive(Debug, Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    input: Input,
+    /// Text for people, or JSON for scripts.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// List every exchange in the JSON report.
+    #[arg(long)]
+    exchanges: bool,
+    /// Exit with status 1 when the report holds a finding of severity error.
+    #[arg(long)]
+    exit_code: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Input {
+    fn overrides(&self) -> Overrides {
+        Overrides { lanes: self.lanes.clone(), ..Overrides::default() }
+    }
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for and go to stdout with status 0; all else is a mistake.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
+        Some(Command::Report(args)) => report(&args),
+        None => window(cli.input),
+    }
+}
+
+fn window(input: Input) -> ExitCode {
+    let why = match window::open(&input.paths, &input.overrides()) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(why) => why,
+    };
+    eprintln!("hopscope: no window: {why}");
+    eprintln!("hopscope: printing the text report instead (the same as `hopscope report PATH…`).");
+    report(&ReportArgs { input, format: Format::Text, exchanges: false, exit_code: false })
+}
+
+fn report(args: &ReportArgs) -> ExitCode {
+    if args.input.paths.is_empty() {
+        eprintln!("hopscope: no capture given. Usage: hopscope report PATH…");
+        return ExitCode::from(EXIT_UNUSABLE);
+    }
+    let paths = load::expand(&args.input.paths);
+    let captures = load::load(&paths, &Progress::default());
+    let analysis = analyse(captures, &args.input.overrides());
+    let readable = complain(&analysis);
+    let report = Report::new(&analysis, args.exchanges && args.format == Format::Json);
+    let written = match args.format {
+        Format::Text => write_text(&analysis),
+        Format::Json => write_json(&report),
+    };
+    if let Err(error) = written {
+        // Whoever reads us has seen enough (`| head`): no failure.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            eprintln!("hopscope: cannot write the report: {error}");
+            return ExitCode::from(EXIT_UNUSABLE);
+        }
+    }
+    if !readable {
+        return ExitCode::from(EXIT_UNUSABLE);
+    }
+    if args.exit_code && report.has_error() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// Says on stderr which files could not be read, wholly or in part; whether any gave a packet or was a sound capture.
+fn complain(analysis: &Analysis) -> bool {
+    let mut readable = false;
+    for capture in &analysis.captures {
+        let unreadable = |kind| {
+            matches!(kind, ProblemKind::Unreadable | ProblemKind::EmptyFile | ProblemKind::NotACapture)
+        };
+        let path = capture.info.path.display();
+        for problem in &capture.info.problems {
+            let grave = unreadable(problem.kind)
+                || matches!(problem.kind, ProblemKind::TruncatedFile | ProblemKind::BadRecord);
+            if grave {
+                eprintln!("hopscope: {path}: {}: {}", problem.kind, problem.detail);
+            }
+        }
+        readable |= capture.info.packets > 0 || !capture.info.problems.iter().any(|p| unreadable(p.kind));
+    }
+    if !readable {
+        eprintln!("hopscope: nothing could be read.");
+    }
+    readable
+}
+
+fn write_text(analysis: &Analysis) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(export::text(analysis).as_bytes())?;
+    out.flush()
+}
+
+fn write_json(report: &Report) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, report)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        let cli = Cli::try_parse_from([
+            "hopscope",
+            "report",
+            "a.pcap",
+            "--format",
+            "json",
+            "--lane",
+            "app=10.0.0.1",
+        ]);
+        let Some(Command::Report(args)) = cli.unwrap().command else { panic!("no report") };
+        assert_eq!((args.format, args.input.lanes.len(), args.input.paths.len()), (Format::Json, 1, 1));
+        assert_eq!(Cli::try_parse_from(["hopscope", "a.pcap", "b.pcap"]).unwrap().input.paths.len(), 2);
+        assert!(Cli::try_parse_from(["hopscope", "report", "a.pcap", "--format", "xml"]).is_err());
+    }
+}

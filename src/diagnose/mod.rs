@@ -1,6 +1,17 @@
 //! All of it to findings: what failed, where it began, how sure, and what to change.
 
+mod board;
+mod draft;
+mod faults;
+mod habits;
+mod life;
+mod limits;
 mod model;
+mod origins;
+mod reuse;
+mod texts;
+mod verdict;
+pub mod words;
 
 pub use model::{
     Board, ByMethod, Certainty, Diagnosis, Failures, Finding, Fix, LinkFigures, Outcome, Proof, RejectForm,
@@ -10,6 +21,22 @@ pub use model::{
 use crate::analysis::Analysis;
 
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
-pub fn build(_analysis: &Analysis) -> Diagnosis {
-    Diagnosis::default()
+pub fn build(analysis: &Analysis) -> Diagnosis {
+    let (outcomes, rejections) = verdict::judge(analysis);
+    let mut diagnosis = Diagnosis { outcomes, rejections, ..Diagnosis::default() };
+    diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes);
+    let retried = origins::retried(analysis, &diagnosis.outcomes);
+    diagnosis.retries = origins::by_lane(analysis, &retried);
+    diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);
+    diagnosis.board = board::board(analysis, &diagnosis, &retried);
+    let mut findings = reuse::findings(analysis, &diagnosis);
+    findings.extend(faults::findings(analysis, &diagnosis));
+    findings.extend(limits::masked(analysis, &diagnosis, &retried));
+    findings.extend(limits::not_judged(analysis, &diagnosis));
+    findings.sort_by(|a, b| {
+        let rank = |f: &Finding| (std::cmp::Reverse(f.severity), std::cmp::Reverse(f.count), f.link);
+        rank(a).cmp(&rank(b)).then_with(|| (&a.kind, &a.cause).cmp(&(&b.kind, &b.cause)))
+    });
+    diagnosis.findings = findings;
+    diagnosis
 }

@@ -1,1 +1,7 @@
 //! The outward forms of an analysis.
+
+pub mod report;
+mod text;
+
+pub use report::Report;
+pub use text::text;

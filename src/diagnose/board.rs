@@ -1,0 +1,117 @@
+//! The figures of each link, and the boundary between those that show the failure and those that do not.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use crate::analysis::Analysis;
+use crate::tcp::Opening;
+use crate::topology::LinkId;
+
+use super::origins::Retried;
+use super::words::count;
+use super::{Board, Diagnosis, LinkFigures, Outcome};
+
+/// Counts by method and status while they are made: names are borrowed, not copied a million times.
+type Statuses<'a> = HashMap<(&'a str, Option<u16>), u64, foldhash::fast::FixedState>;
+
+/// The figures of all links.
+pub(super) fn board(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retried]) -> Board {
+    let mut links: Vec<LinkFigures> = Vec::with_capacity(analysis.topology.links.len());
+    for at in 0..analysis.topology.links.len() {
+        links.push(link_figures(analysis, diagnosis, LinkId(at as u16)));
+    }
+    for one in retried {
+        count(&mut links[usize::from(one.link.0)].retried, analysis.exchange(one.parent).method());
+    }
+    for rejection in &diagnosis.rejections {
+        let exchange = analysis.exchange(rejection.exchange);
+        let figures = &mut links[usize::from(exchange.link_id().0)];
+        count(&mut figures.rejected_by_method, exchange.method());
+        count(&mut figures.rejected_by_form, rejection.form.name());
+    }
+    let status = worst_status(diagnosis, &links);
+    let boundary = status.as_deref().and_then(|status| boundary(analysis, &links, status));
+    Board { links, status, boundary }
+}
+
+fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> LinkFigures {
+    let mut figures = LinkFigures::default();
+    let mut statuses = Statuses::default();
+    let mut latencies: Vec<i64> = Vec::new();
+    for &id in &analysis.link(link).connections {
+        let connection = analysis.connection(id);
+        let flow = connection.flow();
+        figures.connections += 1;
+        figures.refused_connections += u64::from(flow.opening == Opening::Refused);
+        count(&mut figures.protocols, flow.protocol.name());
+        let mut requests = 0;
+        for exchange in connection.exchanges() {
+            let (asked, answered) = (exchange.raw.request.is_present(), exchange.raw.response.is_present());
+            figures.responses += u64::from(answered);
+            *statuses.entry((exchange.method(), exchange.status())).or_default() += 1;
+            latencies.extend(exchange.latency_ns());
+            if !asked {
+                continue;
+            }
+            requests += 1;
+            figures.reused_requests += u64::from(exchange.raw.ordinal > 1);
+            let judged = diagnosis.outcomes[exchange.id.0 as usize] != Outcome::Unknown;
+            if judged && flow.opening == Opening::Handshake {
+                let place = exchange.raw.ordinal.clamp(1, 3) as usize - 1;
+                figures.ordinals[place].0 += 1;
+                figures.ordinals[place].1 += u64::from(answered);
+            }
+        }
+        figures.requests += requests;
+        figures.reused_connections += u64::from(requests > 1);
+    }
+    for ((method, status), number) in statuses {
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        *figures.status.entry(method.to_owned()).or_default().entry(status).or_default() += number;
+    }
+    figures.latency_ns = percentiles(&mut latencies);
+    figures
+}
+
+/// Median, 95th and 99th percentile (nearest rank) and maximum.
+fn percentiles(values: &mut [i64]) -> Option<[i64; 4]> {
+    let last = values.len().checked_sub(1)?;
+    let mut at = |percent: usize| {
+        let rank = (values.len() * percent).div_ceil(100).saturating_sub(1);
+        *values.select_nth_unstable(rank.min(last)).1
+    };
+    Some([at(50), at(95), at(99), at(100)])
+}
+
+/// The failure status that users saw most; where retries hid all of them, the one seen most on any link.
+fn worst_status(diagnosis: &Diagnosis, links: &[LinkFigures]) -> Option<String> {
+    let visible = &diagnosis.failures.visible;
+    let all: Vec<&BTreeMap<String, u64>> = if visible.is_empty() {
+        links.iter().flat_map(|link| link.status.values()).collect()
+    } else {
+        visible.values().collect()
+    };
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    for (status, number) in all.into_iter().flatten() {
+        if status.parse::<u16>().is_ok_and(|status| status >= 500) {
+            *seen.entry(status).or_default() += number;
+        }
+    }
+    // The larger count wins, and of equal ones the smaller status.
+    seen.into_iter().rev().max_by_key(|&(_, number)| number).map(|(status, _)| status.to_owned())
+}
+
+/// The deepest link that shows the status while those behind it show it no more.
+fn boundary(analysis: &Analysis, links: &[LinkFigures], status: &str) -> Option<LinkId> {
+    let shows = |at: usize| links[at].with_status(status) > 0;
+    let all = &analysis.topology.links;
+    let next = |at: usize| {
+        let to = all[at].to;
+        (0..all.len()).filter(move |&other| all[other].from == to)
+    };
+    (0..all.len())
+        .filter(|&at| shows(at) && next(at).next().is_some() && !next(at).any(shows))
+        .max_by_key(|&at| (analysis.lane(all[at].from).depth, std::cmp::Reverse(at)))
+        .map(|at| LinkId(at as u16))
+}

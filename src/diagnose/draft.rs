@@ -1,0 +1,175 @@
+//! A finding in the making: words and figures from the table, the users' share, and the packets that prove it.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::capture::Frame;
+use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
+
+use super::origins::{fails, failure_name};
+use super::texts::{Words, fill};
+use super::words::{count, counted, grouped, listed, methods, times};
+use super::{ByMethod, Certainty, Diagnosis, Finding, Outcome, Proof};
+
+/// The packets that prove a finding, with a note for each.
+pub(super) struct ProofList<'a> {
+    analysis: &'a Analysis,
+    list: Vec<Proof>,
+}
+
+impl<'a> ProofList<'a> {
+    pub(super) fn new(analysis: &'a Analysis) -> Self {
+        Self { analysis, list: Vec::new() }
+    }
+
+    /// Adds a packet of an exchange's connection; number 0 means that there is none.
+    pub(super) fn add(&mut self, exchange: ExchangeView<'_>, number: u32, note: impl Into<String>) {
+        self.push(exchange.connection_id(), number, note.into(), Some(exchange.id));
+    }
+
+    /// Adds a packet of a connection that belongs to no exchange.
+    pub(super) fn add_packet(&mut self, connection: ConnectionId, number: u32, note: impl Into<String>) {
+        self.push(connection, number, note.into(), None);
+    }
+
+    fn push(&mut self, id: ConnectionId, number: u32, note: String, exchange: Option<ExchangeId>) {
+        if number == 0 {
+            return;
+        }
+        let connection = self.analysis.connection(id);
+        let frame = Frame { capture: connection.capture(), number };
+        let (client, server) = (connection.inner.client, connection.inner.server);
+        self.list.push(Proof { frame, client, server, note, exchange, connection: Some(id) });
+    }
+}
+
+/// A finding before its figures are filled in.
+pub(super) struct Draft<'a> {
+    analysis: &'a Analysis,
+    diagnosis: &'a Diagnosis,
+    words: &'static Words,
+    link: Option<LinkId>,
+    pub(super) values: Vec<(&'static str, String)>,
+    pub(super) rule: String,
+    pub(super) certainty: Certainty,
+    pub(super) connections: Vec<ConnectionId>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        analysis: &'a Analysis,
+        diagnosis: &'a Diagnosis,
+        words: &'static Words,
+        link: impl Into<Option<LinkId>>,
+    ) -> Self {
+        Self {
+            analysis,
+            diagnosis,
+            words,
+            link: link.into(),
+            values: Vec::new(),
+            rule: words.rule.to_owned(),
+            certainty: Certainty::Certain,
+            connections: Vec::new(),
+        }
+    }
+
+    /// Fills the words; the count is that of the exchanges, or of the connections where there are none.
+    pub(super) fn finish(mut self, exchanges: Vec<ExchangeId>, proofs: ProofList<'_>) -> Finding {
+        let number = if exchanges.is_empty() { self.connections.len() } else { exchanges.len() } as u64;
+        self.values.push(("times", times(number)));
+        self.values.push(("users", users(self.analysis, self.diagnosis, &exchanges)));
+        let mut server = "";
+        if let Some(id) = self.link {
+            let link = self.analysis.link(id);
+            server = &self.analysis.lane(link.to).name;
+            self.values.push(("link", self.analysis.link_name(id)));
+            self.values.push(("from", self.analysis.lane(link.from).name.clone()));
+            self.values.push(("to", server.to_owned()));
+        }
+        let values = &self.values;
+        Finding {
+            kind: self.words.kind.to_owned(),
+            rule: self.rule,
+            cause: self.words.cause.to_owned(),
+            severity: self.words.severity,
+            confidence: self.certainty,
+            link: self.link,
+            count: number,
+            summary: fill(self.words.summary, values),
+            explanation: fill(self.words.explanation, values),
+            fixes: self.words.fixes_for(server, values),
+            log_line: fill(self.words.log_line, values),
+            doubt: fill(self.words.doubt, values),
+            evidence: proofs.list,
+            exchanges,
+            connections: self.connections,
+        }
+    }
+}
+
+/// `Users saw 502 for 6 POSTs and 2 GETs; nginx retried 8 GETs, which hid 6 failures.`
+fn users(analysis: &Analysis, diagnosis: &Diagnosis, exchanges: &[ExchangeId]) -> String {
+    let outcomes = &diagnosis.outcomes;
+    let mut roots: Vec<ExchangeId> = Vec::new();
+    let mut retried: Vec<(LaneId, ExchangeId)> = Vec::new();
+    for &exchange in exchanges {
+        let mut id = exchange;
+        // Bounded like every walk up a tree, against a cycle.
+        for _ in 0..64 {
+            let Some(parentage) = analysis.trees.parent(id) else { break };
+            let view = analysis.exchange(id);
+            if view.attempts() > 1 {
+                retried.push((analysis.link(view.link_id()).from, parentage.parent));
+            }
+            id = parentage.parent;
+        }
+        if id != exchange {
+            roots.push(id);
+        }
+    }
+    roots.sort_unstable();
+    roots.dedup();
+    retried.sort_unstable();
+    retried.dedup();
+    let mut parts: Vec<String> = seen_by_users(analysis, outcomes, &roots);
+    let mut by_lane: BTreeMap<LaneId, (ByMethod, u64)> = BTreeMap::new();
+    for &(lane, parent) in &retried {
+        let entry = by_lane.entry(lane).or_default();
+        count(&mut entry.0, analysis.exchange(parent).method());
+        entry.1 += u64::from(!fails(analysis, outcomes, parent));
+    }
+    for (lane, (by_method, hidden)) in by_lane {
+        let hid =
+            if hidden == 0 { String::new() } else { format!(", which hid {}", counted(hidden, "failure")) };
+        parts.push(format!("{} retried {}{hid}", analysis.lane(lane).name, methods(&by_method)));
+    }
+    let text = parts.join("; ");
+    if text.is_empty() { text } else { text + "." }
+}
+
+fn seen_by_users(analysis: &Analysis, outcomes: &[Outcome], roots: &[ExchangeId]) -> Vec<String> {
+    let mut seen: BTreeMap<String, ByMethod> = BTreeMap::new();
+    for &root in roots.iter().filter(|&&root| fails(analysis, outcomes, root)) {
+        let exchange = analysis.exchange(root);
+        let name = failure_name(outcomes[root.0 as usize], exchange.status());
+        count(seen.entry(name).or_default(), exchange.method());
+    }
+    let lines: Vec<String> =
+        seen.iter().map(|(status, by_method)| format!("{status} for {}", methods(by_method))).collect();
+    if lines.is_empty() { Vec::new() } else { vec![format!("Users saw {}", listed(&lines))] }
+}
+
+/// `502 (8 POST)`: the statuses of some exchanges with their counts, for a summary.
+pub(super) fn statuses(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
+    let mut all: BTreeMap<u16, u64> = BTreeMap::new();
+    for &id in exchanges {
+        if let Some(status) = analysis.exchange(id).status() {
+            *all.entry(status).or_default() += 1;
+        }
+    }
+    if let [(status, _)] = all.iter().collect::<Vec<_>>()[..] {
+        return status.to_string();
+    }
+    listed(&all.iter().map(|(status, number)| format!("{status} ({})", grouped(*number))).collect::<Vec<_>>())
+}

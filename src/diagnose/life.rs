@@ -1,0 +1,66 @@
+//! How a connection ended and who ended it, told by acknowledgement numbers.
+
+use crate::analysis::ConnectionView;
+use crate::tcp::{Event, EventKind, Flow, Opening, Side};
+
+/// Whether sequence number `a` is at or after `b`; numbers wrap (RFC 9293, section 3.4).
+#[inline]
+pub(super) fn at_least(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) as i32 >= 0
+}
+
+/// The events that decide a connection's fate: the first of each kind.
+pub(super) struct Life<'a> {
+    pub(super) flow: &'a Flow,
+    pub(super) server_fin: Option<&'a Event>,
+    pub(super) client_fin: Option<&'a Event>,
+    pub(super) server_rst: Option<&'a Event>,
+    pub(super) client_rst: Option<&'a Event>,
+}
+
+impl<'a> Life<'a> {
+    pub(super) fn of(connection: ConnectionView<'a>) -> Self {
+        let mut life = Self {
+            flow: connection.flow(),
+            server_fin: None,
+            client_fin: None,
+            server_rst: None,
+            client_rst: None,
+        };
+        for event in connection.events() {
+            let place = match (event.kind, event.from) {
+                (EventKind::Fin, Side::Server) => &mut life.server_fin,
+                (EventKind::Fin, Side::Client) => &mut life.client_fin,
+                (EventKind::Rst, Side::Server) => &mut life.server_rst,
+                (EventKind::Rst, Side::Client) => &mut life.client_rst,
+                _ => continue,
+            };
+            place.get_or_insert(event);
+        }
+        life
+    }
+
+    /// The server's FIN or RST, where the server ended the connection and did not only follow the client.
+    pub(super) fn server_ended(&self) -> Option<&'a Event> {
+        [self.server_fin, self.server_rst].into_iter().flatten().find(|event| !self.follows_client(event))
+    }
+
+    /// The client's first FIN or RST.
+    pub(super) fn client_ended(&self) -> Option<&'a Event> {
+        [self.client_fin, self.client_rst].into_iter().flatten().min_by_key(|event| event.frame)
+    }
+
+    /// Whether this FIN or RST of the server's was sent after it had the client's.
+    fn follows_client(&self, event: &Event) -> bool {
+        let after_fin = self.client_fin.is_some_and(|fin| {
+            if event.has_ack { at_least(event.ack, fin.seq.wrapping_add(1)) } else { fin.frame < event.frame }
+        });
+        // A RST has no acknowledgement, so here the order in the file must do.
+        after_fin || self.client_rst.is_some_and(|rst| rst.frame < event.frame)
+    }
+
+    /// Whether the connection's first request was seen as its first.
+    pub(super) fn from_start(&self) -> bool {
+        self.flow.opening == Opening::Handshake
+    }
+}

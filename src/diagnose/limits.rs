@@ -1,0 +1,111 @@
+//! What retries hid from users, and what the captures do not tell.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::{Analysis, ConnectionView};
+use crate::capture::CaptureId;
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
+
+use super::draft::{Draft, ProofList};
+use super::origins::{Retried, fails};
+use super::reuse::CASES;
+use super::texts::{self, Words};
+use super::words::{count, counted, listed, methods};
+use super::{ByMethod, Diagnosis, Finding, Outcome};
+
+/// Failures that retries hid: one finding for each link on which the failed attempts were made.
+pub(super) fn masked(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retried]) -> Vec<Finding> {
+    let mut by_link: BTreeMap<LinkId, Vec<ExchangeId>> = BTreeMap::new();
+    for one in retried.iter().filter(|one| one.saved && one.any_failed) {
+        by_link.entry(one.link).or_default().push(one.parent);
+    }
+    let finding = |(link, parents): (LinkId, Vec<ExchangeId>)| {
+        let mut by_method = ByMethod::new();
+        let mut proofs = ProofList::new(analysis);
+        for &parent in &parents {
+            count(&mut by_method, analysis.exchange(parent).method());
+        }
+        for &parent in parents.iter().take(CASES) {
+            for &child in analysis.trees.children(parent) {
+                let attempt = analysis.exchange(child);
+                if attempt.link_id() == link {
+                    let end = attempt.status().map_or("no response".to_owned(), |status| status.to_string());
+                    let note = format!("attempt {}: {end}", attempt.attempt());
+                    proofs.add(attempt, attempt.raw.request.first_frame, note);
+                }
+            }
+        }
+        let mut draft = Draft::new(analysis, diagnosis, &texts::MASKED_FAILURES, link);
+        draft.values.push(("methods", methods(&by_method)));
+        draft.values.push(("never", never_retried(analysis, diagnosis, link, &by_method)));
+        draft.finish(parents, proofs)
+    };
+    by_link.into_iter().map(finding).collect()
+}
+
+/// `It never retried POST: 8 POSTs failed for the user.`
+fn never_retried(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, retried: &ByMethod) -> String {
+    let mut single = ByMethod::new();
+    for &id in &analysis.link(link).connections {
+        for exchange in analysis.connection(id).exchanges() {
+            let failed = fails(analysis, &diagnosis.outcomes, exchange.id);
+            if failed && exchange.attempts() == 1 && !retried.contains_key(exchange.method()) {
+                count(&mut single, exchange.method());
+            }
+        }
+    }
+    if single.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = single.keys().cloned().collect();
+    format!("It never retried {}: {} failed.", listed(&names), methods(&single))
+}
+
+/// Connections that were not judged because the captures do not hold all of them (T7, T8).
+pub(super) fn not_judged(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
+    let (mut lossy, mut partial) = (Vec::new(), Vec::new());
+    for connection in analysis.connections() {
+        let unknown = |c: ConnectionView<'_>| {
+            c.inner.exchanges.clone().any(|at| diagnosis.outcomes[at as usize] == Outcome::Unknown)
+        };
+        if connection.flow().is_lossy() {
+            lossy.push(connection.id);
+        } else if unknown(connection) {
+            partial.push(connection.id);
+        }
+    }
+    [(&texts::CAPTURE_LOSS, lossy), (&texts::PARTIAL_CAPTURE, partial)]
+        .into_iter()
+        .filter(|(_, connections)| !connections.is_empty())
+        .map(|(words, connections)| note(analysis, diagnosis, words, connections))
+        .collect()
+}
+
+fn note(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    words: &'static Words,
+    connections: Vec<ConnectionId>,
+) -> Finding {
+    let mut places: BTreeMap<(CaptureId, LinkId), u64> = BTreeMap::new();
+    let mut proofs = ProofList::new(analysis);
+    for (at, &id) in connections.iter().enumerate() {
+        let connection = analysis.connection(id);
+        *places.entry((connection.capture(), connection.inner.link)).or_default() += 1;
+        if at < CASES {
+            proofs.add_packet(id, connection.flow().first.1, "first packet of the connection");
+        }
+    }
+    let places: Vec<String> = places
+        .into_iter()
+        .map(|((capture, link), number)| {
+            let (name, link) = (analysis.capture_name(capture), analysis.link_name(link));
+            format!("{name}: {} of {link}", counted(number, "connection"))
+        })
+        .collect();
+    let mut draft = Draft::new(analysis, diagnosis, words, None);
+    draft.values.push(("count", counted(connections.len() as u64, "connection")));
+    draft.values.push(("places", listed(&places)));
+    draft.connections = connections;
+    draft.finish(Vec::new(), proofs)
+}

@@ -1,0 +1,160 @@
+//! From what users saw down to where each failure began, and what retries hid.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::Analysis;
+use crate::topology::{ExchangeId, LaneId, LinkId};
+
+use super::words::count;
+use super::{Diagnosis, Failures, Outcome, Retries};
+
+/// Trees are as deep as there are hops; the bound only guards against a cycle.
+const DEPTH_LIMIT: usize = 64;
+
+/// Whether an exchange failed: no whole answer, or a status of 500 and above.
+pub(super) fn fails(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+    outcomes[id.0 as usize].is_failure() || analysis.exchange(id).status().is_some_and(|s| s >= 500)
+}
+
+/// Whether this exchange was only aborted because the request that caused it was.
+pub(super) fn is_inherited_abort(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+    let left = |id: ExchangeId| matches!(outcomes[id.0 as usize], Outcome::Aborted | Outcome::TimedOut);
+    outcomes[id.0 as usize] == Outcome::Aborted
+        && analysis.trees.parent(id).is_some_and(|parentage| left(parentage.parent))
+}
+
+/// The exchange where each failure began: itself, or the deepest failed one below it.
+pub(super) fn origins(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Option<ExchangeId>> {
+    let ids = (0..outcomes.len() as u32).map(ExchangeId);
+    ids.map(|id| fails(analysis, outcomes, id).then(|| origin(analysis, outcomes, id))).collect()
+}
+
+fn origin(analysis: &Analysis, outcomes: &[Outcome], mut id: ExchangeId) -> ExchangeId {
+    for _ in 0..DEPTH_LIMIT {
+        match failed_child(analysis, outcomes, id) {
+            Some(child) => id = child,
+            None => break,
+        }
+    }
+    id
+}
+
+/// The child that made this exchange fail: the last one on its link, where that one failed.
+fn failed_child(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> Option<ExchangeId> {
+    let children = analysis.trees.children(id);
+    let mut served: Vec<LinkId> = Vec::new();
+    for &child in children.iter().rev() {
+        let link = analysis.exchange(child).link_id();
+        if served.contains(&link) {
+            continue;
+        }
+        if fails(analysis, outcomes, child) && !is_inherited_abort(analysis, outcomes, child) {
+            return Some(child);
+        }
+        served.push(link);
+    }
+    None
+}
+
+/// A request of which a lane made two attempts or more on one link.
+pub(super) struct Retried {
+    /// The request, on the link towards the user.
+    pub(super) parent: ExchangeId,
+    /// The link of the attempts.
+    pub(super) link: LinkId,
+    /// How many attempts.
+    pub(super) attempts: u64,
+    /// Whether one of them failed.
+    pub(super) any_failed: bool,
+    /// Whether the answer towards the user was no failure.
+    pub(super) saved: bool,
+}
+
+/// All retried requests in the order of their parents.
+pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried> {
+    let mut all = Vec::new();
+    let mut groups: Vec<(LinkId, u64, bool)> = Vec::new();
+    for parent in (0..outcomes.len() as u32).map(ExchangeId) {
+        let children = analysis.trees.children(parent);
+        if children.len() < 2 {
+            continue;
+        }
+        groups.clear();
+        for &child in children {
+            let link = analysis.exchange(child).link_id();
+            let failed = fails(analysis, outcomes, child);
+            match groups.iter_mut().find(|group| group.0 == link) {
+                Some(group) => *group = (link, group.1 + 1, group.2 || failed),
+                None => groups.push((link, 1, failed)),
+            }
+        }
+        let saved = outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
+        all.extend(groups.iter().filter(|group| group.1 > 1).map(|&(link, attempts, any_failed)| Retried {
+            parent,
+            link,
+            attempts,
+            any_failed,
+            saved,
+        }));
+    }
+    all
+}
+
+/// The retries by the lane that made them.
+pub(super) fn by_lane(analysis: &Analysis, retried: &[Retried]) -> Vec<Retries> {
+    let mut lanes: BTreeMap<LaneId, Retries> = BTreeMap::new();
+    for one in retried {
+        let lane = analysis.link(one.link).from;
+        let entry = lanes.entry(lane).or_insert_with(|| Retries { lane: Some(lane), ..Retries::default() });
+        let parent = analysis.exchange(one.parent);
+        count(&mut entry.retried, parent.method());
+        entry.attempts += one.attempts;
+        count(if one.saved { &mut entry.saved } else { &mut entry.failed }, parent.method());
+    }
+    lanes.into_values().collect()
+}
+
+/// Whether a link is one that users connect on: nobody calls the lane that connects.
+pub(super) fn is_user_link(analysis: &Analysis, link: LinkId) -> bool {
+    analysis.lane(analysis.link(link).from).depth == 0
+}
+
+/// What users saw, what retries hid from them, and on which link the failures began.
+pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retried]) -> Failures {
+    let outcomes = &diagnosis.outcomes;
+    let mut failures = Failures::default();
+    let mut origin: BTreeMap<LinkId, u64> = BTreeMap::new();
+    for (at, began) in diagnosis.origins.iter().enumerate() {
+        let id = ExchangeId(at as u32);
+        let Some(began) = began else { continue };
+        let exchange = analysis.exchange(id);
+        if is_user_link(analysis, exchange.link_id()) {
+            let by_status = failures.visible.entry(exchange.method().to_owned()).or_default();
+            count(by_status, &failure_name(outcomes[at], exchange.status()));
+        }
+        if *began == id && !is_inherited_abort(analysis, outcomes, id) {
+            *origin.entry(exchange.link_id()).or_default() += 1;
+        }
+    }
+    failures.origin = origin.into_iter().collect();
+    let mut roots: Vec<ExchangeId> = retried
+        .iter()
+        .filter(|one| one.saved && one.any_failed)
+        .map(|one| analysis.trees.root(one.parent))
+        .filter(|&root| !fails(analysis, outcomes, root))
+        .collect();
+    roots.sort_unstable();
+    roots.dedup();
+    for root in roots {
+        count(&mut failures.masked, analysis.exchange(root).method());
+    }
+    failures
+}
+
+/// `502`, or the outcome's name where there was no whole answer.
+pub(super) fn failure_name(outcome: Outcome, status: Option<u16>) -> String {
+    match status {
+        Some(status) if status >= 500 => status.to_string(),
+        _ => outcome.name().to_owned(),
+    }
+}

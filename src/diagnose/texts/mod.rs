@@ -1,0 +1,113 @@
+//! The words of every finding in one table: edit them here; `{names}` in braces are filled with figures.
+
+mod other;
+mod reuse;
+
+pub(super) use other::{
+    APPLICATION_ERROR, CAPTURE_LOSS, CLIENT_ABORT, CLOSED_BEFORE_RESPONSE, CONNECTION_REFUSED,
+    MASKED_FAILURES, NEXT_HOP_MISSING, PARTIAL_CAPTURE, RESPONSE_TIMEOUT, TRUNCATED_RESPONSE,
+};
+pub(super) use reuse::{
+    CLOSES_AFTER_EACH, IDLE_TIMEOUT, KNOWN_IDLE_TIMEOUTS, MAX_REQUESTS, MIDDLEBOX, RESTARTED, UNKNOWN_CAUSE,
+};
+
+use super::{Fix, Severity};
+
+/// The words of one kind of finding, or of one cause of it.
+pub(super) struct Words {
+    /// Stable kebab-case name of the kind.
+    pub(super) kind: &'static str,
+    /// Stable kebab-case name of the cause; empty where the kind says it all.
+    pub(super) cause: &'static str,
+    /// Rule of the fault catalogue; empty where the packets decide which.
+    pub(super) rule: &'static str,
+    /// How bad.
+    pub(super) severity: Severity,
+    /// One sentence: what broke, where, how often.
+    pub(super) summary: &'static str,
+    /// The figures and what they mean.
+    pub(super) explanation: &'static str,
+    /// Product, change, what to know before; best first.
+    pub(super) fixes: &'static [(&'static str, &'static str, &'static str)],
+    /// What an operator finds in the proxy's error log.
+    pub(super) log_line: &'static str,
+    /// When not to believe it.
+    pub(super) doubt: &'static str,
+}
+
+/// Server products of which at most one stands at a server lane: fixes for the others are left out.
+const SERVER_PRODUCTS: [&str; 6] = ["uwsgi", "gunicorn", "node", "uvicorn", "apache", "tomcat"];
+
+impl Words {
+    /// The fixes with their figures, without those for servers that the lane's name says it is not.
+    pub(super) fn fixes_for(&self, server_lane: &str, values: &[(&str, String)]) -> Vec<Fix> {
+        let lane = server_lane.to_ascii_lowercase();
+        let known = SERVER_PRODUCTS.iter().any(|product| lane.contains(product));
+        let fits = |product: &str| {
+            let product = product.to_ascii_lowercase();
+            !known || !SERVER_PRODUCTS.contains(&product.as_str()) || lane.contains(&product)
+        };
+        let fix = |&(product, change, note): &(&str, &str, &str)| Fix {
+            product: product.to_owned(),
+            change: fill(change, values),
+            note: fill(note, values),
+        };
+        self.fixes.iter().filter(|fix| fits(fix.0)).map(fix).collect()
+    }
+}
+
+/// Puts figures into the braces of a text.
+pub(super) fn fill(text: &str, values: &[(&str, String)]) -> String {
+    let mut out = text.to_owned();
+    for (name, value) in values {
+        out = out.replace(&format!("{{{name}}}"), value);
+    }
+    // An empty figure leaves its blank behind.
+    while out.contains("  ") {
+        out = out.replace("  ", " ");
+    }
+    out.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_words_and_no_cause_stands_twice() {
+        let all = [
+            &CLOSES_AFTER_EACH,
+            &IDLE_TIMEOUT,
+            &MAX_REQUESTS,
+            &MIDDLEBOX,
+            &RESTARTED,
+            &UNKNOWN_CAUSE,
+            &APPLICATION_ERROR,
+            &CAPTURE_LOSS,
+            &CLIENT_ABORT,
+            &CLOSED_BEFORE_RESPONSE,
+            &CONNECTION_REFUSED,
+            &MASKED_FAILURES,
+            &NEXT_HOP_MISSING,
+            &PARTIAL_CAPTURE,
+            &RESPONSE_TIMEOUT,
+            &TRUNCATED_RESPONSE,
+        ];
+        let mut names: Vec<_> = all.iter().map(|words| (words.kind, words.cause)).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all.len());
+        for words in all {
+            assert!(!words.summary.is_empty() && !words.explanation.is_empty() && !words.doubt.is_empty());
+            assert!(words.severity != Severity::Error || !words.fixes.is_empty(), "{}", words.kind);
+        }
+    }
+
+    #[test]
+    fn figures_go_into_their_braces_and_fixes_of_other_servers_stay_out() {
+        assert_eq!(fill("{a}  of {b}", &[("a", "3".to_owned()), ("b", "4".to_owned())]), "3 of 4");
+        let fixes = CLOSES_AFTER_EACH.fixes_for("gunicorn", &[]);
+        assert!(fixes.iter().all(|fix| fix.product != "uwsgi"));
+        assert!(CLOSES_AFTER_EACH.fixes_for("app", &[]).iter().any(|fix| fix.product == "uwsgi"));
+    }
+}

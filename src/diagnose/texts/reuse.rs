@@ -1,0 +1,211 @@
+//! Words for requests that a server turned away on a reused connection, one entry a cause.
+
+use super::{Severity, Words};
+
+/// Idle timeouts in seconds that are defaults of well-known servers, for the words "the default of".
+pub(in crate::diagnose) const KNOWN_IDLE_TIMEOUTS: [(i64, &str); 7] = [
+    (2, "gunicorn's default --keep-alive"),
+    (4, "uwsgi's default socket-timeout for http11-socket"),
+    (5, "the default of uvicorn, Apache httpd and older node"),
+    (6, "node's default of 5 s plus its buffer of 1 s"),
+    (20, "Tomcat's default"),
+    (60, "the default of many load balancers"),
+    (75, "nginx's default keepalive_timeout"),
+];
+
+const UPSTREAM_CLOSED: &str =
+    "upstream prematurely closed connection while reading response header from upstream";
+const RECV_RESET: &str =
+    "recv() failed (104: Connection reset by peer) while reading response header from upstream";
+const EITHER_LOG: &str = "upstream prematurely closed connection while reading response header from upstream \
+    (R1, R2, R4), or: recv() failed (104: Connection reset by peer) while reading response header from upstream (R3)";
+
+const RETRY_WARNING: (&str, &str, &str) = (
+    "ingress-nginx",
+    "do not set retry-non-idempotent: \"true\" to hide this",
+    "It repeats POSTs: an order may be placed twice, and the fault stays.",
+);
+
+/// The server answers one request a connection, and does not say so.
+pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "server-closes-after-each-response",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} rejects the second request on a reused connection, {times}",
+    explanation: "{ordinals} {users} {to} closes each connection after one response without saying so (no \
+        'Connection: close'), so {from} keeps the connection for the next request; a request that {from} sends \
+        before it has noticed the close is lost. {close_gap} {from} turns each loss into a 502 or tries again.",
+    fixes: &[
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-http-version: \"1.0\"",
+            "An annotation of this one Ingress: the proxy then asks in HTTP/1.0 and reuses no connection to it.",
+        ),
+        (
+            "uwsgi",
+            "--add-header \"Connection: close\"",
+            "uwsgi then announces the close it makes anyway; in an .ini file: add-header = Connection: close",
+        ),
+        (
+            "ingress-nginx",
+            "upstream-keepalive-connections: \"0\"",
+            "In the controller's ConfigMap: ends reuse for all its services, not only for this one.",
+        ),
+        (
+            "nginx",
+            "proxy_http_version 1.0;",
+            "In the location that passes to it; without reuse nothing else changes.",
+        ),
+        (
+            "nginx",
+            "keepalive 0;",
+            "In the upstream block, from nginx 1.29.7 on: there keep-alive is on by default.",
+        ),
+        (
+            "uwsgi",
+            "--http :8000 --http-keepalive=75",
+            "Instead of http-socket: keeps connections, longer than the proxy's 60 s.",
+        ),
+        RETRY_WARNING,
+    ],
+    log_line: EITHER_LOG,
+    doubt: "Not to be believed where second requests were answered outside the captured time.",
+};
+
+/// The server's idle timeout is shorter than the proxy's.
+pub(in crate::diagnose) static IDLE_TIMEOUT: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "idle-timeout-mismatch",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} closes idle connections after {t} while {from} still uses them, {times}",
+    explanation: "{to} closes a connection that has been idle for {t} (seen on {samples}, spread {spread}){known}. \
+        {from} keeps idle connections longer; a request that it sends at that very moment meets the close and is \
+        lost. {ordinals} {users}",
+    fixes: &[
+        (
+            "ingress-nginx",
+            "upstream-keepalive-timeout: \"{below}\"",
+            "In the controller's ConfigMap, in seconds: below the server's {t}.",
+        ),
+        ("nginx", "keepalive_timeout {below}s;", "In the upstream block: below the server's {t}."),
+        ("gunicorn", "--keep-alive 75", "Longer than the proxy keeps idle connections (60 s by default)."),
+        (
+            "node",
+            "server.keepAliveTimeout = 75_000;",
+            "Longer than the proxy keeps idle connections; headersTimeout above it.",
+        ),
+        ("uvicorn", "--timeout-keep-alive 75", "Longer than the proxy keeps idle connections."),
+        (
+            "uwsgi",
+            "--http :8000 --http-keepalive=75",
+            "Instead of http11-socket, which holds a worker for each idle connection.",
+        ),
+        RETRY_WARNING,
+    ],
+    log_line: UPSTREAM_CLOSED,
+    doubt: "With few closed connections the timeout is a guess: compare it with the server's configuration.",
+};
+
+/// The server closes after a fixed number of requests.
+pub(in crate::diagnose) static MAX_REQUESTS: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "max-requests-per-connection",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} closes each connection after {k} requests and loses the next one, {times}",
+    explanation: "Every rejected request was number {k1} on its connection, and {to} closed {samples} after exactly \
+        {k} responses without announcing it. {users}",
+    fixes: &[
+        (
+            "ingress-nginx",
+            "upstream-keepalive-requests: \"{k_below}\"",
+            "In the controller's ConfigMap: the proxy then closes first.",
+        ),
+        ("nginx", "keepalive_requests {k_below};", "In the upstream block: nginx then closes first."),
+        (
+            "server",
+            "announce the last response with 'Connection: close', or raise its limit of {k} requests",
+            "",
+        ),
+        RETRY_WARNING,
+    ],
+    log_line: EITHER_LOG,
+    doubt: "A few connections of equal length may be chance.",
+};
+
+/// The server went away with many connections at once.
+pub(in crate::diagnose) static RESTARTED: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "server-restarted",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {server} closed its connections within {window} with requests on them, {times}",
+    explanation: "All of these requests were lost within {window} on connections of {server}, and before that \
+        reused connections worked: it was restarted, reloaded or killed. {users}",
+    fixes: &[
+        (
+            "kubernetes",
+            "lifecycle.preStop: sleep 15, and a terminationGracePeriodSeconds above it",
+            "The pod then leaves the endpoints before it closes.",
+        ),
+        ("server", "drain kept connections on reload (announce 'Connection: close' before closing)", ""),
+        RETRY_WARNING,
+    ],
+    log_line: EITHER_LOG,
+    doubt: "The packets show the burst, not its reason: compare with the events of the cluster.",
+};
+
+/// Something between both ends forgot the connection.
+pub(in crate::diagnose) static MIDDLEBOX: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "middlebox-dropped",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: idle connections to {to} died without a close, {times}",
+    explanation: "The connections had been idle for {idle} and no side had closed them; then a request got a reset or \
+        no answer at all. A NAT, firewall or load balancer between {from} and {to} has forgotten them, or the \
+        server was restarted without closing. {users}",
+    fixes: &[
+        (
+            "nginx",
+            "keepalive_timeout 60s;",
+            "In the upstream block: below the idle limit of what stands between.",
+        ),
+        (
+            "nginx",
+            "proxy_socket_keepalive on;",
+            "TCP probes keep the entry alive; net.ipv4.tcp_keepalive_time below the limit.",
+        ),
+        ("ingress-nginx", "upstream-keepalive-timeout: \"60\"", "In the controller's ConfigMap, in seconds."),
+    ],
+    log_line: RECV_RESET,
+    doubt: "A capture that misses the server's FIN looks the same; a capture at the server tells.",
+};
+
+/// Rejected, and the figures fit no known cause.
+pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "unknown",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} rejects requests on reused connections, {times}",
+    explanation: "{to} closed the connection without answering; reused connections worked otherwise. {ordinals} {users}",
+    fixes: &[
+        (
+            "server",
+            "keep idle connections longer than the proxy does, and announce each close with 'Connection: close'",
+            "",
+        ),
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-http-version: \"1.0\"",
+            "Ends the reuse of connections for this one Ingress.",
+        ),
+        ("nginx", "proxy_http_version 1.0;", "Ends the reuse of connections to it."),
+        RETRY_WARNING,
+    ],
+    log_line: EITHER_LOG,
+    doubt: "The rejections are certain; why the server closed is not: a longer capture may tell.",
+};

@@ -1,0 +1,197 @@
+//! Each exchange to its outcome, from the packets of its own connection.
+
+use crate::analysis::{Analysis, ConnectionView};
+use crate::http::{Exchange, ExchangeFlags, MessageState};
+use crate::tcp::{Opening, Side};
+use crate::topology::{ExchangeId, LinkId};
+
+use super::life::{Life, at_least};
+use super::{Outcome, RejectForm, Rejection};
+
+/// An idle time from which on a reset without a FIN speaks for a middlebox that forgot the connection.
+const IDLE_RESET_NS: i64 = 60_000_000_000;
+
+/// A silence shorter than this is no timeout that anybody configures.
+const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
+
+/// Timeouts that people configure, in seconds.
+const USUAL_TIMEOUTS_S: [i64; 19] = [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 120, 180, 300];
+
+/// How many exchanges of one link must have waited equally long for a timeout nobody would guess.
+const CLUSTER: usize = 3;
+
+/// An exchange whose client closed before the response was whole.
+struct GaveUp {
+    link: LinkId,
+    silence_ns: i64,
+    exchange: ExchangeId,
+    /// Whether the server's kernel had the whole request, so that only the server can be waited for.
+    waiting: bool,
+}
+
+/// What the packets of one connection say about one exchange.
+enum Ending {
+    Known(Outcome),
+    Rejected(RejectForm),
+    GaveUp { silence_ns: i64, waiting: bool },
+}
+
+/// The outcome of every exchange, and the rejected ones ordered by exchange.
+pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
+    let mut outcomes = vec![Outcome::Unknown; analysis.topology.exchanges.len()];
+    let (mut rejections, mut gave_up) = (Vec::new(), Vec::new());
+    for connection in analysis.connections() {
+        if !connection.inner.exchanges.is_empty() {
+            judge_connection(connection, &mut outcomes, &mut rejections, &mut gave_up);
+        }
+    }
+    for (exchange, outcome) in settle_silences(gave_up) {
+        outcomes[exchange.0 as usize] = outcome;
+    }
+    rejections.sort_unstable_by_key(|r| r.exchange);
+    (outcomes, rejections)
+}
+
+fn judge_connection(
+    connection: ConnectionView<'_>,
+    outcomes: &mut [Outcome],
+    rejections: &mut Vec<Rejection>,
+    gave_up: &mut Vec<GaveUp>,
+) {
+    let life = Life::of(connection);
+    let mut last_complete: Option<&Exchange> = None;
+    let mut previous_served = false;
+    for view in connection.exchanges() {
+        let at = view.id.0 as usize;
+        let idle_ns =
+            last_complete.map_or(0, |before| view.raw.request.start.0.saturating_sub(before.response.end.0));
+        let ending = judge_exchange(&life, view.raw, previous_served, idle_ns);
+        match ending {
+            Ending::Known(outcome) => outcomes[at] = outcome,
+            Ending::Rejected(form) => {
+                outcomes[at] = Outcome::Rejected;
+                let frame = |event: Option<&crate::tcp::Event>| event.map(|e| connection.frame(e.frame));
+                let (fin, rst) = (frame(life.server_fin), frame(life.server_rst));
+                rejections.push(Rejection { exchange: view.id, form, fin, rst, idle_ns });
+            }
+            Ending::GaveUp { silence_ns, waiting } => {
+                let link = connection.inner.link;
+                outcomes[at] = Outcome::Aborted;
+                gave_up.push(GaveUp { link, silence_ns, exchange: view.id, waiting });
+            }
+        }
+        if view.raw.response.is_complete() {
+            last_complete = Some(view.raw);
+        }
+        // Behind a rejected request in a pipeline the next one is rejected for the same reason.
+        previous_served =
+            view.raw.response.is_complete() || (previous_served && outcomes[at] == Outcome::Rejected);
+    }
+}
+
+fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, idle_ns: i64) -> Ending {
+    let (request, response) = (&exchange.request, &exchange.response);
+    let lossy = exchange.flags.has(ExchangeFlags::NEAR_HOLE)
+        || request.state == MessageState::Lossy
+        || response.state == MessageState::Lossy;
+    if lossy {
+        return Ending::Known(Outcome::Unknown);
+    }
+    let tunnel = exchange.flags.has(ExchangeFlags::TUNNEL) && response.is_present();
+    if response.is_complete() || tunnel {
+        return Ending::Known(Outcome::Complete);
+    }
+    // From here on silence must mean silence: a capture that misses packets proves nothing.
+    if life.flow.is_lossy() || life.flow.directions.iter().any(|d| d.packets == 0) || !request.is_present() {
+        return Ending::Known(Outcome::Unknown);
+    }
+    if response.is_present() {
+        return match (life.server_ended(), life.client_ended()) {
+            (Some(_), _) => Ending::Known(Outcome::Truncated),
+            (None, Some(end)) => gave_up(life, exchange, end.at.0),
+            (None, None) => Ending::Known(Outcome::Unknown),
+        };
+    }
+    if previous_served {
+        if let Some(form) = reject_form(life, exchange, idle_ns) {
+            return Ending::Rejected(form);
+        }
+    }
+    let first_unseen = life.flow.opening == Opening::MidStream && !previous_served;
+    match (life.server_ended(), life.client_ended()) {
+        // What went before on this connection is not known, so neither is what was turned away.
+        (Some(_), _) if first_unseen => Ending::Known(Outcome::Unknown),
+        (Some(_), _) => Ending::Known(Outcome::NoResponse),
+        (None, Some(end)) => gave_up(life, exchange, end.at.0),
+        (None, None) => Ending::Known(Outcome::Unknown),
+    }
+}
+
+fn gave_up(life: &Life<'_>, exchange: &Exchange, closed_at: i64) -> Ending {
+    let last = if exchange.response.is_present() { exchange.response.end } else { exchange.request.end };
+    let acked = life.flow.direction(Side::Server).acked;
+    let waiting =
+        exchange.request.is_complete() && acked.is_some_and(|ack| at_least(ack, exchange.request.end_seq()));
+    Ending::GaveUp { silence_ns: closed_at.saturating_sub(last.0), waiting }
+}
+
+/// The wire form of a request that found its reused connection closed; `None` when it was not turned away.
+///
+/// The acknowledgement numbers tell what each side knew when it sent; the order of packets in the file only
+/// tells what passed the place of capture first.
+fn reject_form(life: &Life<'_>, exchange: &Exchange, idle_ns: i64) -> Option<RejectForm> {
+    let request = &exchange.request;
+    let past_request = |ack: u32| at_least(ack, request.seq.wrapping_add(1));
+    if let Some(fin) = life.server_fin {
+        if fin.has_ack && past_request(fin.ack) {
+            // The server closed with the request in hand: its own doing unless the client left first.
+            return life.server_ended().map(|_| RejectForm::Swallowed);
+        }
+        let knew = at_least(request.ack, fin.seq.wrapping_add(1));
+        return Some(if knew { RejectForm::StalePick } else { RejectForm::FinInFlight });
+    }
+    if let Some(rst) = life.server_rst {
+        life.server_ended()?;
+        return Some(if idle_ns >= IDLE_RESET_NS {
+            RejectForm::IdleReset
+        } else if rst.has_ack && !past_request(rst.ack) {
+            RejectForm::WriteToDead
+        } else {
+            RejectForm::QueuedReset
+        });
+    }
+    let client = life.flow.direction(Side::Client);
+    let unheard = life.flow.direction(Side::Server).acked == Some(request.seq);
+    let until = life.client_ended().map_or(life.flow.last.0, |end| end.at);
+    let long = until.0.saturating_sub(request.start.0) >= SHORTEST_TIMEOUT_NS;
+    (unheard && long && client.retransmitted > 0).then_some(RejectForm::BlackHole)
+}
+
+/// Tells timeouts from clients that simply left: a timeout is a usual number of seconds, or the same for several.
+fn settle_silences(mut all: Vec<GaveUp>) -> Vec<(ExchangeId, Outcome)> {
+    all.retain(|one| one.waiting && one.silence_ns >= SHORTEST_TIMEOUT_NS);
+    all.sort_unstable_by_key(|one| (one.link, one.silence_ns, one.exchange));
+    let clustered = |at: usize| {
+        (at.saturating_sub(CLUSTER - 1)..=at).any(|start| {
+            all.get(start..start + CLUSTER).is_some_and(|window| {
+                let (first, last) = (&window[0], &window[CLUSTER - 1]);
+                first.link == last.link && last.silence_ns - first.silence_ns <= slack(first.silence_ns)
+            })
+        })
+    };
+    let timed_out = |at: usize| is_usual_timeout(all[at].silence_ns) || clustered(at);
+    (0..all.len()).filter(|&at| timed_out(at)).map(|at| (all[at].exchange, Outcome::TimedOut)).collect()
+}
+
+/// How far two waits for the same timer may lie apart: timers fire late, never early.
+fn slack(silence_ns: i64) -> i64 {
+    20_000_000 + silence_ns / 100
+}
+
+/// Whether a silence is one that a timer set to a usual number of seconds makes.
+pub(super) fn is_usual_timeout(silence_ns: i64) -> bool {
+    USUAL_TIMEOUTS_S.iter().any(|seconds| {
+        let late = silence_ns - seconds * 1_000_000_000;
+        (-5_000_000..=slack(silence_ns)).contains(&late)
+    })
+}

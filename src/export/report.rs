@@ -1,0 +1,451 @@
+//! The report as data: the names and nesting that scripts rely on (schema `hopscope/report/1`).
+//!
+//! Add fields freely; never rename or drop one without raising the schema.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::capture::{CaptureId, Frame, Problem};
+use crate::diagnose::{ByMethod, Certainty, Finding, LinkFigures, RejectForm, Severity};
+use crate::http::Message;
+use crate::topology::{ClockMethod, ExchangeId, LaneId, Link, Role};
+
+/// The schema that this program writes.
+pub const SCHEMA: &str = "hopscope/report/1";
+
+/// The whole report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The captures in the order given.
+    pub captures: Vec<CaptureReport>,
+    /// From the user's side to the application's side.
+    pub lanes: Vec<LaneReport>,
+    /// One for each pair of neighbouring lanes that talk.
+    pub links: Vec<LinkReport>,
+    /// One for each lane that retried.
+    pub retries: Vec<RetryReport>,
+    /// What users got, and where it began.
+    pub failures: FailureReport,
+    /// Worst first.
+    pub findings: Vec<FindingReport>,
+    /// Only when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<Vec<ExchangeReport>>,
+}
+
+/// A capture file.
+#[derive(Clone, Debug, Serialize)]
+pub struct CaptureReport {
+    /// As the user gave it.
+    pub path: String,
+    /// `pcap` or `pcapng`, with `+gzip` or `+zstd`.
+    pub format: String,
+    /// Link types in order of appearance.
+    pub link_types: Vec<String>,
+    /// Packets read.
+    pub packets: u64,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Earliest packet by the capture's own clock, RFC 3339.
+    pub first: Option<String>,
+    /// Latest packet by the capture's own clock.
+    pub last: Option<String>,
+    /// Nanoseconds to add to its timestamps to get session time.
+    pub clock_offset_ns: i64,
+    /// Half-width of what the evidence allows.
+    pub clock_band_ns: Option<i64>,
+    /// How the offset was found.
+    pub clock_method: ClockMethod,
+    /// What went wrong while reading.
+    pub problems: Vec<Problem>,
+}
+
+/// A lane.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneReport {
+    /// Its id.
+    pub id: LaneId,
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Where it listens.
+    pub serves: Vec<SocketAddr>,
+}
+
+/// A link with its figures.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of LinkFigures")]
+pub struct LinkReport {
+    pub from: LaneId,
+    pub to: LaneId,
+    pub servers: Vec<SocketAddr>,
+    pub protocols: BTreeMap<String, u64>,
+    pub connections: u64,
+    pub reused_connections: u64,
+    pub refused_connections: u64,
+    pub requests: u64,
+    pub responses: u64,
+    pub status: BTreeMap<String, BTreeMap<String, u64>>,
+    pub reused_requests: u64,
+    pub rejected_reused_requests: RejectedReport,
+    /// `null` without a response.
+    pub latency_ms: Option<LatencyReport>,
+}
+
+/// Rejected requests on reused connections.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct RejectedReport {
+    pub total: u64,
+    pub by_method: ByMethod,
+    pub by_form: BTreeMap<String, u64>,
+}
+
+/// From request start to response end, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct LatencyReport {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// What one lane retried.
+#[derive(Clone, Debug, Serialize)]
+pub struct RetryReport {
+    /// The lane.
+    pub lane: LaneId,
+    /// Requests with two attempts or more.
+    pub retried_requests: ByMethod,
+    /// Their attempts, the first included.
+    pub attempts: u64,
+    /// Those whose user-side answer was no failure.
+    pub saved: ByMethod,
+    /// Those that failed all the same.
+    pub same_request_failed: ByMethod,
+}
+
+/// What users got, and where it began.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of Failures")]
+pub struct FailureReport {
+    pub visible: BTreeMap<String, BTreeMap<String, u64>>,
+    pub masked: ByMethod,
+    pub origin: Vec<OriginReport>,
+}
+
+/// Failed attempts by the link where they began.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct OriginReport {
+    pub from: LaneId,
+    pub to: LaneId,
+    pub count: u64,
+}
+
+/// A finding.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of Finding")]
+pub struct FindingReport {
+    pub kind: String,
+    pub rule: String,
+    pub cause: String,
+    pub severity: Severity,
+    pub confidence: Certainty,
+    pub from: Option<LaneId>,
+    pub to: Option<LaneId>,
+    pub count: u64,
+    pub summary: String,
+    pub explanation: String,
+    pub fixes: Vec<FixReport>,
+    pub log_line: String,
+    pub doubt: String,
+    pub evidence: Vec<ProofReport>,
+}
+
+/// A change that mends a fault.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of Fix")]
+pub struct FixReport {
+    pub product: String,
+    pub change: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// A packet that proves a part of a finding.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of Proof")]
+pub struct ProofReport {
+    pub capture: String,
+    pub frame: u32,
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    pub note: String,
+}
+
+/// First and last packet of a message.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct FramesReport {
+    pub capture: String,
+    pub first: u32,
+    pub last: u32,
+}
+
+/// An exchange.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of the exchange")]
+pub struct ExchangeReport {
+    pub id: ExchangeId,
+    pub from: LaneId,
+    pub to: LaneId,
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    pub ordinal: u32,
+    pub method: String,
+    pub target: String,
+    pub host: Option<String>,
+    pub version: &'static str,
+    pub status: Option<u16>,
+    pub outcome: &'static str,
+    pub started: Option<String>,
+    pub ended: Option<String>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub parent: Option<ExchangeId>,
+    pub parent_confidence: Option<&'static str>,
+    pub parent_evidence: Vec<&'static str>,
+    pub attempt: u16,
+    pub request_frames: Vec<FramesReport>,
+    pub response_frames: Vec<FramesReport>,
+}
+
+impl Report {
+    /// The report of an analysis; with every exchange when `with_exchanges`.
+    pub fn new(analysis: &Analysis, with_exchanges: bool) -> Self {
+        let names = CaptureNames::new(analysis);
+        let topology = &analysis.topology;
+        let lane = |(at, lane): (usize, &crate::topology::Lane)| LaneReport {
+            id: LaneId(at as u16),
+            name: lane.name.clone(),
+            role: lane.role,
+            addresses: lane.addresses.clone(),
+            serves: lane.serves.clone(),
+        };
+        let figures = &analysis.diagnosis.board.links;
+        Self {
+            schema: SCHEMA,
+            captures: (0..analysis.captures.len())
+                .map(|at| capture(analysis, CaptureId(at as u16)))
+                .collect(),
+            lanes: topology.lanes.iter().enumerate().map(lane).collect(),
+            links: topology
+                .links
+                .iter()
+                .zip(figures)
+                .map(|(link, figures)| link_report(link, figures))
+                .collect(),
+            retries: retries(analysis),
+            failures: failures(analysis),
+            findings: analysis.diagnosis.findings.iter().map(|f| finding(analysis, &names, f)).collect(),
+            exchanges: with_exchanges
+                .then(|| analysis.exchanges().map(|exchange| exchange_report(exchange, &names)).collect()),
+        }
+    }
+
+    /// Whether it holds a finding of severity error.
+    pub fn has_error(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// How the report names captures beside evidence: the file name, or the path where two files share a name.
+pub(super) struct CaptureNames(Vec<String>);
+
+impl CaptureNames {
+    pub(super) fn new(analysis: &Analysis) -> Self {
+        let short: Vec<String> = (0..analysis.captures.len())
+            .map(|at| analysis.capture_name(CaptureId(at as u16)).into_owned())
+            .collect();
+        let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+        for name in &short {
+            if !seen.insert(name.clone()) {
+                twice.insert(name.clone());
+            }
+        }
+        let path = |at: usize| analysis.captures[at].info.path.to_string_lossy().into_owned();
+        let names = short.into_iter().enumerate();
+        Self(names.map(|(at, name)| if twice.contains(&name) { path(at) } else { name }).collect())
+    }
+
+    pub(super) fn of(&self, frame: Frame) -> &str {
+        self.0.get(frame.capture.index()).map_or("", |name| name)
+    }
+}
+
+/// RFC 3339 with nanoseconds, in UTC.
+pub fn rfc3339(unix_ns: i64) -> Option<String> {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(unix_ns)).ok()?;
+    Some(format!("{time:.9}"))
+}
+
+fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
+    let info = &analysis.capture(id).info;
+    let clock = analysis.topology.clocks.get(id.index());
+    CaptureReport {
+        path: info.path.to_string_lossy().into_owned(),
+        format: info.format.clone(),
+        link_types: info.link_types.clone(),
+        packets: info.packets,
+        bytes: info.bytes,
+        first: info.first.and_then(|at| rfc3339(at.0)),
+        last: info.last.and_then(|at| rfc3339(at.0)),
+        clock_offset_ns: clock.map_or(0, |clock| clock.offset_ns),
+        clock_band_ns: clock.and_then(|clock| clock.band_ns),
+        clock_method: clock.map_or(ClockMethod::None, |clock| clock.method),
+        problems: info.problems.clone(),
+    }
+}
+
+fn link_report(link: &Link, figures: &LinkFigures) -> LinkReport {
+    let forms = RejectForm::ALL.map(|form| {
+        let count = figures.rejected_by_form.get(form.name()).copied().unwrap_or(0);
+        (form.name().to_owned(), count)
+    });
+    let ms = |ns: i64| ns as f64 / 1e6;
+    LinkReport {
+        from: link.from,
+        to: link.to,
+        servers: link.servers.clone(),
+        protocols: figures.protocols.clone(),
+        connections: figures.connections,
+        reused_connections: figures.reused_connections,
+        refused_connections: figures.refused_connections,
+        requests: figures.requests,
+        responses: figures.responses,
+        status: figures.status.clone(),
+        reused_requests: figures.reused_requests,
+        rejected_reused_requests: RejectedReport {
+            total: figures.rejected_by_method.values().sum(),
+            by_method: figures.rejected_by_method.clone(),
+            by_form: forms.into(),
+        },
+        latency_ms: figures.latency_ns.map(|[p50, p95, p99, max]| LatencyReport {
+            p50: ms(p50),
+            p95: ms(p95),
+            p99: ms(p99),
+            max: ms(max),
+        }),
+    }
+}
+
+fn retries(analysis: &Analysis) -> Vec<RetryReport> {
+    let all = analysis.diagnosis.retries.iter();
+    all.filter_map(|retries| {
+        Some(RetryReport {
+            lane: retries.lane?,
+            retried_requests: retries.retried.clone(),
+            attempts: retries.attempts,
+            saved: retries.saved.clone(),
+            same_request_failed: retries.failed.clone(),
+        })
+    })
+    .collect()
+}
+
+fn failures(analysis: &Analysis) -> FailureReport {
+    let failures = &analysis.diagnosis.failures;
+    let origin = failures.origin.iter().map(|&(link, count)| {
+        let link = analysis.link(link);
+        OriginReport { from: link.from, to: link.to, count }
+    });
+    FailureReport {
+        visible: failures.visible.clone(),
+        masked: failures.masked.clone(),
+        origin: origin.collect(),
+    }
+}
+
+fn finding(analysis: &Analysis, names: &CaptureNames, finding: &Finding) -> FindingReport {
+    let link = finding.link.map(|id| analysis.link(id));
+    let fix = |fix: &crate::diagnose::Fix| FixReport {
+        product: fix.product.clone(),
+        change: fix.change.clone(),
+        note: fix.note.clone(),
+    };
+    let proof = |proof: &crate::diagnose::Proof| ProofReport {
+        capture: names.of(proof.frame).to_owned(),
+        frame: proof.frame.number,
+        client: proof.client,
+        server: proof.server,
+        note: proof.note.clone(),
+    };
+    FindingReport {
+        kind: finding.kind.clone(),
+        rule: finding.rule.clone(),
+        cause: finding.cause.clone(),
+        severity: finding.severity,
+        confidence: finding.confidence,
+        from: link.map(|link| link.from),
+        to: link.map(|link| link.to),
+        count: finding.count,
+        summary: finding.summary.clone(),
+        explanation: finding.explanation.clone(),
+        fixes: finding.fixes.iter().map(fix).collect(),
+        log_line: finding.log_line.clone(),
+        doubt: finding.doubt.clone(),
+        evidence: finding.evidence.iter().map(proof).collect(),
+    }
+}
+
+fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> ExchangeReport {
+    let connection = exchange.connection();
+    let link = exchange.analysis.link(connection.inner.link);
+    let parent = exchange.analysis.trees.parent(exchange.id);
+    let raw = exchange.raw;
+    let version = if raw.request.is_present() { raw.request.version } else { raw.response.version };
+    let frames = |message: &Message| {
+        let ends = exchange.frames(message);
+        ends.map(|(first, last)| FramesReport {
+            capture: names.of(first).to_owned(),
+            first: first.number,
+            last: last.number,
+        })
+        .into_iter()
+        .collect()
+    };
+    ExchangeReport {
+        id: exchange.id,
+        from: link.from,
+        to: link.to,
+        client: connection.inner.client,
+        server: connection.inner.server,
+        ordinal: raw.ordinal,
+        method: exchange.method().to_owned(),
+        target: exchange.target().into_owned(),
+        host: exchange.host().map(str::to_owned),
+        version: version.name(),
+        status: exchange.status(),
+        outcome: exchange.outcome().name(),
+        started: rfc3339(exchange.started().0),
+        ended: rfc3339(exchange.ended().0),
+        request_bytes: raw.request.wire_bytes,
+        response_bytes: raw.response.wire_bytes,
+        parent: parent.map(|parent| parent.parent),
+        parent_confidence: parent.map(|parent| parent.confidence.name()),
+        parent_evidence: parent.map(|parent| parent.evidence.names()).unwrap_or_default(),
+        attempt: exchange.attempt(),
+        request_frames: frames(&raw.request),
+        response_frames: frames(&raw.response),
+    }
+}

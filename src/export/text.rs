@@ -1,0 +1,310 @@
+//! The report for a person at a terminal: the verdict first, then where it starts, then the proof.
+
+use std::fmt::Write;
+
+use crate::analysis::Analysis;
+use crate::capture::CaptureId;
+use crate::diagnose::words::{counted, duration, grouped, listed, methods};
+use crate::diagnose::{Finding, Severity};
+use crate::topology::{LinkId, Role};
+
+use super::report::CaptureNames;
+
+/// No line is wider, unless a single word (a path, a change to type) is.
+const WIDTH: usize = 100;
+
+/// How many packets of a finding are listed; JSON has them all.
+const FRAMES_SHOWN: usize = 12;
+
+/// The whole report as text, ending with a line break.
+pub fn text(analysis: &Analysis) -> String {
+    let mut out = String::new();
+    verdict(analysis, &mut out);
+    lanes(analysis, &mut out);
+    start(analysis, &mut out);
+    retries(analysis, &mut out);
+    findings(analysis, &mut out);
+    captures(analysis, &mut out);
+    out
+}
+
+fn verdict(analysis: &Analysis, out: &mut String) {
+    let worst = analysis.diagnosis.findings.first().filter(|finding| finding.severity >= Severity::Warning);
+    let Some(finding) = worst else {
+        let requests = user_requests(analysis);
+        let text = if analysis.topology.exchanges.is_empty() {
+            "No HTTP exchange in these captures.".to_owned()
+        } else if analysis.diagnosis.failures.visible.is_empty() {
+            format!("No fault found: {} from users, no failure.", counted(requests, "request"))
+        } else {
+            "Requests failed, and these captures do not show why.".to_owned()
+        };
+        paragraph(out, "", &text);
+        return;
+    };
+    paragraph(out, &format!("{} ", mark(finding.severity)), &finding.summary);
+    paragraph(out, "  ", &finding.explanation);
+    if let Some(fix) = finding.fixes.first() {
+        paragraph(out, "  Change: ", &format!("{}{}", product(&fix.product), fix.change));
+    }
+}
+
+/// Requests on the links that users connect on.
+fn user_requests(analysis: &Analysis) -> u64 {
+    let links = analysis.topology.links.iter().zip(&analysis.diagnosis.board.links);
+    links.filter(|(link, _)| analysis.lane(link.from).depth == 0).map(|(_, figures)| figures.requests).sum()
+}
+
+fn mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "[error]",
+        Severity::Warning => "[warning]",
+        Severity::Note => "[note]",
+    }
+}
+
+fn product(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("{name}: ") }
+}
+
+fn lanes(analysis: &Analysis, out: &mut String) {
+    if analysis.topology.lanes.is_empty() {
+        return;
+    }
+    heading(out, "Lanes");
+    let rows = analysis.topology.lanes.iter().map(|lane| {
+        let role = match lane.role {
+            Role::Client => "client",
+            Role::Proxy => "proxy",
+            Role::Server => "server",
+        };
+        let serves = some_of(&lane.serves);
+        let listens = if serves.is_empty() { String::new() } else { format!("listens on {serves}") };
+        vec![lane.name.clone(), role.to_owned(), some_of(&lane.addresses), listens]
+    });
+    table(out, rows.collect(), &[false; 4]);
+}
+
+/// The first few of a list, and how many more there are.
+fn some_of(items: &[impl ToString]) -> String {
+    let mut parts: Vec<String> = items.iter().take(3).map(ToString::to_string).collect();
+    if items.len() > parts.len() {
+        parts.push(format!("{} more", grouped((items.len() - parts.len()) as u64)));
+    }
+    parts.join(", ")
+}
+
+/// "Where does it start?": statuses by link, and the boundary.
+fn start(analysis: &Analysis, out: &mut String) {
+    let board = &analysis.diagnosis.board;
+    if board.links.is_empty() {
+        return;
+    }
+    heading(out, "Where does it start?");
+    let mut columns: Vec<&str> = board
+        .links
+        .iter()
+        .flat_map(|f| f.status.values())
+        .flat_map(|s| s.keys())
+        .map(String::as_str)
+        .collect();
+    columns.sort_unstable();
+    columns.dedup();
+    // Many different statuses do not fit a line: those of failures matter.
+    if columns.len() > 6 {
+        columns.retain(|status| status.starts_with('5') || *status == "none");
+        columns.truncate(6);
+    }
+    let mut head: Vec<String> = vec!["link".to_owned(), "requests".to_owned()];
+    head.extend(columns.iter().map(|status| (*status).to_owned()));
+    head.extend(["reused", "rejected", "retried", "p50", "p99"].map(str::to_owned));
+    let mut rows = vec![head];
+    for (at, figures) in board.links.iter().enumerate() {
+        let dash = |number: u64| if number == 0 { "-".to_owned() } else { grouped(number) };
+        let mut row = vec![analysis.link_name(LinkId(at as u16)), grouped(figures.requests)];
+        row.extend(columns.iter().map(|status| dash(figures.with_status(status))));
+        row.push(dash(figures.reused_requests));
+        row.push(dash(figures.rejected_by_method.values().sum()));
+        row.push(dash(figures.retried.values().sum()));
+        let latency = |which: usize| figures.latency_ns.map_or("-".to_owned(), |all| duration(all[which]));
+        row.extend([latency(0), latency(2)]);
+        rows.push(row);
+    }
+    let mut right = vec![true; rows[0].len()];
+    right[0] = false;
+    let mut text = String::new();
+    table(&mut text, rows, &right);
+    for (line, text) in text.lines().enumerate() {
+        let _ = writeln!(out, "{text}");
+        if board.boundary.is_some_and(|link| usize::from(link.0) + 1 == line) {
+            let _ = writeln!(out, "  {}", "- ".repeat(text.chars().count().min(WIDTH) / 2 - 1).trim_end());
+        }
+    }
+    if let (Some(link), Some(status)) = (board.boundary, &board.status) {
+        let link = analysis.link(link);
+        let name = &analysis.lane(link.to).name;
+        let begins =
+            format!("{status}s begin at {name}: the links behind it show none, so {name} made them.");
+        paragraph(out, "  ", &begins);
+    }
+}
+
+fn retries(analysis: &Analysis, out: &mut String) {
+    let failures = &analysis.diagnosis.failures;
+    if analysis.diagnosis.retries.is_empty() && failures.visible.is_empty() {
+        return;
+    }
+    heading(out, "Users and retries");
+    for (method, by_status) in &failures.visible {
+        let parts: Vec<String> = by_status
+            .iter()
+            .map(|(status, number)| format!("{status} {}", crate::diagnose::words::times(*number)))
+            .collect();
+        paragraph(out, "  ", &format!("{method}: users saw {}.", listed(&parts)));
+    }
+    for retries in &analysis.diagnosis.retries {
+        let Some(lane) = retries.lane else { continue };
+        let mut text = format!(
+            "{} retried {} in {}",
+            analysis.lane(lane).name,
+            methods(&retries.retried),
+            counted(retries.attempts, "attempt")
+        );
+        if !retries.saved.is_empty() {
+            let _ = write!(text, "; saved {}", methods(&retries.saved));
+        }
+        if !retries.failed.is_empty() {
+            let _ = write!(text, "; failed all the same: {}", methods(&retries.failed));
+        }
+        paragraph(out, "  ", &(text + "."));
+    }
+    if !failures.masked.is_empty() {
+        paragraph(out, "  ", &format!("Failures that users never saw: {}.", methods(&failures.masked)));
+    }
+}
+
+fn findings(analysis: &Analysis, out: &mut String) {
+    let findings = &analysis.diagnosis.findings;
+    if findings.is_empty() {
+        return;
+    }
+    heading(out, &format!("Findings ({})", findings.len()));
+    let names = CaptureNames::new(analysis);
+    for (at, finding) in findings.iter().enumerate() {
+        if at > 0 {
+            out.push('\n');
+        }
+        one_finding(out, at + 1, finding, &names);
+    }
+}
+
+fn one_finding(out: &mut String, number: usize, finding: &Finding, names: &CaptureNames) {
+    paragraph(out, &format!("  {number}. {} ", mark(finding.severity)), &finding.summary);
+    let certainty = match finding.confidence {
+        crate::diagnose::Certainty::Possible => "possible",
+        crate::diagnose::Certainty::Likely => "likely",
+        crate::diagnose::Certainty::Certain => "certain",
+    };
+    let labels = [finding.kind.as_str(), finding.cause.as_str(), finding.rule.as_str(), certainty];
+    let labels: Vec<&str> = labels.into_iter().filter(|label| !label.is_empty()).collect();
+    paragraph(out, "     ", &labels.join(" · "));
+    paragraph(out, "     ", &finding.explanation);
+    for (at, fix) in finding.fixes.iter().enumerate() {
+        let head = if at == 0 { "     Change: " } else { "         or: " };
+        paragraph(out, head, &format!("{}{}", product(&fix.product), fix.change));
+        if !fix.note.is_empty() {
+            paragraph(out, "             ", &fix.note);
+        }
+    }
+    if !finding.log_line.is_empty() {
+        paragraph(out, "     In the error log: ", &finding.log_line);
+    }
+    paragraph(out, "     When not to believe it: ", &finding.doubt);
+    if finding.evidence.is_empty() {
+        return;
+    }
+    out.push_str("     Evidence:\n");
+    let shown = finding.evidence.iter().take(FRAMES_SHOWN);
+    let rows = shown.map(|proof| {
+        let place = format!("   {} frame {}", names.of(proof.frame), proof.frame.number);
+        vec![place, format!(":{} → {}", proof.client.port(), proof.server), proof.note.clone()]
+    });
+    table(out, rows.collect(), &[false; 3]);
+    let more = finding.evidence.len().saturating_sub(FRAMES_SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "     … and {} in the JSON report.", counted(more as u64, "more packet"));
+    }
+}
+
+fn captures(analysis: &Analysis, out: &mut String) {
+    if analysis.captures.is_empty() {
+        return;
+    }
+    heading(out, "Captures");
+    let rows = (0..analysis.captures.len()).map(|at| {
+        let info = &analysis.captures[at].info;
+        let offset = analysis.topology.clocks.get(at).map_or(0, |clock| clock.offset_ns);
+        let clock = if offset == 0 { String::new() } else { format!("clock {:+.3} ms", offset as f64 / 1e6) };
+        let name = analysis.capture_name(CaptureId(at as u16)).into_owned();
+        vec![name, info.format.clone(), info.link_types.join(", "), counted(info.packets, "packet"), clock]
+    });
+    table(out, rows.collect(), &[false, false, false, true, true]);
+    for (at, capture) in analysis.captures.iter().enumerate() {
+        let name = analysis.capture_name(CaptureId(at as u16));
+        for problem in &capture.info.problems {
+            let more = if problem.count > 1 {
+                format!(" ({} in all)", grouped(problem.count))
+            } else {
+                String::new()
+            };
+            paragraph(out, "  ", &format!("{name}: {}: {}{more}", problem.kind, problem.detail));
+        }
+    }
+}
+
+fn heading(out: &mut String, text: &str) {
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{text}");
+}
+
+/// Writes rows with columns that stand straight; `right` tells which are aligned to the right.
+fn table(out: &mut String, rows: Vec<Vec<String>>, right: &[bool]) {
+    let mut widths = vec![0; right.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in rows {
+        let mut line = String::from(" ");
+        for ((cell, &width), &right) in row.iter().zip(&widths).zip(right) {
+            let _ = if right { write!(line, " {cell:>width$} ") } else { write!(line, " {cell:<width$} ") };
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+/// Writes a text after `head`, wrapped, further lines under the first word.
+fn paragraph(out: &mut String, head: &str, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    let indent = head.chars().count();
+    let (mut line, mut used) = (head.to_owned(), indent);
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if used > indent && used + 1 + width > WIDTH {
+            let _ = writeln!(out, "{}", line.trim_end());
+            (line, used) = (" ".repeat(indent), indent);
+        }
+        if used > indent {
+            line.push(' ');
+            used += 1;
+        }
+        line.push_str(word);
+        used += width;
+    }
+    let _ = writeln!(out, "{}", line.trim_end());
+}
