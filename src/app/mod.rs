@@ -14,6 +14,7 @@ mod loader;
 mod navigate;
 mod palette;
 mod panes;
+mod problems;
 mod remap;
 mod rows;
 mod saver;

@@ -11,6 +11,8 @@ use crate::topology::{ConnectionId, ExchangeId};
 const NARROWEST: i64 = 1_000;
 /// How many times its own length the view around a request is wide.
 const ROOM: i64 = 4;
+/// How many packets of evidence are searched for the first exchange that the finding is about.
+const EVIDENCE: usize = 16;
 
 /// Selects a finding and goes to its first evidence: connection, exchange, and the step that proves it.
 pub fn to_finding(state: &mut AppState, index: usize) {
@@ -31,14 +33,18 @@ pub fn to_finding(state: &mut AppState, index: usize) {
 
 fn first_evidence(analysis: &Analysis, finding: &Finding) -> Option<(ConnectionId, Option<ExchangeId>)> {
     let of = |id: ExchangeId| (analysis.exchange(id).connection_id(), Some(id));
-    let proof = finding.evidence.iter().find_map(|proof| match (proof.exchange, proof.connection) {
-        (Some(exchange), _) => Some(of(exchange)),
-        (None, Some(connection)) => Some((connection, None)),
-        (None, None) => None,
-    });
-    proof
-        .or_else(|| finding.exchanges.first().map(|&id| of(id)))
-        .or_else(|| finding.connections.first().map(|&id| (id, None)))
+    // Evidence starts with what went well before (the first response, say): look for what it is about.
+    let about = finding.evidence.iter().filter_map(|proof| proof.exchange);
+    let proven = about.take(EVIDENCE).find(|id| finding.exchanges.contains(id));
+    let exchange = proven.or_else(|| finding.exchanges.first().copied());
+    let proof = || {
+        finding.evidence.iter().find_map(|proof| match (proof.exchange, proof.connection) {
+            (Some(exchange), _) => Some(of(exchange)),
+            (None, Some(connection)) => Some((connection, None)),
+            (None, None) => None,
+        })
+    };
+    exchange.map(of).or_else(|| finding.connections.first().map(|&id| (id, None))).or_else(proof)
 }
 
 /// Selects an exchange, with its connection and the step that decides it, and shows it.

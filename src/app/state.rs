@@ -54,7 +54,7 @@ pub enum Action {
         what: &'static str,
     },
     CloseModal,
-    DismissProblems,
+    ShowProblems(bool),
     DismissNotice,
 }
 
@@ -126,8 +126,8 @@ pub struct UiState {
     pub scroll_to_row: bool,
     /// Whether the steps have to scroll to the current one.
     pub scroll_to_step: bool,
-    /// Document whose problems the user has read.
-    pub problems_read: Option<u64>,
+    /// Whether the files' problems are listed; `None` lists them only when one is serious.
+    pub problems_shown: Option<bool>,
     /// Paths opened before, latest first.
     pub recent: Vec<Vec<PathBuf>>,
 }

@@ -98,9 +98,7 @@ impl AppState {
                 self.tell(format!("Copied {what}"));
             }
             Action::CloseModal => self.ui.modal = None,
-            Action::DismissProblems => {
-                self.ui.problems_read = self.document.as_ref().map(|document| document.generation);
-            }
+            Action::ShowProblems(shown) => self.ui.problems_shown = Some(shown),
             Action::DismissNotice => self.notice = None,
         }
     }
@@ -232,6 +230,7 @@ impl AppState {
         }
         let worst = loaded.document.analysis.diagnosis.findings.first().map(|finding| finding.severity);
         self.document = Some(loaded.document);
+        self.ui.problems_shown = None;
         // The answer first: the window opens on the evidence of the worst fault.
         if worst >= Some(Severity::Warning) && !loaded.restored {
             navigate::to_finding(self, 0);
