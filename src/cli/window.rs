@@ -9,32 +9,20 @@ use crate::topology::Overrides;
 /// Why no window opened, with the way to get one.
 #[derive(Debug, Error)]
 pub(super) enum WindowError {
-    /// Neither X11 nor Wayland is there.
-    #[cfg_attr(
-        not(feature = "gui"),
-        allow(dead_code, reason = "the headless build does not look for a display")
-    )]
-    #[error(
-        "there is no display (DISPLAY and WAYLAND_DISPLAY are not set). Run it on a desktop, or over `ssh -X`, \
-         or under `xvfb-run`"
-    )]
-    NoDisplay,
+    /// There is none, or it would not open.
+    #[cfg(feature = "gui")]
+    #[error("{0}. To get it, run hopscope on a desktop, over `ssh -X`, or under `xvfb-run`")]
+    App(#[from] crate::app::AppError),
     /// The program was built without the window.
-    #[cfg_attr(feature = "gui", allow(dead_code, reason = "only the headless build says so"))]
-    #[error("this build has none. Build it with `cargo build --release` (feature `gui`, the default)")]
+    #[cfg(not(feature = "gui"))]
+    #[error("this build has none. To get it, build with the default features: `cargo build --release`")]
     Headless,
 }
 
 /// Opens the window and returns when it is closed.
 #[cfg(feature = "gui")]
 pub(super) fn open(paths: &[PathBuf], overrides: &Overrides) -> Result<(), WindowError> {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let needs_display = cfg!(all(unix, not(target_os = "macos")));
-    if needs_display && !set("DISPLAY") && !set("WAYLAND_DISPLAY") {
-        return Err(WindowError::NoDisplay);
-    }
-    let _ = (paths, overrides);
-    Err(WindowError::Headless)
+    Ok(crate::app::run(paths.to_vec(), overrides.clone())?)
 }
 
 /// Says that this build has no window.

@@ -9,6 +9,7 @@ mod limits;
 mod model;
 mod origins;
 mod reuse;
+mod steps;
 mod texts;
 mod verdict;
 pub mod words;
@@ -17,6 +18,7 @@ pub use model::{
     Board, ByMethod, Certainty, Diagnosis, Failures, Finding, Fix, LinkFigures, Outcome, Proof, RejectForm,
     Rejection, Retries, Severity,
 };
+pub use steps::{Step, StepKind, steps};
 
 use crate::analysis::Analysis;
 

@@ -1,0 +1,353 @@
+//! The story of one connection as sentences in time order, with what follows from it on other links.
+
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::capture::{Frame, SessionTime};
+use crate::http::MessageState;
+use crate::tcp::{Event, EventKind, Opening, Side};
+use crate::topology::{ConnectionId, ExchangeId};
+
+use super::habits::Habits;
+use super::life::{Life, at_least};
+use super::words::{counted, duration, grouped};
+use super::{Outcome, RejectForm};
+
+/// What a step shows, for its icon and colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// The connection opens.
+    Open,
+    /// The connection could not be opened.
+    Refused,
+    /// A request.
+    Request,
+    /// A response.
+    Response,
+    /// A side finishes sending.
+    Fin,
+    /// A side acknowledges the other's FIN.
+    FinAcked,
+    /// A side resets.
+    Reset,
+    /// Something that the transport did.
+    Transport,
+    /// Bytes that the capture does not hold.
+    Loss,
+    /// What followed on another link.
+    Consequence,
+    /// Another attempt at the same request.
+    Retry,
+}
+
+/// One step of the story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When.
+    pub at: SessionTime,
+    /// The packet.
+    pub frame: Option<Frame>,
+    /// What happened, in a few words.
+    pub title: String,
+    /// What to know about it; may be empty.
+    pub hint: String,
+    /// What kind of step it is.
+    pub kind: StepKind,
+    /// The exchange that it is about.
+    pub exchange: Option<ExchangeId>,
+    /// Whether it proves a verdict.
+    pub proof: bool,
+    /// Why it proves the finding, with sequence numbers counted as Wireshark does; empty where it proves nothing.
+    pub why: String,
+}
+
+/// The story of one connection.
+pub fn steps(analysis: &Analysis, id: ConnectionId) -> Vec<Step> {
+    let connection = analysis.connection(id);
+    let teller = Teller::new(connection);
+    let mut all: Vec<Step> = teller.opening().into_iter().collect();
+    all.extend(connection.events().iter().filter_map(|event| teller.event(event)));
+    for exchange in connection.exchanges() {
+        teller.messages(exchange, &mut all);
+    }
+    for exchange in connection.exchanges().filter(ExchangeView::is_failure) {
+        consequences(exchange, &mut all);
+    }
+    all.sort_by_key(|step| (step.at, step.frame));
+    all
+}
+
+/// Tells one connection in the names of its lanes.
+struct Teller<'a> {
+    connection: ConnectionView<'a>,
+    life: Life<'a>,
+    names: [&'a str; 2],
+    rejected: Option<ExchangeView<'a>>,
+    closes_after_each: bool,
+}
+
+impl<'a> Teller<'a> {
+    fn new(connection: ConnectionView<'a>) -> Self {
+        let analysis = connection.analysis;
+        let link = analysis.link(connection.inner.link);
+        let rejected = connection.exchanges().find(|x| x.outcome() == Outcome::Rejected);
+        // The statistics of a whole link are only worth their time where they explain something.
+        let closes_after_each =
+            rejected.is_some() && Habits::of(analysis, connection.inner.link).closes_after_each();
+        Self {
+            connection,
+            life: Life::of(connection),
+            names: [&analysis.lane(link.from).name, &analysis.lane(link.to).name],
+            rejected,
+            closes_after_each,
+        }
+    }
+
+    fn name(&self, side: Side) -> &'a str {
+        self.names[side as usize]
+    }
+
+    fn step(&self, event: &Event, kind: StepKind, title: String, hint: impl Into<String>) -> Step {
+        Step {
+            at: self.connection.time(event.at),
+            frame: Some(self.connection.frame(event.frame)),
+            title,
+            hint: hint.into(),
+            kind,
+            exchange: None,
+            proof: false,
+            why: String::new(),
+        }
+    }
+
+    /// The handshake as one step.
+    fn opening(&self) -> Option<Step> {
+        let events = self.connection.events();
+        let syn = events.iter().find(|event| event.kind == EventKind::Syn)?;
+        let last =
+            events.iter().filter(|e| matches!(e.kind, EventKind::SynAck | EventKind::Established)).last();
+        let took = last.map(|event| duration(event.at.0.saturating_sub(syn.at.0))).unwrap_or_default();
+        let (kind, title, hint) = match self.life.flow.opening {
+            Opening::Handshake | Opening::MidStream => {
+                (StepKind::Open, "SYN, SYN-ACK, ACK".to_owned(), format!("3-way handshake, {took}"))
+            }
+            Opening::Refused => {
+                (StepKind::Refused, "SYN".to_owned(), format!("{} refuses it", self.names[1]))
+            }
+            Opening::Unanswered => {
+                let tries = events.iter().filter(|event| event.kind == EventKind::Syn).count() as u64;
+                (StepKind::Refused, "SYN".to_owned(), format!("no answer to {}", counted(tries, "SYN")))
+            }
+        };
+        Some(self.step(syn, kind, title, hint))
+    }
+
+    fn event(&self, event: &Event) -> Option<Step> {
+        let (name, peer) = (self.name(event.from), self.name(event.from.peer()));
+        Some(match event.kind {
+            EventKind::Syn | EventKind::SynAck | EventKind::Established => return None,
+            EventKind::Fin => self.fin(event),
+            EventKind::FinAcked => {
+                let knows = event.from == Side::Client && self.life.server_fin.is_some();
+                let hint = if knows { "its kernel knows" } else { "" };
+                self.step(event, StepKind::FinAcked, format!("{name} acknowledges the FIN"), hint)
+            }
+            EventKind::Rst => self.reset(event),
+            EventKind::DataAfterFin => {
+                let title = format!("{name} sends {} after its FIN", counted(event.len.into(), "byte"));
+                self.step(event, StepKind::Transport, title, "")
+            }
+            EventKind::Hole => {
+                let title = format!("{} from {name} missing", counted(event.len.into(), "byte"));
+                self.step(event, StepKind::Loss, title, "not in the capture")
+            }
+            EventKind::ZeroWindow => {
+                let title = format!("{name} closes its window");
+                self.step(event, StepKind::Transport, title, format!("{peer} must wait"))
+            }
+        })
+    }
+
+    fn fin(&self, event: &Event) -> Step {
+        let hint = match event.from {
+            Side::Server if self.closes_after_each => "it keeps no connections".to_owned(),
+            Side::Server => {
+                self.idle_before(event).map_or(String::new(), |idle| format!("after {idle} idle"))
+            }
+            Side::Client => String::new(),
+        };
+        let mut step = self.step(event, StepKind::Fin, format!("{} sends FIN", self.name(event.from)), hint);
+        if event.from == Side::Server && self.rejected.is_some() {
+            step.why = format!(
+                "{} closes its side with this FIN (seq {}) and reads no further request.",
+                self.names[1],
+                self.relative(Side::Server, event.seq)
+            );
+        }
+        step
+    }
+
+    /// How long the connection was idle before this event, where it was idle for long.
+    fn idle_before(&self, event: &Event) -> Option<String> {
+        let last = self.connection.exchanges().filter(|x| x.raw.response.is_complete()).last()?;
+        let idle = event.at.0.saturating_sub(last.raw.response.end.0);
+        (idle >= 100_000_000).then(|| duration(idle))
+    }
+
+    fn reset(&self, event: &Event) -> Step {
+        let name = self.name(event.from);
+        let answers = event.from == Side::Server
+            && (self.rejected.is_some() || self.life.flow.opening == Opening::Refused);
+        let title = if answers { format!("{name} answers RST") } else { format!("{name} resets (RST)") };
+        let mut step = self.step(event, StepKind::Reset, title, "");
+        let Some(rejected) = self.rejected.filter(|_| answers) else { return step };
+        let number = rejected.raw.ordinal;
+        step.hint = format!("request {number} is rejected");
+        step.exchange = Some(rejected.id);
+        step.proof = true;
+        step.why = self.why_rejected(rejected);
+        step
+    }
+
+    fn messages(&self, exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
+        let raw = exchange.raw;
+        let number = raw.ordinal;
+        if let Some((first, last)) = exchange.frames(&raw.request) {
+            let frames = if first == last {
+                format!("frame {}", first.number)
+            } else {
+                format!("frames {}–{}", first.number, last.number)
+            };
+            let proof = exchange.outcome() == Outcome::Rejected;
+            all.push(Step {
+                at: self.connection.time(raw.request.start),
+                frame: Some(first),
+                title: format!("request {number} {} {}", exchange.method(), exchange.target()),
+                hint: frames,
+                kind: StepKind::Request,
+                exchange: Some(exchange.id),
+                proof,
+                why: if proof { self.why_rejected(exchange) } else { String::new() },
+            });
+        }
+        if let Some((_, last)) = exchange.frames(&raw.response) {
+            let hint = match raw.response.state {
+                MessageState::Complete => "complete",
+                MessageState::Lossy => "the capture misses bytes",
+                MessageState::Partial | MessageState::Absent => "cut short",
+            };
+            let status = exchange.status().map_or("?".to_owned(), |status| status.to_string());
+            all.push(Step {
+                at: self.connection.time(raw.response.end),
+                frame: Some(last),
+                title: format!("response {number}: {status}, {} B", grouped(raw.response.wire_bytes)),
+                hint: hint.to_owned(),
+                kind: StepKind::Response,
+                exchange: Some(exchange.id),
+                proof: exchange.outcome() == Outcome::Truncated,
+                why: String::new(),
+            });
+        }
+    }
+
+    /// Why the packets prove that this request was rejected, by their acknowledgement numbers.
+    fn why_rejected(&self, exchange: ExchangeView<'_>) -> String {
+        let Some(rejection) = exchange.rejection() else { return String::new() };
+        let (number, [from, to]) = (exchange.raw.ordinal, self.names);
+        let ack = self.relative(Side::Server, exchange.raw.request.ack);
+        let idle = duration(rejection.idle_ns);
+        match rejection.form {
+            RejectForm::StalePick => format!(
+                "Request {number} acknowledges FIN+1 (ack {ack}): {from} had the FIN before it sent. A stale pick, \
+                 no race on the wire."
+            ),
+            RejectForm::FinInFlight => format!(
+                "Request {number} does not acknowledge the FIN (ack {ack}): FIN and request crossed on the wire. \
+                 A true race."
+            ),
+            RejectForm::QueuedReset => match self.life.server_rst.filter(|rst| rst.has_ack) {
+                Some(rst) if at_least(rst.ack, exchange.raw.request.end_seq()) => format!(
+                    "The RST acknowledges all of request {number} (ack {}): it lay unread at {to} when {to} closed.",
+                    self.relative(Side::Client, rst.ack)
+                ),
+                _ => format!("{to} reset with request {number} unanswered, and had sent no FIN before."),
+            },
+            RejectForm::Swallowed => format!(
+                "{to} acknowledged request {number} and then closed without a byte of an answer: it read the \
+                 request and dropped it."
+            ),
+            RejectForm::IdleReset => format!(
+                "After {idle} idle request {number} was reset, and no side had closed: the connection was forgotten."
+            ),
+            RejectForm::BlackHole => {
+                format!("After {idle} idle request {number} was sent again and again, and nothing came back.")
+            }
+            RejectForm::WriteToDead => {
+                format!("The RST was sent before {to} had request {number}: the connection was dead already.")
+            }
+        }
+    }
+
+    /// A sequence number counted from the side's first one, as Wireshark shows it.
+    fn relative(&self, side: Side, number: u32) -> String {
+        match self.life.flow.direction(side).isn {
+            Some(isn) => number.wrapping_sub(isn).to_string(),
+            None => format!("{number} absolute"),
+        }
+    }
+}
+
+/// What the failure of an exchange led to on the links towards the user: another attempt, or an answer.
+fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
+    let analysis = exchange.analysis;
+    let mut failed = exchange;
+    // Bounded like every walk up a tree, against a cycle.
+    for _ in 0..64 {
+        let Some(parentage) = analysis.trees.parent(failed.id) else { return };
+        if let Some(retry) = next_attempt(failed, parentage.parent) {
+            let lane = &analysis.lane(analysis.link(retry.link_id()).from).name;
+            let port = retry.connection().inner.client.port();
+            let number = retry.raw.request.first_frame;
+            all.push(Step {
+                at: retry.started(),
+                frame: (number > 0).then(|| retry.connection().frame(number)),
+                title: format!("{lane} retries"),
+                hint: format!("attempt {} on :{port}", retry.attempt()),
+                kind: StepKind::Retry,
+                exchange: Some(retry.id),
+                proof: false,
+                why: String::new(),
+            });
+            return;
+        }
+        let parent = analysis.exchange(parentage.parent);
+        let link = analysis.link(parent.link_id());
+        if let Some(status) = parent.status() {
+            let number = parent.raw.response.first_frame;
+            all.push(Step {
+                at: analysis.session_time(parent.capture, parent.raw.response.start),
+                frame: (number > 0).then(|| parent.connection().frame(number)),
+                title: format!(
+                    "{} → {}: {status}",
+                    analysis.lane(link.to).name,
+                    analysis.lane(link.from).name
+                ),
+                hint: "consequence".to_owned(),
+                kind: StepKind::Consequence,
+                exchange: Some(parent.id),
+                proof: false,
+                why: String::new(),
+            });
+        }
+        if !parent.is_failure() {
+            return;
+        }
+        failed = parent;
+    }
+}
+
+/// The attempt after this one on the same link.
+fn next_attempt<'a>(failed: ExchangeView<'a>, parent: ExchangeId) -> Option<ExchangeView<'a>> {
+    let siblings = failed.analysis.trees.children(parent);
+    let mine = siblings.iter().position(|&id| id == failed.id)?;
+    let later = siblings.get(mine + 1..)?.iter().map(|&id| failed.analysis.exchange(id));
+    later.into_iter().find(|x| x.link_id() == failed.link_id())
+}
