@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::capture::CaptureTime;
 use crate::http::{
-    CaptureFacts, Exchange, ExchangeFlags, Framing, HeaderDigest, Message, MessageState, Method, Protocol, Text,
+    CaptureFacts, Exchange, ExchangeFlags, Framing, HeaderDigest, Message, MessageState, Method, Protocol,
+    Text,
 };
 use crate::tcp::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};
 
@@ -71,7 +72,13 @@ impl Script {
         self.frame -= 1;
         self.event(conn, t, EventKind::Syn, Side::Client, (one, 0));
         self.event(conn, t + 10_000, EventKind::SynAck, Side::Server, (other, one.wrapping_add(1)));
-        self.event(conn, t + 20_000, EventKind::Established, Side::Client, (one.wrapping_add(1), other.wrapping_add(1)));
+        self.event(
+            conn,
+            t + 20_000,
+            EventKind::Established,
+            Side::Client,
+            (one.wrapping_add(1), other.wrapping_add(1)),
+        );
         conn
     }
 
@@ -84,7 +91,15 @@ impl Script {
     }
 
     /// A request of one packet.
-    pub fn request(&mut self, conn: Conn, t: i64, method: &str, target: &str, headers: &[(&str, &str)], body: &str) {
+    pub fn request(
+        &mut self,
+        conn: Conn,
+        t: i64,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) {
         self.frame += 1;
         let digests: Vec<HeaderDigest> = headers
             .iter()

@@ -213,9 +213,12 @@ fn vote(causes: &mut Causes, requests: Vec<Request>) {
     for (at, request) in requests.iter().enumerate().filter(|(_, r)| r.votes) {
         voters[request.leg as usize] += 1;
         innermost.clear();
-        let same = requests[at..].iter().take(8).skip(1).take_while(|p| p.start <= request.start + p.tolerance);
+        let same =
+            requests[at..].iter().take(8).skip(1).take_while(|p| p.start <= request.start + p.tolerance);
         let earlier = requests[..at].iter().rev().take(LOOK_BACK);
-        for parent in earlier.take_while(|p| p.key == request.key).chain(same.filter(|p| p.key == request.key)) {
+        for parent in
+            earlier.take_while(|p| p.key == request.key).chain(same.filter(|p| p.key == request.key))
+        {
             if parent.endpoint == request.endpoint || !holds(parent, request) {
                 continue;
             }

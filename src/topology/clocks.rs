@@ -161,7 +161,8 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], apart: &[usize]) -> Vec<Tie>
             if apart[a] == apart[b] {
                 continue;
             }
-            let tie = contained(&by_id[a], &by_id[b], a, b).or_else(|| contained(&by_text[a], &by_text[b], a, b));
+            let tie =
+                contained(&by_id[a], &by_id[b], a, b).or_else(|| contained(&by_text[a], &by_text[b], a, b));
             ties.extend(tie);
         }
     }
@@ -275,7 +276,8 @@ fn components(count: usize, ties: &[Tie]) -> Vec<usize> {
 
 /// Carries the offsets from a reference along the narrowest ties, one tree for each group of captures.
 fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut [Clock]) {
-    let weight = |at: usize| -> usize { ties.iter().filter(|t| t.a == at || t.b == at).map(|t| t.weight).sum() };
+    let weight =
+        |at: usize| -> usize { ties.iter().filter(|t| t.a == at || t.b == at).map(|t| t.weight).sum() };
     let name = |at: usize| (captures[at].info.first, &captures[at].info.path);
     let mut order: Vec<usize> = (0..captures.len()).filter(|&at| weight(at) > 0).collect();
     // Not by index: the order in which files are given must not choose the clock.
@@ -310,7 +312,9 @@ fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut [Clock]) {
             }
         }
         // Captures tied among themselves only: they agree with each other, and with the others by chance.
-        for at in (0..clocks.len()).filter(|&at| group > 0 && done[at] && (at == reference || !first_of_group[at])) {
+        for at in
+            (0..clocks.len()).filter(|&at| group > 0 && done[at] && (at == reference || !first_of_group[at]))
+        {
             (clocks[at].band_ns, clocks[at].method) = (None, ClockMethod::None);
         }
     }

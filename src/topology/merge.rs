@@ -88,13 +88,15 @@ pub(super) fn sightings(captures: &[Arc<CaptureFacts>]) -> Vec<Vec<Sighting>> {
     let mut all = Vec::new();
     for (capture, facts) in captures.iter().enumerate() {
         let capture = CaptureId(capture as u16);
-        all.extend(facts.flows.iter().enumerate().map(|(flow, facts)| {
-            Candidate::new(facts, Sighting { capture, flow: FlowId(flow as u32) })
-        }));
+        all.extend(
+            facts
+                .flows
+                .iter()
+                .enumerate()
+                .map(|(flow, facts)| Candidate::new(facts, Sighting { capture, flow: FlowId(flow as u32) })),
+        );
     }
-    all.sort_by_key(|c| {
-        (c.low, c.high, c.start(0), c.start(1), c.sighting.capture.0, c.sighting.flow)
-    });
+    all.sort_by_key(|c| (c.low, c.high, c.start(0), c.start(1), c.sighting.capture.0, c.sighting.flow));
     let mut groups: Vec<Vec<Candidate>> = Vec::with_capacity(all.len());
     let mut same_addresses = 0;
     for candidate in all {

@@ -27,7 +27,13 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     let flow = |all: &[Sighting]| captures[all[0].capture.index()].flow(all[0].flow);
     sightings.sort_by_cached_key(|all| {
         let (flow, best) = (flow(all), all[0]);
-        (clocks[best.capture.index()].session(flow.first.0), flow.client, flow.server, best.capture, best.flow)
+        (
+            clocks[best.capture.index()].session(flow.first.0),
+            flow.client,
+            flow.server,
+            best.capture,
+            best.flow,
+        )
     });
     let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings };
     let causes = cause::find(&seen);

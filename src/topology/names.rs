@@ -25,14 +25,18 @@ pub(super) fn names(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize], overrides:
             let found = match &chain.hops[at].given {
                 Some(name) => name.clone(),
                 None if role == Role::Client => "user".to_owned(),
-                None => files.get(&at).or_else(|| if last == Some(at) { None } else { products.get(&at) }).cloned().unwrap_or_else(|| {
-                    let word = match role {
-                        Role::Server if last == Some(at) => "app",
-                        Role::Server => "server",
-                        _ => "proxy",
-                    };
-                    word.to_owned()
-                }),
+                None => files
+                    .get(&at)
+                    .or_else(|| if last == Some(at) { None } else { products.get(&at) })
+                    .cloned()
+                    .unwrap_or_else(|| {
+                        let word = match role {
+                            Role::Server if last == Some(at) => "app",
+                            Role::Server => "server",
+                            _ => "proxy",
+                        };
+                        word.to_owned()
+                    }),
             };
             let count = used.entry(found.clone()).or_default();
             *count += 1;
@@ -80,10 +84,10 @@ fn by_files(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize,
         .collect();
     files.sort();
     for (_, lanes, stem) in files {
-        let free = |lane: &&usize| {
-            !names.contains_key(*lane) && role(**lane, &chain.ends) != Role::Client
-        };
-        if stem != "user" && let Some(&lane) = lanes.iter().rev().find(free) {
+        let free = |lane: &&usize| !names.contains_key(*lane) && role(**lane, &chain.ends) != Role::Client;
+        if stem != "user"
+            && let Some(&lane) = lanes.iter().rev().find(free)
+        {
             names.insert(lane, stem);
         }
     }
@@ -126,7 +130,14 @@ mod tests {
 
     #[test]
     fn only_speaking_file_names_name_a_lane() {
-        let names = ["nginx.pcap", "any.pcapng", "eth0.pcap", "ingress-2026-11-24.pcap.gz", "capture1.pcap", "20261124.pcap"];
+        let names = [
+            "nginx.pcap",
+            "any.pcapng",
+            "eth0.pcap",
+            "ingress-2026-11-24.pcap.gz",
+            "capture1.pcap",
+            "20261124.pcap",
+        ];
         let found: Vec<_> = names.map(|name| speaking(name).unwrap_or_default()).to_vec();
         assert_eq!(found, ["nginx", "", "", "ingress", "", ""]);
     }
