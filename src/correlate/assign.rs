@@ -9,6 +9,9 @@ type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 /// Rounds in which pairs of pairs are swapped where that lowers the sum.
 const ROUNDS: usize = 4;
 
+/// Children moved at most to make room for one more.
+const LONGEST_SEARCH: usize = 96;
+
 /// A child with its parent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Assigned {
@@ -37,11 +40,13 @@ pub(super) fn cheapest(choices: Vec<Vec<Choice>>) -> Vec<Assigned> {
             row_of.insert(parent, row);
         }
     }
-    for _ in 0..ROUNDS {
-        if !improve(&choices, &mut parent_of, &mut row_of) {
-            break;
+    while_improving(&choices, &mut parent_of, &mut row_of);
+    for row in 0..choices.len() {
+        if parent_of[row].is_none() {
+            make_room(&choices, &mut parent_of, &mut row_of, row as u32);
         }
     }
+    while_improving(&choices, &mut parent_of, &mut row_of);
     let contested = contested(&choices);
     let assigned = parent_of.iter().enumerate().filter_map(|(row, own)| Some((row, (*own)?)));
     assigned
@@ -87,6 +92,52 @@ fn margin(
     changes.min()
 }
 
+fn while_improving(
+    choices: &[Vec<Choice>],
+    parent_of: &mut [Option<(u32, i64)>],
+    row_of: &mut FixedMap<u32, u32>,
+) {
+    for _ in 0..ROUNDS {
+        if !improve(choices, parent_of, row_of) {
+            break;
+        }
+    }
+}
+
+/// Finds a parent for a child that has none by moving others along: the shortest such chain.
+fn make_room(
+    choices: &[Vec<Choice>],
+    parent_of: &mut [Option<(u32, i64)>],
+    row_of: &mut FixedMap<u32, u32>,
+    start: u32,
+) {
+    // Rows in the order met, each with the row that wants its parent and that parent.
+    let mut met: Vec<(u32, usize, u32)> = vec![(start, 0, 0)];
+    let mut at = 0;
+    while at < met.len() && met.len() < LONGEST_SEARCH {
+        for (_, _, parent) in choices[met[at].0 as usize].iter().map(|choice| choice.parts()) {
+            match row_of.get(&parent) {
+                Some(holder) if met.iter().any(|(row, ..)| row == holder) => {}
+                Some(&holder) => met.push((holder, at, parent)),
+                None => {
+                    let (mut step, mut free) = (at, parent);
+                    loop {
+                        let (row, from, wanted) = met[step];
+                        let cost = cost_of(&choices[row as usize], free).unwrap_or_default();
+                        parent_of[row as usize] = Some((free, cost));
+                        row_of.insert(free, row);
+                        if step == 0 {
+                            return;
+                        }
+                        (step, free) = (from, wanted);
+                    }
+                }
+            }
+        }
+        at += 1;
+    }
+}
+
 /// One round of swaps and moves; whether anything changed.
 fn improve(
     choices: &[Vec<Choice>],
@@ -116,17 +167,6 @@ fn improve(
                     parent_of[rival as usize] = Some((parent, rival_new));
                     row_of.insert(wanted, row as u32);
                     row_of.insert(parent, rival);
-                }
-                // A child without a parent takes one whose own child has a free one to go to.
-                (None, Some(rival)) => {
-                    let free = choices[rival as usize].iter().map(|choice| choice.parts());
-                    let Some((new, _, other)) = free.into_iter().find(|p| !row_of.contains_key(&p.2)) else {
-                        continue;
-                    };
-                    parent_of[rival as usize] = Some((other, new));
-                    row_of.insert(other, rival);
-                    parent_of[row] = Some((wanted, cost));
-                    row_of.insert(wanted, row as u32);
                 }
                 _ => continue,
             }

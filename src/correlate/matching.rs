@@ -42,6 +42,8 @@ pub(super) struct Matching<'a> {
     /// By parent: its children in time order.
     attempts: FixedMap<u32, Vec<u32>>,
     typical: Typical,
+    /// By child: how many parents with its key hold it in time, whatever else hangs below them.
+    fits: Vec<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -83,6 +85,7 @@ impl<'a> Matching<'a> {
             found: vec![None; children.len()],
             attempts: FixedMap::default(),
             typical: Typical::default(),
+            fits: vec![0; children.len()],
         }
     }
 
@@ -139,7 +142,7 @@ impl<'a> Matching<'a> {
     }
 
     /// For each child without a parent the parents that may have caused it, the cheapest first.
-    fn choices(&self, key: fn(&Node) -> u64, may: impl Fn(&Node, &Node) -> bool) -> Vec<Vec<Choice>> {
+    fn choices(&mut self, key: fn(&Node) -> u64, may: impl Fn(&Node, &Node) -> bool) -> Vec<Vec<Choice>> {
         let mut parents: Vec<(u64, u32)> =
             (0..).zip(self.parents).map(|(at, node)| (key(node), at)).collect();
         let mut children: Vec<(u64, u32)> = (0..)
@@ -174,14 +177,17 @@ impl<'a> Matching<'a> {
             if open.len() > MOST_OPEN {
                 open.drain(..open.len() - MOST_OPEN);
             }
-            let mut choices: Vec<Choice> = open
-                .iter()
-                .filter(|&&parent| {
-                    let node = &self.parents[parent as usize];
-                    let ids_agree = node.request_id == 0 || node.request_id == child.request_id;
-                    ids_agree && holds(node, child) && may(node, child)
-                })
-                .filter_map(|&parent| Some(Choice { cost: self.cost(parent, at)?, child: at, parent }))
+            let fitting = open.iter().copied().filter(|&parent| {
+                let node = &self.parents[parent as usize];
+                let ids_agree = node.request_id == 0 || node.request_id == child.request_id;
+                ids_agree && holds(node, child)
+            });
+            let fitting: Vec<u32> = fitting.collect();
+            self.fits[at as usize] = fitting.len() as u32;
+            let mut choices: Vec<Choice> = fitting
+                .into_iter()
+                .filter(|&parent| may(&self.parents[parent as usize], child))
+                .filter_map(|parent| Some(Choice { cost: self.cost(parent, at)?, child: at, parent }))
                 .collect();
             choices.sort_unstable();
             choices.truncate(MOST_CHOICES);
@@ -208,6 +214,11 @@ impl<'a> Matching<'a> {
             return None;
         }
         let same = |other: &Node| other.head == own.head;
+        // What went well was passed on: nothing comes after it.
+        let done = |last: &Node| last.answered && last.status < 500 && last.status == node.status;
+        if before.is_some_and(done) || (after.is_some() && done(own)) {
+            return None;
+        }
         if before.is_some_and(|b| !same(b)) || after.is_some_and(|a| !same(a)) {
             return None;
         }
@@ -300,7 +311,8 @@ impl<'a> Matching<'a> {
             }
             let wide = self.typical.spread.saturating_mul(2).saturating_add(50_000);
             let confidence = match alternatives.get(&choice.child) {
-                Some((_, None)) => Confidence::Certain.min(most),
+                Some((_, None)) if self.fits[choice.child as usize] == 1 => Confidence::Certain.min(most),
+                Some((_, None)) => Confidence::Likely,
                 Some((best, Some(second))) if second.saturating_sub(*best) >= wide && cost <= *best => {
                     Confidence::Likely
                 }
