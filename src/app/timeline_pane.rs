@@ -10,6 +10,8 @@ mod legend;
 mod overview;
 mod request;
 mod shapes;
+#[cfg(test)]
+mod tests;
 
 use egui::{Pos2, Rect, Ui};
 
@@ -186,12 +188,12 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
     if std::mem::take(&mut state.scroll_to_request) {
         state.scroll = arrangement.scroll_to_show(&frame, state.scroll);
     }
-    let canvas = input::canvas(ui, &frame, state, &arrangement, &mut actions);
+    let canvas = input::canvas(ui, &frame, state, &mut actions);
     state.scroll = state.scroll.clamp(0.0, (arrangement.height - regions.body.height()).max(0.0));
     overview::overview_ui(ui, &frame, state, &mut actions);
     overview::axis_ui(ui, &frame);
     let shown = bars::body_ui(ui, &frame, state, &arrangement, &mut actions);
-    input::empty_clicks(&canvas, &frame, &shown, &mut actions);
+    input::empty_clicks(&canvas, &frame, &shown, state, &arrangement, &mut actions);
     request::request_ui(ui, &frame, state.scroll, &arrangement);
     overview::cursor_ui(ui, &frame);
     input::scroll_bar_ui(ui, &frame, state, &arrangement);

@@ -17,7 +17,7 @@ use crate::timeline::{
 };
 
 /// Bars that screen readers and tests can name, at most; the rest is reached by zooming in.
-const NODES: usize = 1_500;
+const NODES: usize = 750;
 /// Texts on bars in a frame, at most.
 const TEXTS: usize = 1_500;
 /// Rows at least this high carry text.
@@ -36,7 +36,19 @@ struct Layers {
     over: Vec<Shape>,
     marks: Vec<Shape>,
     texts: usize,
-    nodes: usize,
+    plain_nodes: usize,
+    notable_nodes: usize,
+}
+
+impl Layers {
+    /// Whether a bar becomes a node of its own. What failed has a budget apart, so that it is named even
+    /// behind a thousand plain bars; plain bars too narrow to aim at are left to [`super::input`].
+    fn takes_node(&mut self, item: &Item) -> bool {
+        let notable = item.worst > Look::Unknown || item.retries > 0;
+        let used = if notable { &mut self.notable_nodes } else { &mut self.plain_nodes };
+        *used += 1;
+        *used <= NODES && (notable || item.width() >= 4.0)
+    }
 }
 
 /// Paints everything between axis and legend.
@@ -49,8 +61,15 @@ pub(super) fn body_ui(
 ) -> Shown {
     let body = frame.regions.body;
     let painter = ui.painter_at(body);
-    let mut layers =
-        Layers { under: vec![], fills: Mesh::default(), over: vec![], marks: vec![], texts: 0, nodes: 0 };
+    let mut layers = Layers {
+        under: vec![],
+        fills: Mesh::default(),
+        over: vec![],
+        marks: vec![],
+        texts: 0,
+        plain_nodes: 0,
+        notable_nodes: 0,
+    };
     let mut shown = Shown::default();
     let scroll = state.scroll;
     for placed in arrangement.between(scroll, scroll + body.height()) {
@@ -234,8 +253,7 @@ fn row_ui(
         let rect = view.bar(item);
         paint_bar(painter, frame, layers, view, item, span, rect);
         let seen = rect.expand2(egui::vec2(1.0, 2.0)).intersect(plot);
-        if layers.nodes < NODES && seen.is_positive() {
-            layers.nodes += 1;
+        if seen.is_positive() && layers.takes_node(item) {
             let id = Id::unique("timeline").with((view.place.link, view.place.row, at, span.exchange));
             let response = ui.interact(seen, id, Sense::click());
             if let ControlFlow::Break(()) = node(frame, response, item, span, actions) {
