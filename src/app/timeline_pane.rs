@@ -4,14 +4,17 @@
 
 mod arrange;
 mod bars;
+mod fills;
 mod input;
 mod labels;
 mod legend;
+mod marks;
 mod overview;
 mod request;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod tracks;
 
 use egui::{Pos2, Rect, Ui};
 
@@ -89,6 +92,9 @@ struct LayoutKey {
     width: f32,
 }
 
+/// Layouts by link and row.
+type RowLayouts = hashbrown::HashMap<(u16, u32), RowLayout>;
+
 /// The pane's own state between frames; nothing of it needs saving.
 #[derive(Default)]
 pub struct TimelineState {
@@ -98,7 +104,7 @@ pub struct TimelineState {
     shown_exchange: Option<ExchangeId>,
     scroll_to_request: bool,
     minimap: Option<((u64, usize), Minimap)>,
-    layouts: Option<(LayoutKey, hashbrown::HashMap<(u16, u32), RowLayout>)>,
+    layouts: Option<(LayoutKey, RowLayouts)>,
     arrangement: Option<(arrange::Key, Arrangement)>,
     window_grab: Option<overview::Grab>,
     bar_grab: Option<f32>,
