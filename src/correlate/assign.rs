@@ -11,6 +11,8 @@ const ROUNDS: usize = 4;
 
 /// Children moved at most to make room for one more.
 const LONGEST_SEARCH: usize = 96;
+/// Children for which room is made; where more have no parent, most are orphans.
+const MOST_SEARCHES: usize = 20_000;
 
 /// A child with its parent.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +43,10 @@ pub(super) fn cheapest(choices: &[Vec<Choice>]) -> Vec<Assigned> {
         }
     }
     while_improving(choices, &mut parent_of, &mut row_of);
-    for row in 0..choices.len() {
-        if parent_of[row].is_none() {
-            make_room(choices, &mut parent_of, &mut row_of, row as u32);
-        }
+    let homeless: Vec<u32> =
+        (0..choices.len() as u32).filter(|&row| parent_of[row as usize].is_none()).collect();
+    for row in homeless.into_iter().take(MOST_SEARCHES) {
+        make_room(choices, &mut parent_of, &mut row_of, row);
     }
     while_improving(choices, &mut parent_of, &mut row_of);
     let contested = contested(choices);

@@ -123,7 +123,9 @@ impl<'a> Matching<'a> {
             let same = index[from..].iter().take_while(|(id, _)| *id == child.request_id).take(MOST_OPEN);
             let fits = |parent: &Node| parent.method == child.method && holds(parent, child);
             let mut fitting = same.filter(|(_, at)| fits(&self.parents[*at as usize]));
-            if let (Some(&(_, parent)), None) = (fitting.next(), fitting.next()) {
+            if let (Some(&(_, parent)), None) = (fitting.next(), fitting.next())
+                && self.attempts.get(&parent).is_none_or(|list| list.len() < MOST_ATTEMPTS)
+            {
                 self.insert(at as u32, parent, Confidence::Certain, true);
             }
         }

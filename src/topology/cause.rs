@@ -138,7 +138,7 @@ impl Sample {
         let total: usize = (0..seen.len()).map(|at| seen.flow(at).exchanges.len()).sum();
         let first = (0..seen.len()).map(|at| seen.time(at, seen.flow(at).first.0)).min().unwrap_or_default();
         let last = (0..seen.len()).map(|at| seen.time(at, seen.flow(at).last.0)).max().unwrap_or_default();
-        let period = (last.saturating_sub(first) / WINDOWS).saturating_add(1);
+        let period = (last.saturating_sub(first).max(0) / WINDOWS).saturating_add(1);
         let width = if total <= SAMPLE {
             period
         } else {
@@ -218,8 +218,11 @@ fn vote(causes: &mut Causes, requests: &[Request]) {
     let mut innermost: Vec<(u32, i64, usize)> = Vec::new();
     for (at, request) in requests.iter().enumerate().filter(|(_, r)| r.votes) {
         innermost.clear();
-        let same =
-            requests[at..].iter().take(8).skip(1).take_while(|p| p.start <= request.start + p.tolerance);
+        let same = requests[at..]
+            .iter()
+            .take(8)
+            .skip(1)
+            .take_while(|p| p.start <= request.start.saturating_add(p.tolerance));
         let earlier = requests[..at].iter().rev().take(LOOK_BACK);
         for parent in
             earlier.take_while(|p| p.key == request.key).chain(same.filter(|p| p.key == request.key))
