@@ -123,7 +123,9 @@ impl<'a> Matching<'a> {
             let same = index[from..].iter().take_while(|(id, _)| *id == child.request_id).take(MOST_OPEN);
             let fits = |parent: &Node| parent.method == child.method && holds(parent, child);
             let mut fitting = same.filter(|(_, at)| fits(&self.parents[*at as usize]));
-            if let (Some(&(_, parent)), None) = (fitting.next(), fitting.next()) {
+            if let (Some(&(_, parent)), None) = (fitting.next(), fitting.next())
+                && self.attempts.get(&parent).is_none_or(|list| list.len() < MOST_ATTEMPTS)
+            {
                 self.insert(at as u32, parent, Confidence::Certain, true);
             }
         }
@@ -135,7 +137,7 @@ impl<'a> Matching<'a> {
             child.answered && (parent.status == child.status || !parent.answered)
         });
         self.learn(&choices);
-        self.assign_answers(choices, most);
+        self.assign_answers(&choices, most);
         let choices = self.choices(key, |_, _| true);
         self.assign_attempts(choices, most);
         self.follow_siblings();
@@ -271,7 +273,7 @@ impl<'a> Matching<'a> {
     }
 
     /// Gives each parent the child that answered it: the cheapest pairs first, then swaps that lower the sum.
-    fn assign_answers(&mut self, choices: Vec<Vec<Choice>>, most: Confidence) {
+    fn assign_answers(&mut self, choices: &[Vec<Choice>], most: Confidence) {
         let answers = super::assign::cheapest(choices);
         for answer in answers {
             let confidence = self.confidence(&answer, most);

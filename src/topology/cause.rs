@@ -28,6 +28,8 @@ const LOOK_BACK: usize = 512;
 /// Weight of a vote that leaves no choice: at most one request of each endpoint holds the voter. By chance a
 /// request holds others of the same target, more so the more of them are in flight.
 const CLEAR: usize = 16;
+/// Weight of votes from which on a leg needs no support by others.
+const STRONG: usize = 6 * CLEAR;
 /// Nobody is called an ancestor on fewer than this share of the votes, in percent.
 const LEAST_SHARE: usize = 50;
 
@@ -136,7 +138,7 @@ impl Sample {
         let total: usize = (0..seen.len()).map(|at| seen.flow(at).exchanges.len()).sum();
         let first = (0..seen.len()).map(|at| seen.time(at, seen.flow(at).first.0)).min().unwrap_or_default();
         let last = (0..seen.len()).map(|at| seen.time(at, seen.flow(at).last.0)).max().unwrap_or_default();
-        let period = (last.saturating_sub(first) / WINDOWS).saturating_add(1);
+        let period = (last.saturating_sub(first).max(0) / WINDOWS).saturating_add(1);
         let width = if total <= SAMPLE {
             period
         } else {
@@ -216,8 +218,11 @@ fn vote(causes: &mut Causes, requests: &[Request]) {
     let mut innermost: Vec<(u32, i64, usize)> = Vec::new();
     for (at, request) in requests.iter().enumerate().filter(|(_, r)| r.votes) {
         innermost.clear();
-        let same =
-            requests[at..].iter().take(8).skip(1).take_while(|p| p.start <= request.start + p.tolerance);
+        let same = requests[at..]
+            .iter()
+            .take(8)
+            .skip(1)
+            .take_while(|p| p.start <= request.start.saturating_add(p.tolerance));
         let earlier = requests[..at].iter().rev().take(LOOK_BACK);
         for parent in
             earlier.take_while(|p| p.key == request.key).chain(same.filter(|p| p.key == request.key))
@@ -269,7 +274,20 @@ fn vote(causes: &mut Causes, requests: &[Request]) {
             causes.legs[leg as usize].parents.push((upper as usize, votes));
         }
     }
+    let mut known: FixedMap<(usize, usize), ()> = FixedMap::default();
+    for (leg, &count) in causes.legs.iter().zip(&voters) {
+        if count >= STRONG {
+            let main = leg.parents.iter().filter(|(_, votes)| votes * 100 >= count * LEAST_SHARE);
+            known.extend(main.map(|&(upper, _)| ((upper, leg.endpoint), ())));
+        }
+    }
     for (leg, count) in causes.legs.iter_mut().zip(voters) {
+        // One request inside another of the same target may be chance: legs of few requests need support.
+        if count > 0 && count < STRONG {
+            let lower = leg.endpoint;
+            leg.parents
+                .retain(|&(upper, _)| known.contains_key(&(upper, lower)) || share(upper, lower) >= 30);
+        }
         leg.voters = leg.voters.max(count);
         settle(leg, count);
     }

@@ -123,7 +123,8 @@ fn best_first(captures: &[Arc<CaptureFacts>], group: &[Candidate]) -> Vec<Sighti
         let flow = captures[sighting.capture.index()].flow(sighting.flow);
         let missing: u64 = flow.directions.iter().map(|d| d.missing_bytes).fold(0, u64::saturating_add);
         let packets: u64 = flow.directions.iter().map(|d| u64::from(d.packets)).sum();
-        (missing, Reverse(packets), sighting.capture)
+        // Then by name: the order in which files are given must not choose.
+        (missing, Reverse(packets), &captures[sighting.capture.index()].info.path, sighting.capture)
     };
     sightings.sort_by_key(|sighting| sighting.capture);
     if let Some(best) = (0..sightings.len()).min_by_key(|&at| rank(&sightings[at])) {
