@@ -18,5 +18,7 @@ pub mod http;
 pub mod load;
 pub mod session;
 pub mod tcp;
+#[doc(hidden)]
+pub mod testing;
 pub mod timeline;
 pub mod topology;

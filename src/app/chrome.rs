@@ -7,8 +7,12 @@ use super::command::{self, Command};
 use super::filter;
 use super::format::{bytes, counted, grouped};
 use super::panes::{self, Actions, Pane};
+use super::problems;
+use super::rows::Rows;
 use super::state::{Action, AppState, DetailTab, Tab};
-use super::widgets::{card_frame, command_button, tabs};
+use super::timeline_pane::{TimelineAction, TimelineInput, TimelineState, timeline_ui};
+use super::widgets::{card_frame, command_button, tabs, title_row};
+use crate::session::Target;
 
 /// Draws the whole window and carries out what it was asked for.
 pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
@@ -76,6 +80,7 @@ fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Theme"));
             command_button(ui, Command::ToggleZone, state.ui.clock.name(), out)
                 .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Time zone"));
+            problems::button_ui(ui, state, out);
             filter_ui(ui, state, out);
         });
     });
@@ -144,7 +149,7 @@ fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
         });
     }
     held_ui(ui, state, frame);
-    problems_ui(ui, state, frame, out);
+    problems::problems_ui(ui, state, frame, out);
 }
 
 /// Says that only a snapshot is shown, and what became of its captures.
@@ -164,51 +169,6 @@ fn held_ui(ui: &mut Ui, state: &AppState, frame: Frame) {
         if held.notes.len() > 5 {
             ui.weak(format!("and {} more", held.notes.len() - 5));
         }
-    });
-}
-
-/// What went wrong with the files, one line a problem.
-fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Actions) {
-    let Some(document) = &state.document else { return };
-    let captures = &document.analysis.captures;
-    if state.ui.problems_read == Some(document.generation)
-        || captures.iter().all(|c| c.info.problems.is_empty())
-    {
-        return;
-    }
-    let palette = Palette::of(ui.ctx());
-    Panel::top("problems").frame(frame).max_size(150.0).show(ui, |ui| {
-        ui.horizontal(|ui| {
-            ui.label(RichText::new("⚠").color(palette.attention));
-            let count = captures.iter().filter(|c| !c.info.problems.is_empty()).count() as u64;
-            ui.strong(format!("{} with problems; everything else was read", counted(count, "file")));
-            if ui.small_button("Read, hide").on_hover_text("Hide this list").clicked() {
-                out.push(Action::DismissProblems);
-            }
-        });
-        ScrollArea::vertical().id_salt("problems").max_height(90.0).auto_shrink([false, true]).show(
-            ui,
-            |ui| {
-                for capture in captures {
-                    for problem in &capture.info.problems {
-                        let times = if problem.count > 1 {
-                            format!(" ({} times)", grouped(problem.count))
-                        } else {
-                            String::new()
-                        };
-                        let name = capture.info.path.file_name().unwrap_or(capture.info.path.as_os_str());
-                        let text = format!(
-                            "{}: {} — {}{times}",
-                            name.to_string_lossy(),
-                            problem.kind,
-                            problem.detail
-                        );
-                        ui.add(egui::Label::new(text).wrap())
-                            .on_hover_text(capture.info.path.display().to_string());
-                    }
-                }
-            },
-        );
     });
 }
 
@@ -282,9 +242,41 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     CentralPanel::no_frame().frame(gap).show(ui, |ui| {
         card_frame(&pane.palette).show(ui, |ui| {
             ui.set_min_size(ui.available_size());
-            ui.weak("timeline");
+            timeline_pane_ui(ui, &pane, &state.rows, &mut state.timeline, out);
         });
     });
+}
+
+fn timeline_pane_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    rows: &Rows,
+    timeline: &mut TimelineState,
+    out: &mut Actions,
+) {
+    let day = pane.document.model.limits().fit().start;
+    let day = pane.clock.date_time(day);
+    let note =
+        format!("{} · wheel zooms · drag pans · F fits · , and . failures", day.get(..10).unwrap_or(&day));
+    title_row(ui, &pane.palette, "Timeline", &note);
+    let input = TimelineInput {
+        generation: pane.document.generation,
+        analysis: pane.analysis,
+        model: &pane.document.model,
+        view: pane.session.view,
+        selection: &pane.session.selection,
+        filter: rows.mask(),
+        filter_generation: rows.count(),
+        annotations: &pane.session.annotations,
+    };
+    out.extend(timeline_ui(ui, input, timeline).into_iter().map(|action| match action {
+        TimelineAction::Select(id) => Action::SelectInPlace(id),
+        TimelineAction::SelectConnection(id) => Action::SelectConnection(id),
+        TimelineAction::Cursor(at) => Action::SetCursor(at),
+        TimelineAction::View(view) => Action::SetView(Some(view)),
+        TimelineAction::Fit => Action::SetView(None),
+        TimelineAction::AnnotateMoment(at) => Action::WriteNote(Target::Moment(at)),
+    }));
 }
 
 fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: &mut Actions) {

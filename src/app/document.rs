@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::series::Series;
 use crate::analysis::Analysis;
 use crate::capture::SessionTime;
+use crate::timeline::Model;
 use crate::topology::ExchangeId;
 
 /// How much of a session its snapshot holds.
@@ -27,6 +28,8 @@ pub struct Document {
     pub failures: Arc<Vec<(SessionTime, ExchangeId)>>,
     /// The figures of the statistics pane.
     pub series: Arc<Series>,
+    /// The timeline's lanes and rows.
+    pub model: Arc<Model>,
     /// Set when this is only what a snapshot holds.
     pub held: Option<Arc<Held>>,
     /// Distinguishes this document from all others of this run.
@@ -40,10 +43,12 @@ impl Document {
             analysis.exchanges().filter(|x| x.is_failure()).map(|x| (x.settled(), x.id)).collect();
         failures.sort_unstable();
         let series = Arc::new(Series::new(&analysis));
+        let model = Arc::new(Model::new(&analysis));
         Self {
             analysis: Arc::new(analysis),
             failures: Arc::new(failures),
             series,
+            model,
             held: None,
             generation: next_generation(),
         }

@@ -14,6 +14,7 @@ mod loader;
 mod navigate;
 mod palette;
 mod panes;
+mod problems;
 mod remap;
 mod rows;
 mod saver;
@@ -23,7 +24,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 mod theme;
-pub mod timeline_pane;
+mod timeline_pane;
 mod update;
 mod widgets;
 

@@ -10,7 +10,9 @@ use crate::topology::{ConnectionId, ExchangeId};
 /// The timeline never shows less than this, in nanoseconds.
 const NARROWEST: i64 = 1_000;
 /// How many times its own length the view around a request is wide.
-const ROOM: i64 = 8;
+const ROOM: i64 = 4;
+/// How many packets of evidence are searched for the first exchange that the finding is about.
+const EVIDENCE: usize = 16;
 
 /// Selects a finding and goes to its first evidence: connection, exchange, and the step that proves it.
 pub fn to_finding(state: &mut AppState, index: usize) {
@@ -31,25 +33,34 @@ pub fn to_finding(state: &mut AppState, index: usize) {
 
 fn first_evidence(analysis: &Analysis, finding: &Finding) -> Option<(ConnectionId, Option<ExchangeId>)> {
     let of = |id: ExchangeId| (analysis.exchange(id).connection_id(), Some(id));
-    let proof = finding.evidence.iter().find_map(|proof| match (proof.exchange, proof.connection) {
-        (Some(exchange), _) => Some(of(exchange)),
-        (None, Some(connection)) => Some((connection, None)),
-        (None, None) => None,
-    });
-    proof
-        .or_else(|| finding.exchanges.first().map(|&id| of(id)))
-        .or_else(|| finding.connections.first().map(|&id| (id, None)))
+    // Evidence starts with what went well before (the first response, say): look for what it is about.
+    let about = finding.evidence.iter().filter_map(|proof| proof.exchange);
+    let proven = about.take(EVIDENCE).find(|id| finding.exchanges.contains(id));
+    let exchange = proven.or_else(|| finding.exchanges.first().copied());
+    let proof = || {
+        finding.evidence.iter().find_map(|proof| match (proof.exchange, proof.connection) {
+            (Some(exchange), _) => Some(of(exchange)),
+            (None, Some(connection)) => Some((connection, None)),
+            (None, None) => None,
+        })
+    };
+    exchange.map(of).or_else(|| finding.connections.first().map(|&id| (id, None))).or_else(proof)
 }
 
-/// Selects an exchange, with its connection and the step that decides it.
+/// Selects an exchange, with its connection and the step that decides it, and shows it.
 pub fn to_exchange(state: &mut AppState, id: ExchangeId) {
+    to_exchange_in_place(state, id);
+    frame_selection(state);
+}
+
+/// Selects an exchange that is in sight: the view moves only when the deciding step is not.
+pub fn to_exchange_in_place(state: &mut AppState, id: ExchangeId) {
     let Some(document) = state.document.clone() else { return };
     if id.0 as usize >= document.analysis.topology.exchanges.len() {
         return;
     }
     let connection = document.analysis.exchange(id).connection_id();
     to_connection(state, connection, Some(id));
-    frame_selection(state);
 }
 
 /// Selects a connection, and one of its exchanges or none.
@@ -175,9 +186,9 @@ pub fn pan(state: &mut AppState, part: f64) {
 }
 
 /// What the timeline shows now.
-pub fn current_view(state: &AppState) -> Option<TimeView> {
-    let (start, end) = state.document.as_ref()?.analysis.time_range()?;
-    Some(state.session().view.unwrap_or(TimeView { start, end: end.max(SessionTime(start.0 + 1)) }))
+fn current_view(state: &AppState) -> Option<TimeView> {
+    let limits = state.document.as_ref()?.model.limits();
+    Some(limits.clamp(state.session().view.unwrap_or(limits.fit())))
 }
 
 /// Chooses a view in which the selected request fills a readable part; keeps the present one if it does.
@@ -186,7 +197,7 @@ fn frame_selection(state: &mut AppState) {
     let Some(view) = current_view(state) else { return };
     let length = end.since_ns(start).max(NARROWEST);
     let span = view.end.since_ns(view.start);
-    let readable = (length..length.saturating_mul(ROOM * 5)).contains(&span);
+    let readable = (length..length.saturating_mul(ROOM * 8)).contains(&span);
     if readable && view.start <= start && end <= view.end {
         return;
     }
@@ -226,14 +237,7 @@ fn show(state: &mut AppState, at: SessionTime) {
 }
 
 fn set_view(state: &mut AppState, start: i64, end: i64) {
-    let range = state.document.as_ref().and_then(|document| document.analysis.time_range());
-    let Some((first, last)) = range else { return };
-    let whole = last.since_ns(first).max(NARROWEST);
-    let span = end.saturating_sub(start).clamp(NARROWEST, whole.saturating_mul(4));
-    let middle = start / 2 + end / 2;
-    // Half a view may lie beyond either end: then every moment can be brought to the middle.
-    let middle = middle.clamp(first.0, last.0.max(first.0));
-    let start = middle.saturating_sub(span / 2);
-    let view = TimeView { start: SessionTime(start), end: SessionTime(start.saturating_add(span)) };
+    let Some(document) = &state.document else { return };
+    let view = document.model.limits().clamp(TimeView { start: SessionTime(start), end: SessionTime(end) });
     state.edits.look().view = Some(view);
 }

@@ -89,13 +89,22 @@ struct Key {
 /// Up to this many exchanges are filtered and sorted at once; more go to a thread.
 const INLINE_ROWS: usize = 20_000;
 
+/// Rows as they were made.
+#[derive(Default)]
+struct Made {
+    /// In the table's order.
+    list: Vec<ExchangeId>,
+    /// Whether each exchange is among them; `None` when all are.
+    mask: Option<Vec<bool>>,
+}
+
 /// The rows that the table shows, and the ones being made.
 #[derive(Default)]
 pub struct Rows {
     key: Option<Key>,
-    list: Arc<Vec<ExchangeId>>,
-    made: u64,
-    task: Option<Task<Vec<ExchangeId>>>,
+    made: Made,
+    count: u64,
+    task: Option<Task<Made>>,
     error: Option<String>,
 }
 
@@ -112,8 +121,8 @@ impl Rows {
         match self.task.as_ref().map(Task::poll) {
             Some(Progressing::Done(list)) => {
                 self.task = None;
-                self.list = Arc::new(list);
-                self.made += 1;
+                self.made = list;
+                self.count += 1;
             }
             Some(Progressing::Lost) => self.task = None,
             Some(Progressing::Running) | None => {}
@@ -131,8 +140,8 @@ impl Rows {
                 let work = move || rows(&analysis, &filter, sort);
                 if few {
                     self.task = None;
-                    self.list = Arc::new(work());
-                    self.made += 1;
+                    self.made = work();
+                    self.count += 1;
                 } else {
                     self.task = Some(background.spawn("rows", work));
                 }
@@ -144,12 +153,17 @@ impl Rows {
 
     /// The exchanges to show, in order.
     pub fn list(&self) -> &[ExchangeId] {
-        &self.list
+        &self.made.list
     }
 
-    /// Counts the lists made; a change means that row numbers have moved.
-    pub fn made(&self) -> u64 {
-        self.made
+    /// Whether each exchange passes the filter, by id; `None` without a filter.
+    pub fn mask(&self) -> Option<&[bool]> {
+        self.made.mask.as_deref()
+    }
+
+    /// Counts the lists made; a change means that rows and mask have changed.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// What is wrong with the filter's text.
@@ -163,7 +177,7 @@ impl Rows {
     }
 }
 
-fn rows(analysis: &Analysis, filter: &Filter, sort: Sort) -> Vec<ExchangeId> {
+fn rows(analysis: &Analysis, filter: &Filter, sort: Sort) -> Made {
     let ids = filter.apply(analysis);
     let mut sorted = match sort.column {
         Column::Target => by_text(analysis, &ids, |x| x.facts.text_bytes(x.raw.target)),
@@ -173,7 +187,12 @@ fn rows(analysis: &Analysis, filter: &Filter, sort: Sort) -> Vec<ExchangeId> {
     if sort.descending {
         sorted.reverse();
     }
-    sorted
+    let mask = (!filter.is_empty()).then(|| {
+        let mut mask = vec![false; analysis.topology.exchanges.len()];
+        ids.iter().for_each(|&id| mask[id as usize] = true);
+        mask
+    });
+    Made { list: sorted, mask }
 }
 
 fn by_number(analysis: &Analysis, ids: &[u32], key: impl Fn(&ExchangeView<'_>) -> i64) -> Vec<ExchangeId> {
@@ -249,9 +268,9 @@ mod tests {
         for _ in 0..3 {
             rows.update(&analysis, 1, "rejected", Sort::default(), &background);
         }
-        assert_eq!(rows.made(), 1);
+        assert_eq!(rows.count(), 1);
         rows.update(&analysis, 2, "rejected", Sort::default(), &background);
-        assert_eq!(rows.made(), 2);
+        assert_eq!(rows.count(), 2);
     }
 
     #[test]

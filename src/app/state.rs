@@ -13,6 +13,7 @@ use super::loader::Loader;
 use super::rows::{Column, Rows, Sort};
 use super::saver::Saver;
 use super::story::Story;
+use super::timeline_pane::TimelineState;
 use crate::capture::SessionTime;
 use crate::session::{History, Session, Target, TimeView};
 use crate::topology::{ConnectionId, ExchangeId};
@@ -24,6 +25,8 @@ pub enum Action {
     Run(Command),
     SelectFinding(usize),
     SelectExchange(ExchangeId),
+    /// The same, for where it is in sight already: the view stays as it is.
+    SelectInPlace(ExchangeId),
     SelectConnection(ConnectionId),
     SelectStep(usize),
     SetCursor(SessionTime),
@@ -33,14 +36,25 @@ pub enum Action {
     ShowTab(Tab),
     ShowDetail(DetailTab),
     GoTo(Target),
+    WriteNote(Target),
     EditNote(usize),
     DeleteNote(usize),
-    SaveNote { index: Option<usize>, target: Target, text: String },
-    Open { paths: Vec<PathBuf>, add: bool },
+    SaveNote {
+        index: Option<usize>,
+        target: Target,
+        text: String,
+    },
+    Open {
+        paths: Vec<PathBuf>,
+        add: bool,
+    },
     SaveTo(PathBuf),
-    Copy { text: String, what: &'static str },
+    Copy {
+        text: String,
+        what: &'static str,
+    },
     CloseModal,
-    DismissProblems,
+    ShowProblems(bool),
     DismissNotice,
 }
 
@@ -112,8 +126,8 @@ pub struct UiState {
     pub scroll_to_row: bool,
     /// Whether the steps have to scroll to the current one.
     pub scroll_to_step: bool,
-    /// Document whose problems the user has read.
-    pub problems_read: Option<u64>,
+    /// Whether the files' problems are listed; `None` lists them only when one is serious.
+    pub problems_shown: Option<bool>,
     /// Paths opened before, latest first.
     pub recent: Vec<Vec<PathBuf>>,
 }
@@ -136,6 +150,8 @@ pub struct AppState {
     pub(super) rows: Rows,
     /// The steps.
     pub(super) story: Story,
+    /// What the timeline keeps between frames.
+    pub(super) timeline: TimelineState,
     /// Headers and body of the exchange looked at.
     pub(super) contents: ContentsCache,
     /// Tabs, modals.
@@ -156,6 +172,7 @@ impl AppState {
             background,
             rows: Rows::default(),
             story: Story::default(),
+            timeline: TimelineState::default(),
             contents: ContentsCache::default(),
             ui: UiState::default(),
             notice: None,

@@ -60,6 +60,7 @@ impl AppState {
             Action::Run(command) => self.run(ctx, command),
             Action::SelectFinding(index) => navigate::to_finding(self, index),
             Action::SelectExchange(id) => navigate::to_exchange(self, id),
+            Action::SelectInPlace(id) => navigate::to_exchange_in_place(self, id),
             Action::SelectConnection(id) => navigate::to_connection(self, id, None),
             Action::SelectStep(index) => navigate::to_step(self, index),
             Action::SetCursor(at) => self.edits.look().selection.cursor = Some(at),
@@ -73,6 +74,9 @@ impl AppState {
             Action::ShowTab(tab) => self.ui.tab = tab,
             Action::ShowDetail(tab) => self.ui.detail = tab,
             Action::GoTo(target) => navigate::to_target(self, target),
+            Action::WriteNote(target) => {
+                self.show_modal(Modal::Note { index: None, target, text: String::new() });
+            }
             Action::EditNote(index) => {
                 if let Some(note) = self.edits.session().annotations.get(index).cloned() {
                     self.show_modal(Modal::Note { index: Some(index), target: note.target, text: note.text });
@@ -94,9 +98,7 @@ impl AppState {
                 self.tell(format!("Copied {what}"));
             }
             Action::CloseModal => self.ui.modal = None,
-            Action::DismissProblems => {
-                self.ui.problems_read = self.document.as_ref().map(|document| document.generation);
-            }
+            Action::ShowProblems(shown) => self.ui.problems_shown = Some(shown),
             Action::DismissNotice => self.notice = None,
         }
     }
@@ -228,6 +230,7 @@ impl AppState {
         }
         let worst = loaded.document.analysis.diagnosis.findings.first().map(|finding| finding.severity);
         self.document = Some(loaded.document);
+        self.ui.problems_shown = None;
         // The answer first: the window opens on the evidence of the worst fault.
         if worst >= Some(Severity::Warning) && !loaded.restored {
             navigate::to_finding(self, 0);

@@ -146,6 +146,17 @@ pub fn tabs<T: Copy + PartialEq>(
     }
 }
 
+/// Whether the room of a list is another one than in the frame before: its current row may then be out of sight.
+pub fn is_resized(ui: &Ui, list: &str) -> bool {
+    let id = egui::Id::unique(("room of", list));
+    let now = ui.available_height().round() as i32;
+    ui.data_mut(|data| {
+        let before: Option<i32> = data.get_temp(id);
+        data.insert_temp(id, now);
+        before.is_some_and(|before| before != now)
+    })
+}
+
 /// The number of an attempt in a circle. Painted, because the fonts have no circled digits.
 pub fn attempt_badge(ui: &mut Ui, palette: &Palette, attempt: u16) {
     let text = attempt.to_string();

@@ -3,8 +3,11 @@
 use super::SnapshotError;
 use super::file::{File, FileConnection, FileExchange, FileFinding, FileMessage, FileTarget};
 
-/// The limits of times in nanoseconds around 1970: beyond them (the year 2116) differences would overflow.
-const MAX_TIME_NS: i64 = 1 << 62;
+/// The latest time by a capture's clock, in nanoseconds: the year 2106, where pcap's seconds end. With offsets
+/// up to the next limit no difference between two times overflows.
+const MAX_TIME_NS: i64 = 4_300_000_000_000_000_000;
+/// The largest clock offset in nanoseconds: 69 years, as between a clock never set and one that is right.
+const MAX_OFFSET_NS: i64 = 2_200_000_000_000_000_000;
 /// How deep a request tree may be; no chain of hops comes near.
 const MAX_DEPTH: usize = 60;
 /// How many captures, lanes or links a file may have.
@@ -33,9 +36,8 @@ pub(super) fn file(file: &File) -> Result<(), SnapshotError> {
         }
     }
     for capture in &file.captures {
-        for at in [capture.first, capture.last, capture.clock.map(|c| c.offset_ns)].into_iter().flatten() {
-            time(at)?;
-        }
+        capture.first.into_iter().chain(capture.last).try_for_each(time)?;
+        capture.clock.map_or(Ok(()), |clock| offset(clock.offset_ns))?;
     }
     for link in &file.links {
         place("lane", link.from, counts.lanes)?;
@@ -66,26 +68,24 @@ fn user_state(file: &File, counts: &Counts) -> Result<(), SnapshotError> {
         match note.target {
             FileTarget::Exchange(at) => place("exchange", at, counts.exchanges)?,
             FileTarget::Connection(at) => place("connection", at, counts.connections)?,
-            FileTarget::Moment(at) => time(at)?,
+            FileTarget::Moment(at) => session_time(at)?,
         }
     }
     if let Some((start, end)) = file.view {
-        time(start)?;
-        time(end)?;
+        session_time(start)?;
+        session_time(end)?;
         if start >= end {
             return Err(content("the view ends before it starts"));
         }
     }
-    for &(_, offset) in &file.overrides.clock_ns {
-        time(offset)?;
-    }
+    file.overrides.clock_ns.iter().try_for_each(|&(_, ns)| offset(ns))?;
     let selection = &file.selection;
     if let Some(at) = selection.finding {
         place("finding", u32::try_from(at).unwrap_or(u32::MAX), file.findings.len())?;
     }
     optional("exchange", selection.exchange, counts.exchanges)?;
     optional("connection", selection.connection, counts.connections)?;
-    selection.cursor.map_or(Ok(()), time)
+    selection.cursor.map_or(Ok(()), session_time)
 }
 
 fn finding(finding: &FileFinding, counts: &Counts) -> Result<(), SnapshotError> {
@@ -161,11 +161,25 @@ fn optional(what: &str, at: Option<impl Into<u32>>, count: usize) -> Result<(), 
     at.map_or(Ok(()), |at| place(what, at, count))
 }
 
+/// A time by a capture's clock.
 fn time(at: i64) -> Result<(), SnapshotError> {
-    if (-MAX_TIME_NS..=MAX_TIME_NS).contains(&at) {
+    within(at, 0, MAX_TIME_NS)
+}
+
+/// A time after clock alignment.
+fn session_time(at: i64) -> Result<(), SnapshotError> {
+    within(at, -MAX_OFFSET_NS, MAX_TIME_NS + MAX_OFFSET_NS)
+}
+
+fn offset(ns: i64) -> Result<(), SnapshotError> {
+    within(ns, -MAX_OFFSET_NS, MAX_OFFSET_NS)
+}
+
+fn within(ns: i64, low: i64, high: i64) -> Result<(), SnapshotError> {
+    if (low..=high).contains(&ns) {
         return Ok(());
     }
-    Err(content(format!("{at} ns is no time")))
+    Err(content(format!("a time of {ns} ns is out of reach")))
 }
 
 fn content(reason: impl Into<String>) -> SnapshotError {

@@ -8,6 +8,8 @@ mod model;
 mod reduced;
 mod restore;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use history::{History, MAX_UNDO};

@@ -42,6 +42,13 @@ struct Sought<'a> {
     exchange: &'a FileExchange,
 }
 
+/// A way to tell that a capture of the snapshot is the one loaded.
+type SameCapture = fn(&FileCapture, &CaptureFacts) -> bool;
+
+fn name(path: &Path) -> Option<&std::ffi::OsStr> {
+    path.file_name()
+}
+
 impl Snapshot {
     /// Looks for the captures: at the paths given, then below `base` (the session file's folder), then by name
     /// in it. `fingerprint` reads a file's size and SHA-256; it is only asked where the size agrees.
@@ -143,11 +150,10 @@ impl Snapshot {
     fn match_captures(&self, captures: &[Arc<CaptureFacts>]) -> Vec<Option<CaptureId>> {
         let mut matched = vec![None; self.file.captures.len()];
         let mut taken = vec![false; captures.len()];
-        let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
-        let same: [&dyn Fn(&FileCapture, &CaptureFacts) -> bool; 3] = [
-            &|old, new| Path::new(&old.path) == new.info.path,
-            &|old, new| name(Path::new(&old.path)) == name(&new.info.path) && old.size == new.info.bytes,
-            &|old, new| name(Path::new(&old.path)) == name(&new.info.path),
+        let same: [SameCapture; 3] = [
+            |old, new| Path::new(&old.path) == new.info.path,
+            |old, new| name(Path::new(&old.path)) == name(&new.info.path) && old.size == new.info.bytes,
+            |old, new| name(Path::new(&old.path)) == name(&new.info.path),
         ];
         for same in same {
             for (old, found) in self.file.captures.iter().zip(&mut matched).filter(|(_, m)| m.is_none()) {
@@ -355,7 +361,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -80,8 +80,18 @@ impl Snapshot {
         Self { file: write::file(analysis, session, fingerprints) }
     }
 
+    /// The same snapshot with what the user made of it since it was opened without its captures: `session` belongs
+    /// to the analysis of [`Snapshot::into_analysis`]. Hashes and totals stay those of the captures, which a
+    /// snapshot of that analysis could no longer know.
+    pub fn with_session(mut self, session: &Session) -> Self {
+        write::user_state(&mut self.file, session);
+        self
+    }
+
     /// The text of the file: the same session gives the same text.
     pub fn to_ron(&self) -> Result<String, SnapshotError> {
+        // What would not be read again must not look saved.
+        check::file(&self.file)?;
         // Deeper than this, a value stays on its line: an event or a message reads as one.
         let style = ron::ser::PrettyConfig::new().depth_limit(4).indentor("  ");
         let mut text = ron::ser::to_string_pretty(&self.file, style).map_err(SnapshotError::Unwritable)?;
@@ -97,13 +107,13 @@ impl Snapshot {
         if text.len() as u64 > MAX_SNAPSHOT_BYTES {
             return Err(SnapshotError::TooLarge);
         }
-        let SchemaOnly { schema } = ron::from_str(text).map_err(syntax)?;
+        let SchemaOnly { schema } = ron::from_str(text).map_err(|error| syntax(&error))?;
         match schema.strip_prefix(SCHEMA_PREFIX).map(str::parse) {
             Some(Ok(SCHEMA_VERSION)) => {}
             Some(Ok(found)) if found > SCHEMA_VERSION => return Err(SnapshotError::Newer { found }),
             _ => return Err(SnapshotError::OtherSchema { found: schema.chars().take(80).collect() }),
         }
-        let file: File = ron::from_str(text).map_err(syntax)?;
+        let file: File = ron::from_str(text).map_err(|error| syntax(&error))?;
         check::file(&file)?;
         Ok(Self { file })
     }
@@ -157,7 +167,7 @@ impl SnapshotError {
     }
 }
 
-fn syntax(error: ron::error::SpannedError) -> SnapshotError {
+fn syntax(error: &ron::error::SpannedError) -> SnapshotError {
     let at = error.span.start;
     SnapshotError::Syntax { line: at.line, column: at.col, reason: error.code.to_string() }
 }

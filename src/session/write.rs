@@ -53,6 +53,33 @@ pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64,
     }
 }
 
+/// Puts the user's state into a file whose places are the session's ids. A note on what is not there keeps its words.
+pub(super) fn user_state(file: &mut File, session: &Session) {
+    let connections = file.connections.len() as u32;
+    let exchanges = file.connections.iter().map(|c| c.exchanges.len() as u32).sum();
+    let target = |target| match target {
+        Target::Exchange(id) => (id.0 < exchanges).then_some(FileTarget::Exchange(id.0)),
+        Target::Connection(id) => (id.0 < connections).then_some(FileTarget::Connection(id.0)),
+        Target::Moment(at) => Some(FileTarget::Moment(at.0)),
+    };
+    let note = |note: &super::Annotation| {
+        let target = target(note.target).unwrap_or(FileTarget::Moment(0));
+        FileNote { target, text: note.text.clone() }
+    };
+    file.annotations = session.annotations.iter().map(note).collect();
+    file.overrides = session.overrides.clone();
+    file.view = session.view.map(|view| (view.start.0, view.end.0));
+    file.filter.clone_from(&session.filter);
+    let selection = &session.selection;
+    file.selection = FileSelection {
+        finding: selection.finding.filter(|&at| at < file.findings.len()),
+        connection: selection.connection.map(|id| id.0).filter(|&at| at < connections),
+        exchange: selection.exchange.map(|id| id.0).filter(|&at| at < exchanges),
+        step: selection.step,
+        cursor: selection.cursor.map(|at| at.0),
+    };
+}
+
 fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapture> {
     let one = |(at, facts): (usize, &std::sync::Arc<crate::http::CaptureFacts>)| {
         let info = &facts.info;
@@ -253,7 +280,7 @@ fn exchange(view: ExchangeView<'_>, kept: &Kept) -> FileExchange {
 }
 
 fn message(message: &Message) -> Option<FileMessage> {
-    message.is_present().then(|| FileMessage {
+    message.is_present().then_some(FileMessage {
         start: message.start.0,
         end: message.end.0,
         frames: (message.first_frame, message.last_frame),

@@ -1,17 +1,98 @@
 //! Connections to lanes and links: which process sits where in the chain, and how the captures' clocks agree.
 
+mod cause;
+mod clocks;
+pub(crate) mod keys;
+mod lanes;
+mod merge;
 mod model;
+mod names;
 
 pub use model::{
     Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, LaneOverride, Link,
     LinkId, Overrides, Role, Sighting, Topology,
 };
 
+pub(crate) use lanes::tolerance_ns;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::http::CaptureFacts;
 
 /// Finds the chain: clocks, connections counted once, lanes, links.
-pub fn build(_captures: &[Arc<CaptureFacts>], _overrides: &Overrides) -> Topology {
-    Topology::default()
+pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology {
+    let mut sightings = merge::sightings(captures);
+    let clocks = clocks::align(captures, &sightings, overrides);
+    let flow = |all: &[Sighting]| captures[all[0].capture.index()].flow(all[0].flow);
+    sightings.sort_by_cached_key(|all| {
+        let (flow, best) = (flow(all), all[0]);
+        (
+            clocks[best.capture.index()].session(flow.first.0),
+            flow.client,
+            flow.server,
+            best.capture,
+            best.flow,
+        )
+    });
+    let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings };
+    let causes = cause::find(&seen);
+    let chain = lanes::arrange(&causes, &overrides.lanes);
+    let names = names::names(&seen, &chain, &causes.leg_of, overrides);
+    let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
+    let link_ids = make_links(&mut topology, &chain, &causes);
+    for (at, all) in sightings.iter().enumerate() {
+        let (flow, clock) = (flow(all), &clocks[all[0].capture.index()]);
+        let id = ConnectionId(at as u32);
+        let link = link_ids[&chain.ends[causes.leg_of[at]]];
+        let first = topology.exchanges.len() as u32;
+        let capture = all[0].capture;
+        topology.exchanges.extend(flow.exchanges.clone().map(|index| ExchangeKey { capture, index }));
+        topology.connection_of.resize(topology.exchanges.len(), id);
+        topology.links[usize::from(link.0)].connections.push(id);
+        topology.connections.push(Connection {
+            sightings: all.clone(),
+            client: flow.client,
+            server: flow.server,
+            link,
+            exchanges: first..topology.exchanges.len() as u32,
+            first: clock.session(flow.first.0),
+            last: clock.session(flow.last.0),
+        });
+    }
+    topology.clocks = clocks;
+    topology
+}
+
+fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {
+    let hops = chain.hops.iter().zip(names).enumerate();
+    hops.map(|(at, (hop, name))| Lane {
+        name,
+        role: lanes::role(at, &chain.ends),
+        addresses: hop.addresses.iter().copied().collect(),
+        serves: hop.serves.iter().copied().collect(),
+        depth: hop.depth,
+    })
+    .collect()
+}
+
+/// Makes a link of each pair of lanes that talk, without its connections, and tells its id.
+fn make_links(
+    topology: &mut Topology,
+    chain: &lanes::Chain,
+    causes: &cause::Causes,
+) -> BTreeMap<(usize, usize), LinkId> {
+    let mut servers: BTreeMap<(usize, usize), Vec<std::net::SocketAddr>> = BTreeMap::new();
+    for (leg, &ends) in causes.legs.iter().zip(&chain.ends) {
+        servers.entry(ends).or_default().push(causes.endpoints[leg.endpoint].address);
+    }
+    let mut ids = BTreeMap::new();
+    for (ends, mut servers) in servers {
+        servers.sort_unstable();
+        servers.dedup();
+        ids.insert(ends, LinkId(topology.links.len() as u16));
+        let (from, to) = (LaneId(ends.0 as u16), LaneId(ends.1 as u16));
+        topology.links.push(Link { from, to, servers, connections: Vec::new() });
+    }
+    ids
 }

@@ -6,7 +6,7 @@ use super::{Actions, Pane};
 use crate::app::command::Command;
 use crate::app::state::Action;
 use crate::app::story::{Step, Story};
-use crate::app::widgets::{clickable_row, command_button, title_row};
+use crate::app::widgets::{clickable_row, command_button, is_resized, title_row};
 
 /// Draws the steps; `scroll` brings the current one into sight.
 pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: &mut Actions) {
@@ -40,6 +40,7 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     ui.add_space(2.0);
     let why = current.and_then(|at| steps.get(at));
     let below = why.map_or(0.0, |step| why_height(ui, step));
+    let scroll = is_resized(ui, "steps") || scroll;
     let height = (ui.available_height() - below).max(80.0);
     ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;

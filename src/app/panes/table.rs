@@ -9,7 +9,7 @@ use crate::analysis::ExchangeView;
 use crate::app::format::duration;
 use crate::app::rows::{Column, Rows, Sort};
 use crate::app::state::Action;
-use crate::app::widgets::{attempt_badge, outcome_words, status_color};
+use crate::app::widgets::{attempt_badge, is_resized, outcome_words, status_color};
 
 const ROW: f32 = 22.0;
 
@@ -17,6 +17,7 @@ const ROW: f32 = 22.0;
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
     let columns = columns(ui.available_width());
     let selected = pane.session.selection.exchange;
+    let scroll = is_resized(ui, "exchanges") || scroll;
     let target = selected.filter(|_| scroll).and_then(|id| rows.list().iter().position(|&row| row == id));
     let mut table = TableBuilder::new(ui)
         .id_salt("exchanges")

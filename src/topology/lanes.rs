@@ -1,0 +1,356 @@
+//! Endpoints to lanes: replicas together, callers before the called, and every connection on a link.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::capture::CaptureTime;
+use crate::http::CaptureFacts;
+use crate::tcp::Flow;
+
+use super::cause::{Causes, Endpoint};
+use super::{Clock, LaneOverride, Role, Sighting};
+
+/// More lanes than a person can read: the endpoints with the least traffic share the last one.
+const MOST_LANES: usize = 40;
+/// Slack of clocks that agree: timestamps of one host are taken at different points of its stack.
+const SLACK_NS: i64 = 20_000;
+/// Slack of clocks of which nothing is known.
+const UNKNOWN_CLOCK_NS: i64 = 50_000_000;
+/// A clock band wider than this proves nothing about containment.
+const MOST_TOLERANCE_NS: i64 = 100_000_000;
+
+/// The connections, each by its best sighting, with the clocks of the captures.
+pub(super) struct Seen<'a> {
+    pub captures: &'a [Arc<CaptureFacts>],
+    pub clocks: &'a [Clock],
+    pub connections: &'a [Vec<Sighting>],
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub(super) fn facts(&self, at: usize) -> &'a CaptureFacts {
+        &self.captures[self.connections[at][0].capture.index()]
+    }
+
+    pub(super) fn flow(&self, at: usize) -> &'a Flow {
+        self.facts(at).flow(self.connections[at][0].flow)
+    }
+
+    /// A time of a connection's best sighting in session time, in nanoseconds.
+    pub(super) fn time(&self, at: usize, time: CaptureTime) -> i64 {
+        self.clocks[self.connections[at][0].capture.index()].session(time).0
+    }
+
+    /// How far the times of a connection may be off, in nanoseconds.
+    pub(super) fn tolerance(&self, at: usize) -> i64 {
+        tolerance_ns(&self.clocks[self.connections[at][0].capture.index()])
+    }
+}
+
+/// How far the session times of a capture may be off, in nanoseconds.
+pub(crate) fn tolerance_ns(clock: &Clock) -> i64 {
+    clock.band_ns.map_or(UNKNOWN_CLOCK_NS, |band| band.saturating_add(SLACK_NS).min(MOST_TOLERANCE_NS))
+}
+
+/// A lane in the making.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hop {
+    pub serves: BTreeSet<SocketAddr>,
+    pub addresses: BTreeSet<IpAddr>,
+    pub depth: u16,
+    pub exchanges: usize,
+    /// The name that the user gave.
+    pub given: Option<String>,
+    /// Place in the user's list; lanes found come after.
+    pub rank: usize,
+}
+
+/// Lanes in their order, and the two lanes of each leg.
+pub(super) struct Chain {
+    pub hops: Vec<Hop>,
+    /// By leg: who connects, who accepts.
+    pub ends: Vec<(usize, usize)>,
+}
+
+/// Puts endpoints and clients on lanes.
+pub(super) fn arrange(causes: &Causes, given: &[LaneOverride]) -> Chain {
+    let mut hop_of = group(causes, given);
+    let served = hop_of.iter().max().map_or(0, |last| last + 1);
+    limit(causes, &mut hop_of, given.len());
+    let mut ends = callers(causes, &hop_of, served, given);
+    let count = ends.iter().map(|&(from, to)| from.max(to) + 1).max().unwrap_or(0).max(given.len());
+    let mut hops = vec![Hop { rank: usize::MAX, ..Hop::default() }; count];
+    for (at, (hop, lane)) in hops.iter_mut().zip(given).enumerate() {
+        hop.given = Some(lane.name.clone());
+        hop.rank = at;
+    }
+    for (leg, &(from, to)) in causes.legs.iter().zip(&ends) {
+        let server = causes.endpoints[leg.endpoint].address;
+        hops[from].addresses.insert(leg.client);
+        hops[to].addresses.insert(server.ip());
+        hops[to].serves.insert(server);
+        hops[to].exchanges += leg.exchanges;
+        hops[from].exchanges += usize::from(leg.exchanges > 0);
+    }
+    for (hop, depth) in hops.iter_mut().zip(depths(count, &ends)) {
+        hop.depth = depth;
+    }
+    order(&mut hops, &mut ends);
+    Chain { hops, ends }
+}
+
+fn claims(lane: &LaneOverride, address: SocketAddr) -> bool {
+    lane.serves.contains(&address)
+}
+
+/// The hop of each endpoint: first the user's lanes, then replicas together.
+fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
+    let count = causes.endpoints.len();
+    let fixed: Vec<Option<usize>> = causes
+        .endpoints
+        .iter()
+        .map(|e| {
+            given
+                .iter()
+                .position(|lane| claims(lane, e.address))
+                .or_else(|| given.iter().position(|lane| lane.addresses.contains(&e.address.ip())))
+        })
+        .collect();
+    let mut parents: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); count];
+    for leg in &causes.legs {
+        parents[leg.endpoint].extend(leg.parents.iter().map(|parent| parent.0));
+    }
+    let above = ancestors(&parents);
+    // Endpoints are few against requests, and are only compared with those of the same address or port.
+    let mut root: Vec<usize> = (0..count).collect();
+    for round in 0..3 {
+        let before = root.clone();
+        for (a, b) in neighbours(&causes.endpoints) {
+            if fixed[a].is_some() || fixed[b].is_some() || above[a].contains(&b) || above[b].contains(&a) {
+                continue;
+            }
+            let lanes = |at: usize| -> BTreeSet<usize> { parents[at].iter().map(|&p| before[p]).collect() };
+            if are_replicas(&causes.endpoints[a], &causes.endpoints[b], &lanes(a), &lanes(b)) {
+                let (low, high) = (root[a].min(root[b]), root[a].max(root[b]));
+                root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);
+            }
+        }
+        if round > 0 && before == root {
+            break;
+        }
+    }
+    let mut numbers = BTreeMap::new();
+    (0..count)
+        .map(|at| match fixed[at] {
+            Some(lane) => lane,
+            None => {
+                let next = given.len() + numbers.len();
+                *numbers.entry(root[at]).or_insert(next)
+            }
+        })
+        .collect()
+}
+
+/// Pairs of endpoints that might be replicas: neighbours by address, and neighbours by port.
+fn neighbours(endpoints: &[Endpoint]) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    let mut by_port: Vec<usize> = (0..endpoints.len()).collect();
+    by_port.sort_by_key(|&at| (endpoints[at].address.port(), at));
+    for (list, by_address) in [((0..endpoints.len()).collect::<Vec<_>>(), true), (by_port, false)] {
+        for (at, &one) in list.iter().enumerate() {
+            for &other in list[at + 1..].iter().take(16) {
+                let (a, b) = (endpoints[one].address, endpoints[other].address);
+                if if by_address { a.ip() == b.ip() } else { a.port() == b.port() } {
+                    pairs.push((one.min(other), one.max(other)));
+                }
+            }
+        }
+    }
+    pairs
+}
+
+fn are_replicas(a: &Endpoint, b: &Endpoint, over_a: &BTreeSet<usize>, over_b: &BTreeSet<usize>) -> bool {
+    let siblings = !over_a.is_empty() && over_a.intersection(over_b).next().is_some();
+    let same_host = a.address.ip() == b.address.ip() && !a.address.ip().is_loopback();
+    let roots = over_a.is_empty() && over_b.is_empty();
+    let talks = |e: &Endpoint| e.exchanges > 0;
+    if same_host {
+        return siblings || roots || !talks(a) || !talks(b);
+    }
+    siblings && share_work(a, b)
+}
+
+/// Whether two endpoints are asked for the same kinds of things.
+fn share_work(a: &Endpoint, b: &Endpoint) -> bool {
+    let common = a.shapes.iter().filter(|shape| b.shapes.binary_search(shape).is_ok()).count();
+    common * 2 >= a.shapes.len().min(b.shapes.len()).max(1)
+}
+
+/// All endpoints above each endpoint.
+fn ancestors(parents: &[BTreeSet<usize>]) -> Vec<BTreeSet<usize>> {
+    let mut above = parents.to_vec();
+    for _ in 0..8 {
+        let last = above.clone();
+        for set in &mut above {
+            let more: Vec<usize> = set.iter().flat_map(|&p| last[p].iter().copied()).collect();
+            set.extend(more);
+        }
+        if above == last {
+            break;
+        }
+    }
+    above
+}
+
+/// Merges the hops with the least traffic into one where there are too many to show.
+fn limit(causes: &Causes, hop_of: &mut [usize], given: usize) {
+    let mut traffic: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    for (endpoint, &hop) in causes.endpoints.iter().zip(hop_of.iter()) {
+        let sums = traffic.entry(hop).or_default();
+        sums.0 += endpoint.exchanges;
+        sums.1 += endpoint.connections;
+    }
+    let calls: BTreeSet<usize> =
+        causes.legs.iter().flat_map(|leg| leg.parents.iter().map(|p| hop_of[p.0])).collect();
+    let mut small: Vec<_> =
+        traffic.into_iter().filter(|(hop, _)| *hop >= given && !calls.contains(hop)).collect();
+    if small.len() <= MOST_LANES {
+        return;
+    }
+    small.sort_by_key(|&(hop, sums)| (std::cmp::Reverse(sums), hop));
+    let rest: BTreeSet<usize> = small[MOST_LANES..].iter().map(|(hop, _)| *hop).collect();
+    let Some(&into) = rest.first() else { return };
+    hop_of.iter_mut().filter(|hop| rest.contains(hop)).for_each(|hop| *hop = into);
+}
+
+/// Who connects on each leg: the hop whose requests cause it, else the hop of that address, else clients.
+fn callers(causes: &Causes, hop_of: &[usize], served: usize, given: &[LaneOverride]) -> Vec<(usize, usize)> {
+    let mut edges: Vec<(usize, usize, usize, usize)> = Vec::new();
+    let mut by_address: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
+    for (endpoint, &hop) in causes.endpoints.iter().zip(hop_of) {
+        by_address.entry(endpoint.address.ip()).or_default().insert(hop);
+    }
+    for (at, leg) in causes.legs.iter().enumerate() {
+        let to = hop_of[leg.endpoint];
+        let named = given.iter().position(|lane| lane.addresses.contains(&leg.client));
+        let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
+        for &(parent, count) in &leg.parents {
+            *votes.entry(hop_of[parent]).or_default() += count;
+        }
+        let voted = votes.into_iter().max_by_key(|&(hop, count)| (count, std::cmp::Reverse(hop)));
+        let hosts = by_address.get(&leg.client).filter(|_| !leg.client.is_loopback());
+        let neighbour = hosts.and_then(|hops| hops.iter().copied().find(|&hop| hop != to));
+        // Stronger statements first, so that a weak one never shuts out a strong one by making a circle.
+        match (named, voted, neighbour) {
+            (Some(hop), _, _) if hop != to => edges.push((0, at, hop, to)),
+            (_, Some((hop, _)), _) if hop != to => edges.push((1, at, hop, to)),
+            (_, _, Some(hop)) => edges.push((2, at, hop, to)),
+            _ => edges.push((3, at, usize::MAX, to)),
+        }
+    }
+    edges.sort_unstable();
+    let mut below: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    let mut ends = vec![(usize::MAX, 0); causes.legs.len()];
+    for (_, leg, from, to) in edges {
+        ends[leg].1 = to;
+        if from != usize::MAX && !reaches(&below, to, from) {
+            below.entry(from).or_default().insert(to);
+            ends[leg].0 = from;
+        }
+    }
+    add_clients(&mut ends, &below, served.max(given.len()));
+    ends
+}
+
+fn reaches(below: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> bool {
+    let (mut stack, mut met) = (vec![from], BTreeSet::new());
+    while let Some(hop) = stack.pop() {
+        if hop == to {
+            return true;
+        }
+        if met.insert(hop) {
+            stack.extend(below.get(&hop).into_iter().flatten());
+        }
+    }
+    false
+}
+
+/// Gives the legs that nobody explains their clients: one lane for the chain's first hops, and one for each
+/// hop deeper in the chain that is also called from outside (health checks).
+fn add_clients(ends: &mut [(usize, usize)], below: &BTreeMap<usize, BTreeSet<usize>>, mut next: usize) {
+    let called: BTreeSet<usize> = below.values().flatten().copied().collect();
+    let mut lanes: BTreeMap<Option<usize>, usize> = BTreeMap::new();
+    for end in ends.iter_mut().filter(|end| end.0 == usize::MAX) {
+        let deeper = called.contains(&end.1).then_some(end.1);
+        end.0 = *lanes.entry(deeper).or_insert_with(|| {
+            next += 1;
+            next - 1
+        });
+    }
+}
+
+/// How far each hop is from the hops that nobody calls.
+fn depths(count: usize, ends: &[(usize, usize)]) -> Vec<u16> {
+    let mut edges: Vec<(usize, usize)> = ends.to_vec();
+    edges.sort_unstable();
+    edges.dedup();
+    let mut depths = vec![0u16; count];
+    for _ in 0..count {
+        let mut changed = false;
+        for &(from, to) in &edges {
+            if from != to && depths[to] <= depths[from] {
+                depths[to] = depths[from].saturating_add(1);
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    depths
+}
+
+/// Sorts the hops from the user's side to the application's side and renumbers the legs' ends.
+fn order(hops: &mut Vec<Hop>, ends: &mut [(usize, usize)]) {
+    let mut order: Vec<usize> = (0..hops.len()).collect();
+    order.retain(|&at| hops[at].given.is_some() || !hops[at].addresses.is_empty());
+    order.sort_by(|&a, &b| {
+        let key = |hop: &Hop| (hop.rank, hop.depth, std::cmp::Reverse(hop.exchanges));
+        key(&hops[a]).cmp(&key(&hops[b])).then_with(|| {
+            (hops[a].serves.first(), hops[a].addresses.first())
+                .cmp(&(hops[b].serves.first(), hops[b].addresses.first()))
+        })
+    });
+    // The user's lanes keep their order; those found go where their depth puts them between them.
+    if order.iter().any(|&at| hops[at].given.is_some()) {
+        let (given, found): (Vec<usize>, Vec<usize>) =
+            order.iter().partition(|&&at| hops[at].given.is_some());
+        order = given;
+        for at in found {
+            let place = order.iter().position(|&other| hops[other].depth > hops[at].depth);
+            order.insert(place.unwrap_or(order.len()), at);
+        }
+    }
+    let mut new = vec![0; hops.len()];
+    for (at, &old) in order.iter().enumerate() {
+        new[old] = at;
+    }
+    for (from, to) in ends {
+        (*from, *to) = (new[*from], new[*to]);
+    }
+    *hops = order.into_iter().map(|at| std::mem::take(&mut hops[at])).collect();
+}
+
+/// The role of a hop in the chain.
+pub(super) fn role(hop: usize, ends: &[(usize, usize)]) -> Role {
+    let (calls, called) = (ends.iter().any(|e| e.0 == hop), ends.iter().any(|e| e.1 == hop));
+    match (calls, called) {
+        (true, true) => Role::Proxy,
+        (true, false) => Role::Client,
+        (false, _) => Role::Server,
+    }
+}

@@ -1,0 +1,133 @@
+//! Sightings to connections: one connection that several captures hold is counted once.
+//!
+//! Identity rests on sequence numbers and never on time, since the captures' clocks are not aligned yet.
+
+use std::cmp::Reverse;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::capture::CaptureId;
+use crate::http::CaptureFacts;
+use crate::tcp::{Flow, FlowId, Side};
+
+use super::Sighting;
+
+/// How many connections of the same two addresses a sighting is compared with.
+const LOOK_BACK: usize = 32;
+
+/// What identifies a sighting: the addresses in a fixed order, and the sequence numbers of both.
+#[derive(Clone, Copy)]
+struct Candidate {
+    low: SocketAddr,
+    high: SocketAddr,
+    /// By address: `low` as the sender, `high` as the sender.
+    spans: [Span; 2],
+    sighting: Sighting,
+}
+
+/// The sequence numbers that one side used, as far as a capture tells.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    isn: Option<u32>,
+    /// First and last position known; wraps.
+    range: Option<(u32, u32)>,
+}
+
+impl Span {
+    fn of(flow: &Flow, side: Side) -> Self {
+        let sent = flow.direction(side);
+        let acked = flow.direction(side.peer()).acked;
+        let end = sent.end_seq.or(acked);
+        let length = (sent.bytes.saturating_add(sent.missing_bytes)).min(u64::from(u32::MAX / 2)) as u32;
+        let start = sent.isn.or_else(|| end.map(|end| end.wrapping_sub(length)));
+        Self { isn: sent.isn, range: start.zip(end.or(start)) }
+    }
+
+    /// `Some(true)`: the same numbers; `Some(false)`: cannot be one connection; `None`: nothing to compare.
+    fn agrees(self, other: Self) -> Option<bool> {
+        if let (Some(a), Some(b)) = (self.isn, other.isn) {
+            return Some(a == b);
+        }
+        let ((a_start, a_end), (b_start, b_end)) = (self.range?, other.range?);
+        let within = |at: u32, start: u32, end: u32| at.wrapping_sub(start) <= end.wrapping_sub(start);
+        Some(within(a_start, b_start, b_end) || within(b_start, a_start, a_end))
+    }
+}
+
+impl Candidate {
+    fn new(flow: &Flow, sighting: Sighting) -> Self {
+        let (client, server) = (Span::of(flow, Side::Client), Span::of(flow, Side::Server));
+        if flow.client <= flow.server {
+            Self { low: flow.client, high: flow.server, spans: [client, server], sighting }
+        } else {
+            Self { low: flow.server, high: flow.client, spans: [server, client], sighting }
+        }
+    }
+
+    fn start(&self, side: usize) -> Option<u32> {
+        self.spans[side].range.map(|range| range.0)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        if self.sighting.capture == other.sighting.capture {
+            return false;
+        }
+        let agreed = [0, 1].map(|side| self.spans[side].agrees(other.spans[side]));
+        agreed.contains(&Some(true)) && !agreed.contains(&Some(false))
+    }
+}
+
+/// Groups the flows of all captures into connections; of each the best sighting first, then by capture.
+pub(super) fn sightings(captures: &[Arc<CaptureFacts>]) -> Vec<Vec<Sighting>> {
+    if let [only] = captures {
+        let id = CaptureId(0);
+        return (0..only.flows.len() as u32)
+            .map(|flow| vec![Sighting { capture: id, flow: FlowId(flow) }])
+            .collect();
+    }
+    let mut all = Vec::new();
+    for (capture, facts) in captures.iter().enumerate() {
+        let capture = CaptureId(capture as u16);
+        all.extend(
+            facts
+                .flows
+                .iter()
+                .enumerate()
+                .map(|(flow, facts)| Candidate::new(facts, Sighting { capture, flow: FlowId(flow as u32) })),
+        );
+    }
+    all.sort_by_key(|c| (c.low, c.high, c.start(0), c.start(1), c.sighting.capture.0, c.sighting.flow));
+    let mut groups: Vec<Vec<Candidate>> = Vec::with_capacity(all.len());
+    let mut same_addresses = 0;
+    for candidate in all {
+        let fresh = groups.last().is_none_or(|g| (g[0].low, g[0].high) != (candidate.low, candidate.high));
+        if fresh {
+            same_addresses = groups.len();
+        }
+        let from = same_addresses.max(groups.len().saturating_sub(LOOK_BACK));
+        let known = groups[from..].iter_mut().find(|group| {
+            group.iter().any(|member| member.is_same(&candidate))
+                && group.iter().all(|member| member.sighting.capture != candidate.sighting.capture)
+        });
+        match known {
+            Some(group) => group.push(candidate),
+            None => groups.push(vec![candidate]),
+        }
+    }
+    groups.into_iter().map(|group| best_first(captures, &group)).collect()
+}
+
+fn best_first(captures: &[Arc<CaptureFacts>], group: &[Candidate]) -> Vec<Sighting> {
+    let mut sightings: Vec<Sighting> = group.iter().map(|candidate| candidate.sighting).collect();
+    let rank = |sighting: &Sighting| {
+        let flow = captures[sighting.capture.index()].flow(sighting.flow);
+        let missing: u64 = flow.directions.iter().map(|d| d.missing_bytes).fold(0, u64::saturating_add);
+        let packets: u64 = flow.directions.iter().map(|d| u64::from(d.packets)).sum();
+        (missing, Reverse(packets), sighting.capture)
+    };
+    sightings.sort_by_key(|sighting| sighting.capture);
+    if let Some(best) = (0..sightings.len()).min_by_key(|&at| rank(&sightings[at])) {
+        sightings[..=best].rotate_right(1);
+    }
+    sightings
+}
