@@ -1,5 +1,7 @@
 //! Files that are no captures, or broken ones: each is named, the others are read, nothing panics.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,5 +1,7 @@
 //! The report on the sample captures, against what the servers' own logs say.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
