@@ -13,6 +13,7 @@ use crate::analysis::{Analysis, analyse};
 use crate::capture::ProblemKind;
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
+use crate::session::{Snapshot, SnapshotError};
 use crate::topology::{LaneOverride, Overrides};
 
 pub use lanes::{LaneError, parse_lane};
@@ -41,7 +42,7 @@ enum Command {
 
 #[derive(Debug, Default, Args)]
 struct Input {
-    /// Capture files, or folders of them.
+    /// Capture files, or folders of them; or one session file (.ron).
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Name a hop and its addresses, from the user's side to the application's; may be given several times.
@@ -107,9 +108,13 @@ fn report(args: &ReportArgs) -> ExitCode {
         eprintln!("hopscope: no capture given. Usage: hopscope report PATH…");
         return ExitCode::from(EXIT_UNUSABLE);
     }
-    let paths = load::expand(&args.input.paths);
-    let captures = load::load(&paths, &Progress::default());
-    let analysis = analyse(captures, &args.input.overrides());
+    let analysis = match analysis(&args.input) {
+        Ok(analysis) => analysis,
+        Err(error) => {
+            eprintln!("hopscope: {error}");
+            return ExitCode::from(EXIT_UNUSABLE);
+        }
+    };
     let readable = complain(&analysis);
     let report = Report::new(&analysis, args.exchanges && args.format == Format::Json);
     let written = match args.format {
@@ -127,6 +132,19 @@ fn report(args: &ReportArgs) -> ExitCode {
         return ExitCode::from(EXIT_UNUSABLE);
     }
     if args.exit_code && report.has_error() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// The analysis of the captures, or what a session file holds of one.
+fn analysis(input: &Input) -> Result<Analysis, SnapshotError> {
+    if let [path] = &input.paths[..]
+        && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron"))
+    {
+        // Its figures and findings are those of the whole captures; they need not be there any more.
+        return Ok(Snapshot::open(path)?.into_analysis().0);
+    }
+    let paths = load::expand(&input.paths);
+    let captures = load::load(&paths, &Progress::default());
+    Ok(analyse(captures, &input.overrides()))
 }
 
 /// Says on stderr which files could not be read, wholly or in part; whether any gave a packet or was a sound capture.

@@ -61,7 +61,7 @@ impl Habits {
         let Some(last) = last else { return };
         let life = Life::of(connection);
         match life.server_ended() {
-            Some(close) if life.from_start() => {
+            Some(close) if life.seen_from_start() => {
                 let gap_ns = close.at.0.saturating_sub(last.0);
                 self.closes.push(Close { connection: id, responses, gap_ns });
             }

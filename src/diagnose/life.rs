@@ -60,7 +60,7 @@ impl<'a> Life<'a> {
     }
 
     /// Whether the connection's first request was seen as its first.
-    pub(super) fn from_start(&self) -> bool {
+    pub(super) fn seen_from_start(&self) -> bool {
         self.flow.opening == Opening::Handshake
     }
 }

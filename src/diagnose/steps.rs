@@ -122,8 +122,7 @@ impl<'a> Teller<'a> {
     fn opening(&self) -> Option<Step> {
         let events = self.connection.events();
         let syn = events.iter().find(|event| event.kind == EventKind::Syn)?;
-        let last =
-            events.iter().filter(|e| matches!(e.kind, EventKind::SynAck | EventKind::Established)).last();
+        let last = events.iter().rfind(|e| matches!(e.kind, EventKind::SynAck | EventKind::Established));
         let took = last.map(|event| duration(event.at.0.saturating_sub(syn.at.0))).unwrap_or_default();
         let (kind, title, hint) = match self.life.flow.opening {
             Opening::Handshake | Opening::MidStream => {

@@ -112,10 +112,8 @@ fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, i
             (None, None) => Ending::Known(Outcome::Unknown),
         };
     }
-    if previous_served {
-        if let Some(form) = reject_form(life, exchange, idle_ns) {
-            return Ending::Rejected(form);
-        }
+    if previous_served && let Some(form) = reject_form(life, exchange, idle_ns) {
+        return Ending::Rejected(form);
     }
     let first_unseen = life.flow.opening == Opening::MidStream && !previous_served;
     match (life.server_ended(), life.client_ended()) {
