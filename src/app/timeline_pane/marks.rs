@@ -13,16 +13,16 @@ pub(super) fn small_mark(layers: &mut Layers, frame: &Frame<'_>, mark: &Mark, y:
     let palette = &frame.palette;
     match mark.kind {
         MarkKind::Rejected => {
-            shapes::cross(&mut layers.marks, Pos2::new(mark.x, y - 4.0), 3.2, palette.failed, palette.raised);
+            shapes::cross(&mut layers.marks, Pos2::new(mark.x, y), 3.2, palette.failed, palette.raised);
         }
         MarkKind::Failed => {
-            let rect = Rect::from_center_size(Pos2::new(mark.x, y - 4.0), egui::vec2(2.5, 9.0));
+            let rect = Rect::from_center_size(Pos2::new(mark.x, y), egui::vec2(2.5, 9.0));
             layers.under.push(Shape::rect_filled(rect, 0.0, palette.failed));
         }
         MarkKind::FirstAttempt => {}
         MarkKind::Retry(_) => {
             let stroke = Stroke::new(1.6, palette.attention);
-            layers.under.push(Shape::circle_stroke(Pos2::new(mark.x, y + 7.0), 3.0, stroke));
+            layers.under.push(Shape::circle_stroke(Pos2::new(mark.x, y + 7.5), 2.8, stroke));
         }
     }
 }
@@ -88,16 +88,19 @@ fn rejection_text(
 ) {
     let words = labels::rejection(frame.input.analysis, mark.exchange);
     let colour = mix(frame.palette.panel, frame.palette.failed, 0.95);
-    let galley = painter.layout_no_wrap(words, FontId::proportional(10.5), colour);
-    let right = x + galley.size().x + 4.0;
     let next = view.layout.items.partition_point(|i| i.x0 < mark.x + 1.0);
     let next_bar = view.layout.items.get(next).map_or(f32::INFINITY, |i| i.x0);
     let open = |c: &ConnectionSpan| frame.scale.x_from_time(SessionTime(c.start)) - 8.0;
     let at = frame.scale.time_from_x(mark.x + 1.0).0;
     let next_open = view.row.connections.get(view.row.connections.partition_point(|c| c.start <= at));
     let limit = next_bar.min(next_open.map_or(f32::INFINITY, open)).min(frame.regions.body.right());
-    if right < limit && layers.texts < TEXTS {
-        layers.texts += 1;
-        layers.over.push(Shape::galley(Pos2::new(x, y - galley.size().y / 2.0), galley, colour));
+    let short = words.split(' ').next().unwrap_or_default().to_owned();
+    for words in [words, short] {
+        let galley = painter.layout_no_wrap(words, FontId::proportional(10.5), colour);
+        if x + galley.size().x + 4.0 < limit && layers.texts < TEXTS {
+            layers.texts += 1;
+            layers.over.push(Shape::galley(Pos2::new(x, y - galley.size().y / 2.0), galley, colour));
+            return;
+        }
     }
 }
