@@ -1,7 +1,7 @@
 //! The selected request across the hops: lines from parent to child, arrows from attempt to attempt.
 
 use egui::epaint::CubicBezierShape;
-use egui::{Color32, FontId, Painter, Pos2, Shape, Stroke, Ui};
+use egui::{Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Ui};
 
 use super::arrange::Arrangement;
 use super::{Frame, TimelineInput};
@@ -98,6 +98,9 @@ fn retry_arrow(painter: &Painter, frame: &Frame<'_>, before: &Lit, after: &Lit) 
     for attempt in [before, after] {
         let x = attempt.x1 + 19.0;
         if x > frame.scale.left && x + galley.size().x + 6.0 < free_until(frame, attempt) {
+            let at = Pos2::new(x - 2.0, attempt.y - 4.0);
+            let under = Rect::from_min_size(at, egui::vec2(galley.size().x + 4.0, 8.0));
+            painter.rect_filled(under, 0.0, frame.palette.panel);
             painter.galley(Pos2::new(x, attempt.y - galley.size().y / 2.0), galley, colour);
             return;
         }
