@@ -190,8 +190,12 @@ impl RowView<'_> {
     }
 
     fn bar(&self, item: &Item, limits: egui::Rangef) -> Rect {
-        let half =
-            ((self.placed.height - if self.placed.height > 12.0 { 7.0 } else { 2.0 }) / 2.0).max(1.5).round();
+        let free = match self.placed.height {
+            h if h > 12.0 => 7.0,
+            h if h > 5.0 => 2.0,
+            _ => 1.0,
+        };
+        let half = ((self.placed.height - free) / 2.0).max(1.0).floor();
         // Never narrower than two pixels, and never over the row's label.
         let left = item.x0.round().max(limits.min);
         let right = item.x1.round().max(left + 2.0).min(limits.max);
