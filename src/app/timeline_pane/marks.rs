@@ -16,13 +16,13 @@ pub(super) fn small_mark(layers: &mut Layers, frame: &Frame<'_>, mark: &Mark, y:
             shapes::cross(&mut layers.marks, Pos2::new(mark.x, y), 3.2, palette.failed, palette.raised);
         }
         MarkKind::Failed => {
-            let rect = Rect::from_center_size(Pos2::new(mark.x, y), egui::vec2(2.5, 9.0));
+            let rect = Rect::from_center_size(Pos2::new(mark.x, y - 2.0), egui::vec2(2.5, 8.0));
             layers.under.push(Shape::rect_filled(rect, 0.0, palette.failed));
         }
         MarkKind::FirstAttempt => {}
         MarkKind::Retry(_) => {
             let stroke = Stroke::new(1.6, palette.attention);
-            layers.under.push(Shape::circle_stroke(Pos2::new(mark.x, y + 7.5), 2.8, stroke));
+            layers.under.push(Shape::circle_stroke(Pos2::new(mark.x, y + 4.0), 2.5, stroke));
         }
     }
 }
