@@ -176,7 +176,7 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
     ui.allocate_rect(rect, egui::Sense::hover());
     let regions = Regions::of(rect);
     let limits = input.model.limits();
-    let view = limits.clamp(input.view.unwrap_or_else(|| limits.fit()));
+    let view = limits.clamp(input.view.unwrap_or_else(|| input.model.fit()));
     let plot = regions.plot(regions.body);
     let frame = Frame {
         input,

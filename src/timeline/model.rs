@@ -110,6 +110,19 @@ impl Model {
         Limits::new(first, last)
     }
 
+    /// The view that shows all exchanges: idle time before the first and after the last is left out.
+    pub fn fit(&self) -> crate::session::TimeView {
+        let rows = self.links.iter().flat_map(|l| &l.rows);
+        let ends = rows.filter_map(|r| Some((r.spans.first()?.start, r.spans.last()?.end)));
+        match ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+            Some((start, end)) => {
+                let fit = Limits::new(SessionTime(start), SessionTime(end)).fit();
+                self.limits().clamp(fit)
+            }
+            None => self.limits().fit(),
+        }
+    }
+
     /// Where a connection lies.
     pub fn place_of_connection(&self, id: ConnectionId) -> Option<Place> {
         self.places.get(id.0 as usize).copied()
@@ -356,6 +369,17 @@ mod tests {
         let span = model.links[2].notable[0];
         assert!(span.end > span.start);
         assert_eq!(span.end, analysis.exchange(span.exchange).settled().0);
+    }
+
+    #[test]
+    fn everything_fits_without_the_idle_time_around_it() {
+        let analysis = sample::analysis(30, 10);
+        let mut model = Model::new(&analysis);
+        let (first, last) = model.range.unwrap();
+        model.range = Some((first, SessionTime(last.0 + 60_000_000_000)));
+        let fit = model.fit();
+        assert!(fit.end.since_ns(fit.start) < 1_000_000_000);
+        assert!(analysis.exchanges().all(|x| x.started() >= fit.start && x.ended() <= fit.end));
     }
 
     #[test]

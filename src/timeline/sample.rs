@@ -44,7 +44,7 @@ fn plan(requests: usize, every: usize) -> Vec<Planned> {
     for i in 0..requests {
         let start = T0 + i as i64 * 4 * MS + (i as i64 * 7919 % 3000) * 1000;
         let fails = i % every == every / 2;
-        let post = fails && (i / every) % 3 == 0;
+        let post = fails && (i / every).is_multiple_of(3);
         let method = if post { Method::Post } else { Method::Get };
         let target = if post { format!("/api/order/{i}") } else { format!("/api/item/{i}") };
         let length = 5 * MS + (i as i64 * 104_729 % 5_000) * 1000;

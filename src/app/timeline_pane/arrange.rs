@@ -10,7 +10,7 @@ pub(super) const BAND: f32 = 30.0;
 /// Height of a row at its best.
 pub(super) const ROW: f32 = 23.0;
 /// Height of a row when there are many.
-const LOW_ROW: f32 = 7.0;
+const LOW_ROW: f32 = 3.0;
 /// Free space below the last row of a link.
 const GAP: f32 = 6.0;
 
@@ -141,7 +141,7 @@ fn place(entries: &[(Entry, Worth)], available: f32, hidden: usize) -> Arrangeme
     let bands = entries.len() as f32 - low - full;
     let rest = available - bands * (BAND + GAP) - GAP;
     let low_height = ((rest - full * ROW) / low.max(1.0)).clamp(LOW_ROW, ROW).floor();
-    let full_height = ((rest - low * low_height) / full.max(1.0)).clamp(ROW * 0.75, ROW).floor();
+    let full_height = ((rest - low * low_height) / full.max(1.0)).clamp(ROW * 0.6, ROW).floor();
     let mut out = Arrangement { hidden, ..Arrangement::default() };
     let mut previous_row = false;
     for &(entry, worth) in entries {

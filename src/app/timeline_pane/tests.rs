@@ -58,7 +58,7 @@ fn harness(stage: Stage) -> Harness<'static, Stage> {
 
 fn labels(harness: &Harness<'_, Stage>) -> Vec<String> {
     let nodes = harness.root().children_recursive();
-    nodes.filter_map(|n| n.accesskit_node().label()).map(|l| l.to_string()).collect()
+    nodes.filter_map(|n| n.accesskit_node().label()).map(|l| l.as_str().to_owned()).collect()
 }
 
 /// The view of the first rejected exchange.

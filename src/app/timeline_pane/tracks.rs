@@ -15,7 +15,10 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
     let (left, right) = (scale.left, scale.left + scale.width);
     let small = view.placed.height < TEXT_ROW;
     let connections = view.row.connections_in(shown.start.0, shown.end.0);
-    let line = Stroke::new(if small { 1.0 } else { 1.4 }, palette.muted.gamma_multiply(0.55));
+    let line = Stroke::new(
+        if small { 1.0 } else { 1.4 },
+        palette.muted.gamma_multiply(if view.placed.height < 6.0 { 0.25 } else { 0.55 }),
+    );
     let mut reached = f32::NEG_INFINITY;
     for connection in connections {
         let x0 = scale.x_from_time(SessionTime(connection.start)).clamp(left, right);
