@@ -5,8 +5,9 @@ use egui::{Align, Layout, RichText, ScrollArea, Ui};
 use super::{Actions, Pane};
 use crate::app::command::Command;
 use crate::app::state::Action;
-use crate::app::story::{Step, Story};
+use crate::app::story::Story;
 use crate::app::widgets::{clickable_row, command_button, is_resized, title_row};
+use crate::diagnose::{Step, StepKind};
 
 /// Draws the steps; `scroll` brings the current one into sight.
 pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: &mut Actions) {
@@ -66,16 +67,21 @@ fn step_row(
     let label = format!("Step {}: {}", index + 1, step.title);
     let row = clickable_row(ui, &palette, current, &label, |ui| {
         ui.horizontal(|ui| {
-            let color = if step.proof { palette.failed } else { palette.text };
+            let (mark, color) = match step.kind {
+                _ if step.proof => ("✖ ", palette.failed),
+                StepKind::Retry => ("⟲ ", palette.attention),
+                StepKind::Consequence => ("→ ", palette.attention),
+                StepKind::Loss => ("? ", palette.muted),
+                _ => ("", palette.text),
+            };
             let time = pane.clock.time(step.at);
             // The minute is in the title of the timeline; seconds and below tell the steps apart.
             let time = time.get(6..).unwrap_or(&time).to_owned();
             ui.label(RichText::new(time).monospace().color(palette.muted));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let frame = format!("#{}", step.frame.number);
+                let frame = step.frame.map_or(String::new(), |frame| format!("#{}", frame.number));
                 ui.label(RichText::new(frame).small().monospace().color(palette.muted));
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    let mark = if step.proof { "✖ " } else { "" };
                     ui.add(
                         egui::Label::new(RichText::new(format!("{mark}{}", step.title)).color(color))
                             .truncate(),
@@ -108,9 +114,10 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
         ui.add(egui::Label::new(&step.why).wrap());
     }
     ui.horizontal_wrapped(|ui| {
-        let place =
-            format!("frame {}, {}", step.frame.number, pane.analysis.capture_name(step.frame.capture));
-        ui.label(RichText::new(place).monospace().color(pane.palette.muted));
+        if let Some(frame) = step.frame {
+            let place = format!("frame {}, {}", frame.number, pane.analysis.capture_name(frame.capture));
+            ui.label(RichText::new(place).monospace().color(pane.palette.muted));
+        }
         command_button(ui, Command::CopyWiresharkFilter, "Copy Wireshark filter", out);
     });
 }
