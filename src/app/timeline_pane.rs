@@ -4,12 +4,17 @@
 
 mod arrange;
 mod bars;
+mod fills;
 mod input;
 mod labels;
 mod legend;
+mod marks;
 mod overview;
 mod request;
 mod shapes;
+#[cfg(test)]
+mod tests;
+mod tracks;
 
 use egui::{Pos2, Rect, Ui};
 
@@ -87,6 +92,9 @@ struct LayoutKey {
     width: f32,
 }
 
+/// Layouts by link and row.
+type RowLayouts = hashbrown::HashMap<(u16, u32), RowLayout>;
+
 /// The pane's own state between frames; nothing of it needs saving.
 #[derive(Default)]
 pub struct TimelineState {
@@ -96,7 +104,7 @@ pub struct TimelineState {
     shown_exchange: Option<ExchangeId>,
     scroll_to_request: bool,
     minimap: Option<((u64, usize), Minimap)>,
-    layouts: Option<(LayoutKey, hashbrown::HashMap<(u16, u32), RowLayout>)>,
+    layouts: Option<(LayoutKey, RowLayouts)>,
     arrangement: Option<(arrange::Key, Arrangement)>,
     window_grab: Option<overview::Grab>,
     bar_grab: Option<f32>,
@@ -186,12 +194,12 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
     if std::mem::take(&mut state.scroll_to_request) {
         state.scroll = arrangement.scroll_to_show(&frame, state.scroll);
     }
-    let canvas = input::canvas(ui, &frame, state, &arrangement, &mut actions);
+    let canvas = input::canvas(ui, &frame, state, &mut actions);
     state.scroll = state.scroll.clamp(0.0, (arrangement.height - regions.body.height()).max(0.0));
     overview::overview_ui(ui, &frame, state, &mut actions);
     overview::axis_ui(ui, &frame);
     let shown = bars::body_ui(ui, &frame, state, &arrangement, &mut actions);
-    input::empty_clicks(&canvas, &frame, &shown, &mut actions);
+    input::empty_clicks(&canvas, &frame, &shown, state, &arrangement, &mut actions);
     request::request_ui(ui, &frame, state.scroll, &arrangement);
     overview::cursor_ui(ui, &frame);
     input::scroll_bar_ui(ui, &frame, state, &arrangement);

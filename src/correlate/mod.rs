@@ -1,12 +1,39 @@
 //! Exchanges of neighbouring links to the tree of each request: who called whom, attempt by attempt, and why.
 
+mod assign;
+mod matching;
 mod model;
+mod node;
 
 pub use model::{Confidence, Evidence, Parentage, Trees};
 
 use crate::analysis::Analysis;
+use crate::topology::{LaneId, LinkId};
 
 /// Follows every request across the hops; reads the facts and the topology of `analysis`.
-pub fn build(_analysis: &Analysis) -> Trees {
-    Trees::default()
+pub fn build(analysis: &Analysis) -> Trees {
+    let topology = &analysis.topology;
+    let mut parents = vec![None; topology.exchanges.len()];
+    for lane in 0..topology.lanes.len() as u16 {
+        let ends = |link: &u16| analysis.link(LinkId(*link));
+        let links = 0..topology.links.len() as u16;
+        let into: Vec<LinkId> = links.clone().filter(|l| ends(l).to == LaneId(lane)).map(LinkId).collect();
+        let outs: Vec<LinkId> = links.filter(|l| ends(l).from == LaneId(lane)).map(LinkId).collect();
+        if into.is_empty() || outs.is_empty() {
+            continue;
+        }
+        let mut above = node::gather(analysis, &into, true);
+        if above.is_empty() {
+            continue;
+        }
+        for out in outs {
+            let mut below = node::gather(analysis, &[out], false);
+            let shared = node::set_ids(analysis, &mut above, &mut below);
+            for (parentage, child) in matching::Matching::new(&above, &below).solve(shared) {
+                parents[child as usize] = Some(parentage);
+            }
+            above.iter_mut().for_each(|node| node.request_id = 0);
+        }
+    }
+    Trees::new(parents, |id| analysis.exchange(id).started().0)
 }

@@ -211,9 +211,8 @@ fn look(exchange: &ExchangeView<'_>) -> Look {
     match exchange.outcome() {
         Outcome::Rejected => Look::Rejected,
         Outcome::NoResponse => Look::NoResponse,
-        Outcome::Truncated => Look::Failed,
         Outcome::Aborted | Outcome::TimedOut if exchange.status().is_none() => Look::NoResponse,
-        Outcome::Aborted | Outcome::TimedOut => Look::Failed,
+        Outcome::Truncated | Outcome::Aborted | Outcome::TimedOut => Look::Failed,
         _ if exchange.status().is_some_and(|s| s >= 500) => Look::Failed,
         Outcome::Complete => Look::Answered,
         Outcome::Unknown => Look::Unknown,

@@ -24,7 +24,10 @@ const WINDOWS: i64 = 16;
 /// Requests that vote for each leg.
 const VOTERS: usize = 1_024;
 /// Earlier requests of the same method and target that a vote looks at.
-const LOOK_BACK: usize = 192;
+const LOOK_BACK: usize = 512;
+/// Weight of a vote that leaves no choice: at most one request of each endpoint holds the voter. By chance a
+/// request holds others of the same target, more so the more of them are in flight.
+const CLEAR: usize = 16;
 /// Nobody is called an ancestor on fewer than this share of the votes, in percent.
 const LEAST_SHARE: usize = 50;
 
@@ -80,11 +83,11 @@ pub(super) fn find(seen: &Seen<'_>) -> Causes {
     if causes.endpoints.iter().filter(|endpoint| endpoint.exchanges > 0).count() > 1 {
         let sample = Sample::of(seen);
         let exact = sample.requests(seen, &mut causes, request_key);
-        vote(&mut causes, exact);
+        vote(&mut causes, &exact);
         // A hop may cut or add a prefix: what is unexplained asks again by the target's end.
         if causes.legs.iter().any(|leg| leg.voters > 0 && leg.parents.is_empty()) {
             let loose = sample.requests(seen, &mut causes, suffix_key);
-            vote(&mut causes, loose);
+            vote(&mut causes, &loose);
         }
     }
     causes
@@ -169,7 +172,7 @@ impl Sample {
                     shapes.push(shape_key(facts, exchange));
                 }
                 all.push(Request {
-                    key: key(facts, exchange),
+                    key: key(facts, exchange) ^ u64::from(exchange.request.body_crc),
                     start,
                     end: exchange.response.is_complete().then(|| seen.time(at, exchange.response.end)),
                     leg: leg as u32,
@@ -204,14 +207,14 @@ fn thin_out(requests: &mut [Request], legs: usize) {
     }
 }
 
-fn vote(causes: &mut Causes, requests: Vec<Request>) {
+fn vote(causes: &mut Causes, requests: &[Request]) {
     let endpoints = causes.endpoints.len();
     // Per leg: how many votes name an endpoint as an ancestor at all, and as the innermost one.
     let mut inside: FixedMap<(u32, u32), (usize, usize)> = FixedMap::default();
     let mut voters = vec![0usize; causes.legs.len()];
-    let mut innermost: Vec<(u32, i64)> = Vec::new();
+    // By endpoint: latest start of a request that holds the voter, and how many do.
+    let mut innermost: Vec<(u32, i64, usize)> = Vec::new();
     for (at, request) in requests.iter().enumerate().filter(|(_, r)| r.votes) {
-        voters[request.leg as usize] += 1;
         innermost.clear();
         let same =
             requests[at..].iter().take(8).skip(1).take_while(|p| p.start <= request.start + p.tolerance);
@@ -222,16 +225,18 @@ fn vote(causes: &mut Causes, requests: Vec<Request>) {
             if parent.endpoint == request.endpoint || !holds(parent, request) {
                 continue;
             }
-            match innermost.iter_mut().find(|(endpoint, _)| *endpoint == parent.endpoint) {
-                Some(known) => known.1 = known.1.max(parent.start),
-                None => innermost.push((parent.endpoint, parent.start)),
+            match innermost.iter_mut().find(|known| known.0 == parent.endpoint) {
+                Some(known) => (known.1, known.2) = (known.1.max(parent.start), known.2 + 1),
+                None => innermost.push((parent.endpoint, parent.start, 1)),
             }
         }
-        for (endpoint, _) in &innermost {
-            inside.entry((request.leg, *endpoint)).or_default().0 += 1;
+        let weight = if innermost.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
+        voters[request.leg as usize] += weight;
+        for (endpoint, ..) in &innermost {
+            inside.entry((request.leg, *endpoint)).or_default().0 += weight;
         }
-        if let Some((endpoint, _)) = innermost.iter().max_by_key(|(endpoint, start)| (*start, *endpoint)) {
-            inside.entry((request.leg, *endpoint)).or_default().1 += 1;
+        if let Some((endpoint, ..)) = innermost.iter().max_by_key(|known| (known.1, known.0)) {
+            inside.entry((request.leg, *endpoint)).or_default().1 += weight;
         }
     }
     // Endpoint over endpoint, in percent of the votes of the lower one.
@@ -246,12 +251,21 @@ fn vote(causes: &mut Causes, requests: Vec<Request>) {
     let share = |upper: usize, lower: usize| {
         over.get(&(upper, lower)).map_or(0, |count| count * 100 / asked[lower].max(1))
     };
+    let durations = median_durations(requests, endpoints);
     let mut ballots: Vec<_> = inside.into_iter().collect();
     ballots.sort_unstable();
     for ((leg, upper), (_, votes)) in ballots {
         let lower = causes.legs[leg as usize].endpoint;
         // By chance a slow request below holds a quick one above: the way round that most say counts.
-        if votes > 0 && share(upper as usize, lower) > share(lower, upper as usize) {
+        let upper_share = share(upper as usize, lower);
+        let lower_share = share(lower, upper as usize);
+        let is_above = if upper_share.abs_diff(lower_share) > 20 {
+            upper_share > lower_share
+        } else {
+            // Who waits for the other takes longer.
+            durations[upper as usize] > durations[lower]
+        };
+        if votes > 0 && is_above {
             causes.legs[leg as usize].parents.push((upper as usize, votes));
         }
     }
@@ -259,6 +273,21 @@ fn vote(causes: &mut Causes, requests: Vec<Request>) {
         leg.voters = leg.voters.max(count);
         settle(leg, count);
     }
+}
+
+/// The median time to a whole answer at each endpoint, in nanoseconds.
+fn median_durations(requests: &[Request], endpoints: usize) -> Vec<i64> {
+    let mut all = vec![Vec::new(); endpoints];
+    for request in requests {
+        if let Some(end) = request.end {
+            all[request.endpoint as usize].push(end.saturating_sub(request.start));
+        }
+    }
+    let median = |mut list: Vec<i64>| {
+        list.sort_unstable();
+        list.get(list.len() / 2).copied().unwrap_or_default()
+    };
+    all.into_iter().map(median).collect()
 }
 
 /// Whether a request may have caused another, by time alone.

@@ -5,6 +5,8 @@ use egui::{Id, PointerButton, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo}
 use super::arrange::{Arrangement, Entry};
 use super::bars::Shown;
 use super::{Frame, TimelineAction, TimelineState};
+use crate::capture::SessionTime;
+use crate::timeline::{Place, hit};
 
 /// Wheel travel, in points, that doubles or halves the view.
 const POINTS_PER_DOUBLING: f64 = 160.0;
@@ -14,7 +16,6 @@ pub(super) fn canvas(
     ui: &Ui,
     frame: &Frame<'_>,
     state: &mut TimelineState,
-    arrangement: &Arrangement,
     actions: &mut Vec<TimelineAction>,
 ) -> Response {
     let response = ui.interact(frame.regions.body, Id::unique("timeline body"), Sense::click_and_drag());
@@ -39,10 +40,6 @@ pub(super) fn canvas(
         state.scroll -= scroll.y;
     } else if scroll.y != 0.0 || zoom != 1.0 {
         let factor = f64::from(zoom) * (f64::from(scroll.y) / POINTS_PER_DOUBLING).exp2();
-        let before = arrangement.at(pointer.y - frame.regions.body.top() + state.scroll);
-        if before.is_some_and(|e| !matches!(e.entry, Entry::Row(_))) {
-            // Bands keep their order; only rows come and go with the view.
-        }
         actions.push(TimelineAction::View(frame.scale.zoomed(pointer.x, factor, limits)));
     }
     if scroll.x != 0.0 {
@@ -56,17 +53,49 @@ pub(super) fn empty_clicks(
     response: &Response,
     frame: &Frame<'_>,
     shown: &Shown,
+    state: &TimelineState,
+    arrangement: &Arrangement,
     actions: &mut Vec<TimelineAction>,
 ) {
     let Some(at) = response.interact_pointer_pos().filter(|_| !shown.clicked) else { return };
     let time = frame.scale.time_from_x(at.x);
+    let in_plot = at.x >= frame.scale.left;
     if response.double_clicked() {
         actions.push(TimelineAction::Fit);
-    } else if response.clicked() && at.x >= frame.scale.left {
-        actions.push(TimelineAction::Cursor(time));
+    } else if response.clicked() {
+        let row = arrangement.at(at.y - frame.regions.body.top() + state.scroll).map(|e| e.entry);
+        actions.extend(match row {
+            Some(Entry::Row(place)) if in_plot => Some(narrow_bar(frame, state, place, at.x, time)),
+            Some(Entry::Row(place)) => labelled_connection(frame, place),
+            _ => in_plot.then_some(TimelineAction::Cursor(time)),
+        });
     }
     if response.secondary_clicked() && at.x >= frame.scale.left {
         actions.push(TimelineAction::AnnotateMoment(time));
+    }
+}
+
+/// A click near a bar too narrow for a node of its own selects it; on free ground it puts the cursor.
+fn narrow_bar(
+    frame: &Frame<'_>,
+    state: &TimelineState,
+    place: Place,
+    x: f32,
+    time: SessionTime,
+) -> TimelineAction {
+    let layout = state.layouts.as_ref().and_then(|(_, rows)| rows.get(&(place.link, place.row)));
+    let item = layout.and_then(|l| hit(&l.items, x, 3.0)).filter(|i| i.is_single());
+    let span = item.and_then(|i| frame.input.model.row(place)?.spans.get(i.first));
+    span.map_or(TimelineAction::Cursor(time), |s| TimelineAction::Select(s.exchange))
+}
+
+/// A click on a row's label selects its connection, when only one is in view.
+fn labelled_connection(frame: &Frame<'_>, place: Place) -> Option<TimelineAction> {
+    let view = frame.scale.view;
+    let row = frame.input.model.row(place)?;
+    match row.connections_in(view.start.0, view.end.0) {
+        [one] => Some(TimelineAction::SelectConnection(one.id)),
+        _ => None,
     }
 }
 

@@ -1,0 +1,125 @@
+//! One bar: its fill by outcome, its text as far as it fits.
+
+use egui::{Color32, FontId, Painter, Pos2, Rect, Shape, Stroke};
+
+use super::bars::{Layers, RowView, TEXT_ROW, TEXTS};
+use super::{Frame, labels, shapes};
+use crate::timeline::{Item, Look, Span};
+
+/// The fill of a bar by its look; `dim` for what the filter or the selection leaves aside.
+pub(super) fn paint_bar(
+    painter: &Painter,
+    frame: &Frame<'_>,
+    layers: &mut Layers,
+    view: &RowView<'_>,
+    item: &Item,
+    span: &Span,
+    rect: Rect,
+) {
+    let palette = &frame.palette;
+    let lit = item.is_single() && frame.is_lit(span.exchange);
+    let strength = match () {
+        () if item.matching == 0 => 0.22,
+        () if lit || frame.lit.is_empty() => 1.0,
+        () => 0.62,
+    };
+    let paint = |colour: Color32| mix(palette.panel, colour, strength);
+    let tall = rect.height() >= 8.0;
+    if !item.is_single() {
+        layers.fills.add_colored_rect(rect, paint(palette.answered));
+        return;
+    }
+    match span.look {
+        Look::Answered => layers.fills.add_colored_rect(rect, paint(palette.answered)),
+        Look::Failed => {
+            layers.fills.add_colored_rect(rect, paint(palette.failed));
+            if tall {
+                // A notched lower edge: failed bars differ from answered ones without their colour.
+                let edge = Rect::from_min_max(Pos2::new(rect.left(), rect.bottom() - 2.0), rect.max);
+                layers.fills.add_colored_rect(edge, paint(palette.on_bar));
+            }
+        }
+        Look::Rejected => {
+            layers.fills.add_colored_rect(rect, mix(palette.panel, palette.failed, 0.3 * strength));
+            if rect.width() >= 4.0 {
+                shapes::hatch(&mut layers.over, rect, paint(palette.failed));
+            }
+        }
+        Look::NoResponse => shapes::outline(&mut layers.over, rect, Stroke::new(1.6, paint(palette.failed))),
+        Look::Unknown => {
+            shapes::dashed_outline(&mut layers.over, rect, Stroke::new(1.0, paint(palette.muted)));
+        }
+    }
+    if view.placed.height >= TEXT_ROW {
+        bar_text(painter, frame, layers, span, rect, strength);
+    }
+    if frame.input.selection.exchange == Some(span.exchange) {
+        layers.marks.push(Shape::rect_stroke(
+            rect,
+            2.0,
+            Stroke::new(2.0, palette.selection),
+            egui::StrokeKind::Outside,
+        ));
+    } else if lit {
+        layers.marks.push(Shape::rect_stroke(
+            rect,
+            2.0,
+            Stroke::new(1.2, palette.selection),
+            egui::StrokeKind::Outside,
+        ));
+    }
+}
+
+/// Between two colours.
+pub(super) fn mix(from: Color32, to: Color32, share: f32) -> Color32 {
+    from.lerp_to_gamma(to, share.clamp(0.0, 1.0))
+}
+
+/// Ordinal, then method and status, then the target: as much as fits.
+fn bar_text(
+    painter: &Painter,
+    frame: &Frame<'_>,
+    layers: &mut Layers,
+    span: &Span,
+    rect: Rect,
+    strength: f32,
+) {
+    // What is left of the view's edge cannot be read; text stays within it.
+    let seen = rect.intersect(frame.regions.plot(frame.regions.body));
+    if seen.width() < 13.0 || layers.texts >= TEXTS {
+        return;
+    }
+    layers.texts += 1;
+    let palette = &frame.palette;
+    let filled = matches!(span.look, Look::Answered | Look::Failed);
+    let ink = if filled { palette.on_bar } else { palette.text };
+    let ink = if strength < 0.5 { palette.muted } else { ink };
+    let ordinal = painter.layout_no_wrap(span.ordinal.to_string(), FontId::monospace(10.5), ink);
+    let y = rect.center().y;
+    if ordinal.size().x + 7.0 > seen.width() {
+        return;
+    }
+    let at = Pos2::new(seen.left() + 4.0, y - ordinal.size().y / 2.0);
+    let free_from = at.x + ordinal.size().x + 5.0;
+    layers.over.push(Shape::galley(at, ordinal, ink));
+    let exchange = frame.input.analysis.exchange(span.exchange);
+    let short = labels::short(&exchange);
+    let room = seen.right() - 4.0 - free_from;
+    let letters = (room / 5.6) as usize;
+    if letters < short.len() {
+        return;
+    }
+    let words = if letters > short.len() + 8 {
+        format!("{short} · {}", labels::cut(&exchange.target(), letters - short.len() - 3))
+    } else {
+        short.clone()
+    };
+    for words in [words, short] {
+        let galley = painter.layout_no_wrap(words, FontId::proportional(10.5), ink);
+        if galley.size().x <= room {
+            let x = free_from + ((room - galley.size().x) / 2.0).clamp(0.0, 40.0);
+            layers.over.push(Shape::galley(Pos2::new(x, y - galley.size().y / 2.0), galley, ink));
+            return;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The pane driven as a user would: by what bars and marks are called.
+
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+
+use super::*;
+use crate::timeline::sample;
+
+struct Stage {
+    analysis: Analysis,
+    model: Model,
+    view: Option<TimeView>,
+    selection: Selection,
+    filter: Option<Vec<bool>>,
+    state: TimelineState,
+    actions: Vec<TimelineAction>,
+}
+
+fn stage(requests: usize, every: usize) -> Stage {
+    let analysis = sample::analysis(requests, every);
+    let model = Model::new(&analysis);
+    let (view, selection, state) = (None, Selection::default(), TimelineState::default());
+    Stage { analysis, model, view, selection, filter: None, state, actions: vec![] }
+}
+
+fn harness(stage: Stage) -> Harness<'static, Stage> {
+    Harness::builder()
+        .with_size([900.0, 600.0])
+        .with_context_setup(|ctx| {
+            let mut fonts = egui::FontDefinitions::default();
+            fonts.families.get_mut(&egui::FontFamily::Proportional).unwrap().push("Hack".into());
+            ctx.set_fonts(fonts);
+        })
+        .build_ui_state(
+            |ui, stage: &mut Stage| {
+                let input = TimelineInput {
+                    generation: 1,
+                    analysis: &stage.analysis,
+                    model: &stage.model,
+                    view: stage.view,
+                    selection: &stage.selection,
+                    filter: stage.filter.as_deref(),
+                    filter_generation: 0,
+                    annotations: &[],
+                };
+                for action in timeline_ui(ui, input, &mut stage.state) {
+                    match action {
+                        TimelineAction::View(view) => stage.view = Some(view),
+                        TimelineAction::Select(id) => stage.selection.exchange = Some(id),
+                        _ => {}
+                    }
+                    stage.actions.push(action);
+                }
+            },
+            stage,
+        )
+}
+
+fn labels(harness: &Harness<'_, Stage>) -> Vec<String> {
+    let nodes = harness.root().children_recursive();
+    nodes.filter_map(|n| n.accesskit_node().label()).map(|l| l.to_string()).collect()
+}
+
+/// The view of the first rejected exchange.
+fn near_rejection(stage: &Stage) -> (ExchangeId, TimeView) {
+    let id = stage.analysis.diagnosis.rejections[0].exchange;
+    let at = stage.analysis.exchange(id).started().0;
+    (id, TimeView { start: SessionTime(at - 10_000_000), end: SessionTime(at + 10_000_000) })
+}
+
+#[test]
+fn a_click_on_a_bar_selects_its_exchange() {
+    let mut stage = stage(40, 10);
+    let (id, view) = near_rejection(&stage);
+    stage.view = Some(view);
+    let mut harness = harness(stage);
+    harness.run_steps(2);
+    let words = labels(&harness).into_iter().find(|l| l.ends_with("rejected")).expect("a rejected bar");
+    assert!(words.starts_with("ingress → uwsgi request 2"), "{words}");
+    harness.get_by_label(&words).click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().actions.first(), Some(&TimelineAction::Select(id)));
+}
+
+#[test]
+fn a_rejected_request_is_named_however_far_the_view_is_zoomed_out() {
+    let mut harness = harness(stage(4_000, 1_000));
+    harness.run_steps(2);
+    let named = labels(&harness).iter().filter(|l| l.contains("rejected")).count();
+    assert!(named > 0, "{:?}", labels(&harness));
+}
+
+#[test]
+fn a_selected_request_out_of_view_is_brought_into_view() {
+    let mut stage = stage(200, 50);
+    let (id, view) = near_rejection(&stage);
+    stage.view = Some(TimeView {
+        start: SessionTime(view.end.0 + 100_000_000),
+        end: SessionTime(view.end.0 + 120_000_000),
+    });
+    stage.selection.exchange = Some(id);
+    let mut harness = harness(stage);
+    harness.run_steps(3);
+    let shown = harness.state().view.unwrap();
+    let at = harness.state().analysis.exchange(id).started();
+    assert!(shown.start <= at && at <= shown.end);
+}
+
+#[test]
+fn the_wheel_zooms_at_the_pointer() {
+    let mut harness = harness(stage(40, 10));
+    harness.run_steps(1);
+    harness.hover_at(egui::pos2(400.0, 300.0));
+    harness.run_steps(1);
+    harness.event(egui::Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Point,
+        delta: egui::vec2(0.0, 160.0),
+        phase: egui::TouchPhase::Move,
+        source: egui::MouseWheelSource::Wheel,
+        modifiers: egui::Modifiers::NONE,
+    });
+    harness.run_steps(6);
+    let fit = harness.state().model.limits().span_ns();
+    let view = harness.state().view.expect("the view has changed");
+    assert!(view.end.since_ns(view.start) < fit * 3 / 4, "{view:?}");
+}
+
+#[test]
+fn a_pane_without_captures_or_room_draws_nothing_and_does_not_fail() {
+    let mut empty = stage(1, 10);
+    empty.analysis = Analysis::default();
+    empty.model = Model::default();
+    empty.selection.exchange = Some(ExchangeId(7));
+    let mut harness = harness(empty);
+    harness.run_steps(2);
+    harness.set_size(egui::vec2(30.0, 10.0));
+    harness.run_steps(2);
+}
+
+#[test]
+fn rows_of_other_requests_can_be_hidden() {
+    let mut stage = stage(40, 10);
+    stage.selection.exchange = Some(stage.analysis.diagnosis.rejections[0].exchange);
+    let mut harness = harness(stage);
+    harness.run_steps(2);
+    let before = labels(&harness).len();
+    harness.get_by_label("Rows: request's").click();
+    harness.run_steps(3);
+    assert!(labels(&harness).len() < before);
+}

@@ -1,0 +1,92 @@
+//! Connections as lines from open to close, with their ports and the FINs and RSTs on them.
+
+use egui::{Align2, FontId, Painter, Pos2, Shape, Stroke};
+
+use super::Frame;
+use super::bars::{Layers, RowView, TEXT_ROW, TEXTS};
+use crate::capture::SessionTime;
+use crate::tcp::Side;
+use crate::timeline::{ConnectionSpan, EventTick, TickKind};
+
+/// The connections of a row: a line from open to close, a circle where the SYN was seen, ticks for FIN and RST.
+pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, view: &RowView<'_>) {
+    let (palette, scale, y) = (&frame.palette, &frame.scale, view.middle());
+    let shown = scale.view;
+    let (left, right) = (scale.left, scale.left + scale.width);
+    let small = view.placed.height < TEXT_ROW;
+    let connections = view.row.connections_in(shown.start.0, shown.end.0);
+    let line = Stroke::new(if small { 1.0 } else { 1.4 }, palette.muted.gamma_multiply(0.55));
+    let mut reached = f32::NEG_INFINITY;
+    for connection in connections {
+        let x0 = scale.x_from_time(SessionTime(connection.start)).clamp(left, right);
+        let x1 = scale.x_from_time(SessionTime(connection.end)).clamp(left, right);
+        if x1 - reached < 1.0 && x1 - x0 < 2.0 {
+            continue;
+        }
+        layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, line));
+        let visible = connection.start >= shown.start.0;
+        if connection.opened && visible && x1 - x0 > 12.0 && x0 - reached > 4.0 && !small {
+            layers.under.push(Shape::circle_stroke(
+                Pos2::new(x0 - 3.5, y),
+                3.0,
+                Stroke::new(1.4, palette.muted),
+            ));
+            port_label(painter, frame, layers, connection, connections.len(), (reached, x0 - 9.0, y));
+        }
+        reached = x1;
+    }
+    if !small {
+        for tick in view.row.ticks_in(shown.start.0, shown.end.0).iter().take(400) {
+            paint_tick(frame, layers, tick, y);
+        }
+        row_label(painter, frame, layers, connections, y);
+    }
+}
+
+fn row_label(
+    painter: &Painter,
+    frame: &Frame<'_>,
+    layers: &mut Layers,
+    connections: &[ConnectionSpan],
+    y: f32,
+) {
+    let words = match connections {
+        [] => return,
+        [one] => format!(":{}", one.port),
+        many => format!("{} conn.", many.len()),
+    };
+    let at = Pos2::new(frame.scale.left - 8.0, y);
+    let font = FontId::monospace(10.0);
+    let galley = painter.layout_no_wrap(words, font, frame.palette.muted);
+    let rect = Align2::RIGHT_CENTER.anchor_size(at, galley.size());
+    layers.under.push(Shape::galley(rect.min, galley, frame.palette.muted));
+}
+
+/// The client's port left of the circle, where a row holds several connections and there is room.
+fn port_label(
+    painter: &Painter,
+    frame: &Frame<'_>,
+    layers: &mut Layers,
+    connection: &ConnectionSpan,
+    count: usize,
+    (reached, right, y): (f32, f32, f32),
+) {
+    let free = right - reached.max(frame.scale.left);
+    if count > 1 && free > 44.0 && layers.texts < TEXTS {
+        layers.texts += 1;
+        let words = format!(":{}", connection.port);
+        let galley = painter.layout_no_wrap(words, FontId::monospace(9.0), frame.palette.muted);
+        let rect = Align2::RIGHT_CENTER.anchor_size(Pos2::new(right, y), galley.size());
+        layers.under.push(Shape::galley(rect.min, galley, frame.palette.muted));
+    }
+}
+
+fn paint_tick(frame: &Frame<'_>, layers: &mut Layers, tick: &EventTick, y: f32) {
+    let x = frame.scale.x_from_time(SessionTime(tick.at));
+    let (colour, half) = match tick.kind {
+        TickKind::Fin(Side::Server) => (frame.palette.muted, 5.5),
+        TickKind::Fin(Side::Client) => (frame.palette.muted, 3.5),
+        TickKind::Rst(_) => (frame.palette.failed, 6.5),
+    };
+    layers.under.push(Shape::vline(x, y - half..=y + half, Stroke::new(1.4, colour)));
+}

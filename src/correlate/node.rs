@@ -1,0 +1,142 @@
+//! What matching needs to know of an exchange, gathered once.
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::http::{ExchangeFlags, HeaderDigest, NameId};
+use crate::topology::keys::{IdNames, request_key, suffix_key, text_hash};
+use crate::topology::{ExchangeId, LinkId, tolerance_ns};
+
+/// An exchange as the matching sees it. Times are session time in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub id: ExchangeId,
+    /// Method, target and body; equal requests have equal ones.
+    pub key: u64,
+    /// Method and the target's end.
+    pub suffix: u64,
+    pub method: u32,
+    /// CRC of the request's head: attempts of one request have equal ones.
+    pub head: u32,
+    /// The request id chosen for this pair of links; 0 for none.
+    pub request_id: u64,
+    pub host: u64,
+    /// As a parent: hash of its client's address. As a child: hash of the client address that it names; 0 for none.
+    pub client: u64,
+    pub start: i64,
+    /// When its fate was known.
+    pub settled: i64,
+    /// What its children must not outlast; `i64::MAX` when its own end was not seen.
+    pub limit: i64,
+    pub tolerance: i64,
+    pub status: u16,
+    /// A whole answer was seen.
+    pub answered: bool,
+    pub near_hole: bool,
+    pub has_body: bool,
+    pub response_bytes: u64,
+}
+
+/// The exchanges of these links whose requests were seen.
+pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool) -> Vec<Node> {
+    let forwarded: Vec<[Option<NameId>; 2]> = analysis
+        .captures
+        .iter()
+        .map(|facts| ["x-real-ip", "x-forwarded-for"].map(|name| facts.find_name(name)))
+        .collect();
+    let mut nodes = Vec::new();
+    for link in links {
+        for &connection in &analysis.link(*link).connections {
+            let view = analysis.connection(connection);
+            let client = if as_parents { address_hash(&view.inner.client.ip().to_string()) } else { 0 };
+            for exchange in view.exchanges().filter(|x| x.raw.request.is_present()) {
+                let mut node = node(&exchange);
+                node.client = client;
+                if !as_parents {
+                    let names = forwarded[exchange.capture.index()].iter().flatten();
+                    let named = |name: &NameId| exchange.headers().iter().find(|h| h.name() == *name);
+                    node.client = names.filter_map(named).map(|digest| digest.value()).next().unwrap_or(0);
+                }
+                nodes.push(node);
+            }
+        }
+    }
+    nodes.sort_unstable_by_key(|node| (node.start, node.id));
+    nodes
+}
+
+/// What a header that holds this address alone has as its digest.
+fn address_hash(address: &str) -> u64 {
+    HeaderDigest::new(NameId(0), address.as_bytes()).value()
+}
+
+fn node(exchange: &ExchangeView<'_>) -> Node {
+    let (facts, raw) = (exchange.facts, exchange.raw);
+    let answered = raw.response.is_complete();
+    let body = u64::from(raw.request.body_crc).wrapping_add(raw.request.body_bytes << 32);
+    let settled = exchange.settled().0;
+    let clock = &exchange.analysis.topology.clocks[exchange.capture.index()];
+    Node {
+        id: exchange.id,
+        key: request_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        suffix: suffix_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        method: text_hash(exchange.method()) as u32,
+        head: raw.request.head_crc,
+        request_id: 0,
+        host: exchange.host().map_or(0, text_hash),
+        client: 0,
+        start: exchange.started().0,
+        settled,
+        limit: if answered { settled } else { i64::MAX },
+        tolerance: tolerance_ns(clock),
+        status: exchange.status().unwrap_or(0),
+        answered,
+        near_hole: raw.flags.has(ExchangeFlags::NEAR_HOLE),
+        has_body: raw.request.body_bytes > 0,
+        response_bytes: raw.response.body_bytes,
+    }
+}
+
+/// Sets the request ids of parents and children, by the header that most of them share. Returns whether
+/// they share one; when not, children may still share ids among themselves.
+pub(super) fn set_ids(analysis: &Analysis, parents: &mut [Node], children: &mut [Node]) -> bool {
+    let names: Vec<IdNames> = analysis.captures.iter().map(|facts| IdNames::of(facts)).collect();
+    let ids = |node: &Node| {
+        let exchange = analysis.exchange(node.id);
+        names[exchange.capture.index()].ids(exchange.facts, exchange.raw)
+    };
+    let mut sample: Vec<[u64; IdNames::COUNT]> =
+        children.iter().step_by(children.len().div_ceil(2_000).max(1)).map(ids).collect();
+    let mut carried = [0usize; IdNames::COUNT];
+    let mut shared = [0usize; IdNames::COUNT];
+    let mut known: Vec<Vec<u64>> = Vec::with_capacity(IdNames::COUNT);
+    for rank in 0..IdNames::COUNT {
+        let mut values: Vec<u64> = sample.iter().map(|ids| ids[rank]).filter(|id| *id != 0).collect();
+        values.sort_unstable();
+        values.dedup();
+        carried[rank] = values.len();
+        known.push(values);
+    }
+    sample.clear();
+    if carried.iter().all(|count| *count == 0) {
+        return false;
+    }
+    for parent in parents.iter() {
+        for (rank, id) in ids(parent).into_iter().enumerate() {
+            shared[rank] += usize::from(id != 0 && known[rank].binary_search(&id).is_ok());
+        }
+    }
+    let best = |counts: &[usize; IdNames::COUNT]| {
+        (0..IdNames::COUNT).max_by_key(|&rank| (counts[rank], std::cmp::Reverse(rank))).unwrap_or(0)
+    };
+    let (common, own) = (best(&shared), best(&carried));
+    let is_shared = shared[common] > 0 && shared[common] * 10 >= carried[common];
+    let rank = if is_shared { common } else { own };
+    for child in children {
+        child.request_id = ids(child)[rank];
+    }
+    if is_shared {
+        for parent in parents {
+            parent.request_id = ids(parent)[rank];
+        }
+    }
+    is_shared
+}
