@@ -23,7 +23,7 @@ pub(super) struct Assigned {
 
 /// Assigns the cheapest pairs first, then swaps partners where that lowers the sum. Each list holds the
 /// choices of one child, the cheapest first.
-pub(super) fn cheapest(choices: Vec<Vec<Choice>>) -> Vec<Assigned> {
+pub(super) fn cheapest(choices: &[Vec<Choice>]) -> Vec<Assigned> {
     let mut order: Vec<(i64, u32, u32, u32)> = Vec::new();
     for (row, list) in choices.iter().enumerate() {
         order.extend(list.iter().map(|choice| {
@@ -40,18 +40,18 @@ pub(super) fn cheapest(choices: Vec<Vec<Choice>>) -> Vec<Assigned> {
             row_of.insert(parent, row);
         }
     }
-    while_improving(&choices, &mut parent_of, &mut row_of);
+    while_improving(choices, &mut parent_of, &mut row_of);
     for row in 0..choices.len() {
         if parent_of[row].is_none() {
-            make_room(&choices, &mut parent_of, &mut row_of, row as u32);
+            make_room(choices, &mut parent_of, &mut row_of, row as u32);
         }
     }
-    while_improving(&choices, &mut parent_of, &mut row_of);
-    let contested = contested(&choices);
+    while_improving(choices, &mut parent_of, &mut row_of);
+    let contested = contested(choices);
     let assigned = parent_of.iter().enumerate().filter_map(|(row, own)| Some((row, (*own)?)));
     assigned
         .map(|(row, (parent, cost))| {
-            let margin = margin(&choices, &parent_of, &row_of, row, parent, cost);
+            let margin = margin(choices, &parent_of, &row_of, row, parent, cost);
             let sole = choices[row].len() == 1 && !contested.contains_key(&parent);
             let margin = if sole { None } else { Some(margin.unwrap_or(0)) };
             Assigned { child: choices[row][0].parts().1, parent, margin }

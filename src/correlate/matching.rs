@@ -135,7 +135,7 @@ impl<'a> Matching<'a> {
             child.answered && (parent.status == child.status || !parent.answered)
         });
         self.learn(&choices);
-        self.assign_answers(choices, most);
+        self.assign_answers(&choices, most);
         let choices = self.choices(key, |_, _| true);
         self.assign_attempts(choices, most);
         self.follow_siblings();
@@ -271,7 +271,7 @@ impl<'a> Matching<'a> {
     }
 
     /// Gives each parent the child that answered it: the cheapest pairs first, then swaps that lower the sum.
-    fn assign_answers(&mut self, choices: Vec<Vec<Choice>>, most: Confidence) {
+    fn assign_answers(&mut self, choices: &[Vec<Choice>], most: Confidence) {
         let answers = super::assign::cheapest(choices);
         for answer in answers {
             let confidence = self.confidence(&answer, most);

@@ -4,6 +4,8 @@ mod assign;
 mod matching;
 mod model;
 mod node;
+#[cfg(test)]
+mod tests;
 
 pub use model::{Confidence, Evidence, Parentage, Trees};
 

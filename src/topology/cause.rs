@@ -28,6 +28,8 @@ const LOOK_BACK: usize = 512;
 /// Weight of a vote that leaves no choice: at most one request of each endpoint holds the voter. By chance a
 /// request holds others of the same target, more so the more of them are in flight.
 const CLEAR: usize = 16;
+/// Weight of votes from which on a leg needs no support by others.
+const STRONG: usize = 6 * CLEAR;
 /// Nobody is called an ancestor on fewer than this share of the votes, in percent.
 const LEAST_SHARE: usize = 50;
 
@@ -269,7 +271,20 @@ fn vote(causes: &mut Causes, requests: &[Request]) {
             causes.legs[leg as usize].parents.push((upper as usize, votes));
         }
     }
+    let mut known: FixedMap<(usize, usize), ()> = FixedMap::default();
+    for (leg, &count) in causes.legs.iter().zip(&voters) {
+        if count >= STRONG {
+            let main = leg.parents.iter().filter(|(_, votes)| votes * 100 >= count * LEAST_SHARE);
+            known.extend(main.map(|&(upper, _)| ((upper, leg.endpoint), ())));
+        }
+    }
     for (leg, count) in causes.legs.iter_mut().zip(voters) {
+        // One request inside another of the same target may be chance: legs of few requests need support.
+        if count > 0 && count < STRONG {
+            let lower = leg.endpoint;
+            leg.parents
+                .retain(|&(upper, _)| known.contains_key(&(upper, lower)) || share(upper, lower) >= 30);
+        }
         leg.voters = leg.voters.max(count);
         settle(leg, count);
     }

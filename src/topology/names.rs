@@ -100,7 +100,8 @@ fn speaking(file: &str) -> Option<String> {
     let words = stem.split(['-', '_', ' ']).filter(|word| {
         let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
         let number = word.chars().all(|c| c.is_ascii_digit() || matches!(c, 't' | 'z' | ':'));
-        !number && !GENERIC.contains(&letters) && !(INTERFACES.contains(&letters) && letters != *word)
+        let interface = INTERFACES.contains(&letters) && letters != *word;
+        !(number || interface || GENERIC.contains(&letters))
     });
     let name = words.collect::<Vec<_>>().join("-");
     (!name.is_empty()).then_some(name)
