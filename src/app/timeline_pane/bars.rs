@@ -150,45 +150,27 @@ fn band(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, lane: usize, 
     layers.under.push(Shape::rect_filled(rect, 0.0, palette.raised));
     let band = &frame.input.model.lanes[lane];
     let left = rect.left() + 10.0;
-    let name = text(
-        painter,
-        &mut layers.under,
-        Pos2::new(left, y + 10.0),
-        Align2::LEFT_CENTER,
-        &labels::cut(&band.name, 28),
-        13.5,
-        palette.text,
-    );
-    let under = text(
-        painter,
-        &mut layers.under,
-        Pos2::new(left, y + 22.5),
-        Align2::LEFT_CENTER,
-        &band.addresses,
-        9.5,
-        palette.muted,
-    );
+    let mut write = |at: Pos2, anchor: Align2, words: &str, size: f32, colour: Color32| {
+        text(painter, &mut layers.under, at, anchor, words, size, colour)
+    };
+    // The upper half of the band right of the name belongs to the marks, the lower half to the words.
+    let name = labels::cut(&band.name, 14);
+    write(Pos2::new(left, y + 10.0), Align2::LEFT_CENTER, &name, 13.5, palette.text);
     let colour = if band.fact.alarming { palette.failed } else { palette.muted };
-    let fact = text(
-        painter,
-        &mut layers.under,
-        Pos2::new(rect.right() - 8.0, rect.center().y),
-        Align2::RIGHT_CENTER,
-        &band.fact.text,
-        11.0,
-        colour,
-    );
-    // The band shows the marks of all rows below it, so that none is out of sight when rows are.
-    let from = name.right().max(under.right()).max(frame.scale.left) + 8.0;
-    let to = fact.left() - 10.0;
-    if to > from {
-        layers.under.push(Shape::hline(from..=to, rect.center().y, Stroke::new(1.0, palette.line)));
+    let at = Pos2::new(rect.right() - 8.0, y + 21.5);
+    let fact = write(at, Align2::RIGHT_CENTER, &band.fact.text, 10.5, colour);
+    let letters = ((fact.left() - 12.0 - left) / 5.4).max(0.0) as usize;
+    let addresses = labels::cut(&band.addresses, letters);
+    write(Pos2::new(left, y + 22.5), Align2::LEFT_CENTER, &addresses, 9.5, palette.muted);
+    // It shows the marks of all rows below, so that none is out of sight when its row is.
+    let marks_y = y + 8.0;
+    if !frame.input.model.links_below[lane].is_empty() {
+        let line = Stroke::new(1.0, palette.line);
+        layers.under.push(Shape::hline(frame.scale.left..=rect.right() - 8.0, marks_y, line));
     }
     for &link in &frame.input.model.links_below[lane] {
         for mark in layout_marks(&frame.input.model.links[link].notable, &frame.scale) {
-            if mark.x > from && mark.x < to {
-                small_mark(layers, frame, &mark, rect.center().y);
-            }
+            small_mark(layers, frame, &mark, marks_y);
         }
     }
 }
@@ -207,13 +189,13 @@ impl RowView<'_> {
         (self.placed.y + self.placed.height / 2.0).round()
     }
 
-    fn bar(&self, item: &Item) -> Rect {
+    fn bar(&self, item: &Item, limits: egui::Rangef) -> Rect {
         let half =
             ((self.placed.height - if self.placed.height > 12.0 { 7.0 } else { 2.0 }) / 2.0).max(1.5).round();
-        Rect::from_min_max(
-            Pos2::new(item.x0.round(), self.middle() - half),
-            Pos2::new(item.x1.round().max(item.x0.round() + 2.0), self.middle() + half),
-        )
+        // Never narrower than two pixels, and never over the row's label.
+        let left = item.x0.round().max(limits.min);
+        let right = item.x1.round().max(left + 2.0).min(limits.max);
+        Rect::from_min_max(Pos2::new(left, self.middle() - half), Pos2::new(right, self.middle() + half))
     }
 }
 
@@ -230,7 +212,7 @@ fn row_ui(
     let plot = frame.regions.plot(frame.regions.body);
     for (at, item) in view.layout.items.iter().enumerate() {
         let Some(span) = view.row.spans.get(item.first) else { continue };
-        let rect = view.bar(item);
+        let rect = view.bar(item, plot.x_range());
         paint_bar(painter, frame, layers, view, item, span, rect);
         let seen = rect.expand2(egui::vec2(1.0, 2.0)).intersect(plot);
         if seen.is_positive() && layers.takes_node(item) {

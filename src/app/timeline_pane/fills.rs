@@ -105,12 +105,15 @@ fn bar_text(
     let exchange = frame.input.analysis.exchange(span.exchange);
     let short = labels::short(&exchange);
     let room = seen.right() - 4.0 - free_from;
-    let letters = (room / 5.6) as usize;
+    let letters = (room / 5.0).max(0.0) as usize;
     if letters < short.len() {
         return;
     }
-    let words = if letters > short.len() + 8 {
-        format!("{short} · {}", labels::cut(&exchange.target(), letters - short.len() - 3))
+    let words = if letters > short.len() + 10 {
+        format!(
+            "{short} · {}",
+            labels::cut(&exchange.target(), (letters * 9 / 10).saturating_sub(short.len() + 3))
+        )
     } else {
         short.clone()
     };

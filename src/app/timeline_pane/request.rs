@@ -1,7 +1,7 @@
 //! The selected request across the hops: lines from parent to child, arrows from attempt to attempt.
 
 use egui::epaint::CubicBezierShape;
-use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Ui};
+use egui::{Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Ui};
 
 use super::arrange::Arrangement;
 use super::{Frame, TimelineInput};
@@ -94,14 +94,23 @@ fn retry_arrow(painter: &Painter, frame: &Frame<'_>, before: &Lit, after: &Lit) 
     let method = frame.input.analysis.exchange(after.span.exchange).method();
     let words = format!("{who} retries the {method}");
     let galley = painter.layout_no_wrap(words, FontId::proportional(10.5), colour);
-    let y = (before.y + after.y) / 2.0;
-    let rect = Align2::LEFT_CENTER.anchor_size(Pos2::new(from.x + 10.0, y), galley.size());
-    let rect = shift_into(rect, frame.regions.body);
-    painter.rect_filled(rect.expand2(egui::vec2(3.0, 1.0)), 2.0, frame.palette.panel);
-    painter.galley(rect.min, galley, colour);
+    // Behind either attempt's badge, where its row has room for the words.
+    for attempt in [before, after] {
+        let x = attempt.x1 + 19.0;
+        if x > frame.scale.left && x + galley.size().x + 6.0 < free_until(frame, attempt) {
+            let at = Pos2::new(x - 2.0, attempt.y - 4.0);
+            let under = Rect::from_min_size(at, egui::vec2(galley.size().x + 4.0, 8.0));
+            painter.rect_filled(under, 0.0, frame.palette.panel);
+            painter.galley(Pos2::new(x, attempt.y - galley.size().y / 2.0), galley, colour);
+            return;
+        }
+    }
 }
 
-fn shift_into(rect: Rect, area: Rect) -> Rect {
-    let over = (rect.right() + 6.0 - area.right()).max(0.0);
-    rect.translate(egui::vec2(-over, 0.0))
+/// The pixel where the next thing on an exchange's row begins.
+fn free_until(frame: &Frame<'_>, lit: &Lit) -> f32 {
+    let edge = frame.regions.body.right();
+    let Some(row) = frame.input.model.row(lit.place) else { return edge };
+    let next = row.spans.get(row.spans.partition_point(|s| s.start <= lit.span.start));
+    next.map_or(edge, |s| edge.min(frame.scale.x_from_time(SessionTime(s.start))))
 }
