@@ -19,7 +19,8 @@ pub(super) fn masked(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retr
     for one in retried.iter().filter(|one| one.saved && one.any_failed) {
         by_link.entry(one.link).or_default().push(one.parent);
     }
-    let finding = |(link, parents): (LinkId, Vec<ExchangeId>)| {
+    let finding = |(link, mut parents): (LinkId, Vec<ExchangeId>)| {
+        parents.sort_unstable_by_key(|&id| (analysis.exchange(id).started(), id));
         let mut by_method = ByMethod::new();
         let mut proofs = ProofList::new(analysis);
         for &parent in &parents {

@@ -10,6 +10,10 @@ mod model;
 mod origins;
 mod reuse;
 mod steps;
+#[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod verdict;
 pub mod words;

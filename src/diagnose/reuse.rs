@@ -86,7 +86,7 @@ fn closes_after_each(habits: &Habits) -> Cause {
     gaps.sort_unstable();
     let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
     let closed = counted(gaps.len() as u64, "connection");
-    let close_gap = format!("It did so on {closed}, {} after the response (median).", duration(median));
+    let close_gap = format!(": {closed}, {} after the response (median)", duration(median));
     let certainty = if gaps.len() >= 5 { Certainty::Certain } else { Certainty::Likely };
     Cause { words: &texts::CLOSES_AFTER_EACH, values: vec![("close_gap", close_gap)], certainty }
 }

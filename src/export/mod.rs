@@ -1,6 +1,8 @@
 //! The outward forms of an analysis.
 
 pub mod report;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use report::Report;

@@ -34,8 +34,8 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
     severity: Severity::Error,
     summary: "{link}: {to} rejects the second request on a reused connection, {times}",
     explanation: "{ordinals} {users} {to} closes each connection after one response without saying so (no \
-        'Connection: close'), so {from} keeps the connection for the next request; a request that {from} sends \
-        before it has noticed the close is lost. {close_gap} {from} turns each loss into a 502 or tries again.",
+        'Connection: close'){close_gap}. So {from} keeps the connection for the next request, and what it sends \
+        before it has noticed the close is lost.",
     fixes: &[
         (
             "ingress-nginx",
@@ -70,7 +70,7 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
         RETRY_WARNING,
     ],
     log_line: EITHER_LOG,
-    doubt: "Not to be believed where second requests were answered outside the captured time.",
+    doubt: "Where second requests were answered outside the captured time, the cause is another one.",
 };
 
 /// The server's idle timeout is shorter than the proxy's.

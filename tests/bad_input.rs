@@ -1,0 +1,86 @@
+//! Files that are no captures, or broken ones: each is named, the others are read, nothing panics.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures").join(name)
+}
+
+fn report(arguments: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hopscope"));
+    command.args(["report", "--format", "json"]).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn each_unreadable_file_is_named_and_the_exit_status_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pcap");
+    let text = folder.path().join("notes.pcap");
+    std::fs::write(&empty, b"").unwrap();
+    std::fs::write(&text, b"dear diary, today the ingress said 502").unwrap();
+    let missing = folder.path().join("missing.pcap");
+    let output = report(&[&empty, &text, &missing]);
+    assert_eq!(output.status.code(), Some(2));
+    for name in ["empty.pcap", "notes.pcap", "missing.pcap"] {
+        assert!(stderr(&output).contains(name), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn sound_files_are_read_beside_broken_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.pcap");
+    std::fs::write(&text, b"no capture").unwrap();
+    let output = report(&[&text, &sample("paas-fixed/uwsgi.pcap")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["captures"].as_array().unwrap().len(), 2);
+    assert_eq!(json["captures"][0]["problems"][0]["kind"], "not-a-capture");
+    assert!(json["captures"][1]["packets"].as_u64().unwrap() > 1_000);
+}
+
+#[test]
+fn a_file_cut_inside_a_packet_keeps_what_came_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.pcap");
+    let whole = std::fs::read(sample("paas-502/uwsgi.pcap")).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 2 + 7]).unwrap();
+    let output = report(&[&cut]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cut.pcap"), "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["captures"][0]["problems"][0]["kind"], "truncated-file");
+}
+
+#[test]
+fn bytes_flipped_anywhere_never_end_in_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bent.pcap");
+    let whole = std::fs::read(sample("paas-502/uwsgi.pcap")).unwrap();
+    let mut seed = 0x2545_f491_u32;
+    for _ in 0..8 {
+        let mut bytes = whole[..whole.len().min(60_000)].to_vec();
+        for _ in 0..200 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = 24 + seed as usize % (bytes.len() - 24);
+            bytes[at] ^= (seed >> 24) as u8;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let output = report(&[&path]);
+        assert!(matches!(output.status.code(), Some(0 | 2)), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn arguments_that_are_off_give_status_2() {
+    let output = report(&[Path::new("--lane"), Path::new("nonsense"), Path::new("x.pcap")]);
+    assert_eq!(output.status.code(), Some(2));
+    let none = report(&[]);
+    assert_eq!(none.status.code(), Some(2));
+}

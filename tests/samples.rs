@@ -1,0 +1,117 @@
+//! The report on the sample captures, against what the servers' own logs say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hopscope::analysis::{Analysis, analyse};
+use hopscope::diagnose::Severity;
+use hopscope::load::{Progress, expand, load};
+use hopscope::topology::Overrides;
+
+type ByMethod = BTreeMap<String, u64>;
+type Statuses = BTreeMap<String, ByMethod>;
+
+fn folder(scenario: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures").join(scenario)
+}
+
+fn analysis(scenario: &str) -> Analysis {
+    analyse(load(&expand(&[folder(scenario)]), &Progress::default()), &Overrides::default())
+}
+
+/// What one proxy's logs say.
+#[derive(Default)]
+struct Log {
+    requests: u64,
+    status: Statuses,
+    attempts: u64,
+    retried: ByMethod,
+    saved: ByMethod,
+    /// Lines of the error log about upstreams that closed or reset.
+    rejected: u64,
+}
+
+/// Reads `… "METHOD target HTTP/1.1" STATUS … got="502, 200" …` lines, and the error log beside them.
+fn log(scenario: &str, hop: &str) -> Log {
+    let read = |name: String| std::fs::read_to_string(folder(scenario).join("logs").join(name)).unwrap();
+    let mut log = Log::default();
+    for line in read(format!("{hop}-access.log")).lines() {
+        let mut quoted = line.split('"');
+        let request = quoted.nth(1).unwrap();
+        let status = quoted.next().unwrap().split_whitespace().next().unwrap();
+        let method = request.split(' ').next().unwrap();
+        let got = line.split("got=\"").nth(1).unwrap().split('"').next().unwrap();
+        let attempts = if got == "-" { 0 } else { got.split(", ").count() as u64 };
+        log.requests += 1;
+        log.attempts += attempts;
+        *log.status.entry(method.to_owned()).or_default().entry(status.to_owned()).or_default() += 1;
+        if attempts > 1 {
+            *log.retried.entry(method.to_owned()).or_default() += 1;
+            if !status.starts_with('5') {
+                *log.saved.entry(method.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    let rejected = |line: &&str| {
+        line.contains("upstream prematurely closed connection while reading response header")
+            || line.contains("recv() failed (104")
+    };
+    log.rejected = read(format!("{hop}-error.log")).lines().filter(rejected).count() as u64;
+    log
+}
+
+/// The figures of the three links equal the logs of the two proxies.
+fn equals_the_logs(scenario: &str) -> Analysis {
+    let analysis = analysis(scenario);
+    let (edge, ingress) = (log(scenario, "nginx"), log(scenario, "ingress"));
+    let board = &analysis.diagnosis.board;
+    let [user, middle, app] = &board.links[..] else { panic!("{} links", board.links.len()) };
+    assert_eq!((user.requests, &user.status), (edge.requests, &edge.status), "user → nginx");
+    assert_eq!((middle.requests, &middle.status), (ingress.requests, &ingress.status), "nginx → ingress");
+    assert_eq!((middle.requests, app.requests), (edge.attempts, ingress.attempts), "attempts");
+    assert_eq!((&middle.retried, &app.retried), (&edge.retried, &ingress.retried), "retried");
+    let rejected = |at: usize| board.links[at].rejected_by_method.values().sum::<u64>();
+    assert_eq!([rejected(0), rejected(1), rejected(2)], [0, edge.rejected, ingress.rejected], "rejected");
+    let saved = analysis.diagnosis.retries.first().map(|retries| retries.saved.clone()).unwrap_or_default();
+    assert_eq!(saved, edge.saved, "saved");
+    analysis
+}
+
+#[test]
+fn paas_502_counts_what_the_servers_logged_and_says_why() {
+    let analysis = equals_the_logs("paas-502");
+    let finding = &analysis.diagnosis.findings[0];
+    assert_eq!(finding.kind, "rejected-reused-request");
+    assert_eq!(finding.cause, "server-closes-after-each-response");
+    assert_eq!(analysis.link_name(finding.link.unwrap()), "ingress → uwsgi");
+    let errors = analysis.diagnosis.findings.iter().filter(|f| f.severity == Severity::Error).count();
+    assert_eq!(errors, 1, "consequences are no findings of their own");
+}
+
+#[test]
+fn paas_fixed_holds_no_fault() {
+    let analysis = equals_the_logs("paas-fixed");
+    let faults: Vec<_> = analysis.diagnosis.findings.iter().filter(|f| f.severity > Severity::Note).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn single_host_counts_what_the_servers_logged() {
+    let analysis = equals_the_logs("single-host");
+    assert_eq!(analysis.diagnosis.findings[0].cause, "server-closes-after-each-response");
+}
+
+#[test]
+fn the_order_of_the_files_changes_no_figure() {
+    let mut paths = expand(&[folder("paas-502")]);
+    let report =
+        |paths: &[PathBuf]| analyse(load(paths, &Progress::default()), &Overrides::default()).diagnosis;
+    let forward = report(&paths);
+    paths.reverse();
+    let backward = report(&paths);
+    assert_eq!(forward.board, backward.board);
+    assert_eq!(forward.failures, backward.failures);
+    let words =
+        |all: &[hopscope::diagnose::Finding]| all.iter().map(|f| f.explanation.clone()).collect::<Vec<_>>();
+    assert_eq!(words(&forward.findings), words(&backward.findings));
+}
