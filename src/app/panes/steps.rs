@@ -42,7 +42,7 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     let why = current.and_then(|at| steps.get(at));
     let below = why.map_or(0.0, |step| why_height(ui, step));
     let scroll = is_resized(ui, "steps") || scroll;
-    let height = (ui.available_height() - below).max(80.0);
+    let height = (ui.available_height() - below).max(58.0);
     ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         for (index, step) in steps.iter().enumerate() {
@@ -74,26 +74,20 @@ fn step_row(
                 StepKind::Loss => ("? ", palette.muted),
                 _ => ("", palette.text),
             };
-            let time = pane.clock.time(step.at);
-            // The minute is in the title of the timeline; seconds and below tell the steps apart.
-            let time = time.get(6..).unwrap_or(&time).to_owned();
-            ui.label(RichText::new(time).monospace().color(palette.muted));
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let frame = step.frame.map_or(String::new(), |frame| format!("#{}", frame.number));
-                ui.label(RichText::new(frame).small().monospace().color(palette.muted));
-                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    ui.add(
-                        egui::Label::new(RichText::new(format!("{mark}{}", step.title)).color(color))
-                            .truncate(),
-                    );
+            ui.label(RichText::new(short_time(pane, step)).monospace().color(palette.muted));
+            let title = RichText::new(format!("{mark}{}", step.title)).color(color);
+            ui.add(egui::Label::new(title).truncate());
+            // The hint takes what the title leaves; a sliver of it would say nothing.
+            if ui.available_width() > 40.0 {
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let hint = RichText::new(&step.hint).small().color(palette.muted);
+                    ui.add(egui::Label::new(hint).truncate());
                 });
-            });
+            }
         });
-        if !step.hint.is_empty() {
-            let hint = RichText::new(&step.hint).small().color(palette.muted);
-            ui.add(egui::Label::new(hint).truncate());
-        }
     });
+    let words = format!("{} {}\n{}", pane.clock.time(step.at), step.title, step.hint);
+    let row = row.on_hover_text(words);
     if current && scroll {
         row.scroll_to_me(Some(Align::Center));
     }
@@ -102,10 +96,16 @@ fn step_row(
     }
 }
 
+/// `11.041805`: second and microseconds; the minute is in the timeline, the nanoseconds in the tooltip.
+fn short_time(pane: &Pane<'_>, step: &Step) -> String {
+    let time = pane.clock.time(step.at);
+    time.get(6..15).unwrap_or(&time).to_owned()
+}
+
 fn why_height(ui: &Ui, step: &Step) -> f32 {
     let per_line = (ui.available_width() / 6.2).max(20.0);
     let lines = (step.why.chars().count() as f32 / per_line).ceil();
-    lines * 16.0 + 60.0
+    lines * 16.0 + 48.0
 }
 
 fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
