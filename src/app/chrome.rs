@@ -184,12 +184,15 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         palette: Palette::of(ui.ctx()),
     };
     let (width, height) = (ui.available_width(), ui.available_height());
+    // Sizes that the user drags are kept for windows of about the same size: in a much smaller one they would
+    // leave no room for the rest.
+    let about = ((width / 200.0) as u32, (height / 100.0) as u32);
     let gap = Frame::new().fill(pane.palette.background).inner_margin(Margin::symmetric(8, 4));
     let side = |share: f32| (width * share).clamp(236.0, 380.0);
     Panel::top("verdict").frame(gap).show_separator_line(false).show(ui, |ui| {
         panes::verdict::verdict_ui(ui, &pane, out);
     });
-    Panel::left("left")
+    Panel::left(("left", about))
         .frame(gap)
         .show_separator_line(false)
         .default_size(side(0.195))
@@ -201,11 +204,11 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 panes::annotations::annotations_ui(ui, &pane, out);
             });
         });
-    Panel::bottom("bottom")
+    Panel::bottom(("bottom", about))
         .frame(gap)
         .show_separator_line(false)
         .resizable(true)
-        .default_size(height * 0.26)
+        .default_size(height * 0.25)
         .size_range(110.0..=(height * 0.4).max(120.0))
         .show(ui, |ui| {
             card_frame(&pane.palette).show(ui, |ui| {
@@ -213,14 +216,14 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 bottom_ui(ui, &pane, state, scroll_row, out);
             });
         });
-    Panel::right("right")
+    Panel::right(("right", about))
         .frame(gap)
         .show_separator_line(false)
         .default_size(side(0.23))
         .size_range(260.0..=560.0)
         .show(ui, |ui| {
             let room = ui.available_height();
-            Panel::bottom("detail")
+            Panel::bottom(("detail", about))
                 .frame(Frame::new())
                 .show_separator_line(false)
                 .resizable(true)

@@ -24,7 +24,8 @@ pub fn to_finding(state: &mut AppState, index: usize) {
     to_connection(state, connection, exchange);
     let frames: Vec<_> = finding.evidence.iter().map(|proof| proof.frame).collect();
     let steps = state.story.steps();
-    let shown = steps.iter().rposition(|step| step.proof && frames.contains(&step.frame));
+    let shown =
+        steps.iter().rposition(|step| step.proof && step.frame.is_some_and(|frame| frames.contains(&frame)));
     if let Some(step) = shown.or_else(|| state.story.best_step(exchange)) {
         to_step(state, step);
     }

@@ -59,7 +59,9 @@ pub struct Series {
 impl Series {
     /// Counts every exchange once.
     pub fn new(analysis: &Analysis) -> Self {
-        let (start, end) = analysis.time_range().unwrap_or_default();
+        // Captures run on before and after the traffic: the plot is for when there were requests.
+        let spans = analysis.exchanges().map(|exchange| (exchange.started(), exchange.started()));
+        let (start, end) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
         let step_ns = (end.since_ns(start) / BUCKETS as i64).saturating_add(1).max(1);
         let empty = LinkSeries {
             answers: std::array::from_fn(|_| vec![0; BUCKETS]),

@@ -230,6 +230,50 @@ fn a_snapshot_is_saved_and_opened_again_without_its_captures() {
     window.get_by_label(FINDING);
 }
 
+/// The main job on the recorded chain: open, finding, RST, note, export, reopen.
+#[test]
+fn the_recorded_chain_is_opened_explained_noted_saved_and_reopened() {
+    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("night.ron");
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![sample], false);
+    window.run_steps(4);
+    let document = window.state().document.clone().expect("the samples are open");
+    let finding = &document.analysis.diagnosis.findings[0];
+    assert_eq!(finding.kind, "rejected-reused-request");
+    window.get_by_label_contains(&finding.summary);
+    click(&mut window, &format!("Finding: Rejected reused request, {} times", finding.count));
+    press(&mut window, Key::Home);
+    for _ in 0..40 {
+        let step = window.state().session().selection.step.unwrap();
+        if window.state().story.steps()[step].title.contains("RST") {
+            break;
+        }
+        press(&mut window, Key::CloseBracket);
+    }
+    let selection = window.state().session().selection;
+    let step = &window.state().story.steps()[selection.step.unwrap()];
+    assert!(step.proof && step.title.contains("RST"), "{}", step.title);
+    assert!(!step.why.is_empty());
+    press(&mut window, Key::N);
+    window.get_by_role_and_label(Role::TextInput, "Your words").type_text("the one the shop reported");
+    window.run_steps(3);
+    click(&mut window, "Save note");
+    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::SaveTo(path.clone())]);
+    window.run_steps(3);
+    assert!(path.exists(), "{:?}", window.state().notice);
+    let before = window.state().session().clone();
+    window.state_mut().open(vec![path], false);
+    window.run_steps(4);
+    let after = window.state().session();
+    assert_eq!(
+        (&after.annotations, after.selection.exchange),
+        (&before.annotations, before.selection.exchange)
+    );
+    assert!(window.state().document.as_ref().is_some_and(|document| document.held.is_none()));
+}
+
 #[test]
 fn a_snapshot_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -22,7 +22,8 @@ pub fn modal_ui(
     out: &mut Actions,
 ) {
     let width = (ctx.content_rect().width() - 80.0).min(620.0);
-    let response = Overlay::new(Id::unique("modal")).show(ctx, |ui| {
+    let frame = egui::Frame::popup(&ctx.global_style()).inner_margin(16.0);
+    let response = Overlay::new(Id::unique("modal")).frame(frame).show(ctx, |ui| {
         ui.set_width(width);
         match modal {
             Modal::Palette { query, chosen } => palette_ui(ui, query, chosen, focus, out),

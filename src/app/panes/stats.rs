@@ -1,7 +1,7 @@
 //! Statistics: answers of one link over time, and the spread of its latencies.
 
 use egui::{Color32, RichText, Ui};
-use egui_plot::{Bar, BarChart, Legend, Plot};
+use egui_plot::{Bar, BarChart, GridMark, Legend, Plot};
 
 use super::Pane;
 use crate::app::format::{duration, grouped};
@@ -74,10 +74,13 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, w
         let chart = chart.stack_on(&below);
         charts.push(chart);
     }
-    plot(ui, ("answers", id.0), width)
+    plot(("answers", id.0), width)
         .include_x(0.0)
         .include_x(BUCKETS as f64)
-        .x_axis_formatter(move |mark, _| time(mark.value))
+        .x_axis_formatter(move |mark, _| {
+            let time = time(mark.value);
+            time.get(..12).unwrap_or(&time).to_owned()
+        })
         .label_formatter(move |position| Some(label(position_x(position))))
         .legend(Legend::default().text_style(egui::TextStyle::Small))
         .show(ui, |ui| {
@@ -102,16 +105,36 @@ fn latency_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, wid
         .map(|at| Bar::new(at as f64 + 0.5, f64::from(series.latency[at])).width(0.9))
         .collect();
     let chart = BarChart::new("latency", bars).color(pane.palette.note);
-    plot(ui, ("latency", id.0), width)
+    plot(("latency", id.0), width)
         .include_x(first as f64)
         .include_x(last as f64 + 1.0)
-        .x_axis_formatter(|mark, _| duration(latency_of(mark.value)))
+        .x_grid_spacer(|input| latency_marks(input.bounds))
+        .x_axis_formatter(|mark, _| round_latency(mark.value))
         .label_formatter(|position| Some(duration(latency_of(position_x(position)))))
         .show(ui, |ui| ui.bar_chart(chart));
 }
 
-fn plot<'a>(ui: &Ui, id: (&str, u16), width: f32) -> Plot<'a> {
-    let _ = ui;
+/// 1, 2 and 5 of each decade of milliseconds, as positions on the axis.
+fn latency_marks((first, last): (f64, f64)) -> Vec<GridMark> {
+    let decades = (first / 10.0).floor() as i32..=(last / 10.0).ceil() as i32;
+    let marks = decades.flat_map(|decade| {
+        let mark = |value: f64, step_size| GridMark { value: f64::from(decade) * 10.0 + value, step_size };
+        [mark(0.0, 10.0), mark(2f64.log10() * 10.0, 5.0), mark(5f64.log10() * 10.0, 5.0)]
+    });
+    marks.filter(|mark| (first..=last).contains(&mark.value)).collect()
+}
+
+/// `200 µs`, `5 ms`: the marks are round numbers, so no digit behind the point is needed.
+fn round_latency(position: f64) -> String {
+    let ns = latency_of(position + 1e-6);
+    match ns {
+        0..1_000_000 => format!("{} µs", (ns as f64 / 1e3).round()),
+        1_000_000..1_000_000_000 => format!("{} ms", (ns as f64 / 1e6).round()),
+        _ => format!("{} s", (ns as f64 / 1e9).round()),
+    }
+}
+
+fn plot<'a>(id: (&str, u16), width: f32) -> Plot<'a> {
     Plot::new(id)
         .width(width.max(120.0))
         .height(130.0)

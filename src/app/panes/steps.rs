@@ -5,8 +5,9 @@ use egui::{Align, Layout, RichText, ScrollArea, Ui};
 use super::{Actions, Pane};
 use crate::app::command::Command;
 use crate::app::state::Action;
-use crate::app::story::{Step, Story};
+use crate::app::story::Story;
 use crate::app::widgets::{clickable_row, command_button, is_resized, title_row};
+use crate::diagnose::{Step, StepKind};
 
 /// Draws the steps; `scroll` brings the current one into sight.
 pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: &mut Actions) {
@@ -41,7 +42,7 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     let why = current.and_then(|at| steps.get(at));
     let below = why.map_or(0.0, |step| why_height(ui, step));
     let scroll = is_resized(ui, "steps") || scroll;
-    let height = (ui.available_height() - below).max(80.0);
+    let height = (ui.available_height() - below).max(58.0);
     ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         for (index, step) in steps.iter().enumerate() {
@@ -66,28 +67,27 @@ fn step_row(
     let label = format!("Step {}: {}", index + 1, step.title);
     let row = clickable_row(ui, &palette, current, &label, |ui| {
         ui.horizontal(|ui| {
-            let color = if step.proof { palette.failed } else { palette.text };
-            let time = pane.clock.time(step.at);
-            // The minute is in the title of the timeline; seconds and below tell the steps apart.
-            let time = time.get(6..).unwrap_or(&time).to_owned();
-            ui.label(RichText::new(time).monospace().color(palette.muted));
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let frame = format!("#{}", step.frame.number);
-                ui.label(RichText::new(frame).small().monospace().color(palette.muted));
-                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    let mark = if step.proof { "✖ " } else { "" };
-                    ui.add(
-                        egui::Label::new(RichText::new(format!("{mark}{}", step.title)).color(color))
-                            .truncate(),
-                    );
+            let (mark, color) = match step.kind {
+                _ if step.proof => ("✖ ", palette.failed),
+                StepKind::Retry => ("⟲ ", palette.attention),
+                StepKind::Consequence => ("→ ", palette.attention),
+                StepKind::Loss => ("? ", palette.muted),
+                _ => ("", palette.text),
+            };
+            ui.label(RichText::new(short_time(pane, step)).monospace().color(palette.muted));
+            let title = RichText::new(format!("{mark}{}", step.title)).color(color);
+            ui.add(egui::Label::new(title).truncate());
+            // The hint takes what the title leaves; a sliver of it would say nothing.
+            if ui.available_width() > 40.0 {
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let hint = RichText::new(&step.hint).small().color(palette.muted);
+                    ui.add(egui::Label::new(hint).truncate());
                 });
-            });
+            }
         });
-        if !step.hint.is_empty() {
-            let hint = RichText::new(&step.hint).small().color(palette.muted);
-            ui.add(egui::Label::new(hint).truncate());
-        }
     });
+    let words = format!("{} {}\n{}", pane.clock.time(step.at), step.title, step.hint);
+    let row = row.on_hover_text(words);
     if current && scroll {
         row.scroll_to_me(Some(Align::Center));
     }
@@ -96,10 +96,16 @@ fn step_row(
     }
 }
 
+/// `11.041805`: second and microseconds; the minute is in the timeline, the nanoseconds in the tooltip.
+fn short_time(pane: &Pane<'_>, step: &Step) -> String {
+    let time = pane.clock.time(step.at);
+    time.get(6..15).unwrap_or(&time).to_owned()
+}
+
 fn why_height(ui: &Ui, step: &Step) -> f32 {
     let per_line = (ui.available_width() / 6.2).max(20.0);
     let lines = (step.why.chars().count() as f32 / per_line).ceil();
-    lines * 16.0 + 60.0
+    lines * 16.0 + 48.0
 }
 
 fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
@@ -108,9 +114,10 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
         ui.add(egui::Label::new(&step.why).wrap());
     }
     ui.horizontal_wrapped(|ui| {
-        let place =
-            format!("frame {}, {}", step.frame.number, pane.analysis.capture_name(step.frame.capture));
-        ui.label(RichText::new(place).monospace().color(pane.palette.muted));
+        if let Some(frame) = step.frame {
+            let place = format!("frame {}, {}", frame.number, pane.analysis.capture_name(frame.capture));
+            ui.label(RichText::new(place).monospace().color(pane.palette.muted));
+        }
         command_button(ui, Command::CopyWiresharkFilter, "Copy Wireshark filter", out);
     });
 }
