@@ -64,8 +64,11 @@ const QUICKEST_CANCEL: Duration = Duration::from_millis(300);
 /// The one dialog that may be open.
 pub struct Dialogs {
     dialog: Arc<dyn FileDialog>,
-    waiting: Option<(Purpose, Task<(Option<Vec<PathBuf>>, Duration)>)>,
+    waiting: Option<(Purpose, Task<Reply>)>,
 }
+
+/// What a dialog returned, and how long it was open.
+type Reply = (Option<Vec<PathBuf>>, Duration);
 
 impl Dialogs {
     /// Dialogs of this kind.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::series::Series;
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
 use crate::timeline::Model;
 use crate::topology::ExchangeId;
@@ -40,7 +40,7 @@ impl Document {
     /// Makes a document of an analysis.
     pub fn new(analysis: Analysis) -> Self {
         let mut failures: Vec<_> =
-            analysis.exchanges().filter(|x| x.is_failure()).map(|x| (x.settled(), x.id)).collect();
+            analysis.exchanges().filter(ExchangeView::is_failure).map(|x| (x.settled(), x.id)).collect();
         failures.sort_unstable();
         let series = Arc::new(Series::new(&analysis));
         let model = Arc::new(Model::new(&analysis));

@@ -121,16 +121,6 @@ pub fn wireshark_filter(client: SocketAddr, server: SocketAddr) -> String {
     )
 }
 
-/// The text cut to `limit` characters with an ellipsis, for one line of unbounded data.
-pub fn shortened(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    let mut out: String = text.chars().take(limit.saturating_sub(1)).collect();
-    out.push('…');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,10 +156,5 @@ mod tests {
             text,
             "ipv6.addr == fe80::1 && ipv6.addr == fe80::2 && tcp.port == 4000 && tcp.port == 80"
         );
-    }
-
-    #[test]
-    fn long_texts_end_in_an_ellipsis() {
-        assert_eq!((shortened("abcdef", 4).as_str(), shortened("abc", 4).as_str()), ("abc…", "abc"));
     }
 }

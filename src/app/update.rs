@@ -90,7 +90,7 @@ impl AppState {
                 });
                 self.tell("Note deleted; Ctrl+Z brings it back");
             }
-            Action::SaveNote { index, target, text } => self.save_note(index, target, text),
+            Action::SaveNote { index, target, text } => self.save_note(index, target, text.trim()),
             Action::Open { paths, add } => self.open(paths, add),
             Action::SaveTo(path) => self.save_to(path),
             Action::Copy { text, what } => {
@@ -247,14 +247,13 @@ impl AppState {
         }
     }
 
-    fn save_note(&mut self, index: Option<usize>, target: Target, text: String) {
+    fn save_note(&mut self, index: Option<usize>, target: Target, text: &str) {
         self.ui.modal = None;
-        let text = text.trim().to_owned();
         if text.is_empty() {
             return;
         }
         self.edits.edit(|session| {
-            let note = Annotation { target, text };
+            let note = Annotation { target, text: text.to_owned() };
             match index.and_then(|index| session.annotations.get_mut(index)) {
                 Some(known) => *known = note,
                 None => session.annotations.push(note),

@@ -92,8 +92,8 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, w
 
 fn position_x(position: &egui_plot::HoverPosition<'_>) -> f64 {
     match position {
-        egui_plot::HoverPosition::NearDataPoint { position, .. } => position.x,
-        egui_plot::HoverPosition::Elsewhere { position } => position.x,
+        egui_plot::HoverPosition::NearDataPoint { position, .. }
+        | egui_plot::HoverPosition::Elsewhere { position } => position.x,
     }
 }
 
