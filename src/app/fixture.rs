@@ -225,6 +225,7 @@ fn flow(client: SocketAddr, server: SocketAddr, start: i64, last: i64, frame: u3
         opening: Opening::Handshake,
         closing: Closing::Fin,
         protocol: Protocol::Http11,
+        wire: Default::default(),
         first: (CaptureTime(BASE + start), frame),
         last: (CaptureTime(BASE + last), frame),
         directions: [DirectionFacts::default(); 2],
