@@ -275,6 +275,7 @@ fn diagnosis(file: &File) -> Diagnosis {
             origin: file.failures.origin.iter().map(|&(link, count)| (LinkId(link), count)).collect(),
         },
         board,
+        ..Diagnosis::default()
     }
 }
 
