@@ -294,7 +294,7 @@ pub(super) struct FileExchange {
     pub status: Option<u16>,
     pub outcome: Outcome,
     #[serde(default)]
-    pub flags: u16,
+    pub flags: u32,
     #[serde(default)]
     pub request: Option<FileMessage>,
     #[serde(default)]

@@ -105,6 +105,7 @@ fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topol
         opening: connection.opening,
         closing: connection.closing,
         protocol: protocol(&connection.protocol),
+        wire: Default::default(),
         first: (CaptureTime(connection.first.0), connection.first.1),
         last: (CaptureTime(connection.last.0), connection.last.1),
         directions: [direction(&connection.from_client), direction(&connection.from_server)],
@@ -274,6 +275,7 @@ fn diagnosis(file: &File) -> Diagnosis {
             origin: file.failures.origin.iter().map(|&(link, count)| (LinkId(link), count)).collect(),
         },
         board,
+        ..Diagnosis::default()
     }
 }
 

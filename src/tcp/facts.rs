@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use crate::capture::CaptureTime;
-use crate::http::Protocol;
+use crate::http::{Protocol, WireFacts};
 
 /// A connection as one capture saw it: its index in that capture's facts, in order of first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,6 +172,8 @@ pub struct Flow {
     pub closing: Closing,
     /// What it carries, by content.
     pub protocol: Protocol,
+    /// What else its bytes show: what each side began with, a PROXY header.
+    pub wire: WireFacts,
     /// First packet: time and number.
     pub first: (CaptureTime, u32),
     /// Last packet: time and number.
