@@ -2,6 +2,7 @@
 
 mod cause;
 mod clocks;
+mod heal;
 pub(crate) mod keys;
 mod lanes;
 mod merge;
@@ -9,6 +10,7 @@ mod model;
 mod names;
 mod nat;
 
+pub use heal::heal;
 pub use model::{
     Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, LaneOverride, Link,
     LinkId, Overrides, Role, Sighting, Topology,
