@@ -1,17 +1,52 @@
 //! Some connections of a capture read again, with segments that other captures hold and this one does not.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use hashbrown::HashMap;
 
-use crate::capture::{CaptureId, CaptureTime, Decoder, Frame, Packet, ProblemLog, Reader, Segment, TcpFlags};
-use crate::tcp::{Event, EventKind, FlowId, Side, Tracker, seq_diff};
+use crate::capture::{
+    CaptureId, CaptureTime, Decoder, Frame, ProblemKind, Problems, Reader, Segment, TcpFlags,
+};
+use crate::tcp::{Chunk, Event, EventKind, Flow, FlowId, Handler, Hole, Side, Tracker, seq_diff};
 
 use super::conversation::Conversation;
 use super::facts::LENT_OFFSET;
 use super::load::Context;
 use super::{CaptureFacts, LentBytes};
+
+/// Hears no problems. What is wrong with a file was said when it was first read.
+struct Unheard;
+
+impl Problems for Unheard {
+    fn report(&mut self, _kind: ProblemKind, _detail: fmt::Arguments<'_>) {}
+}
+
+/// A conversation that is read again. A type of its own, and so are [`Unheard`]'s callers, because the code that
+/// reads files for the first time is inlined into its one caller, and gets slower when there are two.
+#[derive(Default)]
+struct Again(Conversation);
+
+impl Handler for Again {
+    type Context = Context;
+
+    fn sender_of(payload: &[u8]) -> Option<Side> {
+        Conversation::sender_of(payload)
+    }
+    fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Context) {
+        self.0.data(from, chunk, context);
+    }
+    fn hole(&mut self, from: Side, hole: Hole, context: &mut Context) {
+        self.0.hole(from, hole, context);
+    }
+    fn fin(&mut self, from: Side, at: CaptureTime, frame: u32, context: &mut Context) {
+        self.0.fin(from, at, frame, context);
+    }
+    fn close(self, flow: Flow, events: &[Event], context: &mut Context) {
+        self.0.close(flow, events, context);
+    }
+}
 
 /// A connection of which a capture is to lend what another one misses.
 #[derive(Clone, Debug)]
@@ -61,12 +96,10 @@ fn segments_of(
         by_ends.entry((client, server)).or_default().push(at);
         by_ends.entry((server, client)).or_default().push(at);
     }
-    // What is wrong with the file was said when it was first read.
-    let mut log = ProblemLog::default();
+    let mut log = Unheard;
     let Ok(mut reader) = Reader::open(path) else { return };
     let mut decoder = Decoder::default();
     while let Some(packet) = reader.next_packet(&mut log) {
-        let packet: Packet<'_> = packet;
         let Some(segment) = decoder.segment(&packet, &mut log).filter(|s| !s.is_icmp_error) else { continue };
         for &at in by_ends.get(&(segment.src, segment.dst)).into_iter().flatten() {
             take(at, &segment);
@@ -120,7 +153,7 @@ struct Running {
     ends: (SocketAddr, SocketAddr),
     frames: (u32, u32),
     lent: std::collections::VecDeque<Lent>,
-    tracker: Tracker<Conversation>,
+    tracker: Tracker<Again>,
     last: (CaptureTime, u32),
     /// Packets of the connection that are still to come; some left means that the file is not the one read before.
     to_come: u64,
