@@ -151,9 +151,9 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Findin
 
 fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burst) -> Finding {
     let mut draft = Draft::new(analysis, diagnosis, &texts::RESTART_BURST, link);
-    let failed = |id: &ConnectionId| analysis.connection(*id).exchanges().any(|x| {
-        diagnosis.outcomes[x.id.0 as usize].is_failure()
-    });
+    let failed = |id: &ConnectionId| {
+        analysis.connection(*id).exchanges().any(|x| diagnosis.outcomes[x.id.0 as usize].is_failure())
+    };
     let hurt = burst.closed.iter().filter(|id| failed(id)).count() as u64;
     let refused = match burst.refused {
         0 => String::new(),
@@ -168,9 +168,14 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burs
     draft.values.push(("server", burst.server.to_string()));
     draft.values.push(("share", burst.share()));
     draft.values.push(("window", duration(burst.window_ns())));
-    draft.values.push(("hurt", if hurt == 0 { "No request was lost in it.".to_owned() } else {
-        format!("{} had a request on them that was lost.", counted(hurt, "connection"))
-    }));
+    draft.values.push((
+        "hurt",
+        if hurt == 0 {
+            "No request was lost in it.".to_owned()
+        } else {
+            format!("{} had a request on them that was lost.", counted(hurt, "connection"))
+        },
+    ));
     draft.values.push(("refused", refused));
     let mut proofs = ProofList::new(analysis);
     for &id in burst.closed.iter().take(CASES) {

@@ -124,7 +124,11 @@ impl<'a> Judge<'a> {
         if self.bursts.iter().any(|burst| burst.covers(server, close.at)) {
             return Kind::Restart(self.bursts.iter().position(|b| b.covers(server, close.at)).unwrap_or(0));
         }
-        if close.at_once() && !close.announced && self.all.answered_reused > 0 { Kind::Recycled } else { Kind::Unknown }
+        if close.at_once() && !close.announced && self.all.answered_reused > 0 {
+            Kind::Recycled
+        } else {
+            Kind::Unknown
+        }
     }
 
     /// Nobody closed, and the server's side knows the connection no more.
@@ -258,8 +262,7 @@ impl<'a> Judge<'a> {
             ("refused", refused),
         ];
         let all_closed = burst.closed.len() as u64 == burst.open;
-        let certainty =
-            if burst.refused > 0 || all_closed { Certainty::Certain } else { Certainty::Likely };
+        let certainty = if burst.refused > 0 || all_closed { Certainty::Certain } else { Certainty::Likely };
         Cause { words: &texts::RESTARTED, values, certainty }
     }
 
@@ -279,8 +282,7 @@ impl<'a> Judge<'a> {
             ("worked", worked),
             ("got", listed(&got)),
         ];
-        let certainty =
-            if cases.len() >= 3 && longest > 0 { Certainty::Likely } else { Certainty::Possible };
+        let certainty = if cases.len() >= 3 && longest > 0 { Certainty::Likely } else { Certainty::Possible };
         Cause { words: &texts::MIDDLEBOX, values, certainty }
     }
 }

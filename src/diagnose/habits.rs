@@ -94,10 +94,7 @@ impl Habits {
                 let idle = last.map_or(0, |(before, _)| exchange.raw.request.start.0.saturating_sub(before));
                 self.longest_answered_ns = self.longest_answered_ns.max(idle);
             }
-            last = Some((
-                exchange.raw.response.end.0,
-                exchange.raw.flags.has(ExchangeFlags::SERVER_CLOSES),
-            ));
+            last = Some((exchange.raw.response.end.0, exchange.raw.flags.has(ExchangeFlags::SERVER_CLOSES)));
         }
         self.most_responses = self.most_responses.max(responses);
         let Some((last, announced)) = last else { return };
@@ -209,7 +206,8 @@ pub(super) struct IdleTimeout {
 
 impl IdleTimeout {
     fn of(gaps: &[i64], timeout_ns: i64) -> Self {
-        let range_ns = (gaps.first().copied().unwrap_or(timeout_ns), gaps.last().copied().unwrap_or(timeout_ns));
+        let range_ns =
+            (gaps.first().copied().unwrap_or(timeout_ns), gaps.last().copied().unwrap_or(timeout_ns));
         Self { timeout_ns, range_ns, samples: gaps.len() as u64 }
     }
 
