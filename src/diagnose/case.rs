@@ -81,11 +81,18 @@ impl<'a> Case<'a> {
         self.life.server_ended().or_else(|| self.life.client_ended())
     }
 
+    /// Whether a byte of the response came before this event: what came after an end was heard by nobody.
+    pub(super) fn is_heard_before(&self, event: &Event) -> bool {
+        self.raw.response.is_present() && self.raw.response.first_frame < event.frame
+    }
+
     /// From the last byte of the exchange to this event.
     pub(super) fn silence_before(&self, event: &Event) -> i64 {
-        // What came after the end was heard by nobody.
-        let heard = self.raw.response.is_present() && self.raw.response.first_frame < event.frame;
-        let last = if heard { self.raw.response.end.min(event.at) } else { self.raw.request.end };
+        let last = if self.is_heard_before(event) {
+            self.raw.response.end.min(event.at)
+        } else {
+            self.raw.request.end
+        };
         event.at.0.saturating_sub(last.0)
     }
 

@@ -213,19 +213,18 @@ fn prove(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
     let raw = exchange.raw;
     let state = if raw.request.is_complete() { "sent" } else { "begun, and never finished" };
     proofs.add(exchange, raw.request.first_frame, format!("request {} {state}", raw.ordinal));
-    match exchange.status() {
-        Some(status) => {
-            proofs.add(exchange, raw.response.first_frame, format!("{to} answers {status}"));
-        }
-        None => {
-            proofs.add(exchange, raw.response.first_frame, format!("{to} sends bytes that hold no status"));
-        }
-    }
+    let late = if exchange.left_before_response().is_some() { ", when nobody listens any more" } else { "" };
+    let answer = match exchange.status() {
+        Some(status) => format!("{to} answers {status}{late}"),
+        None => format!("{to} sends bytes that hold no status"),
+    };
+    proofs.add(exchange, raw.response.first_frame, answer);
     let life = Life::of(exchange.connection());
     let end = life.server_ended().map(|end| (end, to)).or_else(|| life.client_ended().map(|end| (end, from)));
     if let Some((end, who)) = end {
         let how = if end.kind == EventKind::Rst { "resets" } else { "sends FIN" };
-        let when = if raw.response.is_complete() { "" } else { " before the response was whole" };
+        let when =
+            if raw.response.is_complete() && late.is_empty() { "" } else { " before the response was whole" };
         proofs.add(exchange, end.frame, format!("{who} {how}{when}"));
     }
     let Some(parentage) = analysis.trees.parent(exchange.id) else { return };

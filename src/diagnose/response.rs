@@ -33,7 +33,12 @@ pub(super) const SHAPES: &[Rule] = &[
 /// What the end of an exchange tells: who closed, and when.
 pub(super) const ENDINGS: &[Rule] = &[
     Rule { id: "P2", words: &texts::RESPONSE_TIMEOUT, form: "sent nothing", holds: silent },
-    Rule { id: "P2", words: &texts::RESPONSE_TIMEOUT, form: "stopped in the middle", holds: stopped },
+    Rule {
+        id: "P2",
+        words: &texts::RESPONSE_TIMEOUT,
+        form: "stopped in the middle of its answer",
+        holds: stopped,
+    },
     Rule {
         id: "P5",
         words: &texts::TRUNCATED_RESPONSE,
@@ -134,13 +139,13 @@ fn send_stall(case: &Case<'_>) -> Option<Certainty> {
 
 /// P2: the server had the whole request and sent nothing.
 fn silent(case: &Case<'_>) -> Option<Certainty> {
-    if case.raw.response.is_present() { None } else { response_timeout(case) }
+    if case.end().is_some_and(|end| case.is_heard_before(end)) { None } else { response_timeout(case) }
 }
 
 /// P2: the server stopped in the middle of its response.
 fn stopped(case: &Case<'_>) -> Option<Certainty> {
-    let stopped = case.raw.response.is_present() && unframed_kept_open(case).is_none();
-    if stopped { response_timeout(case) } else { None }
+    // An answer whose end nobody can see is another fault (P12).
+    if unframed_kept_open(case).is_some() { None } else { response_timeout(case) }
 }
 
 fn response_timeout(case: &Case<'_>) -> Option<Certainty> {

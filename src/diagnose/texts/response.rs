@@ -39,7 +39,7 @@ pub(in crate::diagnose) static RESPONSE_TIMEOUT: Words = Words {
     rule: "P2",
     severity: Severity::Error,
     summary: "{link}: {from} gave up waiting for {to} after {t}, {times}",
-    explanation: "{to} acknowledged each request and {forms} for {t}; then {from} closed. A proxy answers 504 for it, or \
+    explanation: "{to} acknowledged each request, then {forms}. After {t} of silence {from} closed. A proxy answers 504 for it, or \
         tries another server, so that the work is done twice. {users}",
     fixes: &[
         ("server", "find what the server was waiting for: a slow query, or no free worker", ""),
