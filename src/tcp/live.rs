@@ -536,7 +536,6 @@ impl<H: Handler> Live<H> {
             directions: [self.halves[0].facts, self.halves[1].facts],
             events: 0..0,
             exchanges: 0..0,
-            wire: Default::default(),
         };
         self.handler.close(flow, &self.events.list, context);
     }
