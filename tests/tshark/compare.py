@@ -13,9 +13,10 @@ Needs Python 3 and tshark (4.0 or later); PATH is target/release/hopscope unless
 import argparse
 import collections
 import difflib
+import functools
 import json
-import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -53,8 +54,19 @@ class Capture:
     def __init__(self, path, ports):
         self.path = path
         self.frames = {}
+        self.ports = ports
         self.whole = self.run(ports, bodies=True)
-        self.heads = self.run(ports, bodies=False)
+
+    @functools.cached_property
+    def heads(self):
+        """As `whole`, also the messages of which but the head is whole."""
+        return self.run(self.ports, bodies=False)
+
+    def payload(self, frame):
+        """The bytes of a frame's innermost TCP payload."""
+        command = ["tshark", "-n", "-r", str(self.path), "-Y", f"frame.number == {frame}", "-T", "fields", "-e", "tcp.payload",
+                   "-E", "occurrence=l"]
+        return bytes.fromhex(subprocess.run(command, capture_output=True, text=True).stdout.strip())
 
     def run(self, ports, bodies):
         """(requests, responses) by connection (client, server) of the messages tshark dissected."""
@@ -118,11 +130,6 @@ def of_hopscope(program, path):
     return (requests, responses), report
 
 
-def same_target(ours, theirs):
-    """Whether two targets differ only in how they are written: tshark ends one at a blank, and shows what is not UTF-8 otherwise."""
-    return ours == theirs
-
-
 class Comparison:
     def __init__(self, capture, ours):
         self.capture = capture
@@ -134,11 +141,11 @@ class Comparison:
         self.differences[category].append((kind, pair, mine, theirs))
 
     def run(self):
-        for kind, mine, whole, heads in zip(("request", "response"), self.ours, self.capture.whole, self.capture.heads):
+        for kind, mine, whole in zip(("request", "response"), self.ours, self.capture.whole):
             for pair in sorted(set(mine) | set(whole)):
-                self.compare(kind, pair, mine.get(pair, []), whole.get(pair, []), heads.get(pair, []))
+                self.compare(kind, pair, mine.get(pair, []), whole.get(pair, []))
 
-    def compare(self, kind, pair, mine, theirs, heads):
+    def compare(self, kind, pair, mine, theirs):
         blocks = difflib.SequenceMatcher(None, [m.key for m in mine], [t.key for t in theirs], autojunk=False).get_opcodes()
         for tag, a, b, c, d in blocks:
             if tag == "equal":
@@ -157,7 +164,7 @@ class Comparison:
                         left.remove(one)
                         right.remove(other)
             for one in left:
-                self.note(self.why_only_ours(kind, pair, one, heads), kind, pair, one, None)
+                self.note(self.why_only_ours(kind, pair, one), kind, pair, one, None)
             for other in right:
                 self.note(self.why_only_theirs(kind, pair, other), kind, pair, None, other)
 
@@ -191,23 +198,28 @@ class Comparison:
     def cut(self, pair):
         return any(row["frame.len"] != row["frame.cap_len"] for row in self.rows(pair))
 
-    def why_only_ours(self, kind, pair, one, heads):
+    def why_only_ours(self, kind, pair, one):
         version = one.exchange.get("protocol") or one.exchange.get("version") or ""
         if "uwsgi" in version or "fastcgi" in version:
             return "binary"
         rows = self.rows(pair)
         if not rows:
             return "other-tuple"
-        if any(head.key == one.key and (one.first or 0) <= head.frame <= one.frame for head in heads) or any(
-                head.key == one.key for head in heads):
+        heads = self.capture.heads[kind == "response"].get(pair, [])
+        if any(head.key == one.key and one.first <= head.frame <= one.frame for head in heads):
             return "cut-body"
         if self.cut(pair):
             return "cut-head"
         if self.hole_before(kind, pair, one.frame):
             return "after-hole"
-        if not any("http" in row["frame.protocols"].split(":") for row in rows):
+        if not any("http" in row["frame.protocols"].split(":") for row in rows) and self.is_http(kind, one):
             return "other-protocol"
         return "unexplained"
+
+    def is_http(self, kind, one):
+        """Whether the message's first line says so itself; of a request without a version one cannot know."""
+        line = {"request": rb"[!-~]+ [^\r\n]+ HTTP/\d\.\d\r?\n", "response": rb"HTTP/\d\.\d \d\d\d"}[kind]
+        return bool(re.search(line, self.capture.payload(one.first)))
 
     def why_only_theirs(self, kind, pair, other):
         if kind == "response" and other.key.startswith("1"):
