@@ -4,6 +4,7 @@ mod buffer;
 mod decode;
 mod extents;
 mod guess;
+mod icmp;
 mod ids;
 mod link_type;
 mod pcap;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use decode::Decoder;
 pub use extents::{Excerpt, ExtentError, ExtentReader, fingerprint};
+pub use icmp::IcmpError;
 pub use ids::{CaptureId, CaptureTime, Frame, SessionTime};
 pub use link_type::LinkType;
 pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
@@ -101,6 +103,13 @@ pub struct Segment<'a> {
     pub flags: TcpFlags,
     /// Receive window as sent, not scaled.
     pub window: u16,
+    /// The IPv4 identification, which tells a packet sent again from a second copy of one; 0 for IPv6.
+    pub ip_id: u16,
+    /// The TCP options as captured (RFC 9293, section 3.2).
+    pub options: &'a [u8],
+    /// Set where the packet is an ICMP error: addresses and `seq` are then those of the segment that it quotes, and
+    /// nothing else counts.
+    pub icmp: Option<IcmpError>,
     /// The payload as captured.
     pub payload: &'a [u8],
     /// Payload length by the IP header: longer than `payload` where the snap length cut the packet.

@@ -43,7 +43,8 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Findin
     let mut groups: BTreeMap<(LinkId, Fault), Vec<ExchangeId>> = BTreeMap::new();
     for exchange in analysis.exchanges() {
         // Consequences of a fault below are no faults of their own.
-        if diagnosis.origins[exchange.id.0 as usize] != Some(exchange.id) {
+        let explained = diagnosis.explained.contains_key(&exchange.id);
+        if explained || diagnosis.origins[exchange.id.0 as usize] != Some(exchange.id) {
             continue;
         }
         if let Some(fault) = fault(diagnosis, exchange) {

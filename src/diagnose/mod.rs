@@ -1,13 +1,17 @@
 //! All of it to findings: what failed, where it began, how sure, and what to change.
 
 mod board;
+mod burst;
+mod causes;
 mod draft;
+mod exhaustion;
 mod faults;
 mod habits;
 mod life;
 mod limits;
 mod model;
 mod origins;
+mod reject;
 mod reuse;
 mod steps;
 #[cfg(test)]
@@ -28,8 +32,11 @@ use crate::analysis::Analysis;
 
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
 pub fn build(analysis: &Analysis) -> Diagnosis {
-    let (outcomes, rejections) = verdict::judge(analysis);
-    let mut diagnosis = Diagnosis { outcomes, rejections, ..Diagnosis::default() };
+    let (mut outcomes, rejections) = verdict::judge(analysis);
+    let exhausted = exhaustion::find(analysis);
+    exhaustion::settle(analysis, &exhausted, &mut outcomes);
+    let explained = exhaustion::explained(&exhausted).collect();
+    let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
     diagnosis.retries = origins::by_lane(analysis, &retried);
@@ -37,6 +44,8 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
     let mut findings = reuse::findings(analysis, &diagnosis);
     findings.extend(faults::findings(analysis, &diagnosis));
+    findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
+    findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));
     findings.sort_by(|a, b| {

@@ -298,6 +298,9 @@ pub struct Diagnosis {
     pub outcomes: Vec<Outcome>,
     /// The deepest exchange where each failed exchange's failure began: itself, or one below it.
     pub origins: Vec<Option<ExchangeId>>,
+    /// Failures that a finding about connections or a whole server explains, and the link where they began: they
+    /// are no faults of their own.
+    pub explained: BTreeMap<ExchangeId, LinkId>,
     /// Rejected requests on reused connections, ordered by exchange.
     pub rejections: Vec<Rejection>,
     /// Worst first.

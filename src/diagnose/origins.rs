@@ -133,7 +133,8 @@ pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Re
             count(by_status, &failure_name(outcomes[at], exchange.status()));
         }
         if *began == id && !is_inherited_abort(analysis, outcomes, id) {
-            *origin.entry(exchange.link_id()).or_default() += 1;
+            let link = diagnosis.explained.get(&id).copied().unwrap_or_else(|| exchange.link_id());
+            *origin.entry(link).or_default() += 1;
         }
     }
     failures.origin = origin.into_iter().collect();

@@ -176,6 +176,7 @@ impl Chain {
                 opening: Opening::Handshake,
                 closing: Closing::Open,
                 protocol: Protocol::Http11,
+                wire: Default::default(),
                 first: (CaptureTime(at), frame + 1),
                 last: (CaptureTime(at), frame + 1),
                 directions: [direction(0), direction(1)],

@@ -6,10 +6,8 @@ use crate::tcp::{Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
 use super::life::{Life, at_least};
+use super::reject::reject_form;
 use super::{Outcome, RejectForm, Rejection};
-
-/// An idle time from which on a reset without a FIN speaks for a middlebox that forgot the connection.
-const IDLE_RESET_NS: i64 = 60_000_000_000;
 
 /// A silence shorter than this is no timeout that anybody configures.
 const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
@@ -131,38 +129,6 @@ fn gave_up(life: &Life<'_>, exchange: &Exchange, closed_at: i64) -> Ending {
     let waiting =
         exchange.request.is_complete() && acked.is_some_and(|ack| at_least(ack, exchange.request.end_seq()));
     Ending::GaveUp { silence_ns: closed_at.saturating_sub(last.0), waiting }
-}
-
-/// The wire form of a request that found its reused connection closed; `None` when it was not turned away.
-///
-/// The acknowledgement numbers tell what each side knew when it sent; the order of packets in the file only
-/// tells what passed the place of capture first.
-fn reject_form(life: &Life<'_>, exchange: &Exchange, idle_ns: i64) -> Option<RejectForm> {
-    let request = &exchange.request;
-    let past_request = |ack: u32| at_least(ack, request.seq.wrapping_add(1));
-    if let Some(fin) = life.server_fin {
-        if fin.has_ack && past_request(fin.ack) {
-            // The server closed with the request in hand: its own doing unless the client left first.
-            return life.server_ended().map(|_| RejectForm::Swallowed);
-        }
-        let knew = at_least(request.ack, fin.seq.wrapping_add(1));
-        return Some(if knew { RejectForm::StalePick } else { RejectForm::FinInFlight });
-    }
-    if let Some(rst) = life.server_rst {
-        life.server_ended()?;
-        return Some(if idle_ns >= IDLE_RESET_NS {
-            RejectForm::IdleReset
-        } else if rst.has_ack && !past_request(rst.ack) {
-            RejectForm::WriteToDead
-        } else {
-            RejectForm::QueuedReset
-        });
-    }
-    let client = life.flow.direction(Side::Client);
-    let unheard = life.flow.direction(Side::Server).acked == Some(request.seq);
-    let until = life.client_ended().map_or(life.flow.last.0, |end| end.at);
-    let long = until.0.saturating_sub(request.start.0) >= SHORTEST_TIMEOUT_NS;
-    (unheard && long && client.retransmitted > 0).then_some(RejectForm::BlackHole)
 }
 
 /// Tells timeouts from clients that simply left: a timeout is a usual number of seconds, or the same for several.

@@ -67,6 +67,8 @@ pub(super) struct Stream {
     pub exchange: usize,
     /// Bytes of a head, a chunk size or a trailer whose end has not come.
     pub carry: Vec<u8>,
+    /// Sequence number after the last byte handed over.
+    pub next_seq: Option<u32>,
     /// Whether to digest bodies.
     pub digests_body: bool,
     lossy: bool,

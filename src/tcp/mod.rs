@@ -1,7 +1,11 @@
 //! Packets to connections: reassembly of both directions, and the events of each connection's life.
 
+mod copies;
+mod events;
 mod facts;
 mod half;
+mod held;
+mod live;
 mod seq;
 mod tracker;
 

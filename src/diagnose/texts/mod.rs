@@ -1,15 +1,20 @@
 //! The words of every finding in one table: edit them here; `{names}` in braces are filled with figures.
 
+mod exhaustion;
 mod other;
 mod reuse;
+mod transport;
 
+pub(super) use exhaustion::WORKER_EXHAUSTION;
 pub(super) use other::{
     APPLICATION_ERROR, CAPTURE_LOSS, CLIENT_ABORT, CLOSED_BEFORE_RESPONSE, CONNECTION_REFUSED,
     MASKED_FAILURES, NEXT_HOP_MISSING, PARTIAL_CAPTURE, RESPONSE_TIMEOUT, TRUNCATED_RESPONSE,
 };
 pub(super) use reuse::{
-    CLOSES_AFTER_EACH, IDLE_TIMEOUT, KNOWN_IDLE_TIMEOUTS, MAX_REQUESTS, MIDDLEBOX, RESTARTED, UNKNOWN_CAUSE,
+    CLOSES_AFTER_EACH, IDLE_TIMEOUT, KNOWN_IDLE_TIMEOUTS, MAX_REQUESTS, MIDDLEBOX, RECYCLED, RESTARTED,
+    UNKNOWN_CAUSE, VANISHED,
 };
+pub(super) use transport::RESTART_BURST;
 
 use super::{Fix, Severity};
 

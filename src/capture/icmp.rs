@@ -1,0 +1,81 @@
+//! ICMP and ICMPv6 errors: which TCP segment they quote.
+//!
+//! An error carries the IP header of the packet that caused it and at least eight bytes behind it (RFC 792,
+//! RFC 4443, section 3): the ports and the sequence number of a segment.
+
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, ip_number};
+
+use super::{Packet, Segment, TcpFlags};
+
+/// Length of the header of an ICMP error, in bytes.
+const ICMP_HEADER: usize = 8;
+const IPV6_HEADER: usize = 40;
+
+/// What an ICMP or ICMPv6 error says of the segment that it quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// The message's type: 3, 11 or 12 (RFC 792), 1 to 4 for ICMPv6 (RFC 4443).
+    pub kind: u8,
+    /// The message's code.
+    pub code: u8,
+    /// MTU of the next hop in bytes, where the packet was too big for it and the error says so; else 0.
+    pub mtu: u32,
+}
+
+/// The segment that an ICMP message quotes, as far as it is quoted: addresses, ports and sequence number.
+#[cold]
+pub(super) fn quoted<'a>(packet: &Packet<'a>, protocol: IpNumber, message: &'a [u8]) -> Option<Segment<'a>> {
+    let (header, quote) = message.split_at_checked(ICMP_HEADER)?;
+    let v6 = protocol == ip_number::IPV6_ICMP;
+    let error = IcmpError { kind: header[0], code: header[1], mtu: mtu(header, v6) };
+    // RFC 4443, section 2.1: types below 128 are errors. Of RFC 792 those that say that a packet did not arrive.
+    let is_error = if v6 { (1..=4).contains(&error.kind) } else { matches!(error.kind, 3 | 11 | 12) };
+    if !is_error {
+        return None;
+    }
+    let (from, to, rest) = quoted_ip(quote)?;
+    let ports_and_seq: &[u8; 8] = rest.first_chunk()?;
+    let [a, b, c, d, e, f, g, h] = *ports_and_seq;
+    Some(Segment {
+        frame: packet.frame,
+        at: packet.at,
+        src: SocketAddr::from((from, u16::from_be_bytes([a, b]))),
+        dst: SocketAddr::from((to, u16::from_be_bytes([c, d]))),
+        seq: u32::from_be_bytes([e, f, g, h]),
+        ack: 0,
+        flags: TcpFlags::default(),
+        window: 0,
+        ip_id: 0,
+        options: &[],
+        icmp: Some(error),
+        payload: &[],
+        wire_len: 0,
+        file_offset: packet.file_offset,
+    })
+}
+
+/// The next hop's MTU: RFC 1191, section 4 (0 from routers older than it); RFC 4443, section 3.2.
+fn mtu(header: &[u8], v6: bool) -> u32 {
+    match (v6, header) {
+        (false, [3, 4, _, _, _, _, high, low]) => u32::from(u16::from_be_bytes([*high, *low])),
+        (true, [2, _, _, _, a, b, c, d]) => u32::from_be_bytes([*a, *b, *c, *d]),
+        _ => 0,
+    }
+}
+
+/// Sender and receiver of a quoted packet, and what follows its IP header, where that is TCP.
+fn quoted_ip(quote: &[u8]) -> Option<(IpAddr, IpAddr, &[u8])> {
+    if quote.first()? >> 4 == 6 {
+        let ip = Ipv6HeaderSlice::from_slice(quote).ok()?;
+        let rest = quote.get(IPV6_HEADER..)?;
+        return (ip.next_header() == ip_number::TCP)
+            .then(|| (ip.source_addr().into(), ip.destination_addr().into(), rest));
+    }
+    let ip = Ipv4HeaderSlice::from_slice(quote).ok()?;
+    let first = ip.fragments_offset().value() == 0;
+    let rest = quote.get(ip.slice().len()..)?;
+    (ip.protocol() == ip_number::TCP && first)
+        .then(|| (ip.source_addr().into(), ip.destination_addr().into(), rest))
+}
