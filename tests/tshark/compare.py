@@ -29,6 +29,11 @@ DIFFERENCES = {
     "cut-head": "hopscope: a head that the snapshot length or the file's end cut; enough is left to tell what it was",
     "after-hole": "hopscope: tshark is silent about a direction after bytes that the capture lost",
     "binary": "hopscope: uwsgi or FastCGI request, which tshark 4.0 has no dissector for, and what answers it",
+    "empty-lines": "hopscope: empty lines before a message, which peers skip and tshark does not",
+    "quoted": "hopscope: a packet quoted inside an ICMP error is no packet of the connection",
+    "unknown-method": "hopscope: a method that tshark's list does not hold",
+    "beyond-length": "hopscope: bytes inside a body by its declared length (one of 2^63 or more, which tshark gives up on) are no message",
+    "transfer-coding": "hopscope: chunked is not the last transfer coding, so the end is unknown (RFC 9112, 6.3); tshark looks for the word",
     "blank-in-target": "hopscope: tshark ends a target at its first blank",
     "interim": "both: a 1xx; hopscope counts final responses",
     "repeated": "hopscope: the same bytes sent again, or one packet captured twice; tshark dissected them again",
@@ -39,10 +44,15 @@ DIFFERENCES = {
     "other-tuple": "both: hopscope shows a connection that was translated (NAT) or seen at several devices once",
 }
 
+# Of the methods seen with HTTP/1, those of tshark 4.0's list.
+METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE",
+           "LOCK", "UNLOCK", "SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "REPORT", "MERGE", "CHECKOUT", "PURGE"}
+
 FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport", "tcp.len",
           "http.request.method", "http.request.uri", "http.response.code", "frame.protocols",
           "tcp.analysis.lost_segment", "tcp.analysis.ack_lost_segment", "tcp.analysis.retransmission",
-          "tcp.analysis.out_of_order", "tcp.flags.fin", "frame.len", "frame.cap_len", "tcp.seq_raw")
+          "tcp.analysis.out_of_order", "tcp.flags.fin", "frame.len", "frame.cap_len", "http.content_length_header",
+          "http.transfer_encoding")
 SEPARATOR, AGGREGATOR = "\x1d", "\x1e"
 
 Message = collections.namedtuple("Message", "key frame first exchange", defaults=(None, None))
@@ -212,8 +222,13 @@ class Comparison:
             return "cut-head"
         if self.hole_before(kind, pair, one.frame):
             return "after-hole"
-        if not any("http" in row["frame.protocols"].split(":") for row in rows) and self.is_http(kind, one):
-            return "other-protocol"
+        if self.is_http(kind, one):
+            if self.capture.payload(one.first)[:1] in b"\r\n":
+                return "empty-lines"
+            if not any("http" in row["frame.protocols"].split(":") for row in rows):
+                return "other-protocol"
+            if kind == "request" and one.key[0] not in METHODS:
+                return "unknown-method"
         return "unexplained"
 
     def is_http(self, kind, one):
@@ -225,6 +240,8 @@ class Comparison:
         if kind == "response" and other.key.startswith("1"):
             return "interim"
         row = self.capture.frames[other.frame]
+        if "icmp" in row["frame.protocols"]:
+            return "quoted"
         if row["tcp.analysis.retransmission"] or row["tcp.analysis.out_of_order"]:
             return "repeated"
         # Another connection of ours may be this one under other addresses.
@@ -235,6 +252,11 @@ class Comparison:
         messages = self.ours[0].get(pair, [])
         if any((m.exchange["method"] == "CONNECT" or m.exchange["status"] == 101) and m.frame < other.frame for m in messages):
             return "tunnel"
+        if any(length.isdigit() and int(length) >= 2**63 for r in self.rows(pair) for length in split(r["http.content_length_header"])):
+            return "beyond-length"
+        if kind == "request" and any(not coding.strip().lower().endswith("chunked") for r in self.rows(pair) if r["source"] == pair[0]
+                                     for coding in split(r["http.transfer_encoding"])):
+            return "transfer-coding"
         return "unexplained"
 
 
