@@ -20,6 +20,9 @@ use super::{
 /// Most requests that may wait for their response on one connection.
 const MAX_PENDING: usize = 10_000;
 
+/// A close this long after the last byte of a body is no part of sending it.
+const LATE_CLOSE_NS: i64 = 1_000_000_000;
+
 /// The exchanges of one connection in the making.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
@@ -91,6 +94,7 @@ impl Handler for Conversation {
 
     fn fin(&mut self, from: Side, at: CaptureTime, _frame: u32, context: &mut Context) {
         if self.stream(from).stage == Stage::UntilClose {
+            self.note_late_close(from, at);
             self.end_message(from, true, Some(at), context);
         }
     }
@@ -113,6 +117,18 @@ impl Handler for Conversation {
 }
 
 impl Conversation {
+    /// A body that ends with the connection: whether the close came long after its last byte.
+    fn note_late_close(&mut self, from: Side, at: CaptureTime) {
+        let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
+        if from == Side::Server
+            && late
+            && let Some(exchange) = self.exchanges.get_mut(self.responses.exchange)
+            && exchange.flags.has(ExchangeFlags::UNFRAMED)
+        {
+            exchange.flags.set(ExchangeFlags::LATE_CLOSE);
+        }
+    }
+
     /// Takes back what holds only for a connection of which the start was captured.
     fn settle_start(&mut self, flow: &Flow) {
         if flow.opening == Opening::MidStream {

@@ -2,6 +2,7 @@
 
 mod cause;
 mod clocks;
+mod edits;
 mod heal;
 pub(crate) mod keys;
 mod lanes;
@@ -43,6 +44,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     let causes = cause::find(&seen);
     let chain = lanes::arrange(&causes, &overrides.lanes);
     let names = names::names(&seen, &chain, &causes.leg_of, overrides);
+    let (chain, names) = edits::apply(chain, names, overrides);
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
     let link_ids = make_links(&mut topology, &chain, &causes);
     for (at, all) in sightings.iter().enumerate() {
