@@ -230,10 +230,7 @@ impl Chain {
             })
             .collect();
         let mut topology = Topology {
-            clocks: vec![
-                Clock { offset_ns: 0, band_ns: None, method: ClockMethod::SameHost };
-                captures.len()
-            ],
+            clocks: vec![Clock { method: ClockMethod::SameHost, ..Clock::default() }; captures.len()],
             lanes: self.lanes.iter().enumerate().map(|(at, name)| lane(at as u16, name, hops)).collect(),
             links: (0..hops - 1).map(link).collect(),
             ..Topology::default()
@@ -274,6 +271,7 @@ impl Chain {
                 parent: ids[parent.0][parent.1],
                 confidence: Confidence::Certain,
                 evidence: Evidence(Evidence::REQUEST_ID),
+                runner_up: None,
                 attempt,
             });
         }

@@ -2,18 +2,20 @@
 
 mod cause;
 mod clocks;
+mod fit;
 pub(crate) mod keys;
 mod lanes;
 mod merge;
 mod model;
 mod names;
+mod votes;
 
 pub use model::{
-    Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, LaneOverride, Link,
-    LinkId, Overrides, Role, Sighting, Topology,
+    Clock, ClockMethod, ClockStep, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId,
+    LaneOverride, Link, LinkId, MOST_CLOCK_STEPS, Overrides, Role, Sighting, Topology,
 };
 
-pub(crate) use lanes::tolerance_ns;
+pub(crate) use lanes::{SLACK_NS, tolerance_ns};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +25,8 @@ use crate::http::CaptureFacts;
 /// Finds the chain: clocks, connections counted once, lanes, links.
 pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology {
     let mut sightings = merge::sightings(captures);
-    let clocks = clocks::align(captures, &sightings, overrides);
+    let ids = keys::IdHeaders::learn(captures);
+    let clocks = clocks::align(captures, &sightings, &ids, overrides);
     let flow = |all: &[Sighting]| captures[all[0].capture.index()].flow(all[0].flow);
     sightings.sort_by_cached_key(|all| {
         let (flow, best) = (flow(all), all[0]);
@@ -36,7 +39,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         )
     });
     let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings };
-    let causes = cause::find(&seen);
+    let causes = cause::find(&seen, &ids);
     let chain = lanes::arrange(&causes, &overrides.lanes);
     let names = names::names(&seen, &chain, &causes.leg_of, overrides);
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
@@ -61,6 +64,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         });
     }
     topology.clocks = clocks;
+    topology.id_headers = ids;
     topology
 }
 
