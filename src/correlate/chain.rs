@@ -18,6 +18,8 @@ const EARLIEST_NS: i64 = 2_000_000;
 const MOST_FOLLOWERS: usize = 8;
 /// What it costs to be a retry: most requests are not.
 const RETRY: i64 = 1_000;
+/// What it costs where the lane passed on as many failures as it got: then it seems to retry nothing.
+const UNLIKELY_RETRY: i64 = 7_000;
 /// Odds from which on a retry is a likely one: e to the power of this, in thousandths.
 const LIKELY: i64 = 3_500;
 
@@ -49,10 +51,12 @@ fn may_be_retried(child: &Node) -> bool {
 pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates) -> Vec<Unit> {
     let mut units = Vec::with_capacity(candidates.rows.len());
     let mut from = 0;
+    let retry = if passes_failures_on(matching, candidates) { UNLIKELY_RETRY } else { RETRY };
     for same in candidates.keys.chunk_by(|a, b| a == b) {
         let rows = from..from + same.len();
         from = rows.end;
-        let group = Group { matching, candidates, first: rows.start, rows: &candidates.rows[rows.clone()] };
+        let rows_of = &candidates.rows[rows.clone()];
+        let group = Group { matching, candidates, first: rows.start, rows: rows_of, retry };
         let follows = group.follows();
         if follows.is_empty() {
             units.extend(rows.map(|row| Unit {
@@ -67,6 +71,19 @@ pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates) -> Vec<Uni
     units
 }
 
+/// Whether the requests of the lane failed about as often as its attempts: it retried next to none.
+fn passes_failures_on(matching: &Matching<'_>, candidates: &Candidates) -> bool {
+    let failed = |node: &Node| !node.answered || node.status >= 500;
+    let below = candidates.rows.iter().filter(|&&child| failed(&matching.children[child as usize])).count();
+    let mut asked: Vec<u32> = (0..candidates.rows.len())
+        .flat_map(|row| candidates.fitting.of(row).iter().map(|choice| choice.parent))
+        .collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let above = asked.into_iter().filter(|&parent| failed(&matching.parents[parent as usize])).count();
+    above > 0 && above * 10 >= below * 9
+}
+
 /// The candidates of one key.
 struct Group<'a> {
     matching: &'a Matching<'a>,
@@ -75,6 +92,8 @@ struct Group<'a> {
     first: usize,
     /// The children, in time order.
     rows: &'a [u32],
+    /// What it costs to be a retry.
+    retry: i64,
 }
 
 impl Group<'_> {
@@ -121,8 +140,8 @@ impl Group<'_> {
                 })
                 .collect();
             while let Some((&(_, failed), rest)) = next.split_first().filter(|(pair, _)| pair.0 == at) {
-                let cost =
-                    RETRY + waits.cost(start.saturating_sub(self.child(failed).settled).saturating_abs());
+                let cost = self.retry
+                    + waits.cost(start.saturating_sub(self.child(failed).settled).saturating_abs());
                 own.push(Choice { cost, parent: (parents.len() + failed) as u32 });
                 next = rest;
             }

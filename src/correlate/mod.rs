@@ -4,6 +4,7 @@ mod assign;
 mod chain;
 mod gaps;
 mod habits;
+mod home;
 mod matching;
 mod model;
 mod node;
@@ -30,12 +31,13 @@ pub fn build(analysis: &Analysis) -> Trees {
         if into.is_empty() || outs.is_empty() {
             continue;
         }
-        let mut above = node::gather(analysis, &into, true);
+        let home = home::captures(analysis, &into, &outs);
+        let mut above = node::gather(analysis, &into, true, &home);
         if above.is_empty() {
             continue;
         }
         for out in outs {
-            let mut below = node::gather(analysis, &[out], false);
+            let mut below = node::gather(analysis, &[out], false, &home);
             let shared = node::set_ids(analysis, &mut above, &mut below);
             let originals = node::set_originals(analysis, &mut above, &mut below);
             let habits = habits::Habits::learn(analysis, &above, &below);

@@ -1,5 +1,6 @@
 //! What matching needs to know of an exchange, gathered once.
 
+use super::home;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::CaptureId;
 use crate::http::{ExchangeFlags, HeaderDigest, NameId};
@@ -52,8 +53,8 @@ impl Node {
     }
 }
 
-/// The exchanges of these links whose requests were seen.
-pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool) -> Vec<Node> {
+/// The exchanges of these links whose requests were seen, with their times in the captures at `home`.
+pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, home: &[bool]) -> Vec<Node> {
     let forwarded: Vec<[Option<NameId>; 2]> = analysis
         .captures
         .iter()
@@ -63,11 +64,15 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool) ->
     for link in links {
         for &connection in &analysis.link(*link).connections {
             let view = analysis.connection(connection);
+            let sighting = home::sighting(&view, home);
             let end = if as_parents { view.inner.server } else { view.inner.client };
             let host = address_hash(&end.ip().to_string());
             let client = if as_parents { address_hash(&view.inner.client.ip().to_string()) } else { 0 };
             for exchange in view.exchanges().filter(|x| x.raw.request.is_present()) {
                 let mut node = node(&exchange);
+                if let Some(sighting) = sighting {
+                    home::set_times(analysis, &mut node, &exchange, sighting);
+                }
                 node.client = client;
                 node.host = host;
                 if !as_parents {
