@@ -242,6 +242,8 @@ fn topology() -> Topology {
         addresses: vec![address.parse().unwrap()],
         serves: serves.iter().map(|s| s.parse().unwrap()).collect(),
         depth,
+        named_by: String::new(),
+        inferred: false,
     };
     let link = |from, to, server: &str| Link {
         from: LaneId(from),

@@ -304,7 +304,15 @@ fn lane(at: u16, name: &str, hops: u16) -> Lane {
     };
     let server = address(at, 8000);
     let serves = if at == 0 { Vec::new() } else { vec![server] };
-    Lane { name: name.to_owned(), role, addresses: vec![server.ip()], serves, depth: at }
+    Lane {
+        name: name.to_owned(),
+        role,
+        addresses: vec![server.ip()],
+        serves,
+        depth: at,
+        named_by: String::new(),
+        inferred: false,
+    }
 }
 
 fn link(at: u16) -> Link {

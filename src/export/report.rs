@@ -98,6 +98,10 @@ pub struct LaneReport {
     pub addresses: Vec<IpAddr>,
     /// Where it listens.
     pub serves: Vec<SocketAddr>,
+    /// What its name rests on.
+    pub named_by: String,
+    /// It was not captured itself.
+    pub inferred: bool,
 }
 
 /// A link with its figures.
@@ -263,6 +267,8 @@ impl Report {
             role: lane.role,
             addresses: lane.addresses.clone(),
             serves: lane.serves.clone(),
+            named_by: lane.named_by.clone(),
+            inferred: lane.inferred,
         };
         let figures = &analysis.diagnosis.board.links;
         Self {

@@ -93,6 +93,8 @@ fn topology(file: &File) -> Topology {
         addresses: lane.addresses.clone(),
         serves: lane.serves.clone(),
         depth: lane.depth,
+        named_by: String::new(),
+        inferred: false,
     };
     let link = |link: &super::file::FileLink| Link {
         from: LaneId(link.from),

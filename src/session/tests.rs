@@ -119,6 +119,8 @@ fn chain(path: &Path, shift: u32) -> Analysis {
         addresses: vec!["10.0.0.1".parse().unwrap()],
         serves: vec!["10.0.0.2:80".parse().unwrap()],
         depth: 0,
+        named_by: String::new(),
+        inferred: false,
     };
     let link =
         |from, to| Link { from: LaneId(from), to: LaneId(to), servers: Vec::new(), connections: Vec::new() };

@@ -209,6 +209,8 @@ fn add_lanes(analysis: &mut Analysis) {
             addresses: if at == 0 { vec![ip(1, 1)] } else { vec![ip(at as u8, 2), ip(at as u8 + 1, 1)] },
             serves: if at == 0 { vec![] } else { vec![server(at - 1)] },
             depth: at as u16,
+            named_by: String::new(),
+            inferred: false,
         });
     }
     for link in 0..3u16 {

@@ -72,6 +72,10 @@ pub(super) struct Hop {
     pub exchanges: usize,
     /// The name that the user gave.
     pub given: Option<String>,
+    /// What its name rests on, in words.
+    pub named_by: String,
+    /// It was not captured itself.
+    pub inferred: bool,
     /// Place in the user's list; lanes found come after.
     pub rank: usize,
 }

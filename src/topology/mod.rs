@@ -43,8 +43,8 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     let ends: Vec<_> = sightings.iter().map(|all| nat::ends(captures, all)).collect();
     let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings, ends: &ends };
     let causes = cause::find(&seen, &ids);
-    let chain = lanes::arrange(&causes, &overrides.lanes);
-    let names = names::names(&seen, &chain, &causes.leg_of, overrides);
+    let mut chain = lanes::arrange(&causes, &overrides.lanes);
+    let names = names::names(&seen, &mut chain, &causes.leg_of, overrides);
     let (chain, names) = edits::apply(chain, names, overrides);
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
     let link_ids = make_links(&mut topology, &chain, &causes);
@@ -80,6 +80,8 @@ fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {
         addresses: hop.addresses.iter().copied().collect(),
         serves: hop.serves.iter().copied().collect(),
         depth: hop.depth,
+        named_by: hop.named_by.clone(),
+        inferred: hop.inferred,
     })
     .collect()
 }

@@ -87,6 +87,10 @@ pub struct Lane {
     pub serves: Vec<SocketAddr>,
     /// How far from the user: 0 for the lanes that nobody calls.
     pub depth: u16,
+    /// What its name rests on, in words; empty where that is not known any more.
+    pub named_by: String,
+    /// It was not captured itself: what others sent shows that it is there.
+    pub inferred: bool,
 }
 
 /// Two lanes that talk, with the connections between them.
