@@ -186,12 +186,9 @@ fn held_ui(ui: &mut Ui, state: &AppState, frame: Frame) {
             let count = format!("{} of {}", grouped(held.held), counted(held.exchanges, "exchange"));
             ui.label(format!("({count}); figures and findings are those of the whole captures."));
         });
-        for note in held.notes.iter().take(5) {
-            ui.add(egui::Label::new(RichText::new(note).color(palette.muted)).wrap());
-        }
-        if held.notes.len() > 5 {
-            ui.weak(format!("and {} more", held.notes.len() - 5));
-        }
+        // One line: the verdict below is what the window is for. The tooltip has each file by itself.
+        let notes = RichText::new(held.notes.join(" · ")).small().color(palette.muted);
+        ui.add(egui::Label::new(notes).truncate()).on_hover_text(held.notes.join("\n"));
     });
 }
 
