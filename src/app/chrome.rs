@@ -248,7 +248,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .frame(Frame::new())
                 .show_separator_line(false)
                 .resizable(true)
-                .default_size(room * 0.38)
+                .default_size(room * 0.41)
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
                     ui.add_space(GAP);
