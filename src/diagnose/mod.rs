@@ -2,6 +2,7 @@
 
 mod board;
 mod burst;
+mod case;
 mod causes;
 mod draft;
 mod exhaustion;
@@ -12,7 +13,11 @@ mod limits;
 mod model;
 mod origins;
 mod reject;
+mod request;
+mod response;
 mod reuse;
+#[cfg(test)]
+mod rule_tests;
 mod steps;
 #[cfg(test)]
 pub(crate) mod testkit;
@@ -20,6 +25,8 @@ pub(crate) mod testkit;
 mod tests;
 mod texts;
 mod verdict;
+#[cfg(test)]
+pub(crate) mod wirekit;
 pub mod words;
 
 pub use model::{
@@ -43,8 +50,10 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
     let mut findings = reuse::findings(analysis, &diagnosis);
-    findings.extend(faults::findings(analysis, &diagnosis));
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
+    let known = std::mem::take(&mut findings);
+    findings.extend(faults::findings(analysis, &diagnosis, &known));
+    findings.extend(known);
     findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));

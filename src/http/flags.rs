@@ -56,6 +56,10 @@ impl ExchangeFlags {
     /// smuggling uses. The capture's problems name them.
     pub const AMBIGUOUS_FRAMING: u32 = 1 << 19;
 
+    /// A response that ends with the connection ([`Self::UNFRAMED`]), and the server's FIN came a second or more
+    /// after its last byte.
+    pub const LATE_CLOSE: u32 = 1 << 20;
+
     /// Whether the flag is set.
     #[inline]
     pub fn has(self, flag: u32) -> bool {

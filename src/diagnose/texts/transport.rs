@@ -22,3 +22,7 @@ pub(in crate::diagnose) static RESTART_BURST: Words = Words {
     log_line: "",
     doubt: "The packets show the event, not its reason.",
 };
+
+/// The words of this file.
+#[cfg(test)]
+pub(in crate::diagnose) static ALL: [&Words; 1] = [&RESTART_BURST];
