@@ -122,7 +122,7 @@ pub fn with_requests(count: usize) -> Analysis {
     let starts: Vec<_> = facts.exchanges.iter().map(|x| x.request.start.0).collect();
     let trees = Trees::new(parents, |id| starts[id.0 as usize]);
     let diagnosis = diagnosis(&facts, &topology, outcomes, rejections);
-    Analysis { captures: vec![Arc::new(facts)], topology, trees, diagnosis }
+    Analysis { captures: vec![Arc::new(facts)], topology, trees, diagnosis, ..Analysis::default() }
 }
 
 fn plan(count: usize) -> Vec<Line> {
