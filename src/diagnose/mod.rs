@@ -31,8 +31,8 @@ mod with_logs;
 pub mod words;
 
 pub use model::{
-    Board, ByMethod, Certainty, Diagnosis, Failures, Finding, Fix, LinkFigures, Outcome, Proof, RejectForm,
-    Rejection, Retries, Severity,
+    Board, ByMethod, Certainty, Diagnosis, Failures, Finding, Fix, IDLE_BOUNDS_NS, LinkFigures, Outcome,
+    Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,
 };
 pub use steps::{Step, StepKind, steps};
 

@@ -72,18 +72,24 @@ impl Handler for Conversation {
         if self.stream(from).stage == Stage::Closed {
             return;
         }
-        self.flag_near_hole();
-        if from == Side::Server {
-            self.response_hole = Some(hole.seq.wrapping_add(hole.len));
+        let in_message = self.stream(from).in_message();
+        let goes_on = in_message && self.stream(from).hole(&hole);
+        if !(goes_on && hole.cut) {
+            self.flag_near_hole();
+            if from == Side::Server {
+                self.response_hole = Some(hole.seq.wrapping_add(hole.len));
+            }
         }
-        let stream = self.stream(from);
-        let in_message = stream.in_message();
-        if !in_message {
-            stream.stage = Stage::Lost;
-        } else if !stream.hole(&hole) {
+        if goes_on {
+            if self.stream(from).stage == Stage::Body(0) {
+                self.end_message(from, true, Some(hole.at), context);
+            }
+            return;
+        }
+        if in_message {
             self.flush(from, context);
-            self.stream(from).stage = Stage::Lost;
         }
+        self.stream(from).stage = Stage::Lost;
     }
 
     fn fin(&mut self, from: Side, at: CaptureTime, _frame: u32, context: &mut Context) {
