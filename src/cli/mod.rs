@@ -159,7 +159,7 @@ fn report(args: &ReportArgs) -> ExitCode {
 fn compare(args: &CompareArgs) -> ExitCode {
     let mut both = Vec::new();
     for path in [&args.before, &args.after] {
-        let analysis = analysis(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() });
+        let analysis = analysis(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() }, None);
         match analysis {
             Ok(analysis) if complain(&analysis) => both.push(analysis),
             Ok(_) => return ExitCode::from(EXIT_UNUSABLE),

@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::http::{HeaderDigest, NameId};
-use crate::logs::{LogFile, LogKind, LogLine, LoggedError, LoggedRequest};
+use crate::logs::{LogFile, LogKind, LogLine, LoggedAttempt, LoggedError, LoggedRequest};
 use crate::topology::keys::{IdNames, text_hash};
 use crate::topology::{ExchangeId, LaneId, LinkId};
 
@@ -126,7 +126,7 @@ impl<'a> LogIndex<'a> {
         let ended = exchange.settled().0;
         let away = |place: (u16, u32)| {
             let at = self.request(place).at_ns?;
-            let away = (at - ended).abs();
+            let away = at.saturating_sub(ended).saturating_abs();
             (away <= TOLERANCE_NS).then_some(away)
         };
         let fits = |place: &(u16, u32)| {
@@ -157,7 +157,7 @@ impl<'a> LogIndex<'a> {
                 let error = self.error(place);
                 let at = (error.local_s + self.zones[usize::from(place.0)]).saturating_mul(1_000_000_000);
                 error.kinds().contains(&finding.kind.as_str())
-                    && (started - TOLERANCE_NS..=settled + TOLERANCE_NS).contains(&at)
+                    && (started.saturating_sub(TOLERANCE_NS)..=settled.saturating_add(TOLERANCE_NS)).contains(&at)
             };
             let fresh = |place: &(u16, u32)| !errors.contains(place);
             let line = self.faults_of(exchange).filter(near).find(fresh);
@@ -268,17 +268,22 @@ pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec
     let finding = |at: usize| {
         let log = logs[at];
         let failed =
-            log.requests.iter().filter(|request| request.attempts.last().is_some_and(|last| last.failed()));
+            log.requests.iter().filter(|request| request.attempts.last().is_some_and(LoggedAttempt::failed));
         let failed: Vec<&LoggedRequest> = failed.filter(|request| request.status >= 500).collect();
-        // Another log that saw the same requests fail, and earlier, stands behind this one.
-        let deeper = (0..logs.len()).find(|&other| {
-            let shared = || failed.iter().filter_map(|r| Some((*r, *by_id[other].get(&*r.id)?)));
-            other != at
-                && shared().count() * 2 > failed.len()
-                && shared().all(|(mine, its)| {
-                    its.status >= 500 && its.at_ns <= mine.at_ns && (its.at_ns < mine.at_ns || at < other)
-                })
-        });
+        // Another log that saw the same requests fail, and earlier, stands behind this one. Where the stamps do not
+        // tell: behind a proxy that retries there are more lines than before it.
+        let stands_behind = |other: usize| {
+            let shared: Vec<_> =
+                failed.iter().filter_map(|r| Some((*r, *by_id[other].get(&*r.id)?))).collect();
+            let all_failed = shared.iter().all(|(_, its)| its.status >= 500);
+            if other == at || shared.len() * 2 <= failed.len() || !all_failed {
+                return false;
+            }
+            let lead = |(mine, its): &(&LoggedRequest, &LoggedRequest)| Some(mine.at_ns?.saturating_sub(its.at_ns?));
+            let earlier_ns = shared.iter().filter_map(lead).fold(0i64, i64::saturating_add);
+            (earlier_ns, logs[other].requests.len(), other) > (0, log.requests.len(), at)
+        };
+        let deeper = (0..logs.len()).find(|&other| stands_behind(other));
         if failed.is_empty() || deeper.is_some() {
             return None;
         }

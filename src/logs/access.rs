@@ -195,7 +195,7 @@ pub(super) fn set(request: &mut LoggedRequest, name: &str, value: &str) {
         "upstream_addr" => attempts(request, value, |attempt, text| attempt.address = text.into()),
         "upstream_status" => attempts(request, value, |attempt, text| attempt.status = status(text)),
         "request_id" | "req_id" | "http_x_request_id" | "x_request_id" if value != "-" => {
-            request.id = value.into()
+            request.id = value.into();
         }
         _ => {}
     }
