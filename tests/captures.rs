@@ -35,7 +35,8 @@ fn folder() -> PathBuf {
 
 #[test]
 fn each_small_capture_reads_as_its_text_says() {
-    let mut captures: Vec<PathBuf> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut captures: Vec<PathBuf> =
+        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     captures.retain(|path| path.extension().is_some_and(|ending| ending == "pcap" || ending == "pcapng"));
     captures.sort();
     assert!(captures.len() >= 24, "only {} captures", captures.len());
@@ -109,7 +110,8 @@ fn connection_text(out: &mut String, analysis: &Analysis, connection: Connection
     writeln!(out, "\n{} → {}", flow.client, flow.server).unwrap();
     let (opening, closing) = (format!("{:?}", flow.opening), format!("{:?}", flow.closing));
     let seen = connection.inner.sightings.len();
-    writeln!(out, "  {}, opening {opening}, closing {closing}, sightings {seen}", flow.protocol.name()).unwrap();
+    writeln!(out, "  {}, opening {opening}, closing {closing}, sightings {seen}", flow.protocol.name())
+        .unwrap();
     for (side, direction) in ["client", "server"].iter().zip(&flow.directions) {
         if direction.missing_bytes > 0 {
             writeln!(out, "  {side}: {} bytes missing", direction.missing_bytes).unwrap();
@@ -131,7 +133,15 @@ fn since(start: CaptureTime, at: CaptureTime) -> String {
 
 fn event_text(out: &mut String, start: CaptureTime, event: &Event) {
     let from = format!("{:?}", event.from).to_lowercase();
-    write!(out, "  frame {} {}: {from} {:?} seq {}", event.frame, since(start, event.at), event.kind, event.seq).unwrap();
+    write!(
+        out,
+        "  frame {} {}: {from} {:?} seq {}",
+        event.frame,
+        since(start, event.at),
+        event.kind,
+        event.seq
+    )
+    .unwrap();
     if event.has_ack {
         write!(out, " ack {}", event.ack).unwrap();
     }
@@ -153,7 +163,8 @@ fn exchange_text(out: &mut String, start: CaptureTime, exchange: ExchangeView<'_
         exchange.outcome().name(),
     )
     .unwrap();
-    let set: Vec<&str> = FLAGS.iter().filter(|(flag, _)| exchange.raw.flags.has(*flag)).map(|(_, word)| *word).collect();
+    let set: Vec<&str> =
+        FLAGS.iter().filter(|(flag, _)| exchange.raw.flags.has(*flag)).map(|(_, word)| *word).collect();
     if !set.is_empty() {
         writeln!(out, "    {}", set.join(" ")).unwrap();
     }

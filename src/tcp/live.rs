@@ -531,6 +531,7 @@ impl<H: Handler> Live<H> {
             opening: self.opening,
             closing: self.closing,
             protocol: Default::default(),
+            wire: Default::default(),
             first: self.first,
             last: self.last,
             directions: [self.halves[0].facts, self.halves[1].facts],
