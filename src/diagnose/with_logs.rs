@@ -157,7 +157,8 @@ impl<'a> LogIndex<'a> {
                 let error = self.error(place);
                 let at = (error.local_s + self.zones[usize::from(place.0)]).saturating_mul(1_000_000_000);
                 error.kinds().contains(&finding.kind.as_str())
-                    && (started.saturating_sub(TOLERANCE_NS)..=settled.saturating_add(TOLERANCE_NS)).contains(&at)
+                    && (started.saturating_sub(TOLERANCE_NS)..=settled.saturating_add(TOLERANCE_NS))
+                        .contains(&at)
             };
             let fresh = |place: &(u16, u32)| !errors.contains(place);
             let line = self.faults_of(exchange).filter(near).find(fresh);
@@ -279,7 +280,8 @@ pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec
             if other == at || shared.len() * 2 <= failed.len() || !all_failed {
                 return false;
             }
-            let lead = |(mine, its): &(&LoggedRequest, &LoggedRequest)| Some(mine.at_ns?.saturating_sub(its.at_ns?));
+            let lead =
+                |(mine, its): &(&LoggedRequest, &LoggedRequest)| Some(mine.at_ns?.saturating_sub(its.at_ns?));
             let earlier_ns = shared.iter().filter_map(lead).fold(0i64, i64::saturating_add);
             (earlier_ns, logs[other].requests.len(), other) > (0, log.requests.len(), at)
         };
