@@ -334,6 +334,7 @@ fn diagnosis(
         rejections,
         explained: Default::default(),
         findings: vec![finding, masked],
+        log_lines: vec![],
         retries: vec![],
         failures: Default::default(),
         board: Board { links, status: Some("502".to_owned()), boundary: Some(LinkId(1)) },
