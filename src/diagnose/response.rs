@@ -194,7 +194,8 @@ fn cut_head(case: &Case<'_>) -> Option<Certainty> {
 
 /// P1: a new connection closed without a byte of an answer.
 fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
-    if case.outcome != Outcome::NoResponse || !case.is_first() || case.has_unread_answer() {
+    let answered = case.raw.response.is_present() || case.has_unread_answer();
+    if case.outcome != Outcome::NoResponse || !case.is_first() || answered {
         return None;
     }
     let request = &case.raw.request;
