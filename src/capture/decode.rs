@@ -306,7 +306,7 @@ fn tcp_cut_in_options<'a, A: Into<IpAddr> + Copy>(
 }
 
 /// The segment of a header; `None` where the header claims to be shorter than it can be, or longer than its packet.
-#[inline(always)]
+#[inline]
 fn segment<'a, A: Into<IpAddr> + Copy>(
     packet: &Packet<'a>,
     ip: &Ip<'a, A>,
@@ -319,7 +319,7 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
     // How far the IP payload, a part of the packet, lies behind its start.
     let before = ip.payload.as_ptr().addr().wrapping_sub(packet.data.as_ptr().addr());
     let flags = TcpFlags(header.slice()[13]);
-    let mut segment = Segment {
+    Some(Segment {
         frame: packet.frame,
         at: packet.at,
         src: SocketAddr::from((ip.src, header.source_port())),
@@ -330,23 +330,12 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
         window: header.window_size(),
         ip_id: ip.id,
         tsval: options::tsval(header.slice()),
-        window_scale: None,
+        window_scale: if flags.syn() { options::window_scale(header.slice()) } else { None },
         is_icmp_error: false,
         payload: ip.payload.get(header_len..).unwrap_or_default(),
         wire_len: (ip.wire_len - header_len) as u32,
         file_offset: packet.file_offset + (before + header_len) as u64,
-    };
-    if flags.syn() {
-        note_window_scale(&mut segment, header.slice());
-    }
-    Some(segment)
-}
-
-/// Set afterwards, since a call among the fields would send all of them through the stack.
-#[cold]
-#[inline(never)]
-fn note_window_scale(segment: &mut Segment<'_>, header: &[u8]) {
-    segment.window_scale = options::window_scale(header);
+    })
 }
 
 #[cold]
