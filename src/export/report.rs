@@ -10,8 +10,9 @@ use serde::Serialize;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, Problem};
 use crate::correlate::Orphan;
-use crate::diagnose::{ByMethod, Certainty, Finding, LinkFigures, RejectForm, Severity};
+use crate::diagnose::{ByMethod, Certainty, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
+use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
 use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Role};
 
 /// The schema that this program writes.
@@ -34,6 +35,9 @@ pub struct Report {
     pub failures: FailureReport,
     /// Worst first.
     pub findings: Vec<FindingReport>,
+    /// The servers' logs, where some were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogReport>,
     /// Only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Vec<ExchangeReport>>,
@@ -196,6 +200,21 @@ pub struct FindingReport {
     pub log_line: String,
     pub doubt: String,
     pub evidence: Vec<ProofReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log_lines: Vec<LogLine>,
+}
+
+/// A log.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of LogFile and LogFigures")]
+pub struct LogReport {
+    pub path: String,
+    pub kind: LogKind,
+    pub lines: u64,
+    pub unread: u64,
+    pub dropped: u64,
+    #[serde(flatten)]
+    pub figures: LogFigures,
 }
 
 /// A change that mends a fault.
@@ -288,7 +307,10 @@ impl Report {
                 .collect(),
             retries: retries(analysis),
             failures: failures(analysis),
-            findings: analysis.diagnosis.findings.iter().map(|f| finding(analysis, &names, f)).collect(),
+            findings: (0..analysis.diagnosis.findings.len())
+                .map(|at| finding(analysis, &names, at))
+                .collect(),
+            logs: analysis.logs.iter().map(|log| log_report(log)).collect(),
             exchanges: with_exchanges
                 .then(|| analysis.exchanges().map(|exchange| exchange_report(exchange, &names)).collect()),
         }
@@ -427,7 +449,19 @@ fn failures(analysis: &Analysis) -> FailureReport {
     }
 }
 
-fn finding(analysis: &Analysis, names: &CaptureNames, finding: &Finding) -> FindingReport {
+fn log_report(log: &LogFile) -> LogReport {
+    LogReport {
+        path: log.path.to_string_lossy().into_owned(),
+        kind: log.kind,
+        lines: log.lines,
+        unread: log.unread,
+        dropped: log.dropped,
+        figures: log.figures.clone(),
+    }
+}
+
+fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingReport {
+    let finding = &analysis.diagnosis.findings[at];
     let link = finding.link.map(|id| analysis.link(id));
     let fix = |fix: &crate::diagnose::Fix| FixReport {
         product: fix.product.clone(),
@@ -456,6 +490,7 @@ fn finding(analysis: &Analysis, names: &CaptureNames, finding: &Finding) -> Find
         log_line: finding.log_line.clone(),
         doubt: finding.doubt.clone(),
         evidence: finding.evidence.iter().map(proof).collect(),
+        log_lines: analysis.diagnosis.log_lines.get(at).cloned().unwrap_or_default(),
     }
 }
 

@@ -4,6 +4,7 @@ mod cause;
 mod clocks;
 mod edits;
 mod fit;
+mod heal;
 pub(crate) mod keys;
 mod lanes;
 mod merge;
@@ -12,6 +13,7 @@ mod names;
 mod nat;
 mod votes;
 
+pub use heal::heal;
 pub use model::{
     Clock, ClockMethod, ClockStep, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId,
     LaneOverride, Link, LinkId, MOST_CLOCK_STEPS, Overrides, Role, Sighting, Topology,

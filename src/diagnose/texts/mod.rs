@@ -1,6 +1,7 @@
 //! The words of every finding in one table: edit them here; `{names}` in braces are filled with figures.
 
 mod exhaustion;
+mod logs;
 mod other;
 mod request;
 mod response;
@@ -8,6 +9,7 @@ mod reuse;
 mod transport;
 
 pub(super) use exhaustion::WORKER_EXHAUSTION;
+pub(super) use logs::{FAULT_BEHIND, LOG_DISAGREEMENT};
 pub(super) use other::{CAPTURE_LOSS, CONNECTION_REFUSED, PARTIAL_CAPTURE};
 pub(super) use request::{
     BAD_REQUEST, CLIENT_ABORT, CONTINUE_STALL, EARLY_RESPONSE_CLOSED, EARLY_RESPONSE_RESET, HALF_CLOSE,
@@ -90,8 +92,15 @@ mod tests {
     #[test]
     fn every_kind_has_its_words_and_no_cause_stands_twice() {
         // One list a file: a new family adds its own.
-        let files: [&[&Words]; 6] =
-            [&exhaustion::ALL, &other::ALL, &request::ALL, &response::ALL, &reuse::ALL, &transport::ALL];
+        let files: [&[&Words]; 7] = [
+            &exhaustion::ALL,
+            &logs::ALL,
+            &other::ALL,
+            &request::ALL,
+            &response::ALL,
+            &reuse::ALL,
+            &transport::ALL,
+        ];
         let all: Vec<&Words> = files.into_iter().flatten().copied().collect();
         let mut names: Vec<_> = all.iter().map(|words| (words.kind, words.cause)).collect();
         names.sort_unstable();
