@@ -1,5 +1,6 @@
 //! Restarts: one server address that closes many of its connections at once, outside of its habits (T6).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView};
@@ -9,7 +10,7 @@ use crate::tcp::Opening;
 use crate::topology::{ConnectionId, LinkId};
 
 use super::draft::{Draft, ProofList};
-use super::habits::Habits;
+use super::habits::{Close, Habits};
 use super::life::Life;
 use super::reuse::CASES;
 use super::words::{counted, duration};
@@ -43,7 +44,7 @@ pub(super) struct Burst {
 impl Burst {
     /// Whether the server closed a connection in this burst.
     pub(super) fn holds(&self, connection: ConnectionId) -> bool {
-        self.closed.contains(&connection)
+        self.closed.binary_search(&connection).is_ok()
     }
 
     /// Whether a moment lies in the burst or in the time that the server may have been down after it.
@@ -76,36 +77,75 @@ pub(super) fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<
     if habits.closes_after_each() {
         return Vec::new();
     }
-    let connections = || analysis.link(link).connections.iter().map(|&id| analysis.connection(id));
-    let mut odd: Vec<Odd> = connections().filter_map(|c| odd_close(c, habits)).collect();
+    let mut odd: Vec<Odd> = Vec::new();
+    let mut books: BTreeMap<SocketAddr, Book> = BTreeMap::new();
+    for &id in &analysis.link(link).connections {
+        let connection = analysis.connection(id);
+        books.entry(connection.inner.server).or_default().add(connection);
+        odd.extend(odd_close(connection, habits));
+    }
+    for book in books.values_mut() {
+        book.sort();
+    }
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
     let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
     let chains = odd.chunk_by(together).filter(|chain| {
         let lasts = chain[chain.len() - 1].at.since_ns(chain[0].at);
         chain.len() >= FEWEST && lasts <= LONGEST_NS && chain.iter().filter(|one| one.served).count() >= 2
     });
-    let mut all: Vec<Burst> = chains.map(|chain| burst(chain, connections())).collect();
+    let mut all: Vec<Burst> =
+        chains.filter_map(|chain| Some(burst(chain, books.get(&chain[0].server)?))).collect();
     // A server that closes a few of many connections evicts or times out; it was not restarted.
     all.retain(|burst| burst.closed.len() as u64 * 3 >= burst.open);
     all
 }
 
-fn burst<'a>(chain: &[Odd], connections: impl Iterator<Item = ConnectionView<'a>>) -> Burst {
+/// When the connections of one server address began and ended, each list sorted.
+#[derive(Default)]
+struct Book {
+    begun: Vec<SessionTime>,
+    ended: Vec<SessionTime>,
+    refused: Vec<SessionTime>,
+}
+
+impl Book {
+    fn add(&mut self, connection: ConnectionView<'_>) {
+        let begins = connection.inner.first;
+        match connection.flow().opening {
+            Opening::Refused => self.refused.push(begins),
+            Opening::Unanswered => {}
+            Opening::Handshake | Opening::MidStream => {
+                self.begun.push(begins);
+                self.ended.extend(closes_at(connection));
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        for list in [&mut self.begun, &mut self.ended, &mut self.refused] {
+            list.sort_unstable();
+        }
+    }
+
+    /// How many connections were open just before a moment.
+    fn open_at(&self, at: SessionTime) -> u64 {
+        let begun = self.begun.partition_point(|&begins| begins <= at);
+        begun.saturating_sub(self.ended.partition_point(|&ends| ends < at)) as u64
+    }
+
+    /// How many connections were refused between two moments.
+    fn refused_in(&self, from: SessionTime, to: SessionTime) -> u64 {
+        let before = |at: SessionTime| self.refused.partition_point(|&refused| refused < at);
+        before(to).saturating_sub(before(from)) as u64
+    }
+}
+
+fn burst(chain: &[Odd], book: &Book) -> Burst {
     let (first, last) = (&chain[0], &chain[chain.len() - 1]);
     let mut closed: Vec<ConnectionId> = chain.iter().map(|one| one.connection).collect();
     closed.sort_unstable();
-    let (mut open, mut refused) = (0, 0);
-    for connection in connections.filter(|c| c.inner.server == first.server) {
-        let flow = connection.flow();
-        let alive = !matches!(flow.opening, Opening::Refused | Opening::Unanswered);
-        let begins = connection.inner.first;
-        if alive && begins <= first.at && closes_at(connection).is_none_or(|end| end >= first.at) {
-            open += 1;
-        }
-        let soon = (0..=DOWN_NS).contains(&begins.since_ns(first.at));
-        refused += u64::from(flow.opening == Opening::Refused && soon);
-    }
-    let open = (closed.len() as u64).max(open);
+    let open = (closed.len() as u64).max(book.open_at(first.at));
+    let refused = book.refused_in(first.at, SessionTime(last.at.0.saturating_add(DOWN_NS)));
     Burst { server: first.server, from: first.at, to: last.at, closed, open, refused }
 }
 
@@ -132,9 +172,12 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
         .exchanges()
         .last()
         .is_some_and(|x| x.raw.flags.has(ExchangeFlags::SERVER_CLOSES | ExchangeFlags::CLIENT_CLOSES));
-    let limit = habits.request_limit().is_some_and(|(limit, _)| close.at_once() && close.responses == limit);
-    let timer = habits.idle_timeout().is_some_and(|idle| idle.samples >= 2 && idle.fits(close.gap_ns));
-    (!said && !limit && !timer).then(|| one(true))
+    (!said && !habits.by_limit(close) && !of_timer(habits, close)).then(|| one(true))
+}
+
+/// Whether the close belongs to a timer that other connections show as well.
+fn of_timer(habits: &Habits, close: &Close) -> bool {
+    habits.idle.is_some_and(|idle| idle.samples >= 2) && habits.by_timer(close)
 }
 
 /// One note for each burst: an event worth knowing, whether or not a request was lost in it.
@@ -151,9 +194,9 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Findin
 
 fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burst) -> Finding {
     let mut draft = Draft::new(analysis, diagnosis, &texts::RESTART_BURST, link);
-    let failed = |id: &ConnectionId| analysis.connection(*id).exchanges().any(|x| {
-        diagnosis.outcomes[x.id.0 as usize].is_failure()
-    });
+    let failed = |id: &ConnectionId| {
+        analysis.connection(*id).exchanges().any(|x| diagnosis.outcomes[x.id.0 as usize].is_failure())
+    };
     let hurt = burst.closed.iter().filter(|id| failed(id)).count() as u64;
     let refused = match burst.refused {
         0 => String::new(),
@@ -168,9 +211,14 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burs
     draft.values.push(("server", burst.server.to_string()));
     draft.values.push(("share", burst.share()));
     draft.values.push(("window", duration(burst.window_ns())));
-    draft.values.push(("hurt", if hurt == 0 { "No request was lost in it.".to_owned() } else {
-        format!("{} had a request on them that was lost.", counted(hurt, "connection"))
-    }));
+    draft.values.push((
+        "hurt",
+        if hurt == 0 {
+            "No request was lost in it.".to_owned()
+        } else {
+            format!("{} had a request on them that was lost.", counted(hurt, "connection"))
+        },
+    ));
     draft.values.push(("refused", refused));
     let mut proofs = ProofList::new(analysis);
     for &id in burst.closed.iter().take(CASES) {

@@ -274,7 +274,10 @@ fn were(number: u64) -> String {
 
 fn prove(exchange: ExchangeView<'_>, workers: u64, proofs: &mut ProofList<'_>) {
     let raw = exchange.raw;
-    let note = format!("request 1 sent and acknowledged, while {} were served", counted(workers, "other connection"));
+    let note = format!(
+        "request 1 sent and acknowledged, while {} were served",
+        counted(workers, "other connection")
+    );
     proofs.add(exchange, raw.request.first_frame, note);
     if raw.response.is_present() {
         let waited: SessionTime = exchange.connection().time(raw.response.start);

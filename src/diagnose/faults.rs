@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::tcp::{EventKind, Opening};
-use crate::topology::{ConnectionId, ExchangeId, LinkId, Role};
+use crate::topology::{ExchangeId, LinkId, Role};
 
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
 use super::origins::{is_inherited_abort, is_user_link};
 use super::reuse::CASES;
 use super::texts::{self, Words};
-use super::words::{duration, listed};
+use super::words::duration;
 use super::{Certainty, Diagnosis, Finding, Outcome};
 
 /// What a fault of a single exchange is.
@@ -51,7 +51,7 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Findin
             groups.entry((exchange.link_id(), fault)).or_default().push(exchange.id);
         }
     }
-    let mut findings = refused(analysis, diagnosis);
+    let mut findings = Vec::new();
     for ((link, fault), exchanges) in groups {
         findings.push(finding(analysis, diagnosis, link, fault, exchanges));
     }
@@ -144,34 +144,4 @@ fn prove(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
     };
     let how = if end.kind == EventKind::Rst { "resets" } else { "sends FIN" };
     proofs.add(exchange, end.frame, format!("{who} {how} before the response was whole"));
-}
-
-/// Connections whose SYN was answered by a RST (C1).
-fn refused(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
-    let mut by_link: BTreeMap<LinkId, Vec<ConnectionId>> = BTreeMap::new();
-    for connection in analysis.connections().filter(|c| c.flow().opening == Opening::Refused) {
-        by_link.entry(connection.inner.link).or_default().push(connection.id);
-    }
-    let finding = |(link, connections): (LinkId, Vec<ConnectionId>)| {
-        let mut draft = Draft::new(analysis, diagnosis, &texts::CONNECTION_REFUSED, link);
-        let mut servers: Vec<_> =
-            connections.iter().map(|&id| analysis.connection(id).inner.server).collect();
-        servers.sort_unstable();
-        servers.dedup();
-        let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
-        draft.values.push(("servers", listed(&names)));
-        let mut proofs = ProofList::new(analysis);
-        for &id in connections.iter().take(CASES) {
-            for event in analysis.connection(id).events() {
-                match event.kind {
-                    EventKind::Syn => proofs.add_packet(id, event.frame, "SYN"),
-                    EventKind::Rst => proofs.add_packet(id, event.frame, "answered by RST"),
-                    _ => {}
-                }
-            }
-        }
-        draft.connections = connections;
-        draft.finish(Vec::new(), proofs)
-    };
-    by_link.into_iter().map(finding).collect()
 }

@@ -12,6 +12,9 @@ use super::life::Life;
 /// A close within this time after a response is part of the server's handling of that response.
 const AT_ONCE_NS: i64 = 100_000_000;
 
+/// A request that lay at the server for longer than this before the close did not merely cross it.
+const QUEUED_NS: i64 = 60_000_000;
+
 /// Timers that are only looked at once a second close up to this much late (gunicorn's threads, Apache).
 const COARSE_TIMER_NS: i64 = 1_200_000_000;
 
@@ -26,6 +29,8 @@ pub(super) struct Close {
     pub(super) at: SessionTime,
     /// Whether the last response said `Connection: close`.
     pub(super) announced: bool,
+    /// Whether a request had lain unread for longer than a close takes that merely crossed it.
+    pub(super) queued: bool,
 }
 
 impl Close {
@@ -45,6 +50,12 @@ pub(super) struct Habits {
     pub(super) answered_reused: u64,
     /// The most responses on any connection.
     pub(super) most_responses: u32,
+    /// The idle time after which the server closes, where its late closes agree on one.
+    pub(super) idle: Option<IdleTimeout>,
+    /// The idle time after which the client closes, where its closes agree on one.
+    pub(super) client_idle: Option<IdleTimeout>,
+    /// The number of requests after which the server closes each connection, and how often it did.
+    pub(super) limit: Option<(u32, u64)>,
     /// Idle times after which the client closed.
     client_gaps: Vec<i64>,
     /// The longest idle time for which the client left a connection open.
@@ -72,7 +83,7 @@ impl Habits {
                 habits.add(connection);
             }
         }
-        habits.client_gaps.sort_unstable();
+        habits.settle();
         habits
     }
 
@@ -94,10 +105,7 @@ impl Habits {
                 let idle = last.map_or(0, |(before, _)| exchange.raw.request.start.0.saturating_sub(before));
                 self.longest_answered_ns = self.longest_answered_ns.max(idle);
             }
-            last = Some((
-                exchange.raw.response.end.0,
-                exchange.raw.flags.has(ExchangeFlags::SERVER_CLOSES),
-            ));
+            last = Some((exchange.raw.response.end.0, exchange.raw.flags.has(ExchangeFlags::SERVER_CLOSES)));
         }
         self.most_responses = self.most_responses.max(responses);
         let Some((last, announced)) = last else { return };
@@ -106,13 +114,21 @@ impl Habits {
         match life.server_ended() {
             Some(close) => {
                 let gap_ns = close.at.0.saturating_sub(last);
-                let unfinished = connection.exchanges().any(|x| !x.raw.response.is_complete());
-                if !unfinished {
+                let pending = connection.exchanges().find(|x| !x.raw.response.is_complete());
+                if pending.is_none() {
                     self.note_idle(gap_ns);
                 }
                 let responses = if life.seen_from_start() { responses } else { 0 };
-                let at = connection.time(close.at);
-                self.closes.push(Close { connection: connection.id, responses, gap_ns, at, announced });
+                let waited = pending.map_or(0, |x| close.at.0.saturating_sub(x.raw.request.end.0));
+                let (at, queued) = (connection.time(close.at), waited > QUEUED_NS);
+                self.closes.push(Close {
+                    connection: connection.id,
+                    responses,
+                    gap_ns,
+                    at,
+                    announced,
+                    queued,
+                });
             }
             None => {
                 self.kept += 1;
@@ -150,26 +166,34 @@ impl Habits {
         self.answered_reused == 0 && at_once > 0 && at_once * 10 >= (self.closes.len() as u64 + self.kept) * 9
     }
 
-    /// The idle time after which the server closes, where its late closes agree on one.
-    pub(super) fn idle_timeout(&self) -> Option<IdleTimeout> {
-        let mut gaps: Vec<i64> = self.closes.iter().filter(|c| !c.at_once()).map(|c| c.gap_ns).collect();
+    /// Finds the timers and limits behind what was collected.
+    fn settle(&mut self) {
+        let idle = self.closes.iter().filter(|c| !c.at_once() && !c.queued);
+        let mut gaps: Vec<i64> = idle.map(|c| c.gap_ns).collect();
         gaps.sort_unstable();
-        timer(&gaps)
-    }
-
-    /// The idle time after which the client closes, where its closes agree on one.
-    pub(super) fn client_timeout(&self) -> Option<IdleTimeout> {
+        self.idle = timer(&gaps);
+        self.client_gaps.sort_unstable();
         let from = self.client_gaps.partition_point(|&gap| gap < AT_ONCE_NS);
-        timer(&self.client_gaps[from..]).filter(|timer| timer.samples >= 2)
+        self.client_idle = timer(&self.client_gaps[from..]).filter(|timer| timer.samples >= 2);
+        self.limit = self.request_limit();
     }
 
-    /// The number of requests after which the server closes each connection, and how often it did.
-    pub(super) fn request_limit(&self) -> Option<(u32, u64)> {
+    fn request_limit(&self) -> Option<(u32, u64)> {
         let limit = self.most_responses;
         let at_once = self.closes.iter().filter(|close| close.at_once() && close.responses > 0);
         let (exact, other): (Vec<&Close>, Vec<&Close>) = at_once.partition(|close| close.responses == limit);
         (limit >= 2 && exact.len() >= 3 && other.len() * 10 <= exact.len())
             .then_some((limit, exact.len() as u64))
+    }
+
+    /// Whether the server closed this connection because it had been idle for its timeout.
+    pub(super) fn by_timer(&self, close: &Close) -> bool {
+        !close.at_once() && !close.queued && self.idle.is_some_and(|idle| idle.fits(close.gap_ns))
+    }
+
+    /// Whether the server closed this connection because it had carried as many requests as it may.
+    pub(super) fn by_limit(&self, close: &Close) -> bool {
+        self.limit.is_some_and(|(limit, _)| close.at_once() && close.responses == limit)
     }
 }
 
@@ -189,8 +213,7 @@ fn timer(gaps: &[i64]) -> Option<IdleTimeout> {
     }
     let (&first, &last) = (gaps.first()?, gaps.last()?);
     let middle = *best.get(best.len() / 2)?;
-    let agreed = best.len() >= 2 && best.len() * 2 >= gaps.len();
-    // Two closes agree by chance more often than not when the slack is wide.
+    let agreed = best.len() >= 3 && best.len() * 2 >= gaps.len();
     if !agreed && gaps.len() >= 4 && last - first <= COARSE_TIMER_NS && first >= COARSE_TIMER_NS / 2 {
         return Some(IdleTimeout::of(gaps, first));
     }
@@ -209,7 +232,8 @@ pub(super) struct IdleTimeout {
 
 impl IdleTimeout {
     fn of(gaps: &[i64], timeout_ns: i64) -> Self {
-        let range_ns = (gaps.first().copied().unwrap_or(timeout_ns), gaps.last().copied().unwrap_or(timeout_ns));
+        let range_ns =
+            (gaps.first().copied().unwrap_or(timeout_ns), gaps.last().copied().unwrap_or(timeout_ns));
         Self { timeout_ns, range_ns, samples: gaps.len() as u64 }
     }
 

@@ -3,13 +3,16 @@
 mod board;
 mod burst;
 mod causes;
+mod connect;
 mod draft;
 mod exhaustion;
 mod faults;
 mod habits;
 mod life;
 mod limits;
+mod mismatch;
 mod model;
+mod nolive;
 mod origins;
 mod reject;
 mod reuse;
@@ -19,6 +22,7 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod transport;
 mod verdict;
 pub mod words;
 
@@ -28,14 +32,23 @@ pub use model::{
 };
 pub use steps::{Step, StepKind, steps};
 
+use std::collections::BTreeMap;
+
 use crate::analysis::Analysis;
+use crate::topology::{ExchangeId, LinkId};
 
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
 pub fn build(analysis: &Analysis) -> Diagnosis {
     let (mut outcomes, rejections) = verdict::judge(analysis);
     let exhausted = exhaustion::find(analysis);
     exhaustion::settle(analysis, &exhausted, &mut outcomes);
-    let explained = exhaustion::explained(&exhausted).collect();
+    let attempts = connect::attempts(analysis);
+    let mismatches = mismatch::find(analysis);
+    let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
+    let mut explained: BTreeMap<ExchangeId, LinkId> = exhaustion::explained(&exhausted).collect();
+    explained.extend(gateways.explained.iter().copied());
+    explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
+    explained.extend(mismatch::explained(analysis, &mismatches));
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
@@ -45,6 +58,10 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let mut findings = reuse::findings(analysis, &diagnosis);
     findings.extend(faults::findings(analysis, &diagnosis));
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
+    findings.extend(connect::findings(analysis, &diagnosis, &attempts));
+    findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
+    findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
+    findings.extend(transport::findings(analysis, &diagnosis));
     findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));

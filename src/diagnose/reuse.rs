@@ -6,8 +6,8 @@ use crate::analysis::Analysis;
 use crate::tcp::{EventKind, Side};
 use crate::topology::{ExchangeId, LinkId};
 
-use super::draft::{Draft, ProofList};
 use super::causes::{Cause, by_cause};
+use super::draft::{Draft, ProofList};
 use super::words::grouped;
 use super::{Diagnosis, Finding, RejectForm, Rejection};
 

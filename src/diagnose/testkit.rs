@@ -205,6 +205,7 @@ impl Chain {
         let conn = &mut self.conns[conn];
         conn.events.truncate(1);
         conn.flow.opening = Opening::Refused;
+        conn.known[1] = conn.seq[0];
         conn.rst(Side::Server, at + MS, true);
     }
 

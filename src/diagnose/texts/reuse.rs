@@ -152,7 +152,7 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
     severity: Severity::Error,
     summary: "{link}: {server} was restarted with requests on its connections, {times}",
     explanation: "{server} closed {share} within {window}{refused}. Before that, reused connections worked: it was \
-        restarted, reloaded or killed, and the requests on those connections were lost. {users}",
+        restarted, reloaded or killed, or its workers ended together (max-requests), and the requests on those connections were lost. {users}",
     fixes: &[
         (
             "kubernetes",
@@ -160,7 +160,11 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
             "The pod then leaves the endpoints before it closes.",
         ),
         ("server", "drain kept connections on reload (announce 'Connection: close' before closing)", ""),
-        ("uwsgi", "touch-chain-reload = FILE, with lazy-apps = true", "Workers are then replaced one after another."),
+        (
+            "uwsgi",
+            "touch-chain-reload = FILE, with lazy-apps = true",
+            "Workers are then replaced one after another.",
+        ),
         RETRY_WARNING,
     ],
     log_line: EITHER_LOG,
@@ -178,7 +182,11 @@ pub(in crate::diagnose) static RECYCLED: Words = Words {
         while other connections lived on: workers that end after so many requests (max-requests) or crash, one at a \
         time, do that. {ordinals} {users}",
     fixes: &[
-        ("uwsgi", "max-requests = 0", "Or a much larger number; --http instead of http11-socket hides it from the proxy."),
+        (
+            "uwsgi",
+            "max-requests = 0",
+            "Or a much larger number; --http instead of http11-socket hides it from the proxy.",
+        ),
         ("gunicorn", "--max-requests 0", "Or a much larger number, with --max-requests-jitter."),
         ("server", "look in the server's log at these times: worker exit, crash, out of memory", ""),
         RETRY_WARNING,
