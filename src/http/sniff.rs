@@ -57,7 +57,7 @@ fn is_http2_frame(bytes: &[u8]) -> bool {
     let [a, b, c, kind, flags, 0, 0, 0, 0, ..] = *bytes else { return false };
     let len = u32::from_be_bytes([0, a, b, c]);
     match kind {
-        4 => flags <= 1 && len % 6 == 0 && len <= 600,
+        4 => flags <= 1 && len.is_multiple_of(6) && len <= 600,
         7 => flags == 0 && (8..16_384).contains(&len),
         _ => false,
     }

@@ -525,12 +525,12 @@ impl<H: Handler> Live<H> {
             opening: self.opening,
             closing: self.closing,
             protocol: Default::default(),
-            wire: Default::default(),
             first: self.first,
             last: self.last,
             directions: [self.halves[0].facts, self.halves[1].facts],
             events: 0..0,
             exchanges: 0..0,
+            wire: Default::default(),
         };
         self.handler.close(flow, &self.events.list, context);
     }
