@@ -136,7 +136,8 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Cert
             (Clash::TlsToPlain, Certainty::Likely)
         }
         (TlsHandshake, Nothing) if is_never_answered(connection, speaks) => {
-            (Clash::TlsToPlain, Certainty::Possible)
+            let again = speaks.turned_away + speaks.other >= 2;
+            (Clash::TlsToPlain, if again { Certainty::Likely } else { Certainty::Possible })
         }
         (HttpRequest | Http2Preface, TlsAlert | TlsHandshake) => (Clash::PlainToTls, Certainty::Certain),
         (HttpRequest, HttpResponse) if flag(ExchangeFlags::PLAIN_TO_TLS) && !is_relayed() => {
@@ -229,6 +230,8 @@ fn finding(
         _ => String::new(),
     };
     draft.values.push(("answer", format!("{begins}{}", listed(&answers))));
+    let seems = if draft.certainty == Certainty::Possible { ", it seems: it closes all of them" } else { "" };
+    draft.values.push(("seems", seems.to_owned()));
     draft.values.push(("doubt", doubt(clash, draft.certainty).to_owned()));
     let mut proofs = ProofList::new(analysis);
     for connection in views.iter().take(CASES) {

@@ -39,7 +39,8 @@ use crate::topology::{ExchangeId, LinkId};
 
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
 pub fn build(analysis: &Analysis) -> Diagnosis {
-    let (mut outcomes, rejections) = verdict::judge(analysis);
+    let (mut outcomes, mut rejections) = verdict::judge(analysis);
+    reuse::drop_consequences(analysis, &mut outcomes, &mut rejections);
     let exhausted = exhaustion::find(analysis);
     exhaustion::settle(analysis, &exhausted, &mut outcomes);
     let attempts = connect::attempts(analysis);
@@ -61,7 +62,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     findings.extend(connect::findings(analysis, &diagnosis, &attempts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
-    findings.extend(transport::findings(analysis, &diagnosis));
+    findings.extend(transport::findings(analysis, &diagnosis, &attempts));
     findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));

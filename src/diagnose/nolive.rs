@@ -24,6 +24,9 @@ const DEAD_NS: i64 = 60_000_000_000;
 /// A gateway that reaches an upstream for the same host so shortly before or after has a live one.
 const NEAR_NS: i64 = 1_000_000_000;
 
+/// So few errors more than attempts prove nothing without a common clock.
+const FEWEST: usize = 3;
+
 /// How far apart packets of one event may lie on one clock.
 const SLACK_NS: i64 = 1_000_000;
 
@@ -55,6 +58,14 @@ pub(super) struct Gateways {
     after_failures: usize,
 }
 
+/// A gateway error for which nothing was found behind the gateway.
+struct Candidate {
+    exchange: ExchangeId,
+    /// Whether the captures behind the gateway hold its time on a clock that is tied to the gateway's.
+    proven: bool,
+    after_failure: bool,
+}
+
 /// Looks at every gateway error that no attempt explains.
 pub(super) fn find(
     analysis: &Analysis,
@@ -69,26 +80,40 @@ pub(super) fn find(
         return gateways;
     }
     let lanes = outgoing(analysis, outcomes, attempts, mismatches);
+    let mut candidates: BTreeMap<LaneId, Vec<Candidate>> = BTreeMap::new();
     for error in errors {
         let lane = analysis.link(error.link_id()).to;
         let Some(out) = lanes.get(&lane) else { continue };
-        let Some(slack) = out.slack_ns(analysis, error.capture) else { continue };
-        let from = SessionTime(error.started().0 - slack);
-        let to = SessionTime(error.ended().0 + slack);
+        let tied = out.slack_ns(analysis, error.capture);
+        let slack = tied.unwrap_or(SLACK_NS);
+        let from = SessionTime(error.started().0.saturating_sub(slack));
+        let to = SessionTime(error.settled().0.saturating_add(slack));
         if let Some(link) = out.failed_in(from, to) {
             gateways.explained.push((error.id, link));
         } else if out.asked_nobody(analysis, error, from, to) {
-            gateways.no_live.push(error.id);
             let since = SessionTime(from.0.saturating_sub(DEAD_NS));
-            gateways.after_failures += usize::from(out.failed_in(since, from).is_some());
+            let after_failure = out.failed_in(since, from).is_some();
+            let proven = tied.is_some() && out.holds(analysis, from, to);
+            let one = Candidate { exchange: error.id, proven, after_failure };
+            candidates.entry(lane).or_default().push(one);
+        }
+    }
+    for (lane, found) in candidates {
+        // Without a common clock the count alone tells: more errors than there are attempts they could belong to.
+        let unclaimed = lanes.get(&lane).map_or(0, |out| out.unclaimed(analysis));
+        if found.iter().any(|one| one.proven) || found.len() > 2 * unclaimed + FEWEST {
+            gateways.after_failures += found.iter().filter(|one| one.after_failure).count();
+            gateways.no_live.extend(found.iter().map(|one| one.exchange));
         }
     }
     gateways
 }
 
+/// A gateway's own error, or a request that its client gave up on, where nothing is known behind the gateway.
 fn is_childless_error(analysis: &Analysis, outcomes: &[Outcome], exchange: ExchangeView<'_>) -> bool {
-    matches!(exchange.status(), Some(502..=504))
-        && outcomes[exchange.id.0 as usize] == Outcome::Complete
+    let outcome = outcomes[exchange.id.0 as usize];
+    let own = outcome == Outcome::Complete && matches!(exchange.status(), Some(502..=504));
+    (own || matches!(outcome, Outcome::TimedOut | Outcome::Aborted))
         && exchange.raw.request.is_present()
         && analysis.trees.children(exchange.id).is_empty()
 }
@@ -152,8 +177,8 @@ impl Outgoing {
         self.failed.get(at).filter(|&&(at, _)| at <= to).map(|&(_, link)| link)
     }
 
-    /// Whether the lane surely sent nothing for this request: the answer came at once, the captures behind the lane
-    /// hold that time, and all that went out meanwhile belongs to other requests for sure.
+    /// Whether the lane sent nothing for this request: the answer came at once, and all that went out meanwhile belongs
+    /// to other requests for sure.
     fn asked_nobody(
         &self,
         analysis: &Analysis,
@@ -162,18 +187,26 @@ impl Outgoing {
         to: SessionTime,
     ) -> bool {
         let prompt = error.latency_ns().is_some_and(|ns| ns <= AT_ONCE_NS);
-        let held = self.captures.iter().any(|&id| {
+        prompt
+            && matches!(error.status(), Some(502 | 503))
+            && self.between(from, to).iter().all(|(_, start)| belongs_elsewhere(analysis, *start))
+            && !self.serves_host(analysis, error, from, to)
+    }
+
+    /// Whether the captures behind the lane go on over this time.
+    fn holds(&self, analysis: &Analysis, from: SessionTime, to: SessionTime) -> bool {
+        self.captures.iter().any(|&id| {
             let info = &analysis.capture(id).info;
             let inside = |first, last| {
                 analysis.session_time(id, first) <= from && to <= analysis.session_time(id, last)
             };
             info.first.zip(info.last).is_some_and(|(first, last)| inside(first, last))
-        });
-        prompt
-            && matches!(error.status(), Some(502 | 503))
-            && held
-            && self.between(from, to).iter().all(|(_, start)| belongs_elsewhere(analysis, *start))
-            && !self.serves_host(analysis, error, from, to)
+        })
+    }
+
+    /// How many of its attempts may belong to a request of which nothing else is known.
+    fn unclaimed(&self, analysis: &Analysis) -> usize {
+        self.starts.iter().filter(|(_, start)| !belongs_elsewhere(analysis, *start)).count()
     }
 
     fn between(&self, from: SessionTime, to: SessionTime) -> &[(SessionTime, Start)] {
@@ -190,7 +223,7 @@ impl Outgoing {
         from: SessionTime,
         to: SessionTime,
     ) -> bool {
-        let near = (SessionTime(from.0 - NEAR_NS), SessionTime(to.0 + NEAR_NS));
+        let near = (SessionTime(from.0.saturating_sub(NEAR_NS)), SessionTime(to.0.saturating_add(NEAR_NS)));
         self.between(near.0, near.1).iter().any(|&(_, start)| match start {
             Start::Exchange(id) => {
                 let asked = analysis.trees.parent(id).map(|p| analysis.exchange(p.parent));

@@ -8,6 +8,7 @@ use crate::http::Message;
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
+use super::connect::Attempt;
 use super::draft::{Draft, ProofList};
 use super::life::at_least;
 use super::reuse::CASES;
@@ -41,7 +42,7 @@ const FEW_WRITES_BYTES: u64 = 6_000;
 const FEWEST_STEPS: usize = 6;
 
 /// All findings about the transport.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
+pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, attempts: &[Attempt]) -> Vec<Finding> {
     let mut waits: BTreeMap<LinkId, Vec<Wait>> = BTreeMap::new();
     let mut closed: BTreeMap<(LinkId, Side), Vec<Closed>> = BTreeMap::new();
     let mut stuck: BTreeMap<(LinkId, Side), Vec<Stuck>> = BTreeMap::new();
@@ -59,13 +60,16 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Findin
             closed.entry((link, side)).or_default().push(one);
         }
     }
-    let holes: Vec<ConnectionId> = stuck.values().flatten().map(|one| one.connection).collect();
+    // What a full accept queue ignored was not lost, and what never gets through has a finding of its own.
+    let mut known: Vec<ConnectionId> = stuck.values().flatten().map(|one| one.connection).collect();
+    known.extend(attempts.iter().map(|attempt| attempt.connection));
+    known.sort_unstable();
     let mut findings = Vec::new();
     for ((link, side), cases) in stuck {
         findings.extend(black_hole(analysis, diagnosis, link, side, cases));
     }
     for (link, mut cases) in waits {
-        cases.retain(|wait| !holes.contains(&analysis.exchange(wait.exchange).connection_id()));
+        cases.retain(|wait| known.binary_search(&analysis.exchange(wait.exchange).connection_id()).is_err());
         if !cases.is_empty() {
             findings.push(loss(analysis, diagnosis, link, cases));
         }
