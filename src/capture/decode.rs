@@ -11,7 +11,7 @@ use etherparse::{
     Ipv6HeaderSlice, Ipv6RawExtHeaderSlice, TcpHeaderSlice, ether_type, ip_number,
 };
 
-use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags, icmp};
+use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags, icmp, options};
 
 const ETHERNET_HEADER: usize = 14;
 const LINUX_SLL_HEADER: usize = 16;
@@ -318,6 +318,7 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
     }
     // How far the IP payload, a part of the packet, lies behind its start.
     let before = ip.payload.as_ptr().addr().wrapping_sub(packet.data.as_ptr().addr());
+    let flags = TcpFlags(header.slice()[13]);
     Some(Segment {
         frame: packet.frame,
         at: packet.at,
@@ -325,11 +326,12 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
         dst: SocketAddr::from((ip.dst, header.destination_port())),
         seq: header.sequence_number(),
         ack: header.acknowledgment_number(),
-        flags: TcpFlags(header.slice()[13]),
+        flags,
         window: header.window_size(),
         ip_id: ip.id,
-        options: ip.payload.get(TCP_HEADER..header_len).unwrap_or_default(),
-        icmp: None,
+        tsval: options::tsval(header.slice()),
+        window_scale: if flags.syn() { options::window_scale(header.slice()) } else { None },
+        is_icmp_error: false,
         payload: ip.payload.get(header_len..).unwrap_or_default(),
         wire_len: (ip.wire_len - header_len) as u32,
         file_offset: packet.file_offset + (before + header_len) as u64,

@@ -13,25 +13,15 @@ use super::{Packet, Segment, TcpFlags};
 const ICMP_HEADER: usize = 8;
 const IPV6_HEADER: usize = 40;
 
-/// What an ICMP or ICMPv6 error says of the segment that it quotes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IcmpError {
-    /// The message's type: 3, 11 or 12 (RFC 792), 1 to 4 for ICMPv6 (RFC 4443).
-    pub kind: u8,
-    /// The message's code.
-    pub code: u8,
-    /// MTU of the next hop in bytes, where the packet was too big for it and the error says so; else 0.
-    pub mtu: u32,
-}
-
-/// The segment that an ICMP message quotes, as far as it is quoted: addresses, ports and sequence number.
+/// The segment that an ICMP message quotes, as far as it is quoted: addresses, ports and sequence number; see
+/// [`Segment::is_icmp_error`].
 #[cold]
 pub(super) fn quoted<'a>(packet: &Packet<'a>, protocol: IpNumber, message: &'a [u8]) -> Option<Segment<'a>> {
     let (header, quote) = message.split_at_checked(ICMP_HEADER)?;
     let v6 = protocol == ip_number::IPV6_ICMP;
-    let error = IcmpError { kind: header[0], code: header[1], mtu: mtu(header, v6) };
+    let (kind, code) = (header[0], header[1]);
     // RFC 4443, section 2.1: types below 128 are errors. Of RFC 792 those that say that a packet did not arrive.
-    let is_error = if v6 { (1..=4).contains(&error.kind) } else { matches!(error.kind, 3 | 11 | 12) };
+    let is_error = if v6 { (1..=4).contains(&kind) } else { matches!(kind, 3 | 11 | 12) };
     if !is_error {
         return None;
     }
@@ -44,14 +34,15 @@ pub(super) fn quoted<'a>(packet: &Packet<'a>, protocol: IpNumber, message: &'a [
         src: SocketAddr::from((from, u16::from_be_bytes([a, b]))),
         dst: SocketAddr::from((to, u16::from_be_bytes([c, d]))),
         seq: u32::from_be_bytes([e, f, g, h]),
-        ack: 0,
+        ack: u32::from(kind) << 8 | u32::from(code),
         flags: TcpFlags::default(),
         window: 0,
         ip_id: 0,
-        options: &[],
-        icmp: Some(error),
+        tsval: 0,
+        window_scale: None,
+        is_icmp_error: true,
         payload: &[],
-        wire_len: 0,
+        wire_len: mtu(header, v6),
         file_offset: packet.file_offset,
     })
 }

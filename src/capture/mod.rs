@@ -7,6 +7,7 @@ mod guess;
 mod icmp;
 mod ids;
 mod link_type;
+mod options;
 mod pcap;
 mod pcapng;
 mod problems;
@@ -18,7 +19,6 @@ mod tests;
 
 pub use decode::Decoder;
 pub use extents::{Excerpt, ExtentError, ExtentReader, fingerprint};
-pub use icmp::IcmpError;
 pub use ids::{CaptureId, CaptureTime, Frame, SessionTime};
 pub use link_type::LinkType;
 pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
@@ -105,11 +105,13 @@ pub struct Segment<'a> {
     pub window: u16,
     /// The IPv4 identification, which tells a packet sent again from a second copy of one; 0 for IPv6.
     pub ip_id: u16,
-    /// The TCP options as captured (RFC 9293, section 3.2).
-    pub options: &'a [u8],
-    /// Set where the packet is an ICMP error: addresses and `seq` are then those of the segment that it quotes, and
-    /// nothing else counts.
-    pub icmp: Option<IcmpError>,
+    /// The sender's clock (TSval, RFC 7323, section 3); 0 where the segment carries none.
+    pub tsval: u32,
+    /// The shift of the sender's window that its SYN announces (RFC 7323, section 2).
+    pub window_scale: Option<u8>,
+    /// The packet is an ICMP error: addresses and `seq` are those of the segment that it quotes, `ack` is type × 256 +
+    /// code, `wire_len` the MTU of the next hop where the packet was too big for it, else 0.
+    pub is_icmp_error: bool,
     /// The payload as captured.
     pub payload: &'a [u8],
     /// Payload length by the IP header: longer than `payload` where the snap length cut the packet.

@@ -2,6 +2,7 @@
 
 mod board;
 mod burst;
+mod case;
 mod causes;
 mod connect;
 mod draft;
@@ -15,7 +16,11 @@ mod model;
 mod nolive;
 mod origins;
 mod reject;
+mod request;
+mod response;
 mod reuse;
+#[cfg(test)]
+mod rule_tests;
 mod steps;
 #[cfg(test)]
 pub(crate) mod testkit;
@@ -24,11 +29,13 @@ mod tests;
 mod texts;
 mod transport;
 mod verdict;
+#[cfg(test)]
+pub(crate) mod wirekit;
 pub mod words;
 
 pub use model::{
-    Board, ByMethod, Certainty, Diagnosis, Failures, Finding, Fix, LinkFigures, Outcome, Proof, RejectForm,
-    Rejection, Retries, Severity,
+    Board, ByMethod, Certainty, Diagnosis, Failures, Finding, Fix, IDLE_BOUNDS_NS, LinkFigures, Outcome,
+    Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,
 };
 pub use steps::{Step, StepKind, steps};
 
@@ -57,11 +64,13 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
     let mut findings = reuse::findings(analysis, &diagnosis);
-    findings.extend(faults::findings(analysis, &diagnosis));
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
     findings.extend(connect::findings(analysis, &diagnosis, &attempts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
+    let known = std::mem::take(&mut findings);
+    findings.extend(faults::findings(analysis, &diagnosis, &known));
+    findings.extend(known);
     findings.extend(transport::findings(analysis, &diagnosis, &attempts));
     findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));

@@ -1,8 +1,8 @@
 //! Each exchange to its outcome, from the packets of its own connection.
 
-use crate::analysis::{Analysis, ConnectionView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::http::{Exchange, ExchangeFlags, MessageState};
-use crate::tcp::{Opening, Side};
+use crate::tcp::{Event, Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
 use super::life::{Life, at_least};
@@ -11,6 +11,9 @@ use super::{Outcome, RejectForm, Rejection};
 
 /// A silence shorter than this is no timeout that anybody configures.
 const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
+
+/// A server that closes this long after the last byte of an unfinished request had been waiting for the rest of it.
+const SHORTEST_UNFINISHED_NS: i64 = 900_000_000;
 
 /// Timeouts that people configure, in seconds.
 const USUAL_TIMEOUTS_S: [i64; 19] = [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 120, 180, 300];
@@ -43,6 +46,13 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
             judge_connection(connection, &mut outcomes, &mut rejections, &mut gave_up);
         }
     }
+    // The status tells of a timer, whatever its length.
+    for one in &gave_up {
+        let parent = analysis.trees.parent(one.exchange).map(|p| analysis.exchange(p.parent));
+        if parent.is_some_and(|parent| parent.status() == Some(504) && parent.raw.response.is_complete()) {
+            outcomes[one.exchange.0 as usize] = Outcome::TimedOut;
+        }
+    }
     for (exchange, outcome) in settle_silences(gave_up) {
         outcomes[exchange.0 as usize] = outcome;
     }
@@ -63,12 +73,12 @@ fn judge_connection(
         let at = view.id.0 as usize;
         let idle_ns =
             last_complete.map_or(0, |before| view.raw.request.start.0.saturating_sub(before.response.end.0));
-        let ending = judge_exchange(&life, view.raw, previous_served, idle_ns);
+        let ending = judge_exchange(&life, view, previous_served, idle_ns);
         match ending {
             Ending::Known(outcome) => outcomes[at] = outcome,
             Ending::Rejected(form) => {
                 outcomes[at] = Outcome::Rejected;
-                let frame = |event: Option<&crate::tcp::Event>| event.map(|e| connection.frame(e.frame));
+                let frame = |event: Option<&Event>| event.map(|e| connection.frame(e.frame));
                 let (fin, rst) = (frame(life.server_fin), frame(life.server_rst));
                 rejections.push(Rejection { exchange: view.id, form, fin, rst, idle_ns });
             }
@@ -87,7 +97,8 @@ fn judge_connection(
     }
 }
 
-fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, idle_ns: i64) -> Ending {
+fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool, idle_ns: i64) -> Ending {
+    let exchange = view.raw;
     let (request, response) = (&exchange.request, &exchange.response);
     let lossy = exchange.flags.has(ExchangeFlags::NEAR_HOLE)
         || request.state == MessageState::Lossy
@@ -95,7 +106,13 @@ fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, i
     if lossy {
         return Ending::Known(Outcome::Unknown);
     }
+    if exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE) {
+        return Ending::Known(Outcome::NoResponse);
+    }
     let tunnel = exchange.flags.has(ExchangeFlags::TUNNEL) && response.is_present();
+    if let Some(end) = view.left_before_response().filter(|_| !tunnel) {
+        return gave_up(life, exchange, end.at.0);
+    }
     if response.is_complete() || tunnel {
         return Ending::Known(Outcome::Complete);
     }
@@ -110,7 +127,15 @@ fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, i
             (None, None) => Ending::Known(Outcome::Unknown),
         };
     }
-    if previous_served && let Some(form) = reject_form(life, exchange, idle_ns) {
+    // A server that waited for the rest of a request turned nothing away.
+    let waited = request.state == MessageState::Partial
+        && life
+            .server_ended()
+            .is_some_and(|end| end.at.0.saturating_sub(request.end.0) >= SHORTEST_UNFINISHED_NS);
+    if previous_served
+        && !waited
+        && let Some(form) = reject_form(life, exchange, idle_ns)
+    {
         return Ending::Rejected(form);
     }
     let first_unseen = life.flow.opening == Opening::MidStream && !previous_served;
@@ -124,7 +149,8 @@ fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, i
 }
 
 fn gave_up(life: &Life<'_>, exchange: &Exchange, closed_at: i64) -> Ending {
-    let last = if exchange.response.is_present() { exchange.response.end } else { exchange.request.end };
+    let heard = exchange.response.is_present() && exchange.response.start.0 <= closed_at;
+    let last = if heard { exchange.response.end } else { exchange.request.end };
     let acked = life.flow.direction(Side::Server).acked;
     let waiting =
         exchange.request.is_complete() && acked.is_some_and(|ack| at_least(ack, exchange.request.end_seq()));

@@ -20,6 +20,9 @@ use super::{
 /// Most requests that may wait for their response on one connection.
 const MAX_PENDING: usize = 10_000;
 
+/// A close this long after the last byte of a body is no part of sending it.
+const LATE_CLOSE_NS: i64 = 1_000_000_000;
+
 /// The exchanges of one connection in the making.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
@@ -75,22 +78,29 @@ impl Handler for Conversation {
         if self.stream(from).stage == Stage::Closed {
             return;
         }
-        self.flag_near_hole();
-        if from == Side::Server {
-            self.response_hole = Some(hole.seq.wrapping_add(hole.len));
+        let in_message = self.stream(from).in_message();
+        let goes_on = in_message && self.stream(from).hole(&hole);
+        if !(goes_on && hole.cut) {
+            self.flag_near_hole();
+            if from == Side::Server {
+                self.response_hole = Some(hole.seq.wrapping_add(hole.len));
+            }
         }
-        let stream = self.stream(from);
-        let in_message = stream.in_message();
-        if !in_message {
-            stream.stage = Stage::Lost;
-        } else if !stream.hole(&hole) {
+        if goes_on {
+            if self.stream(from).stage == Stage::Body(0) {
+                self.end_message(from, true, Some(hole.at), context);
+            }
+            return;
+        }
+        if in_message {
             self.flush(from, context);
-            self.stream(from).stage = Stage::Lost;
         }
+        self.stream(from).stage = Stage::Lost;
     }
 
     fn fin(&mut self, from: Side, at: CaptureTime, _frame: u32, context: &mut Context) {
         if self.stream(from).stage == Stage::UntilClose {
+            self.note_late_close(from, at);
             self.end_message(from, true, Some(at), context);
         }
     }
@@ -128,6 +138,18 @@ fn note_plain_to_tls(exchange: &mut Exchange, bytes: &[u8]) {
 }
 
 impl Conversation {
+    /// A body that ends with the connection: whether the close came long after its last byte.
+    fn note_late_close(&mut self, from: Side, at: CaptureTime) {
+        let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
+        if from == Side::Server
+            && late
+            && let Some(exchange) = self.exchanges.get_mut(self.responses.exchange)
+            && exchange.flags.has(ExchangeFlags::UNFRAMED)
+        {
+            exchange.flags.set(ExchangeFlags::LATE_CLOSE);
+        }
+    }
+
     /// Takes back what holds only for a connection of which the start was captured.
     fn settle_start(&mut self, flow: &Flow) {
         if flow.opening == Opening::MidStream {

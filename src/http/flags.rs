@@ -59,6 +59,10 @@ impl ExchangeFlags {
     /// a port where TLS is spoken.
     pub const PLAIN_TO_TLS: u32 = 1 << 20;
 
+    /// A response that ends with the connection ([`Self::UNFRAMED`]), and the server's FIN came a second or more
+    /// after its last byte.
+    pub const LATE_CLOSE: u32 = 1 << 20;
+
     /// Whether the flag is set.
     #[inline]
     pub fn has(self, flag: u32) -> bool {

@@ -102,6 +102,26 @@ pub(super) fn request(bytes: &[u8], frame: u32, context: &mut Context) -> Reques
 
 /// Reads a response's head; `None` when its status line cannot be read.
 pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
+    let head = read_response(bytes, frame, context).or_else(|| {
+        // Control bytes in a field stop the parser, and the fields around it are good all the same.
+        let control = |&b: &u8| b < b' ' && !matches!(b, b'\r' | b'\n' | b'\t') || b == 0x7f;
+        let cleaned: Vec<u8> = bytes.iter().map(|b| if control(b) { b'-' } else { *b }).collect();
+        let mut head = read_response(&cleaned, frame, context)?;
+        head.flags |= ExchangeFlags::INVALID_HEADER;
+        Some(head)
+    });
+    if head.is_none() {
+        context.report(
+            ProblemKind::LenientHttp,
+            format_args!(
+                "packet {frame}: a response head that cannot be read; its connection is read on behind it"
+            ),
+        );
+    }
+    head
+}
+
+fn read_response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -111,15 +131,7 @@ pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Optio
     config.ignore_invalid_headers_in_responses(true);
     let result = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers);
     let complete = matches!(result, Ok(httparse::Status::Complete(_)));
-    let (Some(status), true) = (parsed.code, complete) else {
-        context.report(
-            ProblemKind::LenientHttp,
-            format_args!(
-                "packet {frame}: a response head that cannot be read; its connection is read on behind it"
-            ),
-        );
-        return None;
-    };
+    let status = parsed.code.filter(|_| complete)?;
     let version = version(parsed.version);
     let mut fields = Fields::default();
     let mut server = None;
@@ -357,6 +369,15 @@ mod tests {
         assert_eq!((head.status, head.framing), (200, Framing::Chunked));
         let conflicting = ExchangeFlags::CONFLICTING_FRAMING | ExchangeFlags::RESPONSE_CONFLICTING_FRAMING;
         assert_eq!(head.flags, ExchangeFlags::SERVER_CLOSES | conflicting | ExchangeFlags::AMBIGUOUS_FRAMING);
+    }
+
+    #[test]
+    fn a_control_byte_in_a_response_header_costs_that_header_only() {
+        let mut context = Context::default();
+        let bytes = b"HTTP/1.1 200 OK\r\nX-Bad\0Name: 1\r\nContent-Length: 3\r\n\r\n";
+        let head = response(bytes, 1, &mut context).unwrap();
+        assert_eq!((head.status, head.framing), (200, Framing::Length(3)));
+        assert_ne!(head.flags & ExchangeFlags::INVALID_HEADER, 0);
     }
 
     #[test]

@@ -26,8 +26,6 @@ const HOLE_PATIENCE: u8 = 8;
 const MAX_PLAUSIBLE_HOLE: i32 = 1 << 30;
 /// Most holes of which it is open whether their bytes arrived; those before them count as arrived.
 const MAX_OPEN_HOLES: usize = 64;
-/// How many of the last segments are compared with what is sent again, by a few of their bytes.
-const SAMPLES: usize = 4;
 
 /// Payload in stream order.
 #[derive(Clone, Copy, Debug)]
@@ -101,9 +99,8 @@ pub(super) struct Half {
     largest: (u32, u32),
     /// Holes of which it is not known whether the peer had their bytes.
     open_holes: VecDeque<(u32, u32)>,
-    /// Sequence number and the second eight bytes of the last segments.
-    samples: [(u32, u64); SAMPLES],
-    sampled: usize,
+    /// Sequence number and second eight bytes of the last segment, to compare with what repeats it.
+    sample: (u32, Option<[u8; 8]>),
     /// The last segment held other bytes than one before it.
     pub(super) conflict: bool,
     pub(super) facts: DirectionFacts,
@@ -149,7 +146,7 @@ impl Half {
             return self.push_known(segment, known);
         }
         self.order.note(segment, self.held.is_empty());
-        self.sample(segment);
+        self.sample = (segment.seq, sample_of(segment));
         self.emit(segment, known, out);
         if !self.held.is_empty() {
             self.drain(out);
@@ -175,7 +172,7 @@ impl Half {
         if starts_message && self.held.is_empty() {
             self.next = Some(segment.seq);
             self.order.note(segment, true);
-            self.sample(segment);
+            self.sample = (segment.seq, sample_of(segment));
             self.emit(segment, 0, out);
             return Pushed::New;
         }
@@ -211,10 +208,9 @@ impl Half {
             self.facts.segments -= 1;
             return Pushed::Probe;
         }
-        let sample = sample_of(segment);
-        self.conflict |= self.samples.iter().any(|&(seq, known)| {
-            seq == segment.seq && sample.is_some_and(|sample| known != 0 && sample != known)
-        });
+        let (seq, first) = self.sample;
+        self.conflict |=
+            seq == segment.seq && first.zip(sample_of(segment)).is_some_and(|(first, again)| first != again);
         self.repeated(segment)
     }
 
@@ -227,14 +223,6 @@ impl Half {
         self.order.note_again(segment);
         self.facts.retransmitted += 1;
         Pushed::Repeat
-    }
-
-    #[inline]
-    fn sample(&mut self, segment: &Segment<'_>) {
-        if let Some(sample) = sample_of(segment) {
-            self.samples[self.sampled % SAMPLES] = (segment.seq, sample);
-            self.sampled = self.sampled.wrapping_add(1);
-        }
     }
 
     /// The peer acknowledged everything before `ack` in a packet; `speaks` tells that the packet carries
@@ -429,8 +417,8 @@ impl Half {
 
 /// A few bytes of a segment that differ where two messages do: the first eight are `HTTP/1.1` in most responses.
 #[inline]
-fn sample_of(segment: &Segment<'_>) -> Option<u64> {
-    Some(u64::from_ne_bytes(*segment.payload.get(8..)?.first_chunk()?))
+fn sample_of(segment: &Segment<'_>) -> Option<[u8; 8]> {
+    segment.payload.get(8..16)?.first_chunk().copied()
 }
 
 #[cfg(test)]
@@ -451,8 +439,9 @@ mod tests {
             flags: crate::capture::TcpFlags::default(),
             window: 0,
             ip_id: 0,
-            options: &[],
-            icmp: None,
+            tsval: 0,
+            window_scale: None,
+            is_icmp_error: false,
             payload,
             wire_len: payload.len() as u32,
             file_offset: u64::from(seq),

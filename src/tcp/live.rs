@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
 
-use super::copies::window_scale;
 use super::events::{EventLog, MAX_EVENTS_OF_KIND};
 use super::half::{Half, Piece, Pushed};
 use super::seq::seq_diff;
@@ -197,7 +196,11 @@ impl<H: Handler> Live<H> {
         }
         let mut taken = Taken::Here;
         if segment.wire_len > 0 {
-            taken = self.on_payload(segment, side, starts.is_some(), context);
+            taken = if flags.syn() {
+                self.on_syn_payload(segment, side, context)
+            } else {
+                self.on_payload(segment, side, starts.is_some(), context)
+            };
         } else if !flags.syn() {
             self.on_bare(segment, side);
         }
@@ -299,7 +302,7 @@ impl<H: Handler> Live<H> {
         if half.next.is_none() || half.facts.isn.is_some() && half.facts.segments == 0 {
             half.start_at(segment.seq);
         }
-        half.facts.window_scale = window_scale(segment.options);
+        half.facts.window_scale = segment.window_scale;
         self.roles_known = true;
         if segment.flags.ack() {
             if self.opening == Opening::Unanswered {
@@ -370,6 +373,14 @@ impl<H: Handler> Live<H> {
         self.events.note(segment, if blocked { EventKind::WindowProbe } else { EventKind::KeepAlive }, side);
     }
 
+    /// A SYN may carry data already (TCP Fast Open, RFC 7413); its own number comes before them.
+    #[cold]
+    fn on_syn_payload(&mut self, segment: &Segment<'_>, side: Side, context: &mut H::Context) -> Taken {
+        let data = Segment { seq: segment.seq.wrapping_add(1), ..*segment };
+        self.on_payload(&data, side, false, context)
+    }
+
+    #[inline(always)]
     fn on_payload(
         &mut self,
         segment: &Segment<'_>,
@@ -377,10 +388,7 @@ impl<H: Handler> Live<H> {
         starts: bool,
         context: &mut H::Context,
     ) -> Taken {
-        // A SYN may carry data already (TCP Fast Open, RFC 7413); its own number comes before them.
-        let seq = segment.seq.wrapping_add(u32::from(segment.flags.syn()));
-        let segment = &Segment { seq, ..*segment };
-        if self.fins[side as usize].is_some_and(|fin| seq_diff(seq, fin.seq) >= 0) {
+        if self.fins[side as usize].is_some_and(|fin| seq_diff(segment.seq, fin.seq) >= 0) {
             self.events.note(segment, EventKind::DataAfterFin, side);
             return Taken::Here;
         }
@@ -443,7 +451,7 @@ impl<H: Handler> Live<H> {
         if self.fins[side as usize].is_some() {
             return;
         }
-        let seq = segment.seq.wrapping_add(segment.wire_len);
+        let seq = segment.seq.wrapping_add(segment.wire_len + u32::from(segment.flags.syn()));
         self.fins[side as usize] =
             Some(Fin { seq, at: segment.at, frame: segment.frame, acked: false, delivered: false });
         if self.closing == Closing::Open {
@@ -475,14 +483,12 @@ impl<H: Handler> Live<H> {
     /// An ICMP error quotes a segment of this connection.
     #[cold]
     pub(super) fn on_unreachable(&mut self, segment: &Segment<'_>, src_is_low: bool) {
-        let Some(error) = segment.icmp else { return };
         let side = self.side(src_is_low);
         let far = |next: u32| seq_diff(segment.seq, next).unsigned_abs() > STREAM_REACH;
         if self.halves[side as usize].next.is_some_and(far) {
             return;
         }
-        let ack = u32::from(error.kind) << 8 | u32::from(error.code);
-        self.events.note(&Segment { ack, wire_len: error.mtu, ..*segment }, EventKind::Unreachable, side);
+        self.events.note(segment, EventKind::Unreachable, side);
     }
 
     #[inline]
@@ -525,12 +531,12 @@ impl<H: Handler> Live<H> {
             opening: self.opening,
             closing: self.closing,
             protocol: Default::default(),
+            wire: Default::default(),
             first: self.first,
             last: self.last,
             directions: [self.halves[0].facts, self.halves[1].facts],
             events: 0..0,
             exchanges: 0..0,
-            wire: Default::default(),
         };
         self.handler.close(flow, &self.events.list, context);
     }

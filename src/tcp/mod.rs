@@ -7,6 +7,8 @@ mod half;
 mod held;
 mod live;
 mod seq;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 pub use facts::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};

@@ -85,11 +85,12 @@ impl<H: Handler> Default for Tracker<H> {
 
 impl<H: Handler> Tracker<H> {
     /// Takes the next segment of the capture.
+    #[inline]
     pub fn push(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
         self.release_closed(segment.at, context);
         let (key, src_is_low) = Key::of(segment.src, segment.dst);
         let mut slot = self.index.get(&key).copied();
-        if segment.icmp.is_some() {
+        if segment.is_icmp_error {
             return self.push_error(slot, segment, src_is_low);
         }
         if let Some(known) = slot

@@ -13,9 +13,10 @@ Needs Python 3 and tshark (4.0 or later); PATH is target/release/hopscope unless
 import argparse
 import collections
 import difflib
+import functools
 import json
-import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -28,6 +29,11 @@ DIFFERENCES = {
     "cut-head": "hopscope: a head that the snapshot length or the file's end cut; enough is left to tell what it was",
     "after-hole": "hopscope: tshark is silent about a direction after bytes that the capture lost",
     "binary": "hopscope: uwsgi or FastCGI request, which tshark 4.0 has no dissector for, and what answers it",
+    "empty-lines": "hopscope: empty lines before a message, which peers skip and tshark does not",
+    "quoted": "hopscope: a packet quoted inside an ICMP error is no packet of the connection",
+    "unknown-method": "hopscope: a method that tshark's list does not hold",
+    "beyond-length": "hopscope: bytes inside a body by its declared length (one of 2^63 or more, which tshark gives up on) are no message",
+    "transfer-coding": "hopscope: chunked is not the last transfer coding, so the end is unknown (RFC 9112, 6.3); tshark looks for the word",
     "blank-in-target": "hopscope: tshark ends a target at its first blank",
     "interim": "both: a 1xx; hopscope counts final responses",
     "repeated": "hopscope: the same bytes sent again, or one packet captured twice; tshark dissected them again",
@@ -38,10 +44,15 @@ DIFFERENCES = {
     "other-tuple": "both: hopscope shows a connection that was translated (NAT) or seen at several devices once",
 }
 
+# Of the methods seen with HTTP/1, those of tshark 4.0's list.
+METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE",
+           "LOCK", "UNLOCK", "SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "REPORT", "MERGE", "CHECKOUT", "PURGE"}
+
 FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport", "tcp.len",
           "http.request.method", "http.request.uri", "http.response.code", "frame.protocols",
           "tcp.analysis.lost_segment", "tcp.analysis.ack_lost_segment", "tcp.analysis.retransmission",
-          "tcp.analysis.out_of_order", "tcp.flags.fin", "frame.len", "frame.cap_len", "tcp.seq_raw")
+          "tcp.analysis.out_of_order", "tcp.flags.fin", "frame.len", "frame.cap_len", "http.content_length_header",
+          "http.transfer_encoding")
 SEPARATOR, AGGREGATOR = "\x1d", "\x1e"
 
 Message = collections.namedtuple("Message", "key frame first exchange", defaults=(None, None))
@@ -53,8 +64,19 @@ class Capture:
     def __init__(self, path, ports):
         self.path = path
         self.frames = {}
+        self.ports = ports
         self.whole = self.run(ports, bodies=True)
-        self.heads = self.run(ports, bodies=False)
+
+    @functools.cached_property
+    def heads(self):
+        """As `whole`, also the messages of which but the head is whole."""
+        return self.run(self.ports, bodies=False)
+
+    def payload(self, frame):
+        """The bytes of a frame's innermost TCP payload."""
+        command = ["tshark", "-n", "-r", str(self.path), "-Y", f"frame.number == {frame}", "-T", "fields", "-e", "tcp.payload",
+                   "-E", "occurrence=l"]
+        return bytes.fromhex(subprocess.run(command, capture_output=True, text=True).stdout.strip())
 
     def run(self, ports, bodies):
         """(requests, responses) by connection (client, server) of the messages tshark dissected."""
@@ -118,11 +140,6 @@ def of_hopscope(program, path):
     return (requests, responses), report
 
 
-def same_target(ours, theirs):
-    """Whether two targets differ only in how they are written: tshark ends one at a blank, and shows what is not UTF-8 otherwise."""
-    return ours == theirs
-
-
 class Comparison:
     def __init__(self, capture, ours):
         self.capture = capture
@@ -134,11 +151,11 @@ class Comparison:
         self.differences[category].append((kind, pair, mine, theirs))
 
     def run(self):
-        for kind, mine, whole, heads in zip(("request", "response"), self.ours, self.capture.whole, self.capture.heads):
+        for kind, mine, whole in zip(("request", "response"), self.ours, self.capture.whole):
             for pair in sorted(set(mine) | set(whole)):
-                self.compare(kind, pair, mine.get(pair, []), whole.get(pair, []), heads.get(pair, []))
+                self.compare(kind, pair, mine.get(pair, []), whole.get(pair, []))
 
-    def compare(self, kind, pair, mine, theirs, heads):
+    def compare(self, kind, pair, mine, theirs):
         blocks = difflib.SequenceMatcher(None, [m.key for m in mine], [t.key for t in theirs], autojunk=False).get_opcodes()
         for tag, a, b, c, d in blocks:
             if tag == "equal":
@@ -157,7 +174,7 @@ class Comparison:
                         left.remove(one)
                         right.remove(other)
             for one in left:
-                self.note(self.why_only_ours(kind, pair, one, heads), kind, pair, one, None)
+                self.note(self.why_only_ours(kind, pair, one), kind, pair, one, None)
             for other in right:
                 self.note(self.why_only_theirs(kind, pair, other), kind, pair, None, other)
 
@@ -191,28 +208,40 @@ class Comparison:
     def cut(self, pair):
         return any(row["frame.len"] != row["frame.cap_len"] for row in self.rows(pair))
 
-    def why_only_ours(self, kind, pair, one, heads):
+    def why_only_ours(self, kind, pair, one):
         version = one.exchange.get("protocol") or one.exchange.get("version") or ""
         if "uwsgi" in version or "fastcgi" in version:
             return "binary"
         rows = self.rows(pair)
         if not rows:
             return "other-tuple"
-        if any(head.key == one.key and (one.first or 0) <= head.frame <= one.frame for head in heads) or any(
-                head.key == one.key for head in heads):
+        heads = self.capture.heads[kind == "response"].get(pair, [])
+        if any(head.key == one.key and one.first <= head.frame <= one.frame for head in heads):
             return "cut-body"
         if self.cut(pair):
             return "cut-head"
         if self.hole_before(kind, pair, one.frame):
             return "after-hole"
-        if not any("http" in row["frame.protocols"].split(":") for row in rows):
-            return "other-protocol"
+        if self.is_http(kind, one):
+            if self.capture.payload(one.first)[:1] in b"\r\n":
+                return "empty-lines"
+            if not any("http" in row["frame.protocols"].split(":") for row in rows):
+                return "other-protocol"
+            if kind == "request" and one.key[0] not in METHODS:
+                return "unknown-method"
         return "unexplained"
+
+    def is_http(self, kind, one):
+        """Whether the message's first line says so itself; of a request without a version one cannot know."""
+        line = {"request": rb"[!-~]+ [^\r\n]+ HTTP/\d\.\d\r?\n", "response": rb"HTTP/\d\.\d \d\d\d"}[kind]
+        return bool(re.search(line, self.capture.payload(one.first)))
 
     def why_only_theirs(self, kind, pair, other):
         if kind == "response" and other.key.startswith("1"):
             return "interim"
         row = self.capture.frames[other.frame]
+        if "icmp" in row["frame.protocols"]:
+            return "quoted"
         if row["tcp.analysis.retransmission"] or row["tcp.analysis.out_of_order"]:
             return "repeated"
         # Another connection of ours may be this one under other addresses.
@@ -223,6 +252,11 @@ class Comparison:
         messages = self.ours[0].get(pair, [])
         if any((m.exchange["method"] == "CONNECT" or m.exchange["status"] == 101) and m.frame < other.frame for m in messages):
             return "tunnel"
+        if any(length.isdigit() and int(length) >= 2**63 for r in self.rows(pair) for length in split(r["http.content_length_header"])):
+            return "beyond-length"
+        if kind == "request" and any(not coding.strip().lower().endswith("chunked") for r in self.rows(pair) if r["source"] == pair[0]
+                                     for coding in split(r["http.transfer_encoding"])):
+            return "transfer-coding"
         return "unexplained"
 
 

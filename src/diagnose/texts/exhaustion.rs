@@ -41,3 +41,7 @@ pub(in crate::diagnose) static WORKER_EXHAUSTION: Words = Words {
     doubt: "Requests that hang by themselves on new connections only would look alike; the server's count of workers \
         (here {n}) confirms or refutes it.",
 };
+
+/// The words of this file.
+#[cfg(test)]
+pub(in crate::diagnose) static ALL: [&Words; 1] = [&WORKER_EXHAUSTION];

@@ -270,3 +270,16 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
     log_line: EITHER_LOG,
     doubt: "The rejections are certain; why the server closed is not: a longer capture may tell.",
 };
+
+/// The words of this file.
+#[cfg(test)]
+pub(in crate::diagnose) static ALL: [&Words; 8] = [
+    &CLOSES_AFTER_EACH,
+    &IDLE_TIMEOUT,
+    &MAX_REQUESTS,
+    &RESTARTED,
+    &RECYCLED,
+    &MIDDLEBOX,
+    &VANISHED,
+    &UNKNOWN_CAUSE,
+];
