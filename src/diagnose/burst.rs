@@ -10,7 +10,7 @@ use crate::tcp::Opening;
 use crate::topology::{ConnectionId, LinkId};
 
 use super::draft::{Draft, ProofList};
-use super::habits::{Close, Habits};
+use super::habits::Habits;
 use super::life::Life;
 use super::reuse::CASES;
 use super::words::{counted, duration};
@@ -21,6 +21,9 @@ const NEXT_NS: i64 = 300_000_000;
 
 /// A server whose unexpected closes go on for longer than this is faulty, not restarted.
 const LONGEST_NS: i64 = 3_000_000_000;
+
+/// Idle times that differ by less than this may come from one timer.
+const ONE_EVENT_NS: i64 = 300_000_000;
 
 /// How long after its last close a restarting server may still refuse connections.
 const DOWN_NS: i64 = 10_000_000_000;
@@ -64,12 +67,16 @@ impl Burst {
     }
 }
 
-/// A close by the server that none of its habits explains.
+/// A close by the server that was not announced.
+#[derive(Clone, Copy)]
 struct Odd {
     server: SocketAddr,
     at: SessionTime,
     connection: ConnectionId,
-    served: bool,
+    /// From the last response to the close; `None` when there was no response.
+    gap_ns: Option<i64>,
+    /// Whether the server's timer or limit explains it.
+    usual: bool,
 }
 
 /// The bursts on one link, by server address and time.
@@ -88,16 +95,44 @@ pub(super) fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<
         book.sort();
     }
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
-    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
-    let chains = odd.chunk_by(together).filter(|chain| {
-        let lasts = chain[chain.len() - 1].at.since_ns(chain[0].at);
-        chain.len() >= FEWEST && lasts <= LONGEST_NS && chain.iter().filter(|one| one.served).count() >= 2
-    });
+    let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
+    let mut chains = chains(&unusual, |_| true);
+    // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
+    // together than that are one event, whatever their idle times look like.
+    for chain in self::chains(&odd, is_one_event) {
+        let known =
+            |other: &&[Odd]| other.iter().any(|one| chain.iter().any(|x| x.connection == one.connection));
+        if !chains.iter().any(|other| known(&other)) {
+            chains.push(chain);
+        }
+    }
+    chains.sort_unstable_by_key(|chain| (chain[0].server, chain[0].at));
     let mut all: Vec<Burst> =
-        chains.filter_map(|chain| Some(burst(chain, books.get(&chain[0].server)?))).collect();
+        chains.into_iter().filter_map(|chain| Some(burst(chain, books.get(&chain[0].server)?))).collect();
     // A server that closes a few of many connections evicts or times out; it was not restarted.
     all.retain(|burst| burst.closed.len() as u64 * 3 >= burst.open);
     all
+}
+
+/// The runs of closes of one server that may be a restart.
+fn chains(odd: &[Odd], fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
+    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
+    let chains = odd.chunk_by(together).filter(|chain| {
+        let served = chain.iter().filter(|one| one.gap_ns.is_some()).count();
+        chain.len() >= FEWEST && served >= 2 && lasts_ns(chain) <= LONGEST_NS && fits(chain)
+    });
+    chains.collect()
+}
+
+fn lasts_ns(chain: &[Odd]) -> i64 {
+    chain[chain.len() - 1].at.since_ns(chain[0].at)
+}
+
+/// Whether the closes lie much closer together than the idle times before them.
+fn is_one_event(chain: &[Odd]) -> bool {
+    let gaps = || chain.iter().filter_map(|one| one.gap_ns);
+    let spread = gaps().max().unwrap_or_default() - gaps().min().unwrap_or_default();
+    spread >= ONE_EVENT_NS && spread >= 10 * lasts_ns(chain)
 }
 
 /// When the connections of one server address began and ended, each list sorted.
@@ -161,23 +196,24 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
         return None;
     }
     let end = Life::of(connection).server_ended()?;
-    let one = |served| Odd {
+    let one = |gap_ns, usual| Odd {
         server: connection.inner.server,
         at: connection.time(end.at),
         connection: connection.id,
-        served,
+        gap_ns,
+        usual,
     };
-    let Some(close) = habits.close_of(connection.id) else { return Some(one(false)) };
+    let Some(close) = habits.close_of(connection.id) else { return Some(one(None, false)) };
     let said = connection
         .exchanges()
         .last()
         .is_some_and(|x| x.raw.flags.has(ExchangeFlags::SERVER_CLOSES | ExchangeFlags::CLIENT_CLOSES));
-    (!said && !habits.by_limit(close) && !of_timer(habits, close)).then(|| one(true))
-}
-
-/// Whether the close belongs to a timer that other connections show as well.
-fn of_timer(habits: &Habits, close: &Close) -> bool {
-    habits.idle.is_some_and(|idle| idle.samples >= 2) && habits.by_timer(close)
+    if said || habits.by_limit(close) {
+        return None;
+    }
+    // A single close proves no timer.
+    let timer = habits.idle.is_some_and(|idle| idle.samples >= 2) && habits.by_timer(close);
+    Some(one(Some(close.gap_ns), timer))
 }
 
 /// One note for each burst: an event worth knowing, whether or not a request was lost in it.

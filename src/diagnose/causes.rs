@@ -209,7 +209,11 @@ impl<'a> Judge<'a> {
                 ("keeps", self.client_keeps(&idle)),
                 ("sure", self.sure(&idle, cases)),
             ],
-            certainty: if tight { Certainty::Certain } else { Certainty::Likely },
+            certainty: match idle.samples {
+                1 => Certainty::Possible,
+                _ if tight => Certainty::Certain,
+                _ => Certainty::Likely,
+            },
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::analysis::{Analysis, ConnectionView};
 use crate::capture::SessionTime;
 use crate::http::ExchangeFlags;
+use crate::tcp::EventKind;
 use crate::topology::{ConnectionId, LinkId};
 
 use super::life::Life;
@@ -29,7 +30,8 @@ pub(super) struct Close {
     pub(super) at: SessionTime,
     /// Whether the last response said `Connection: close`.
     pub(super) announced: bool,
-    /// Whether a request had lain unread for longer than a close takes that merely crossed it.
+    /// Whether it was no close of an idle connection: a request had lain unread for longer than one needs that merely
+    /// crossed the close, or the server knew the connection no more.
     pub(super) queued: bool,
 }
 
@@ -120,7 +122,9 @@ impl Habits {
                 }
                 let responses = if life.seen_from_start() { responses } else { 0 };
                 let waited = pending.map_or(0, |x| close.at.0.saturating_sub(x.raw.request.end.0));
-                let (at, queued) = (connection.time(close.at), waited > QUEUED_NS);
+                // A bare RST answers a request on a connection that its sender does not know: no close of an idle one.
+                let unknown = close.kind == EventKind::Rst && !close.has_ack;
+                let (at, queued) = (connection.time(close.at), waited > QUEUED_NS || unknown);
                 self.closes.push(Close {
                     connection: connection.id,
                     responses,
@@ -249,7 +253,7 @@ impl IdleTimeout {
     }
 }
 
-/// How far apart two closes by the same timer may lie: 30 ms and a twelfth.
+/// How far apart two closes by the same timer may lie: 50 ms and 4 %.
 fn slack(timeout_ns: i64) -> i64 {
-    30_000_000 + timeout_ns / 12
+    50_000_000 + timeout_ns / 25
 }

@@ -125,9 +125,11 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Cert
     use FirstBytes::{
         Http2Frames, Http2Preface, HttpRequest, HttpResponse, None as Nothing, TlsAlert, TlsHandshake,
     };
-    let flag = |flag| connection.exchanges().next().is_some_and(|x| x.raw.flags.has(flag));
     // A proxy passes the answer on: the fault is on the link where it was given.
-    let is_relayed = || connection.exchanges().any(|x| !connection.analysis.trees.children(x.id).is_empty());
+    if connection.exchanges().any(|x| !connection.analysis.trees.children(x.id).is_empty()) {
+        return None;
+    }
+    let flag = |flag| connection.exchanges().next().is_some_and(|x| x.raw.flags.has(flag));
     let bad_request = || status(connection) == Some(400);
     let closed = || is_closed_unanswered(connection);
     Some(match first_bytes(connection) {
@@ -140,7 +142,7 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Cert
             (Clash::TlsToPlain, if again { Certainty::Likely } else { Certainty::Possible })
         }
         (HttpRequest | Http2Preface, TlsAlert | TlsHandshake) => (Clash::PlainToTls, Certainty::Certain),
-        (HttpRequest, HttpResponse) if flag(ExchangeFlags::PLAIN_TO_TLS) && !is_relayed() => {
+        (HttpRequest, HttpResponse) if flag(ExchangeFlags::PLAIN_TO_TLS) => {
             (Clash::PlainToTls, Certainty::Certain)
         }
         (HttpRequest, Nothing) if speaks.tls && closed() => (Clash::PlainToTls, Certainty::Likely),

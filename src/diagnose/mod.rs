@@ -5,6 +5,8 @@ mod burst;
 mod case;
 mod causes;
 mod connect;
+#[cfg(test)]
+mod connect_tests;
 mod draft;
 mod exhaustion;
 mod faults;
@@ -19,6 +21,8 @@ mod reject;
 mod request;
 mod response;
 mod reuse;
+#[cfg(test)]
+mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
 mod steps;
@@ -71,7 +75,8 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let known = std::mem::take(&mut findings);
     findings.extend(faults::findings(analysis, &diagnosis, &known));
     findings.extend(known);
-    findings.extend(transport::findings(analysis, &diagnosis, &attempts));
+    let transport = transport::findings(analysis, &diagnosis, &attempts, &findings);
+    findings.extend(transport);
     findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));

@@ -1,14 +1,15 @@
 //! What the transport did to requests: loss, closed windows, sizes that do not get through, delayed acknowledgements
 //! (T1 to T4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::http::Message;
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
-use super::connect::Attempt;
+use super::connect::{Attempt, Failed};
 use super::draft::{Draft, ProofList};
 use super::life::at_least;
 use super::reuse::CASES;
@@ -41,8 +42,17 @@ const FEW_WRITES_BYTES: u64 = 6_000;
 /// Fewer messages make no peak.
 const FEWEST_STEPS: usize = 6;
 
-/// All findings about the transport.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, attempts: &[Attempt]) -> Vec<Finding> {
+/// All findings about the transport, beside those `known` already.
+pub(super) fn findings(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    attempts: &[Attempt],
+    known: &[Finding],
+) -> Vec<Finding> {
+    // A window that stayed closed until somebody gave up is a stalled request, which says more.
+    let stalls = known.iter().filter(|finding| finding.kind == texts::SEND_STALL.kind);
+    let stalls = stalls.flat_map(|finding| &finding.exchanges);
+    let stalled: BTreeSet<ConnectionId> = stalls.map(|&id| analysis.exchange(id).connection_id()).collect();
     let mut waits: BTreeMap<LinkId, Vec<Wait>> = BTreeMap::new();
     let mut closed: BTreeMap<(LinkId, Side), Vec<Closed>> = BTreeMap::new();
     let mut stuck: BTreeMap<(LinkId, Side), Vec<Stuck>> = BTreeMap::new();
@@ -57,19 +67,26 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, attempts: &[A
             waits.entry(link).or_default().extend(loss_waits(connection, diagnosis));
         }
         for (side, one) in closed_windows(connection) {
+            if stalled.contains(&connection.id) {
+                continue;
+            }
             closed.entry((link, side)).or_default().push(one);
         }
     }
     // What a full accept queue ignored was not lost, and what never gets through has a finding of its own.
-    let mut known: Vec<ConnectionId> = stuck.values().flatten().map(|one| one.connection).collect();
-    known.extend(attempts.iter().map(|attempt| attempt.connection));
-    known.sort_unstable();
+    let mut holes: Vec<ConnectionId> = stuck.values().flatten().map(|one| one.connection).collect();
+    holes.sort_unstable();
+    let full = overflowing(analysis, attempts);
+    let delayed = |wait: &Wait| {
+        let connection = analysis.exchange(wait.exchange).connection();
+        holes.binary_search(&connection.id).is_err() && !full.contains(&connection.inner.server)
+    };
     let mut findings = Vec::new();
     for ((link, side), cases) in stuck {
         findings.extend(black_hole(analysis, diagnosis, link, side, cases));
     }
     for (link, mut cases) in waits {
-        cases.retain(|wait| known.binary_search(&analysis.exchange(wait.exchange).connection_id()).is_err());
+        cases.retain(delayed);
         if !cases.is_empty() {
             findings.push(loss(analysis, diagnosis, link, cases));
         }
@@ -77,10 +94,14 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, attempts: &[A
     for ((link, side), cases) in closed {
         findings.push(zero_window(analysis, diagnosis, link, side, cases));
     }
-    for at in 0..analysis.topology.links.len() {
-        findings.extend(delayed_acks(analysis, diagnosis, LinkId(at as u16)));
-    }
+    findings.extend(delayed_acks(analysis, diagnosis));
     findings
+}
+
+/// The servers whose accept queue was full.
+fn overflowing(analysis: &Analysis, attempts: &[Attempt]) -> BTreeSet<SocketAddr> {
+    let full = attempts.iter().filter(|attempt| attempt.how == Failed::Overflow);
+    full.map(|attempt| analysis.connection(attempt.connection).inner.server).collect()
 }
 
 /// An exchange that waited for segments to be sent again (T1).
@@ -305,45 +326,86 @@ fn black_hole(
 }
 
 /// Small messages that took 40 ms between their first and last packet, far more often than about as long (T4).
-fn delayed_acks(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Vec<Finding> {
-    let mut steps: [Vec<ExchangeId>; 2] = Default::default();
-    let mut around = [0usize; 2];
-    for &id in &analysis.link(link).connections {
-        let connection = analysis.connection(id);
-        let calm = |side: Side| connection.flow().direction(side).retransmitted == 0;
-        for exchange in connection.exchanges() {
-            for (side, message) in
-                [(Side::Client, &exchange.raw.request), (Side::Server, &exchange.raw.response)]
-            {
-                let took = message.end.0.saturating_sub(message.start.0);
-                let small = message.extent_count >= 2 && message.wire_bytes <= FEW_WRITES_BYTES;
-                if !small || !message.is_complete() || !calm(side) {
-                    continue;
-                }
-                if DELAYED_ACK_NS.contains(&took) {
-                    steps[side as usize].push(exchange.id);
-                } else if AROUND_NS.contains(&took) {
-                    around[side as usize] += 1;
-                }
+fn delayed_acks(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
+    let mut peaks: BTreeMap<(LinkId, Side), Vec<ExchangeId>> = BTreeMap::new();
+    for at in 0..analysis.topology.links.len() {
+        let link = LinkId(at as u16);
+        for side in [Side::Client, Side::Server] {
+            let steps = steps_of_40_ms(analysis, link, side);
+            if !steps.is_empty() {
+                peaks.insert((link, side), steps);
             }
         }
     }
-    let peak = |side: &Side| steps[*side as usize].len() >= FEWEST_STEPS.max(2 * around[*side as usize]);
-    let finding = |side: Side| {
-        let mut draft = Draft::new(analysis, diagnosis, &texts::DELAYED_ACK, link);
-        draft.certainty = Certainty::Possible;
-        draft.values.extend(sides(analysis, link, side));
-        draft.values.push(("what", if side == Side::Client { "requests" } else { "responses" }.to_owned()));
-        let exchanges = steps[side as usize].clone();
-        let mut proofs = ProofList::new(analysis);
-        for &id in exchanges.iter().take(CASES) {
-            let exchange = analysis.exchange(id);
-            let message = if side == Side::Client { &exchange.raw.request } else { &exchange.raw.response };
-            proofs.add(exchange, message.first_frame, "first part");
-            let took = duration(message.end.0.saturating_sub(message.start.0));
-            proofs.add(exchange, message.last_frame, format!("last part, {took} later"));
+    // A proxy that passes parts on as they come only repeats the pause.
+    let all: BTreeSet<ExchangeId> = peaks.values().flatten().copied().collect();
+    let began_here = |id: &ExchangeId| !analysis.trees.children(*id).iter().any(|child| all.contains(child));
+    for ((_, side), exchanges) in &mut peaks {
+        if *side == Side::Server {
+            exchanges.retain(began_here);
         }
-        draft.finish(exchanges, proofs)
-    };
-    [Side::Client, Side::Server].into_iter().filter(peak).map(finding).collect()
+    }
+    peaks.retain(|_, exchanges| exchanges.len() >= FEWEST_STEPS);
+    peaks
+        .into_iter()
+        .map(|((link, side), exchanges)| delayed_ack(analysis, diagnosis, link, side, exchanges))
+        .collect()
+}
+
+/// The exchanges of a link whose message took 40 ms, where they stand out; else none.
+fn steps_of_40_ms(analysis: &Analysis, link: LinkId, side: Side) -> Vec<ExchangeId> {
+    let (mut steps, mut around) = (Vec::new(), 0);
+    for &id in &analysis.link(link).connections {
+        let connection = analysis.connection(id);
+        if connection.flow().direction(side).retransmitted > 0 {
+            continue;
+        }
+        for exchange in connection.exchanges() {
+            let message = message(exchange, side);
+            let took = message.end.0.saturating_sub(message.start.0);
+            let small = message.extent_count >= 2 && message.wire_bytes <= FEW_WRITES_BYTES;
+            if !small || !message.is_complete() {
+                continue;
+            }
+            if DELAYED_ACK_NS.contains(&took) {
+                steps.push(exchange.id);
+            } else if AROUND_NS.contains(&took) {
+                around += 1;
+            }
+        }
+    }
+    if steps.len() < FEWEST_STEPS.max(2 * around) {
+        steps.clear();
+    }
+    steps
+}
+
+/// What a side sent in an exchange.
+fn message(exchange: ExchangeView<'_>, side: Side) -> &Message {
+    match side {
+        Side::Client => &exchange.raw.request,
+        Side::Server => &exchange.raw.response,
+    }
+}
+
+fn delayed_ack(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    link: LinkId,
+    side: Side,
+    exchanges: Vec<ExchangeId>,
+) -> Finding {
+    let mut draft = Draft::new(analysis, diagnosis, &texts::DELAYED_ACK, link);
+    draft.certainty = Certainty::Possible;
+    draft.values.extend(sides(analysis, link, side));
+    draft.values.push(("what", if side == Side::Client { "requests" } else { "responses" }.to_owned()));
+    let mut proofs = ProofList::new(analysis);
+    for &id in exchanges.iter().take(CASES) {
+        let exchange = analysis.exchange(id);
+        let message = message(exchange, side);
+        proofs.add(exchange, message.first_frame, "first part");
+        let took = duration(message.end.0.saturating_sub(message.start.0));
+        proofs.add(exchange, message.last_frame, format!("last part, {took} later"));
+    }
+    draft.finish(exchanges, proofs)
 }

@@ -241,3 +241,18 @@ pub(in crate::diagnose) static HTTP2_MISMATCH: Words = Words {
         server)",
     doubt: "{doubt}",
 };
+
+/// The words of this file.
+#[cfg(test)]
+pub(in crate::diagnose) static ALL: [&Words; 10] = [
+    &CONNECTION_REFUSED,
+    &HOST_UNREACHABLE,
+    &CONNECT_TIMEOUT,
+    &ACCEPT_QUEUE_OVERFLOW,
+    &NO_LIVE_UPSTREAM,
+    &TLS_TO_PLAIN,
+    &PLAIN_TO_TLS,
+    &PROXY_NOT_EXPECTED,
+    &PROXY_EXPECTED,
+    &HTTP2_MISMATCH,
+];

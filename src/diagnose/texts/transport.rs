@@ -112,3 +112,8 @@ pub(in crate::diagnose) static DELAYED_ACK: Words = Words {
     log_line: "",
     doubt: "An application that itself takes 40 ms between its writes looks the same.",
 };
+
+/// The words of this file.
+#[cfg(test)]
+pub(in crate::diagnose) static ALL: [&Words; 5] =
+    [&RESTART_BURST, &RETRANSMISSION_DELAY, &ZERO_WINDOW, &MTU_BLACK_HOLE, &DELAYED_ACK];
