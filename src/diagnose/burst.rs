@@ -102,7 +102,7 @@ pub(super) fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<
     for chain in self::chains(&odd, is_one_event) {
         let known =
             |other: &&[Odd]| other.iter().any(|one| chain.iter().any(|x| x.connection == one.connection));
-        if !chains.iter().any(|other| known(&other)) {
+        if !chains.iter().any(known) {
             chains.push(chain);
         }
     }

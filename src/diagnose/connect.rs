@@ -304,7 +304,7 @@ fn codes(connections: &[ConnectionView<'_>]) -> Vec<String> {
     all.dedup();
     let name = |&(kind, code): &(u8, u8)| {
         let words = match (kind, code) {
-            (3, 0) | (1, 0) => "no route to the network",
+            (1 | 3, 0) => "no route to the network",
             (3, 1) | (1, 3) => "no such host",
             (3, 3) | (1, 4) => "port rejected, as by a firewall",
             (3, 9 | 10 | 13) | (1, 1) => "forbidden by policy",

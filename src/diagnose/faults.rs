@@ -67,8 +67,7 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, known: &[Find
     keep_deepest(analysis, &mut extras);
     hits.append(&mut extras);
     let groups = by_link(analysis, hits).into_iter();
-    let findings = groups.map(|group| finding(analysis, diagnosis, &around, group)).collect();
-    findings
+    groups.map(|group| finding(analysis, diagnosis, &around, group)).collect()
 }
 
 /// Whether no rule can hold: most exchanges are whole, and as they should be.

@@ -83,7 +83,7 @@ pub(super) fn findings(
     };
     let mut findings = Vec::new();
     for ((link, side), cases) in stuck {
-        findings.extend(black_hole(analysis, diagnosis, link, side, cases));
+        findings.extend(black_hole(analysis, diagnosis, link, side, &cases));
     }
     for (link, mut cases) in waits {
         cases.retain(delayed);
@@ -292,7 +292,7 @@ fn black_hole(
     diagnosis: &Diagnosis,
     link: LinkId,
     side: Side,
-    cases: Vec<Stuck>,
+    cases: &[Stuck],
 ) -> Option<Finding> {
     let smallest = cases.iter().map(|one| one.len).min()?;
     // A path that carried such segments on other connections has no such limit.
