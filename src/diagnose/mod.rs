@@ -35,6 +35,7 @@ mod transport;
 mod verdict;
 #[cfg(test)]
 pub(crate) mod wirekit;
+mod with_logs;
 pub mod words;
 
 pub use model::{
@@ -80,10 +81,18 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));
+    let logs = with_logs::LogIndex::new(analysis);
+    if let Some(logs) = &logs {
+        findings.extend(logs.disagreements(&diagnosis));
+        findings.extend(with_logs::from_logs_alone(analysis, &diagnosis));
+    }
     findings.sort_by(|a, b| {
         let rank = |f: &Finding| (std::cmp::Reverse(f.severity), std::cmp::Reverse(f.count), f.link);
         rank(a).cmp(&rank(b)).then_with(|| (&a.kind, &a.cause).cmp(&(&b.kind, &b.cause)))
     });
+    if let Some(logs) = &logs {
+        diagnosis.log_lines = findings.iter().map(|finding| logs.lines(finding)).collect();
+    }
     diagnosis.findings = findings;
     diagnosis
 }

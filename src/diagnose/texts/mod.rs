@@ -2,6 +2,7 @@
 
 mod connect;
 mod exhaustion;
+mod logs;
 mod other;
 mod request;
 mod response;
@@ -13,6 +14,7 @@ pub(super) use connect::{
     NO_LIVE_UPSTREAM, PLAIN_TO_TLS, PROXY_EXPECTED, PROXY_NOT_EXPECTED, TLS_TO_PLAIN,
 };
 pub(super) use exhaustion::WORKER_EXHAUSTION;
+pub(super) use logs::{FAULT_BEHIND, LOG_DISAGREEMENT};
 pub(super) use other::{CAPTURE_LOSS, PARTIAL_CAPTURE};
 pub(super) use request::{
     BAD_REQUEST, CLIENT_ABORT, CONTINUE_STALL, EARLY_RESPONSE_CLOSED, EARLY_RESPONSE_RESET, HALF_CLOSE,
@@ -95,9 +97,10 @@ mod tests {
     #[test]
     fn every_kind_has_its_words_and_no_cause_stands_twice() {
         // One list a file: a new family adds its own.
-        let files: [&[&Words]; 7] = [
+        let files: [&[&Words]; 8] = [
             &connect::ALL,
             &exhaustion::ALL,
+            &logs::ALL,
             &other::ALL,
             &request::ALL,
             &response::ALL,
