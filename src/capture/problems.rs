@@ -30,6 +30,8 @@ pub enum ProblemKind {
     LimitReached,
     /// An HTTP message that strays from RFC 9112 and was read leniently.
     LenientHttp,
+    /// An HTTP message whose end two readers may find in different places: a shape that request smuggling uses.
+    AmbiguousFraming,
 }
 
 impl ProblemKind {
@@ -47,6 +49,7 @@ impl ProblemKind {
             Self::TimeBackwards => "time-backwards",
             Self::LimitReached => "limit-reached",
             Self::LenientHttp => "lenient-http",
+            Self::AmbiguousFraming => "ambiguous-framing",
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::capture::{CaptureError, CaptureInfo, Decoder, ProblemKind, ProblemLog
 use crate::tcp::Tracker;
 
 use super::conversation::Conversation;
+use super::oddity::{Oddities, OddityLog};
 use super::{CaptureFacts, HeaderDigest, NameId};
 
 /// How often a load says how far it is and asks whether to stop, in packets.
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     /// Scratch space for the header digests of one request.
     pub(super) digests: Vec<HeaderDigest>,
     problems: ProblemLog,
+    oddities: OddityLog,
     servers: HashSet<SocketAddr, foldhash::fast::FixedState>,
 }
 
@@ -32,6 +34,12 @@ impl Problems for Context {
 }
 
 impl Context {
+    /// Counts what is odd about the message that begins in packet `frame`.
+    #[cold]
+    pub(super) fn note(&mut self, oddities: Oddities, frame: u32) {
+        self.oddities.note(oddities, frame);
+    }
+
     /// Notes the `Server` header of an address, once.
     pub(super) fn note_server(&mut self, server: SocketAddr, name: NameId) {
         if self.servers.insert(server) {
@@ -61,8 +69,11 @@ pub fn load_from(
             CaptureInfo::default()
         }
     };
-    let Context { mut facts, problems, .. } = context;
-    facts.info = CaptureInfo { path: path.to_owned(), problems: problems.into_problems(), ..info };
+    let Context { mut facts, problems, oddities, .. } = context;
+    let mut problems = problems.into_problems();
+    problems.extend(oddities.into_problems());
+    problems.sort_by_key(|problem| problem.kind);
+    facts.info = CaptureInfo { path: path.to_owned(), problems, ..info };
     facts.settle();
     facts
 }

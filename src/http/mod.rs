@@ -2,13 +2,22 @@
 
 mod conversation;
 mod facts;
+mod fastcgi;
 mod flags;
 mod head;
+mod http1;
+mod lenient;
 mod load;
+mod oddity;
+mod protocols;
+mod proxy;
 mod sniff;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod uwsgi;
+mod vars;
 mod wire;
 
 pub use facts::{
@@ -16,6 +25,7 @@ pub use facts::{
     Version,
 };
 pub use flags::ExchangeFlags;
+pub use tls::{TlsAlert, TlsFacts};
 pub use wire::{FirstBytes, WireFacts};
 
 pub use load::{load_file, load_from};
