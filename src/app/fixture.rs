@@ -332,6 +332,7 @@ fn diagnosis(
         origins: vec![None; outcomes.len()],
         outcomes,
         rejections,
+        explained: Default::default(),
         findings: vec![finding, masked],
         retries: vec![],
         failures: Default::default(),

@@ -19,6 +19,8 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::UnsupportedLinkType
         | ProblemKind::LimitReached => true,
         ProblemKind::UndecodablePacket
+        | ProblemKind::CaptureLoss
+        | ProblemKind::ConflictingBytes
         | ProblemKind::CutPacket
         | ProblemKind::TimeBackwards
         | ProblemKind::LenientHttp => false,

@@ -11,7 +11,7 @@ use etherparse::{
     Ipv6HeaderSlice, Ipv6RawExtHeaderSlice, TcpHeaderSlice, ether_type, ip_number,
 };
 
-use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags};
+use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags, icmp, options};
 
 const ETHERNET_HEADER: usize = 14;
 const LINUX_SLL_HEADER: usize = 16;
@@ -37,6 +37,8 @@ struct Ip<'a, A> {
     /// Length of the payload on the wire.
     wire_len: usize,
     fragment: Fragment,
+    /// IPv4 identification; 0 for IPv6.
+    id: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,6 +165,7 @@ fn ipv4<'a>(packet: &Packet<'a>, data: &'a [u8], problems: &mut impl Problems) -
         payload: &held[..wire_len.min(held.len())],
         wire_len,
         fragment: fragment(header.fragments_offset(), header.more_fragments()),
+        id: header.identification(),
     };
     transport(packet, ip, problems)
 }
@@ -185,6 +188,7 @@ fn ipv6<'a>(packet: &Packet<'a>, data: &'a [u8], problems: &mut impl Problems) -
         payload: &held[..wire_len.min(held.len())],
         wire_len,
         fragment: Fragment::Whole,
+        id: 0,
     };
     transport(packet, ip, problems)
 }
@@ -250,6 +254,9 @@ fn unusual_transport<'a, A: Into<IpAddr> + Copy>(
     problems: &mut impl Problems,
 ) -> Option<Segment<'a>> {
     let ip = ip.past_extensions();
+    if matches!(ip.protocol, ip_number::ICMP | ip_number::IPV6_ICMP) && ip.fragment == Fragment::Whole {
+        return icmp::quoted(packet, ip.protocol, ip.payload);
+    }
     if ip.protocol != ip_number::TCP {
         return None;
     }
@@ -311,6 +318,7 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
     }
     // How far the IP payload, a part of the packet, lies behind its start.
     let before = ip.payload.as_ptr().addr().wrapping_sub(packet.data.as_ptr().addr());
+    let flags = TcpFlags(header.slice()[13]);
     Some(Segment {
         frame: packet.frame,
         at: packet.at,
@@ -318,8 +326,12 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
         dst: SocketAddr::from((ip.dst, header.destination_port())),
         seq: header.sequence_number(),
         ack: header.acknowledgment_number(),
-        flags: TcpFlags(header.slice()[13]),
+        flags,
         window: header.window_size(),
+        ip_id: ip.id,
+        tsval: options::tsval(header.slice()),
+        window_scale: if flags.syn() { options::window_scale(header.slice()) } else { None },
+        is_icmp_error: false,
         payload: ip.payload.get(header_len..).unwrap_or_default(),
         wire_len: (ip.wire_len - header_len) as u32,
         file_offset: packet.file_offset + (before + header_len) as u64,

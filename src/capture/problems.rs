@@ -28,6 +28,10 @@ pub enum ProblemKind {
     TimeBackwards,
     /// A named limit was reached and data left unread for it.
     LimitReached,
+    /// Bytes that the receivers had and the capture does not hold.
+    CaptureLoss,
+    /// Segments that repeat bytes of a stream with other contents; the first ones were taken.
+    ConflictingBytes,
     /// An HTTP message that strays from RFC 9112 and was read leniently.
     LenientHttp,
     /// An HTTP message whose end two readers may find in different places: a shape that request smuggling uses.
@@ -48,6 +52,8 @@ impl ProblemKind {
             Self::CutPacket => "cut-packet",
             Self::TimeBackwards => "time-backwards",
             Self::LimitReached => "limit-reached",
+            Self::CaptureLoss => "capture-loss",
+            Self::ConflictingBytes => "conflicting-bytes",
             Self::LenientHttp => "lenient-http",
             Self::AmbiguousFraming => "ambiguous-framing",
         }

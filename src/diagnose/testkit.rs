@@ -133,6 +133,19 @@ impl Conn {
         self
     }
 
+    /// The last request was begun, and not finished.
+    pub(crate) fn unfinished(&mut self) -> &mut Self {
+        let request = &mut self.exchanges.last_mut().unwrap().request;
+        (request.state, request.framing) = (MessageState::Partial, Framing::Length(1 << 20));
+        self
+    }
+
+    /// A side closes its receive window, or opens it again.
+    pub(crate) fn window(&mut self, from: Side, at: i64, open: bool) -> &mut Self {
+        self.event(if open { EventKind::WindowOpened } else { EventKind::ZeroWindow }, from, at, true);
+        self
+    }
+
     /// The capture misses bytes of this connection.
     pub(crate) fn lossy(&mut self) -> &mut Self {
         self.flow.directions[1].missing_bytes = 100;

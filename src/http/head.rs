@@ -499,6 +499,15 @@ mod tests {
     }
 
     #[test]
+    fn a_control_byte_in_a_response_header_costs_that_header_only() {
+        let mut context = Context::default();
+        let bytes = b"HTTP/1.1 200 OK\r\nX-Bad\0Name: 1\r\nContent-Length: 3\r\n\r\n";
+        let head = response(bytes, true, 1, &mut context).unwrap();
+        assert_eq!((head.status, head.framing), (200, Framing::Length(3)));
+        assert_ne!(head.flags & ExchangeFlags::INVALID_HEADER, 0);
+    }
+
+    #[test]
     fn a_malformed_head_keeps_its_first_line() {
         let mut context = Context::default();
         let head = request(b"GET /x HTTP/9.9\r\n\r\n", true, 1, &mut context);

@@ -22,6 +22,9 @@ use super::{
 /// Most requests that may wait for their response on one connection.
 const MAX_PENDING: usize = 10_000;
 
+/// A close this long after the last byte of a body is no part of sending it.
+const LATE_CLOSE_NS: i64 = 1_000_000_000;
+
 /// The exchanges of one connection in the making.
 #[derive(Debug, Default)]
 pub(super) struct Http1 {
@@ -85,6 +88,7 @@ impl Wire for Http1 {
 
     fn fin(&mut self, from: Side, at: CaptureTime, context: &mut Context) {
         if self.stream(from).stage == Stage::UntilClose {
+            self.note_late_close(from, at);
             self.end_message(from, true, Some(at), context);
         }
     }
@@ -124,6 +128,18 @@ impl Http1 {
             first.flags.clear(ExchangeFlags::NOT_HTTP_RESPONSE);
             first.flags.set(ExchangeFlags::NEAR_HOLE);
             first.response.state = MessageState::Lossy;
+        }
+    }
+
+    /// A body that ends with the connection: whether the close came long after its last byte.
+    fn note_late_close(&mut self, from: Side, at: CaptureTime) {
+        let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
+        if from == Side::Server
+            && late
+            && let Some(exchange) = self.exchanges.get_mut(self.responses.exchange)
+            && exchange.flags.has(ExchangeFlags::UNFRAMED)
+        {
+            exchange.flags.set(ExchangeFlags::LATE_CLOSE);
         }
     }
 

@@ -253,6 +253,8 @@ impl Stream {
         }
         // Missing bytes inside a counted body leave the framing intact.
         self.skip_body(len);
+        // Where the snap length cut a body its packets were there, and its end is no guess.
+        self.lossy |= !hole.cut;
         self.stage = match self.stage {
             Stage::ChunkData(_) if len == left => Stage::ChunkEnd,
             Stage::ChunkData(_) => Stage::ChunkData(left - len),

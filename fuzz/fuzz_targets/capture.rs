@@ -1,0 +1,24 @@
+//! Bytes as a file: whatever the container, reading and decoding it ends, and what is said of packets is true.
+#![no_main]
+
+use std::io::Cursor;
+
+use hopscope::capture::{Decoder, ProblemLog, Reader};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(mut reader) = Reader::new(Cursor::new(data.to_vec()), Some(data.len() as u64)) else { return };
+    let mut log = ProblemLog::default();
+    let mut decoder = Decoder::default();
+    let mut frame = 0;
+    while let Some(packet) = reader.next_packet(&mut log) {
+        frame += 1;
+        assert_eq!(packet.frame, frame);
+        assert!(packet.wire_len as usize >= packet.data.len());
+        if let Some(segment) = decoder.segment(&packet, &mut log) {
+            assert!(segment.wire_len as usize >= segment.payload.len());
+        }
+    }
+    let info = reader.info();
+    assert_eq!(info.packets, u64::from(frame));
+});
