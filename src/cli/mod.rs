@@ -14,7 +14,7 @@ use crate::capture::ProblemKind;
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
 use crate::session::{Snapshot, SnapshotError};
-use crate::topology::{LaneOverride, Overrides};
+use crate::topology::{self, LaneOverride, Overrides};
 
 pub use lanes::{LaneError, parse_lane};
 
@@ -183,7 +183,7 @@ fn analysis(input: &Input) -> Result<Analysis, SnapshotError> {
         return Ok(Snapshot::open(path)?.into_analysis().0);
     }
     let paths = load::expand(&input.paths);
-    let captures = load::load(&paths, &Progress::default());
+    let captures = topology::heal(load::load(&paths, &Progress::default()));
     Ok(analyse(captures, &input.overrides()))
 }
 

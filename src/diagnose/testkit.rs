@@ -244,10 +244,7 @@ impl Chain {
             })
             .collect();
         let mut topology = Topology {
-            clocks: vec![
-                Clock { offset_ns: 0, band_ns: None, method: ClockMethod::SameHost };
-                captures.len()
-            ],
+            clocks: vec![Clock { method: ClockMethod::SameHost, ..Clock::default() }; captures.len()],
             lanes: self.lanes.iter().enumerate().map(|(at, name)| lane(at as u16, name, hops)).collect(),
             links: (0..hops - 1).map(link).collect(),
             ..Topology::default()
@@ -288,6 +285,7 @@ impl Chain {
                 parent: ids[parent.0][parent.1],
                 confidence: Confidence::Certain,
                 evidence: Evidence(Evidence::REQUEST_ID),
+                runner_up: None,
                 attempt,
             });
         }
@@ -306,7 +304,15 @@ fn lane(at: u16, name: &str, hops: u16) -> Lane {
     };
     let server = address(at, 8000);
     let serves = if at == 0 { Vec::new() } else { vec![server] };
-    Lane { name: name.to_owned(), role, addresses: vec![server.ip()], serves, depth: at }
+    Lane {
+        name: name.to_owned(),
+        role,
+        addresses: vec![server.ip()],
+        serves,
+        depth: at,
+        named_by: String::new(),
+        inferred: false,
+    }
 }
 
 fn link(at: u16) -> Link {

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, Problem};
+use crate::correlate::Orphan;
 use crate::diagnose::{ByMethod, Certainty, Finding, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
-use crate::topology::{ClockMethod, ExchangeId, LaneId, Link, Role};
+use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Role};
 
 /// The schema that this program writes.
 pub const SCHEMA: &str = "hopscope/report/1";
@@ -61,8 +62,27 @@ pub struct CaptureReport {
     pub clock_band_ns: Option<i64>,
     /// How the offset was found.
     pub clock_method: ClockMethod,
+    /// What it rests on, in words.
+    pub clock_evidence: String,
+    /// Nanoseconds by which the offset grows in a second; 0 where no drift was found.
+    pub clock_drift_ppb: i64,
+    /// The offset at the capture's last packet, drift and steps included.
+    pub clock_offset_at_end_ns: i64,
+    /// Half-width around the offset once drift and steps are reckoned with.
+    pub clock_fine_band_ns: Option<i64>,
+    /// Where the clock was set while it recorded.
+    pub clock_steps: Vec<ClockStepReport>,
     /// What went wrong while reading.
     pub problems: Vec<Problem>,
+}
+
+/// Where a capture's clock was set while it recorded.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClockStepReport {
+    /// When, by the capture's own clock, RFC 3339.
+    pub at: Option<String>,
+    /// Nanoseconds that the offset grows by.
+    pub by_ns: i64,
 }
 
 /// A lane.
@@ -78,6 +98,10 @@ pub struct LaneReport {
     pub addresses: Vec<IpAddr>,
     /// Where it listens.
     pub serves: Vec<SocketAddr>,
+    /// What its name rests on.
+    pub named_by: String,
+    /// It was not captured itself.
+    pub inferred: bool,
 }
 
 /// A link with its figures.
@@ -225,6 +249,8 @@ pub struct ExchangeReport {
     pub parent: Option<ExchangeId>,
     pub parent_confidence: Option<&'static str>,
     pub parent_evidence: Vec<&'static str>,
+    pub parent_runner_up: Option<ExchangeId>,
+    pub orphan: Option<&'static str>,
     pub attempt: u16,
     pub request_frames: Vec<FramesReport>,
     pub response_frames: Vec<FramesReport>,
@@ -241,6 +267,8 @@ impl Report {
             role: lane.role,
             addresses: lane.addresses.clone(),
             serves: lane.serves.clone(),
+            named_by: lane.named_by.clone(),
+            inferred: lane.inferred,
         };
         let figures = &analysis.diagnosis.board.links;
         Self {
@@ -301,7 +329,9 @@ pub fn rfc3339(unix_ns: i64) -> Option<String> {
 
 fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
     let info = &analysis.capture(id).info;
-    let clock = analysis.topology.clocks.get(id.index());
+    let clock = analysis.topology.clocks.get(id.index()).copied().unwrap_or_default();
+    let ends = info.first.zip(info.last);
+    let step = |step: &ClockStep| ClockStepReport { at: rfc3339(step.at.0), by_ns: step.by_ns };
     CaptureReport {
         path: info.path.to_string_lossy().into_owned(),
         format: info.format.clone(),
@@ -310,9 +340,15 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
         bytes: info.bytes,
         first: info.first.and_then(|at| rfc3339(at.0)),
         last: info.last.and_then(|at| rfc3339(at.0)),
-        clock_offset_ns: clock.map_or(0, |clock| clock.offset_ns),
-        clock_band_ns: clock.and_then(|clock| clock.band_ns),
-        clock_method: clock.map_or(ClockMethod::None, |clock| clock.method),
+        clock_offset_ns: clock.offset_ns,
+        // One number for the whole file is only as good as the clock is steady.
+        clock_band_ns: ends.map_or(clock.band_ns, |(first, last)| clock.whole_band_ns(first, last)),
+        clock_method: clock.method,
+        clock_evidence: clock.evidence(),
+        clock_drift_ppb: clock.drift_ppb,
+        clock_offset_at_end_ns: info.last.map_or(clock.offset_ns, |last| clock.offset_at(last)),
+        clock_fine_band_ns: clock.band_ns,
+        clock_steps: clock.steps.iter().flatten().map(step).collect(),
         problems: info.problems.clone(),
     }
 }
@@ -444,6 +480,8 @@ fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> Exchange
         parent: parent.map(|parent| parent.parent),
         parent_confidence: parent.map(|parent| parent.confidence.name()),
         parent_evidence: parent.map(|parent| parent.evidence.names()).unwrap_or_default(),
+        parent_runner_up: parent.and_then(|parent| parent.runner_up),
+        orphan: exchange.analysis.trees.orphan(exchange.id).map(Orphan::name),
         attempt: exchange.attempt(),
         request_frames: frames(&raw.request),
         response_frames: frames(&raw.response),

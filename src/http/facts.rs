@@ -9,8 +9,8 @@ use std::num::NonZeroU16;
 
 use hashbrown::HashMap;
 
-use crate::capture::{CaptureInfo, CaptureTime, Extent};
-use crate::tcp::{Event, Flow, FlowId};
+use crate::capture::{CaptureInfo, CaptureTime, Extent, Frame};
+use crate::tcp::{Event, Flow, FlowId, Side};
 
 use super::ExchangeFlags;
 
@@ -278,6 +278,27 @@ pub struct Exchange {
     pub response: Message,
 }
 
+/// A segment that this capture does not hold and another one lent: facts of its connection rest on that frame too.
+/// Where they name a packet of this capture for it, that is the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LentBytes {
+    /// Client of the connection.
+    pub client: std::net::SocketAddr,
+    /// Server of the connection.
+    pub server: std::net::SocketAddr,
+    /// Who sent the segment.
+    pub from: Side,
+    /// Its absolute sequence number.
+    pub seq: u32,
+    /// Its payload bytes.
+    pub len: u32,
+    /// The packet that holds it.
+    pub frame: Frame,
+}
+
+/// Stands for the file position of bytes that another capture lent: they cannot be read from this file.
+pub(super) const LENT_OFFSET: u64 = 1 << 62;
+
 /// Everything that one capture file holds, immutable once loaded.
 #[derive(Debug, Default)]
 pub struct CaptureFacts {
@@ -291,6 +312,8 @@ pub struct CaptureFacts {
     pub exchanges: Vec<Exchange>,
     /// The `Server` header first seen from each server address, sorted by address, as names.
     pub server_headers: Vec<(std::net::SocketAddr, NameId)>,
+    /// What other captures lent of connections that this one holds with gaps.
+    pub lent: Vec<LentBytes>,
     names: Vec<Box<str>>,
     name_index: HashMap<Box<str>, NameId, foldhash::fast::FixedState>,
     texts: Vec<u8>,
@@ -396,7 +419,7 @@ impl CaptureFacts {
         start
     }
 
-    /// Where the bytes of a message lie in the file, in stream order.
+    /// Where the bytes of a message lie in the file, in stream order. Bytes that another capture lent are not in it.
     pub fn extents(&self, message: &Message) -> Vec<Extent> {
         let mut rest = self.extents.get(message.extents as usize..).unwrap_or_default();
         let mut last = Extent { frame: 0, offset: 0, len: 0 };
@@ -412,7 +435,9 @@ impl CaptureFacts {
                 offset: (last.offset as i64 + offset) as u64,
                 len: len as u32,
             };
-            all.push(last);
+            if last.offset < LENT_OFFSET {
+                all.push(last);
+            }
             last.offset += u64::from(last.len);
         }
         all
@@ -448,6 +473,21 @@ impl CaptureFacts {
         self.server_headers.sort_unstable();
         self.exchanges.shrink_to_fit();
         self.events.shrink_to_fit();
+    }
+
+    /// Forgets connections, by a mark for each whether to keep it.
+    pub(super) fn keep_flows(&mut self, keep: &[bool]) {
+        let (flows, events, exchanges) = (
+            std::mem::take(&mut self.flows),
+            std::mem::take(&mut self.events),
+            std::mem::take(&mut self.exchanges),
+        );
+        for (flow, _) in flows.into_iter().zip(keep).filter(|(_, keep)| **keep) {
+            let own_events = flow.events.start as usize..flow.events.end as usize;
+            let own = flow.exchanges.start as usize..flow.exchanges.end as usize;
+            self.add_flow(flow, &events[own_events], &exchanges[own]);
+        }
+        self.settle();
     }
 
     /// Adds a finished connection with its events and exchanges, and sets the ids and ranges in them.

@@ -213,7 +213,7 @@ impl Http1 {
     fn start(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
         let empty = chunk.data.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
         if empty > 0 {
-            self.on_empty_lines(from, chunk.frame, context);
+            on_empty_lines(from, chunk.frame, context);
             return empty;
         }
         let plausible = match from {
@@ -235,22 +235,6 @@ impl Http1 {
                 end.len
             }
             None => self.carry_head(from, chunk, context),
-        }
-    }
-
-    /// Empty lines before a message. Servers skip them before a request (RFC 9112, section 2.2); behind a response
-    /// they are bytes that nobody asked for.
-    #[cold]
-    fn on_empty_lines(&mut self, from: Side, frame: u32, context: &mut Context) {
-        if from == Side::Client {
-            let mut odd = Oddities::default();
-            odd.add(Oddity::EmptyLines);
-            context.note(odd, frame);
-        } else if self.answered == self.exchanges.len()
-            && let Some(before) = self.exchanges.last_mut()
-            && before.response.is_complete()
-        {
-            before.flags.set(ExchangeFlags::EXTRA_BYTES);
         }
     }
 
@@ -635,6 +619,17 @@ impl Http1 {
             None if flow.directions.iter().all(|d| d.bytes == 0) => Protocol::Empty,
             None => Protocol::Unknown,
         }
+    }
+}
+
+/// Empty lines before a message: servers skip them before a request (RFC 9112, section 2.2), and clients that
+/// are lenient before a response.
+#[cold]
+fn on_empty_lines(from: Side, frame: u32, context: &mut Context) {
+    if from == Side::Client {
+        let mut odd = Oddities::default();
+        odd.add(Oddity::EmptyLines);
+        context.note(odd, frame);
     }
 }
 

@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn reads_request_lines_as_lenient_servers_do() {
-        let cases: [(&[u8], (&str, &str, Option<Version>)); 7] = [
+        let cases: [(&[u8], _); 7] = [
             (b"GET /a HTTP/1.1", ("GET", "/a", Some(Version::Http11))),
             (b"GET  /a b  HTTP/1.0", ("GET", "/a b", Some(Version::Http10))),
             (b"get /\xc3\xa9 HTTP/1.1", ("get", "/\u{e9}", Some(Version::Http11))),

@@ -11,6 +11,7 @@ mod load;
 mod oddity;
 mod protocols;
 mod proxy;
+pub(crate) mod reload;
 mod sniff;
 mod stream;
 #[cfg(test)]
@@ -21,8 +22,8 @@ mod vars;
 mod wire;
 
 pub use facts::{
-    CaptureFacts, Exchange, Framing, HeaderDigest, Message, MessageState, Method, NameId, Protocol, Text,
-    Version,
+    CaptureFacts, Exchange, Framing, HeaderDigest, LentBytes, Message, MessageState, Method, NameId,
+    Protocol, Text, Version,
 };
 pub use flags::ExchangeFlags;
 pub use tls::{TlsAlert, TlsFacts};

@@ -112,8 +112,8 @@ pub(super) struct Half {
     largest: (u32, u32),
     /// Holes of which it is not known whether the peer had their bytes.
     open_holes: VecDeque<(u32, u32)>,
-    /// Sequence number and second eight bytes of the last segment, to compare with what repeats it.
-    sample: (u32, Option<[u8; 8]>),
+    /// Sequence number and second eight bytes of the last segment, to compare with what repeats it; 0 for none.
+    sample: (u32, u64),
     /// The last segment held other bytes than one before it.
     pub(super) conflict: bool,
     pub(super) facts: DirectionFacts,
@@ -222,8 +222,7 @@ impl Half {
             return Pushed::Probe;
         }
         let (seq, first) = self.sample;
-        self.conflict |=
-            seq == segment.seq && first.zip(sample_of(segment)).is_some_and(|(first, again)| first != again);
+        self.conflict |= seq == segment.seq && first != 0 && ![0, first].contains(&sample_of(segment));
         self.repeated(segment)
     }
 
@@ -430,8 +429,11 @@ impl Half {
 
 /// A few bytes of a segment that differ where two messages do: the first eight are `HTTP/1.1` in most responses.
 #[inline]
-fn sample_of(segment: &Segment<'_>) -> Option<[u8; 8]> {
-    segment.payload.get(8..16)?.first_chunk().copied()
+fn sample_of(segment: &Segment<'_>) -> u64 {
+    match segment.payload.first_chunk::<16>() {
+        Some([.., a, b, c, d, e, f, g, h]) => u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+        None => 0,
+    }
 }
 
 #[cfg(test)]
