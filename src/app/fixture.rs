@@ -123,7 +123,7 @@ pub fn with_requests(count: usize) -> Analysis {
     let starts: Vec<_> = facts.exchanges.iter().map(|x| x.request.start.0).collect();
     let trees = Trees::new(parents, |id| starts[id.0 as usize]);
     let diagnosis = diagnosis(&facts, &topology, outcomes, rejections);
-    Analysis { captures: vec![Arc::new(facts)], topology, trees, diagnosis }
+    Analysis { captures: vec![Arc::new(facts)], topology, trees, diagnosis, ..Analysis::default() }
 }
 
 fn plan(count: usize) -> Vec<Line> {
@@ -337,6 +337,7 @@ fn diagnosis(
         rejections,
         explained: Default::default(),
         findings: vec![finding, masked],
+        log_lines: vec![],
         retries: vec![],
         failures: Default::default(),
         board: Board { links, status: Some("502".to_owned()), boundary: Some(LinkId(1)) },

@@ -10,8 +10,9 @@ use serde::Serialize;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, Problem};
 use crate::correlate::Orphan;
-use crate::diagnose::{ByMethod, Certainty, Finding, LinkFigures, RejectForm, Severity};
+use crate::diagnose::{ByMethod, Certainty, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
+use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
 use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Role};
 
 /// The schema that this program writes.
@@ -34,6 +35,9 @@ pub struct Report {
     pub failures: FailureReport,
     /// Worst first.
     pub findings: Vec<FindingReport>,
+    /// The servers' logs, where some were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogReport>,
     /// Only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Vec<ExchangeReport>>,
@@ -119,6 +123,8 @@ pub struct LinkReport {
     pub responses: u64,
     pub status: BTreeMap<String, BTreeMap<String, u64>>,
     pub reused_requests: u64,
+    /// Requests whose cause was found, by how sure that is: `certain`, `likely`, `ambiguous`.
+    pub parents: BTreeMap<&'static str, u64>,
     pub rejected_reused_requests: RejectedReport,
     /// `null` without a response.
     pub latency_ms: Option<LatencyReport>,
@@ -194,6 +200,21 @@ pub struct FindingReport {
     pub log_line: String,
     pub doubt: String,
     pub evidence: Vec<ProofReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log_lines: Vec<LogLine>,
+}
+
+/// A log.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of LogFile and LogFigures")]
+pub struct LogReport {
+    pub path: String,
+    pub kind: LogKind,
+    pub lines: u64,
+    pub unread: u64,
+    pub dropped: u64,
+    #[serde(flatten)]
+    pub figures: LogFigures,
 }
 
 /// A change that mends a fault.
@@ -281,11 +302,15 @@ impl Report {
                 .links
                 .iter()
                 .zip(figures)
-                .map(|(link, figures)| link_report(link, figures))
+                .zip(parent_counts(analysis))
+                .map(|((link, figures), parents)| link_report(link, figures, parents))
                 .collect(),
             retries: retries(analysis),
             failures: failures(analysis),
-            findings: analysis.diagnosis.findings.iter().map(|f| finding(analysis, &names, f)).collect(),
+            findings: (0..analysis.diagnosis.findings.len())
+                .map(|at| finding(analysis, &names, at))
+                .collect(),
+            logs: analysis.logs.iter().map(|log| log_report(log)).collect(),
             exchanges: with_exchanges
                 .then(|| analysis.exchanges().map(|exchange| exchange_report(exchange, &names)).collect()),
         }
@@ -353,13 +378,25 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
     }
 }
 
-fn link_report(link: &Link, figures: &LinkFigures) -> LinkReport {
+/// For each link, how many of its requests have a parent, by how sure that is.
+fn parent_counts(analysis: &Analysis) -> Vec<BTreeMap<&'static str, u64>> {
+    let mut counts = vec![BTreeMap::new(); analysis.topology.links.len()];
+    for exchange in analysis.exchanges() {
+        if let Some(parent) = analysis.trees.parent(exchange.id) {
+            *counts[usize::from(exchange.link_id().0)].entry(parent.confidence.name()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn link_report(link: &Link, figures: &LinkFigures, parents: BTreeMap<&'static str, u64>) -> LinkReport {
     let forms = RejectForm::ALL.map(|form| {
         let count = figures.rejected_by_form.get(form.name()).copied().unwrap_or(0);
         (form.name().to_owned(), count)
     });
     let ms = |ns: i64| ns as f64 / 1e6;
     LinkReport {
+        parents,
         from: link.from,
         to: link.to,
         servers: link.servers.clone(),
@@ -412,7 +449,19 @@ fn failures(analysis: &Analysis) -> FailureReport {
     }
 }
 
-fn finding(analysis: &Analysis, names: &CaptureNames, finding: &Finding) -> FindingReport {
+fn log_report(log: &LogFile) -> LogReport {
+    LogReport {
+        path: log.path.to_string_lossy().into_owned(),
+        kind: log.kind,
+        lines: log.lines,
+        unread: log.unread,
+        dropped: log.dropped,
+        figures: log.figures.clone(),
+    }
+}
+
+fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingReport {
+    let finding = &analysis.diagnosis.findings[at];
     let link = finding.link.map(|id| analysis.link(id));
     let fix = |fix: &crate::diagnose::Fix| FixReport {
         product: fix.product.clone(),
@@ -441,6 +490,7 @@ fn finding(analysis: &Analysis, names: &CaptureNames, finding: &Finding) -> Find
         log_line: finding.log_line.clone(),
         doubt: finding.doubt.clone(),
         evidence: finding.evidence.iter().map(proof).collect(),
+        log_lines: analysis.diagnosis.log_lines.get(at).cloned().unwrap_or_default(),
     }
 }
 

@@ -264,7 +264,8 @@ impl Reading {
         self.lines += 1;
         if context.digests.len() < MAX_HEADERS {
             let id = context.facts.intern_header(name);
-            context.digests.push(HeaderDigest::new(id, value));
+            let digest = HeaderDigest::of(id, context.facts.name(id), value);
+            context.digests.push(digest);
         } else {
             self.oddities.add(Oddity::ManyHeaders);
         }

@@ -58,5 +58,6 @@ pub(super) fn request<'a>(
 fn push(name: &[u8], value: &[u8], context: &mut Context) {
     let name: Vec<u8> = name.iter().map(|&b| if b == b'_' { b'-' } else { b.to_ascii_lowercase() }).collect();
     let name = context.facts.intern_header(&String::from_utf8_lossy(&name));
-    context.digests.push(HeaderDigest::new(name, value));
+    let digest = HeaderDigest::of(name, context.facts.name(name), value);
+    context.digests.push(digest);
 }
