@@ -23,7 +23,8 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::ConflictingBytes
         | ProblemKind::CutPacket
         | ProblemKind::TimeBackwards
-        | ProblemKind::LenientHttp => false,
+        | ProblemKind::LenientHttp
+        | ProblemKind::AmbiguousFraming => false,
     }
 }
 
