@@ -110,6 +110,13 @@ impl<'a> Matching<'a> {
         if shared_ids {
             self.by_ids();
         }
+        if self.children.iter().any(|child| child.socket != 0) {
+            // A PROXY header says which connection it stands for.
+            self.by_time(
+                |node| if node.socket == 0 { 0 } else { node.key ^ node.socket },
+                Confidence::Certain,
+            );
+        }
         if self.habits.keeps_headers() {
             self.by_time(|node| node.key ^ node.kept, Confidence::Certain);
         }
@@ -517,6 +524,7 @@ fn evidence(parent: &Node, child: &Node, by_id: bool, repeated: bool) -> Evidenc
         (Evidence::STATUS, child.status != 0 && parent.status == child.status),
         (Evidence::HEADERS, child.kept != 0 && parent.kept == child.kept),
         (Evidence::RETRY, repeated),
+        (Evidence::PROXY_HEADER, child.socket != 0 && child.socket == parent.socket),
         (Evidence::FORWARDED_FOR, child.client != 0 && child.client == parent.client),
     ];
     Evidence(bits.iter().filter(|(_, holds)| *holds).map(|(bit, _)| bit).sum())

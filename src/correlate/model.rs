@@ -49,10 +49,12 @@ impl Evidence {
     pub const RETRY: u16 = 1 << 7;
     /// The child names the parent's client address (`X-Forwarded-For`, `X-Real-IP`).
     pub const FORWARDED_FOR: u16 = 1 << 8;
+    /// The child's connection opens with a PROXY header that names the parent's.
+    pub const PROXY_HEADER: u16 = 1 << 9;
 
     /// The names that reports use, in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        const NAMES: [(u16, &str); 9] = [
+        const NAMES: [(u16, &str); 10] = [
             (Evidence::REQUEST_ID, "request-id"),
             (Evidence::TARGET, "target"),
             (Evidence::HOST, "host"),
@@ -62,6 +64,7 @@ impl Evidence {
             (Evidence::HEADERS, "headers"),
             (Evidence::RETRY, "retry"),
             (Evidence::FORWARDED_FOR, "forwarded-for"),
+            (Evidence::PROXY_HEADER, "proxy-header"),
         ];
         NAMES.iter().filter(|(bit, _)| self.0 & bit != 0).map(|&(_, name)| name).collect()
     }

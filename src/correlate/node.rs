@@ -34,6 +34,8 @@ pub(super) struct Node {
     pub limit: i64,
     pub tolerance: i64,
     pub capture: CaptureId,
+    /// As a parent: hash of its client's address and port. As a child: that of the source by a PROXY header; 0 for none.
+    pub socket: u64,
     /// Hash of the address of the hop whose lane this is about: as a parent its server's, as a child its client's.
     pub host: u64,
     /// The group of captures whose clocks agree with its own.
@@ -67,6 +69,9 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
             let sighting = home::sighting(&view, home);
             let end = if as_parents { view.inner.server } else { view.inner.client };
             let host = address_hash(&end.ip().to_string());
+            let source = view.flow().wire.proxied().map(|ends| ends.0);
+            let socket = if as_parents { Some(view.inner.client) } else { source };
+            let socket = socket.map_or(0, |socket| address_hash(&socket.to_string()));
             let client = if as_parents { address_hash(&view.inner.client.ip().to_string()) } else { 0 };
             for exchange in view.exchanges().filter(|x| x.raw.request.is_present()) {
                 let mut node = node(&exchange);
@@ -74,10 +79,11 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                     home::set_times(analysis, &mut node, &exchange, sighting);
                 }
                 node.client = client;
-                node.host = host;
+                (node.host, node.socket) = (host, socket);
                 if !as_parents {
                     let names = forwarded[exchange.capture.index()].iter().flatten();
-                    let named = |name: &NameId| exchange.headers().iter().find(|h| h.name() == *name);
+                    // Each hop may add a line of its own: the last one is that of the hop before.
+                    let named = |name: &NameId| exchange.headers().iter().rfind(|h| h.name() == *name);
                     node.client = names.filter_map(named).map(|digest| digest.value()).next().unwrap_or(0);
                 }
                 nodes.push(node);
@@ -116,6 +122,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         limit: if answered { settled } else { i64::MAX },
         tolerance: tolerance_ns(clock),
         capture: exchange.capture,
+        socket: 0,
         group: clock.group,
         status: exchange.status().unwrap_or(0),
         answered,

@@ -252,8 +252,9 @@ fn crossing(header: &str, value: impl Fn(i64, i64) -> String) -> Analysis {
             script.request(ups[user], t + late[user], "GET", "/", &[(header, value)], "");
         }
         for user in [0, 1] {
-            script.response(ups[user], t + 5 * MS + late[user], 200, 10);
-            script.response(users[user], t + 5 * MS + late[user] + 100 * US, 200, 10);
+            let end = t + 5 * MS + late[user] + user as i64 * 170 * US;
+            script.response(ups[user], end, 200, 10);
+            script.response(users[user], end + 100 * US, 200, 10);
         }
     }
     analyse(vec![script.finish()])

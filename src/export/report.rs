@@ -123,6 +123,8 @@ pub struct LinkReport {
     pub responses: u64,
     pub status: BTreeMap<String, BTreeMap<String, u64>>,
     pub reused_requests: u64,
+    /// Requests whose cause was found, by how sure that is: `certain`, `likely`, `ambiguous`.
+    pub parents: BTreeMap<&'static str, u64>,
     pub rejected_reused_requests: RejectedReport,
     /// `null` without a response.
     pub latency_ms: Option<LatencyReport>,
@@ -300,7 +302,8 @@ impl Report {
                 .links
                 .iter()
                 .zip(figures)
-                .map(|(link, figures)| link_report(link, figures))
+                .zip(parent_counts(analysis))
+                .map(|((link, figures), parents)| link_report(link, figures, parents))
                 .collect(),
             retries: retries(analysis),
             failures: failures(analysis),
@@ -375,13 +378,25 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
     }
 }
 
-fn link_report(link: &Link, figures: &LinkFigures) -> LinkReport {
+/// For each link, how many of its requests have a parent, by how sure that is.
+fn parent_counts(analysis: &Analysis) -> Vec<BTreeMap<&'static str, u64>> {
+    let mut counts = vec![BTreeMap::new(); analysis.topology.links.len()];
+    for exchange in analysis.exchanges() {
+        if let Some(parent) = analysis.trees.parent(exchange.id) {
+            *counts[usize::from(exchange.link_id().0)].entry(parent.confidence.name()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn link_report(link: &Link, figures: &LinkFigures, parents: BTreeMap<&'static str, u64>) -> LinkReport {
     let forms = RejectForm::ALL.map(|form| {
         let count = figures.rejected_by_form.get(form.name()).copied().unwrap_or(0);
         (form.name().to_owned(), count)
     });
     let ms = |ns: i64| ns as f64 / 1e6;
     LinkReport {
+        parents,
         from: link.from,
         to: link.to,
         servers: link.servers.clone(),

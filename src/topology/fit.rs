@@ -199,8 +199,11 @@ fn line(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<(i64, f64, i64)>
     Some((delta, drift, band))
 }
 
+/// δ at the pivot, half-width, and steps.
+type Pieces = (i64, i64, Vec<(i64, i64)>);
+
 /// δ at the pivot, half-width and steps when δ is constant between a few steps; `None` when that does not hold.
-fn pieces(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<(i64, i64, Vec<(i64, i64)>)> {
+fn pieces(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<Pieces> {
     let mut all: Vec<(i64, i64, bool)> = Vec::with_capacity(upper.len() + lower.len());
     all.extend(upper.iter().map(|bound| (bound.at, bound.by, true)));
     all.extend(lower.iter().map(|bound| (bound.at, bound.by, false)));

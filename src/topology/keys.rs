@@ -11,7 +11,7 @@ use crate::http::{CaptureFacts, Exchange, NameId};
 const SEED: u64 = 0x7061_7261_6c6c_656c;
 
 /// Request headers whose whole value names one request, best first. Names in lower case.
-const ID_HEADERS: [&str; 8] = [
+const ID_HEADERS: [&str; 11] = [
     "x-request-id",
     "x-correlation-id",
     "request-id",
@@ -20,6 +20,9 @@ const ID_HEADERS: [&str; 8] = [
     "x-trace-id",
     "traceparent",
     "x-amz-cf-id",
+    "b3",
+    "uber-trace-id",
+    "x-cloud-trace-context",
 ];
 
 /// Hash of the request's method and target, the target as a proxy may normalise it.
@@ -91,7 +94,7 @@ pub(crate) fn text_hash(text: &str) -> u64 {
 }
 
 /// Id headers looked for in all; further ones that might be ids are not.
-pub(crate) const MOST_IDS: usize = 12;
+pub(crate) const MOST_IDS: usize = 16;
 /// Exchanges of each capture that are looked at to learn which headers are ids.
 const LEARNT_FROM: usize = 4_096;
 /// Values that a header which nobody knows must at least have to count as an id.

@@ -72,8 +72,8 @@ pub(super) fn names(
 /// Client lanes most of whose requests a proxy must have sent.
 fn forwards(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeSet<usize> {
     let mut counts: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
-    for at in 0..seen.len() {
-        let lane = chain.ends[leg_of[at]].0;
+    for (at, &leg) in leg_of.iter().enumerate() {
+        let lane = chain.ends[leg].0;
         if role(lane, &chain.ends) != Role::Client {
             continue;
         }
@@ -99,10 +99,10 @@ fn forwards(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeSet<usize>
 /// Lanes named by a protocol that only application servers speak.
 fn by_protocols(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize, String> {
     let mut names = BTreeMap::new();
-    for at in 0..seen.len() {
+    for (at, &leg) in leg_of.iter().enumerate() {
         let name = seen.flow(at).protocol.name();
         if matches!(name, "uwsgi" | "fastcgi" | "scgi" | "ajp") {
-            names.entry(chain.ends[leg_of[at]].1).or_insert_with(|| name.to_owned());
+            names.entry(chain.ends[leg].1).or_insert_with(|| name.to_owned());
         }
     }
     names
