@@ -48,13 +48,13 @@ pub(super) fn read(line: &str) -> Option<LoggedRequest> {
 }
 
 /// A part of a line: bare, in quotes or in brackets; with a key where it is written `key=value`.
-struct Token<'a> {
+pub(super) struct Token<'a> {
     key: &'a str,
-    value: &'a str,
-    quoted: bool,
+    pub(super) value: &'a str,
+    pub(super) quoted: bool,
 }
 
-fn tokens(line: &str) -> Vec<Token<'_>> {
+pub(super) fn tokens(line: &str) -> Vec<Token<'_>> {
     let mut all = Vec::new();
     let mut rest = line.trim();
     while !rest.is_empty() {

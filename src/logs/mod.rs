@@ -6,6 +6,7 @@ mod access;
 mod error;
 mod format;
 mod model;
+mod products;
 mod read;
 
 pub use format::LogFormat;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::model::{LogFigures, LogFile, LogKind, LoggedRequest, count};
-use super::{LogFormat, access, error};
+use super::{LogFormat, access, error, products};
 
 /// The longest line that is read whole, in bytes; the rest of a longer one is skipped.
 const MAX_LINE: usize = 64 << 10;
@@ -50,10 +50,8 @@ pub fn is_log(path: &Path, format: Option<&LogFormat>) -> bool {
 }
 
 fn request(line: &str, format: Option<&LogFormat>) -> Option<LoggedRequest> {
-    match format {
-        Some(format) => format.read(line).or_else(|| access::read(line)),
-        None => access::read(line),
-    }
+    let told = format.and_then(|format| format.read(line));
+    told.or_else(|| products::uwsgi(line)).or_else(|| products::haproxy(line)).or_else(|| access::read(line))
 }
 
 /// Reads a log. Which kind it is tells the first line that is one.

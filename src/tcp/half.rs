@@ -90,6 +90,9 @@ pub(super) enum Pushed {
 pub(super) struct Half {
     /// Sequence number of the next byte in order; `None` until the start is known.
     pub(super) next: Option<u32>,
+    /// Where the stream begins by what the peer says, until a byte of it is seen: of a side that was not captured at
+    /// all, nothing is missing.
+    pub(super) start_hint: Option<u32>,
     held: VecDeque<Held>,
     pub(super) held_bytes: usize,
     /// Highest byte that the peer acknowledged, and packets seen since that went beyond `next`.
@@ -169,7 +172,16 @@ impl Half {
         starts_message: bool,
         out: &mut impl FnMut(Piece<'_>),
     ) -> Pushed {
-        if starts_message && self.held.is_empty() {
+        if let Some(start) = self.start_hint.take()
+            && seq_diff(segment.seq, start) >= 0
+        {
+            self.next = Some(start);
+            let ahead = seq_diff(segment.seq, start);
+            if ahead > 0 {
+                return self.push_ahead(segment, out);
+            }
+        }
+        if (starts_message || self.next.is_some()) && self.held.is_empty() {
             self.next = Some(segment.seq);
             self.order.note(segment, true);
             self.sample = (segment.seq, sample_of(segment));

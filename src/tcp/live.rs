@@ -286,7 +286,7 @@ impl<H: Handler> Live<H> {
             // Who goes on has had the SYN,ACK, or sent it, and the capture does not hold it.
             match (side, half.facts.isn) {
                 (Side::Client, Some(isn)) if segment.seq == isn.wrapping_add(1) && peer.next.is_none() => {
-                    self.halves[Side::Server as usize].next = Some(segment.ack);
+                    self.halves[Side::Server as usize].start_hint = Some(segment.ack);
                 }
                 (Side::Server, _) if !acknowledges_syn => return,
                 _ => {}

@@ -82,8 +82,8 @@ impl Bounds {
             pivot,
             delta_ns,
             drift,
-            // Timestamps are cut to microseconds in most captures.
-            band_ns: band_ns.saturating_add(LEAST_BAND_NS),
+            // Timestamps are cut to microseconds in most captures, and taken a little off the wire in all.
+            band_ns: band_ns.saturating_add(2 * LEAST_BAND_NS),
             steps,
             weight,
             is_exact: true,
