@@ -71,10 +71,13 @@ pub(super) fn names(
 
 /// Client lanes most of whose requests a proxy must have sent.
 fn forwards(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeSet<usize> {
+    // Asked once a lane: each answer looks at all legs.
+    let is_client: Vec<bool> =
+        (0..chain.hops.len()).map(|lane| role(lane, &chain.ends) == Role::Client).collect();
     let mut counts: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
     for (at, &leg) in leg_of.iter().enumerate() {
         let lane = chain.ends[leg].0;
-        if role(lane, &chain.ends) != Role::Client {
+        if !is_client[lane] {
             continue;
         }
         let (connections, requests, with) = counts.entry(lane).or_default();
