@@ -17,10 +17,12 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::TruncatedFile
         | ProblemKind::BadRecord
         | ProblemKind::UnsupportedLinkType
+        | ProblemKind::DroppedPackets
         | ProblemKind::LimitReached => true,
         ProblemKind::UndecodablePacket
         | ProblemKind::CutPacket
         | ProblemKind::TimeBackwards
+        | ProblemKind::TimeMissing
         | ProblemKind::LenientHttp => false,
     }
 }

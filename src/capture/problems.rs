@@ -26,6 +26,10 @@ pub enum ProblemKind {
     CutPacket,
     /// Timestamps that run backwards within the file.
     TimeBackwards,
+    /// Packets without a time of their own.
+    TimeMissing,
+    /// Packets that the capturing program says it lost.
+    DroppedPackets,
     /// A named limit was reached and data left unread for it.
     LimitReached,
     /// An HTTP message that strays from RFC 9112 and was read leniently.
@@ -45,6 +49,8 @@ impl ProblemKind {
             Self::UndecodablePacket => "undecodable-packet",
             Self::CutPacket => "cut-packet",
             Self::TimeBackwards => "time-backwards",
+            Self::TimeMissing => "time-missing",
+            Self::DroppedPackets => "dropped-packets",
             Self::LimitReached => "limit-reached",
             Self::LenientHttp => "lenient-http",
         }
@@ -72,6 +78,13 @@ pub struct Problem {
 pub trait Problems {
     /// Notes a problem; `detail` is only formatted for the first one of its kind.
     fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>);
+
+    /// Notes a problem that was met `count` times.
+    fn report_many(&mut self, kind: ProblemKind, count: u64, detail: fmt::Arguments<'_>) {
+        if count > 0 {
+            self.report(kind, detail);
+        }
+    }
 }
 
 /// Keeps the first problem of each kind and counts the others.
@@ -90,9 +103,14 @@ impl ProblemLog {
 
 impl Problems for ProblemLog {
     fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>) {
+        self.report_many(kind, 1, detail);
+    }
+
+    fn report_many(&mut self, kind: ProblemKind, count: u64, detail: fmt::Arguments<'_>) {
         match self.seen.iter_mut().find(|p| p.kind == kind) {
-            Some(known) => known.count += 1,
-            None => self.seen.push(Problem { kind, detail: detail.to_string(), count: 1 }),
+            Some(known) => known.count = known.count.saturating_add(count),
+            None if count > 0 => self.seen.push(Problem { kind, detail: detail.to_string(), count }),
+            None => {}
         }
     }
 }

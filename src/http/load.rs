@@ -75,6 +75,9 @@ fn read(mut reader: Reader, context: &mut Context, go_on: &mut dyn FnMut(u64) ->
         if let Some(segment) = decoder.segment(&packet, &mut context.problems) {
             tracker.push(&segment, context);
         }
+        while let Some(piece) = decoder.piece() {
+            tracker.push(&piece, context);
+        }
         countdown -= 1;
         if countdown == 0 {
             countdown = STRIDE;
@@ -83,6 +86,7 @@ fn read(mut reader: Reader, context: &mut Context, go_on: &mut dyn FnMut(u64) ->
             }
         }
     }
+    decoder.finish(&mut context.problems);
     tracker.finish(context);
     reader.info()
 }
