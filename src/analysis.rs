@@ -9,7 +9,7 @@ use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime};
 use crate::correlate::Trees;
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
-use crate::tcp::{Event, Flow};
+use crate::tcp::{Closing, Event, EventKind, Flow, Side};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
 };
@@ -235,15 +235,34 @@ impl<'a> ExchangeView<'a> {
         self.analysis.session_time(self.capture, last.end)
     }
 
-    /// The moment when its fate was known: the response's end, else its connection's FIN or RST after the
-    /// request, else the request's end.
+    /// The client's FIN or RST, where it came before the response, and the response was then reset unread: the
+    /// server answered nobody. (A client that only closed its sending side acknowledges the response.)
+    pub fn left_before_response(&self) -> Option<&'a Event> {
+        let (connection, raw) = (self.connection(), self.raw);
+        let last = self.id.0 + 1 == connection.inner.exchanges.end;
+        if !last || !raw.response.is_present() || connection.flow().closing != Closing::Reset {
+            return None;
+        }
+        let by_client = |event: &&Event| event.from == Side::Client;
+        let events = connection.events();
+        let end = events.iter().filter(by_client).find(|event| {
+            matches!(event.kind, EventKind::Fin | EventKind::Rst) && event.frame > raw.request.last_frame
+        })?;
+        let reset = events.iter().filter(by_client).any(|event| event.kind == EventKind::Rst);
+        (reset && end.frame < raw.response.first_frame).then_some(end)
+    }
+
+    /// The moment when its fate was known: when the client left, where it left before the response; else the
+    /// response's end, else its connection's FIN or RST after the request, else the request's end.
     pub fn settled(&self) -> SessionTime {
+        if let Some(end) = self.left_before_response() {
+            return self.analysis.session_time(self.capture, end.at);
+        }
         if self.raw.response.is_present() {
             return self.ended();
         }
         let after = |event: &&Event| {
-            event.frame > self.raw.request.last_frame
-                && matches!(event.kind, crate::tcp::EventKind::Rst | crate::tcp::EventKind::Fin)
+            event.frame > self.raw.request.last_frame && matches!(event.kind, EventKind::Rst | EventKind::Fin)
         };
         match self.connection().events().iter().find(after) {
             Some(event) => self.analysis.session_time(self.capture, event.at),

@@ -50,6 +50,7 @@ impl Script {
             opening: Opening::MidStream,
             closing: Closing::Open,
             protocol: Protocol::Http11,
+            wire: Default::default(),
             first: (CaptureTime(t), self.frame),
             last: (CaptureTime(t), self.frame),
             directions: [DirectionFacts::default(); 2],

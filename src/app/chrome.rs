@@ -6,13 +6,18 @@ use super::Palette;
 use super::command::{self, Command};
 use super::filter;
 use super::format::{bytes, counted, grouped};
+use super::loader::Stage;
+use super::panes::compare::Compared;
 use super::panes::{self, Actions, Pane};
 use super::problems;
 use super::rows::Rows;
-use super::state::{Action, AppState, DetailTab, Tab};
+use super::state::{Action, AppState, DetailTab, Modal, Tab};
 use super::timeline_pane::{TimelineAction, TimelineInput, TimelineState, timeline_ui};
 use super::widgets::{card_frame, command_button, tabs, title_row};
 use crate::session::Target;
+
+/// Free space between two panes, in points.
+const GAP: f32 = 8.0;
 
 /// Draws the whole window and carries out what it was asked for.
 pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
@@ -40,9 +45,16 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
 }
 
 fn keyboard(ui: &Ui, state: &AppState, out: &mut Actions) {
-    if state.ui.modal.is_none() {
-        let typing = ui.ctx().text_edit_focused();
-        out.extend(command::pressed(ui.ctx(), typing).into_iter().map(Action::Run));
+    let typing = ui.ctx().text_edit_focused();
+    match &state.ui.modal {
+        None => out.extend(command::pressed(ui.ctx(), typing).into_iter().map(Action::Run)),
+        // The editor of the chain stays open while its edits are taken back.
+        Some(Modal::Chain(_)) if !typing => {
+            let all = command::pressed(ui.ctx(), false).into_iter();
+            let back = |command: &Command| matches!(command, Command::Undo | Command::Redo);
+            out.extend(all.filter(back).map(Action::Run));
+        }
+        Some(_) => {}
     }
 }
 
@@ -71,6 +83,11 @@ fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         command_button(ui, Command::Add, "Add…", out);
         command_button(ui, Command::OpenPath, "Path…", out);
         command_button(ui, Command::Save, if wide { "Save snapshot…" } else { "Save…" }, out);
+        if state.document.is_some() {
+            ui.add_space(4.0);
+            command_button(ui, Command::EditChain, if wide { "Lanes & clocks…" } else { "Lanes…" }, out);
+            command_button(ui, Command::ShowComparison, "Compare…", out);
+        }
         ui.add_space(4.0);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             command_button(ui, Command::Palette, if wide { "Commands  Ctrl+K" } else { "?" }, out)
@@ -124,9 +141,15 @@ fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
 fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
     let frame = Frame::new().fill(palette.raised).inner_margin(Margin::symmetric(12, 5));
-    if let Some((done, total, what)) = state.loader.progress() {
+    if let Some(stage) = state.loader.progress().filter(|stage| stage.is_slow) {
         Panel::top("loading").frame(frame).show(ui, |ui| {
             ui.horizontal(|ui| {
+                let Stage { done, total, what, .. } = stage;
+                if what.is_empty() {
+                    ui.spinner();
+                    ui.label("Analysing again with the new lanes and clocks");
+                    return;
+                }
                 ui.label(format!("Reading {what}"));
                 command_button(ui, Command::CancelLoad, "Cancel", out);
                 let share = if total == 0 { 0.0 } else { done as f32 / total as f32 };
@@ -188,17 +211,18 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     // leave no room for the rest.
     let about = ((width / 200.0) as u32, (height / 100.0) as u32);
     let gap = Frame::new().fill(pane.palette.background).inner_margin(Margin::symmetric(8, 4));
-    let side = |share: f32| (width * share).clamp(236.0, 380.0);
+    let side = |share: f32, least: f32| (width * share).clamp(least, 400.0);
     Panel::top("verdict").frame(gap).show_separator_line(false).show(ui, |ui| {
         panes::verdict::verdict_ui(ui, &pane, out);
     });
     Panel::left(("left", about))
         .frame(gap)
         .show_separator_line(false)
-        .default_size(side(0.195))
+        .default_size(side(0.195, 272.0))
         .size_range(220.0..=460.0)
         .show(ui, |ui| {
             ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = GAP;
                 panes::findings::findings_ui(ui, &pane, out);
                 panes::board::board_ui(ui, &pane, out);
                 panes::annotations::annotations_ui(ui, &pane, out);
@@ -208,7 +232,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .frame(gap)
         .show_separator_line(false)
         .resizable(true)
-        .default_size(height * 0.25)
+        .default_size(height * if height < 760.0 { 0.2 } else { 0.25 })
         .size_range(110.0..=(height * 0.4).max(120.0))
         .show(ui, |ui| {
             card_frame(&pane.palette).show(ui, |ui| {
@@ -219,7 +243,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     Panel::right(("right", about))
         .frame(gap)
         .show_separator_line(false)
-        .default_size(side(0.23))
+        .default_size(side(0.235, 316.0))
         .size_range(260.0..=560.0)
         .show(ui, |ui| {
             let room = ui.available_height();
@@ -227,9 +251,10 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .frame(Frame::new())
                 .show_separator_line(false)
                 .resizable(true)
-                .default_size(room * 0.45)
-                .size_range(110.0..=(room * 0.55).max(120.0))
+                .default_size(room * 0.38)
+                .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
+                    ui.add_space(GAP);
                     card_frame(&pane.palette).show(ui, |ui| {
                         ui.set_min_size(ui.available_size());
                         panes::detail::detail_ui(ui, &pane, state.ui.detail, &state.contents, out);
@@ -288,6 +313,7 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
             (Tab::Exchanges, "Exchanges"),
             (Tab::Connections, "Connections"),
             (Tab::Statistics, "Statistics"),
+            (Tab::Figures, "Where it starts"),
         ];
         tabs(ui, &pane.palette, state.ui.tab, &all, |tab| out.push(Action::ShowTab(tab)));
     });
@@ -295,6 +321,7 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
         Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
         Tab::Connections => panes::connections::connections_ui(ui, pane, scroll, out),
         Tab::Statistics => panes::stats::stats_ui(ui, pane),
+        Tab::Figures => panes::figures::figures_ui(ui, pane, state.ui.figures, out),
     }
 }
 
@@ -302,19 +329,19 @@ fn modal_ui(ui: &Ui, state: &mut AppState, out: &mut Actions) {
     let Some(mut modal) = state.ui.modal.take() else { return };
     let focus = std::mem::take(&mut state.ui.focus_modal);
     let document = state.document.clone();
-    let findings = document.as_ref().map_or(&[][..], |d| d.analysis.diagnosis.findings.as_slice());
-    let place = |target| {
-        document.as_ref().map_or_else(String::new, |document| {
-            let pane = Pane {
-                document,
-                analysis: &document.analysis,
-                session: state.edits.session(),
-                clock: &state.ui.clock,
-                palette: Palette::of(ui.ctx()),
-            };
-            panes::annotations::target_words(&pane, target)
-        })
+    let pane = document.as_ref().map(|document| Pane {
+        document,
+        analysis: &document.analysis,
+        session: state.edits.session(),
+        clock: &state.ui.clock,
+        palette: Palette::of(ui.ctx()),
+    });
+    let problem = state.notice.as_ref().filter(|notice| notice.is_error).map(|notice| notice.text.as_str());
+    let compared = match (state.comparing.reading(), state.comparing.made()) {
+        (Some(what), _) => Compared::Reading(what),
+        (None, Some(made)) if state.comparing.problem().is_none() => Compared::Done(made),
+        _ => Compared::Nothing(state.comparing.problem()),
     };
-    panes::modals::modal_ui(ui.ctx(), &mut modal, focus, findings, place, out);
+    panes::modals::modal_ui(ui.ctx(), &mut modal, focus, pane.as_ref(), problem, &compared, out);
     state.ui.modal = Some(modal);
 }

@@ -21,6 +21,11 @@ pub enum Command {
     ShowEvidence,
     WhySure,
     CopyFix,
+    EditChain,
+    Compare,
+    ComparePath,
+    CancelCompare,
+    ShowComparison,
     NextStep,
     PreviousStep,
     FirstStep,
@@ -40,6 +45,7 @@ pub enum Command {
     ShowExchanges,
     ShowConnections,
     ShowStatistics,
+    ShowFigures,
     ToggleZone,
     ToggleTheme,
     Quit,
@@ -62,7 +68,7 @@ const CTRL_SHIFT: Modifiers = Modifiers { shift: true, ..Modifiers::COMMAND };
 
 impl Command {
     /// All commands, in the palette's order.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 43] = [
         Self::Open,
         Self::OpenPath,
         Self::Add,
@@ -73,6 +79,11 @@ impl Command {
         Self::ShowEvidence,
         Self::WhySure,
         Self::CopyFix,
+        Self::EditChain,
+        Self::Compare,
+        Self::ComparePath,
+        Self::CancelCompare,
+        Self::ShowComparison,
         Self::NextStep,
         Self::PreviousStep,
         Self::FirstStep,
@@ -96,6 +107,7 @@ impl Command {
         Self::ShowExchanges,
         Self::ShowConnections,
         Self::ShowStatistics,
+        Self::ShowFigures,
         Self::ToggleZone,
         Self::ToggleTheme,
         Self::Palette,
@@ -138,6 +150,19 @@ impl Command {
                 ("Why so sure?", "The finding's reasons, doubts and fixes", Some((PLAIN, Key::W)))
             }
             Self::CopyFix => ("Copy fix", "Copy the change that mends the finding", None),
+            Self::EditChain => (
+                "Lanes and clocks…",
+                "Order, names and addresses of the hops; the captures' clock offsets",
+                Some((PLAIN, Key::L)),
+            ),
+            Self::Compare => {
+                ("Compare with…", "Choose captures or a snapshot of before or after a change", None)
+            }
+            Self::ComparePath => ("Compare with path…", "Type the path of a session to compare with", None),
+            Self::CancelCompare => ("Cancel comparing", "Stop reading the other session", None),
+            Self::ShowComparison => {
+                ("Compare…", "The figures of this session and another side by side", Some((PLAIN, Key::C)))
+            }
             Self::NextStep => {
                 ("Next step", "Go to the next step of the connection", Some((PLAIN, Key::CloseBracket)))
             }
@@ -179,6 +204,11 @@ impl Command {
             Self::ShowStatistics => {
                 ("Show statistics", "Answers over time and latencies by link", Some((PLAIN, Key::Num3)))
             }
+            Self::ShowFigures => (
+                "Show where it starts",
+                "Ordinals, idle gaps, attempts and server addresses of a link",
+                Some((PLAIN, Key::Num4)),
+            ),
             Self::ToggleZone => ("UTC or local time", "Print times in the other zone", Some((PLAIN, Key::U))),
             Self::ToggleTheme => ("Dark or light", "Change the theme", Some((PLAIN, Key::T))),
             Self::Quit => ("Quit", "Close the window", Some((CTRL, Key::Q))),

@@ -42,6 +42,8 @@ pub enum Purpose {
     Replace,
     /// Open beside what is shown.
     Add,
+    /// Compare with what is shown.
+    Compare,
     /// Save a snapshot.
     Save,
 }
@@ -86,7 +88,7 @@ impl Dialogs {
             let asked = Instant::now();
             let chosen = match purpose {
                 Purpose::Save => dialog.save("hopscope.ron").map(|path| vec![path]),
-                Purpose::Replace | Purpose::Add => dialog.open(),
+                Purpose::Replace | Purpose::Add | Purpose::Compare => dialog.open(),
             };
             (chosen, asked.elapsed())
         });

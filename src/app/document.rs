@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::chain;
 use super::series::Series;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
 use crate::timeline::Model;
-use crate::topology::ExchangeId;
+use crate::topology::{ExchangeId, LaneId};
 
 /// How much of a session its snapshot holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Document {
     pub failures: Arc<Vec<(SessionTime, ExchangeId)>>,
     /// The figures of the statistics pane.
     pub series: Arc<Series>,
+    /// The lane at which each capture seems to have been taken.
+    pub taken_at: Arc<Vec<Option<LaneId>>>,
     /// The timeline's lanes and rows.
     pub model: Arc<Model>,
     /// Set when this is only what a snapshot holds.
@@ -44,10 +47,12 @@ impl Document {
         failures.sort_unstable();
         let series = Arc::new(Series::new(&analysis));
         let model = Arc::new(Model::new(&analysis));
+        let taken_at = Arc::new(chain::taken_at(&analysis));
         Self {
             analysis: Arc::new(analysis),
             failures: Arc::new(failures),
             series,
+            taken_at,
             model,
             held: None,
             generation: next_generation(),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::background::{Background, Progressing, Task};
 use super::document::{Document, Held};
@@ -31,8 +32,12 @@ pub struct Loaded {
     pub session: Session,
     /// Whether captures shown before are among them.
     pub added: bool,
+    /// Whether it is a new analysis of what was shown, nothing having been read.
+    pub again: bool,
     /// Whether it comes from a snapshot: selection and view are then those of the time.
     pub restored: bool,
+    /// What the user had said about the chain when it was analysed.
+    pub overrides: Overrides,
     /// What to tell the user; empty when all is well.
     pub words: String,
 }
@@ -52,7 +57,23 @@ struct Job {
     progress: Arc<Progress>,
     task: Task<Result<Loaded, SnapshotError>>,
     what: String,
+    began: Instant,
 }
+
+/// How far a load has come.
+pub struct Stage<'a> {
+    /// Bytes read.
+    pub done: u64,
+    /// Bytes in all; 0 while not known.
+    pub total: u64,
+    /// What is being read; empty when captures read before are only analysed anew.
+    pub what: &'a str,
+    /// Whether it takes long enough that the user should know: a bar that comes and goes within a blink disturbs.
+    pub is_slow: bool,
+}
+
+/// What takes longer than this is shown as a bar.
+const SLOW: Duration = Duration::from_millis(250);
 
 /// The one load that may be under way.
 #[derive(Default)]
@@ -68,7 +89,7 @@ impl Loader {
         let what = describe(&request.paths);
         let shared = Arc::clone(&progress);
         let task = background.spawn("loader", move || read(request, &shared));
-        self.job = Some(Job { progress, task, what });
+        self.job = Some(Job { progress, task, what, began: Instant::now() });
     }
 
     /// Asks the load under way to stop and to give what it has.
@@ -89,9 +110,14 @@ impl Loader {
         Some(result)
     }
 
-    /// Bytes read, bytes in all (0 while not known), and what is being read.
-    pub fn progress(&self) -> Option<(u64, u64, &str)> {
-        self.job.as_ref().map(|job| (job.progress.done(), job.progress.total(), job.what.as_str()))
+    /// How far the load under way has come.
+    pub fn progress(&self) -> Option<Stage<'_>> {
+        self.job.as_ref().map(|job| Stage {
+            done: job.progress.done(),
+            total: job.progress.total(),
+            what: &job.what,
+            is_slow: job.began.elapsed() >= SLOW,
+        })
     }
 }
 
@@ -108,7 +134,7 @@ pub fn is_snapshot(path: &Path) -> bool {
 }
 
 fn read_captures(request: Request, progress: &Progress) -> Loaded {
-    let added = !request.keep.is_empty();
+    let (added, again) = (!request.keep.is_empty(), request.paths.is_empty());
     let mut captures = request.keep;
     let mut files = load::expand(&request.paths);
     // What is shown already would count everything in it twice.
@@ -117,8 +143,10 @@ fn read_captures(request: Request, progress: &Progress) -> Loaded {
     let analysis = analysis::analyse(captures, &request.overrides);
     Loaded {
         document: Document::new(analysis),
-        session: Session { overrides: request.overrides, ..Session::default() },
+        session: Session { overrides: request.overrides.clone(), ..Session::default() },
+        overrides: request.overrides,
         added,
+        again,
         restored: false,
         words: cancelled_words(progress),
     }
@@ -148,7 +176,9 @@ fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotErr
         return Ok(Loaded {
             document: Document::new(analysis),
             session,
+            overrides,
             added: false,
+            again: false,
             restored: true,
             words: words.join("; "),
         });
@@ -158,8 +188,10 @@ fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotErr
     let held = Held { exchanges, held, notes };
     Ok(Loaded {
         document: Document::of_snapshot(analysis, held),
+        overrides: session.overrides.clone(),
         session,
         added: false,
+        again: false,
         restored: true,
         words: String::new(),
     })
@@ -167,7 +199,7 @@ fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotErr
 
 fn describe(paths: &[PathBuf]) -> String {
     match paths {
-        [] => "the analysis".to_owned(),
+        [] => String::new(),
         [one] => one.display().to_string(),
         [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
     }

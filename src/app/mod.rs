@@ -1,8 +1,10 @@
 //! The window: panes, commands, theme, dialogs.
 
 mod background;
+mod chain;
 mod chrome;
 mod command;
+mod comparing;
 mod contents;
 mod dialogs;
 mod document;

@@ -18,8 +18,12 @@ pub struct Palette {
     pub note: Color32,
     pub path: Color32,
     pub selection: Color32,
+    /// `answered` as text: darker than the bars where the ground is light.
+    pub answered_text: Color32,
     /// Text on a filled bar.
     pub on_bar: Color32,
+    /// Text on the bar of a failure.
+    pub on_failed: Color32,
 }
 
 impl Palette {
@@ -37,7 +41,9 @@ impl Palette {
         note: Color32::from_rgb(0x5b, 0xa7, 0xe6),
         path: Color32::from_rgb(0x7f, 0xd6, 0xff),
         selection: Color32::from_rgb(0xff, 0xff, 0xff),
+        answered_text: Color32::from_rgb(0x4f, 0xc0, 0x97),
         on_bar: Color32::from_rgb(0x0b, 0x12, 0x10),
+        on_failed: Color32::from_rgb(0x0b, 0x12, 0x10),
     };
 
     /// The light colours, of the same order and with the same contrast.
@@ -54,7 +60,9 @@ impl Palette {
         note: Color32::from_rgb(0x1f, 0x6f, 0xb8),
         path: Color32::from_rgb(0x00, 0x77, 0xb3),
         selection: Color32::from_rgb(0x0b, 0x12, 0x1c),
+        answered_text: Color32::from_rgb(0x14, 0x75, 0x55),
         on_bar: Color32::from_rgb(0x0b, 0x12, 0x10),
+        on_failed: Color32::from_rgb(0xff, 0xff, 0xff),
     };
 
     /// The palette of the theme that `ctx` shows.

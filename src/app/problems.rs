@@ -20,6 +20,8 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::DroppedPackets
         | ProblemKind::LimitReached => true,
         ProblemKind::UndecodablePacket
+        | ProblemKind::CaptureLoss
+        | ProblemKind::ConflictingBytes
         | ProblemKind::CutPacket
         | ProblemKind::TimeBackwards
         | ProblemKind::TimeMissing

@@ -1,26 +1,59 @@
-//! Notes carried over to a new analysis: ids of exchanges and connections change when captures are added.
+//! Notes and selection carried over to a new analysis: ids change when captures are added or lanes and clocks edited.
 
 use hashbrown::HashMap;
 
-use crate::analysis::Analysis;
-use crate::session::{Annotation, Target};
+use crate::analysis::{Analysis, ConnectionView};
+use crate::diagnose::Finding;
+use crate::session::{Selection, Target};
 use crate::topology::{ConnectionId, ExchangeId};
 
-/// The notes with the ids of `new`; what a note was about and `new` no longer holds becomes its moment.
-pub fn annotations(notes: &[Annotation], old: &Analysis, new: &Analysis) -> Vec<Annotation> {
-    if notes.is_empty() {
-        return Vec::new();
+/// Finds what an older analysis knew by id in a newer one of the same captures, or more of them.
+pub struct Remap<'a> {
+    old: &'a Analysis,
+    new: &'a Analysis,
+    flows: Flows,
+}
+
+impl<'a> Remap<'a> {
+    /// From the ids of `old` to those of `new`.
+    pub fn new(old: &'a Analysis, new: &'a Analysis) -> Self {
+        let sightings =
+            |c: ConnectionView<'a>| c.inner.sightings.iter().map(move |s| ((s.capture, s.flow), c.id));
+        Self { old, new, flows: new.connections().flat_map(sightings).collect() }
     }
-    let flows: HashMap<_, _> = new
-        .connections()
-        .flat_map(|c| c.inner.sightings.iter().map(move |s| ((s.capture, s.flow), c.id)))
-        .collect();
-    let target = |target| match target {
-        Target::Exchange(id) => exchange(id, old, new, &flows),
-        Target::Connection(id) => connection(id, old, &flows),
-        Target::Moment(at) => Target::Moment(at),
-    };
-    notes.iter().map(|note| Annotation { target: target(note.target), text: note.text.clone() }).collect()
+
+    /// The target with the ids of the new analysis; what that no longer holds becomes its moment.
+    pub fn target(&self, target: Target) -> Target {
+        match target {
+            Target::Exchange(id) => exchange(id, self.old, self.new, &self.flows),
+            Target::Connection(id) => connection(id, self.old, &self.flows),
+            Target::Moment(at) => Target::Moment(at),
+        }
+    }
+
+    /// The selection with the ids of the new analysis. A finding has no id: it is the one of the same kind and link.
+    pub fn selection(&self, before: Selection) -> Selection {
+        let exchange = before.exchange.and_then(|id| match self.target(Target::Exchange(id)) {
+            Target::Exchange(id) => Some(id),
+            _ => None,
+        });
+        let connection = before.connection.and_then(|id| match self.target(Target::Connection(id)) {
+            Target::Connection(id) => Some(id),
+            _ => None,
+        });
+        let finding = before.finding.and_then(|at| self.old.diagnosis.findings.get(at)).and_then(|known| {
+            let ends = |analysis: &Analysis, finding: &Finding| {
+                finding.link.map(|link| analysis.link(link).servers.clone())
+            };
+            let all = &self.new.diagnosis.findings;
+            let same = |f: &&Finding| f.kind == known.kind && f.cause == known.cause;
+            all.iter()
+                .position(|f| same(&f) && ends(self.new, f) == ends(self.old, known))
+                .or_else(|| all.iter().position(|f| same(&f)))
+        });
+        let step = before.step.filter(|_| connection.is_some());
+        Selection { finding, connection, exchange, step, cursor: before.cursor }
+    }
 }
 
 type Flows = HashMap<(crate::capture::CaptureId, crate::tcp::FlowId), ConnectionId>;
@@ -57,9 +90,26 @@ mod tests {
             Target::Connection(ConnectionId(3)),
             Target::Moment(SessionTime(9)),
         ];
-        let notes = targets.map(|target| Annotation { target, text: "x".to_owned() });
-        assert_eq!(annotations(&notes, &analysis, &analysis), notes);
-        let gone = annotations(&notes, &analysis, &Analysis::default());
-        assert!(gone.iter().all(|note| matches!(note.target, Target::Moment(_))));
+        let same = Remap::new(&analysis, &analysis);
+        assert_eq!(targets.map(|target| same.target(target)), targets);
+        let none = Analysis::default();
+        let gone = Remap::new(&analysis, &none);
+        assert!(targets.iter().all(|&target| matches!(gone.target(target), Target::Moment(_))));
+    }
+
+    #[test]
+    fn the_selection_goes_on_with_what_it_was() {
+        let analysis = fixture::analysis();
+        let before = Selection {
+            finding: Some(1),
+            connection: Some(ConnectionId(3)),
+            exchange: Some(ExchangeId(5)),
+            step: Some(2),
+            cursor: Some(SessionTime(9)),
+        };
+        assert_eq!(Remap::new(&analysis, &analysis).selection(before), before);
+        let none = Analysis::default();
+        let gone = Remap::new(&analysis, &none).selection(before);
+        assert_eq!(gone, Selection { cursor: before.cursor, ..Selection::default() });
     }
 }

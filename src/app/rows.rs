@@ -131,6 +131,11 @@ impl Rows {
         if self.key.as_ref() == Some(&key) {
             return;
         }
+        if self.key.as_ref().is_none_or(|known| known.generation != generation) {
+            // Ids of another analysis: they may not even exist in this one.
+            self.task = None;
+            self.made = Made::default();
+        }
         self.key = Some(key);
         match Filter::parse(filter) {
             Ok(filter) => {

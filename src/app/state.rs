@@ -4,19 +4,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::background::Background;
+use super::chain::ChainEdit;
 use super::command::Command;
+use super::comparing::Comparing;
 use super::contents::ContentsCache;
 use super::dialogs::{Dialogs, FileDialog};
 use super::document::Document;
 use super::format::Clock;
 use super::loader::Loader;
+use super::panes::lanes::Draft;
 use super::rows::{Column, Rows, Sort};
 use super::saver::Saver;
 use super::story::Story;
 use super::timeline_pane::TimelineState;
 use crate::capture::SessionTime;
 use crate::session::{History, Session, Target, TimeView};
-use crate::topology::{ConnectionId, ExchangeId};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 /// A wish of a pane; all are carried out once a frame, in one place (`update`).
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +37,7 @@ pub enum Action {
     SetFilter(String),
     SortBy(Column),
     ShowTab(Tab),
+    ShowFigures(LinkId),
     ShowDetail(DetailTab),
     GoTo(Target),
     WriteNote(Target),
@@ -48,7 +52,9 @@ pub enum Action {
         paths: Vec<PathBuf>,
         add: bool,
     },
+    EditChain(ChainEdit),
     SaveTo(PathBuf),
+    CompareWith(Vec<PathBuf>),
     Copy {
         text: String,
         what: &'static str,
@@ -66,6 +72,7 @@ pub enum Tab {
     Exchanges,
     Connections,
     Statistics,
+    Figures,
 }
 
 /// A tab of the request's pane.
@@ -94,6 +101,12 @@ pub enum Modal {
     Note { index: Option<usize>, target: Target, text: String },
     /// The reasons of a finding.
     WhySure(usize),
+    /// Lanes and clocks, with what is being typed there.
+    Chain(Draft),
+    /// This session and another one.
+    Compare,
+    /// A path to compare with.
+    ComparePath { text: String, hint: &'static str },
 }
 
 /// A short message that stays until the next one.
@@ -112,6 +125,8 @@ pub struct UiState {
     pub clock: Clock,
     /// Bottom tab.
     pub tab: Tab,
+    /// The link whose figures are shown; `None` for the one where failures begin.
+    pub figures: Option<LinkId>,
     /// Tab of the request's pane.
     pub detail: DetailTab,
     /// The table's order.
@@ -142,6 +157,8 @@ pub struct AppState {
     pub(super) saver: Saver,
     /// The load under way.
     pub(super) loader: Loader,
+    /// The comparison with another session.
+    pub(super) comparing: Comparing,
     /// The dialog that is open.
     pub(super) dialogs: Dialogs,
     /// Starts threads.
@@ -168,6 +185,7 @@ impl AppState {
             edits: History::default(),
             saver: Saver::default(),
             loader: Loader::default(),
+            comparing: Comparing::default(),
             dialogs: Dialogs::new(dialog),
             background,
             rows: Rows::default(),

@@ -291,6 +291,166 @@ fn a_snapshot_that_cannot_be_read_is_named() {
     assert!(window.state().document.is_some(), "what was open stays");
 }
 
+/// The recorded chain in the window.
+fn recorded() -> Window {
+    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502");
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![sample], false);
+    window.run_steps(4);
+    window
+}
+
+fn lane_names(window: &Window) -> Vec<String> {
+    let document = window.state().document.as_ref().unwrap();
+    document.analysis.topology.lanes.iter().map(|lane| lane.name.clone()).collect()
+}
+
+#[test]
+fn lanes_are_renamed_reordered_undone_and_saved() {
+    let mut window = recorded();
+    click(&mut window, FINDING_OF_SAMPLE);
+    let before = window.state().session().selection;
+    press(&mut window, Key::L);
+    let field = window.get_by_role_and_label(Role::TextInput, "Name of lane 3");
+    field.focus();
+    window.run_steps(2);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window.get_by_role_and_label(Role::TextInput, "Name of lane 3").type_text("edge");
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "edge", "uwsgi"]);
+    let after = window.state().session().selection;
+    assert_eq!(
+        (after.exchange, after.connection, after.step),
+        (before.exchange, before.connection, before.step)
+    );
+    click(&mut window, "Edit lane edge");
+    click(&mut window, "Move up");
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "edge", "nginx", "uwsgi"]);
+    click(&mut window, "Undo");
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "edge", "uwsgi"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lanes.ron");
+    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::SaveTo(path.clone())]);
+    window.run_steps(3);
+    window.state_mut().open(vec![path], false);
+    window.run_steps(4);
+    assert_eq!(lane_names(&window), ["user", "nginx", "edge", "uwsgi"]);
+}
+
+#[test]
+fn an_address_is_split_off_and_given_back() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let listens = |window: &Window, at: usize| {
+        window.state().document.as_ref().unwrap().analysis.topology.lanes[at].serves.clone()
+    };
+    let (both, one) = (listens(&window, 2), listens(&window, 2)[1]);
+    assert_eq!(both.len(), 2, "the ingress listens on two ports");
+    click(&mut window, "Edit lane ingress");
+    click(&mut window, &format!("Split off {one}"));
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "ingress", "ingress 2", "uwsgi"]);
+    assert_eq!((listens(&window, 2).len(), listens(&window, 3)), (1, vec![one]));
+    click(&mut window, "Edit lane ingress 2");
+    click(&mut window, "Merge into ingress");
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "ingress", "uwsgi"]);
+    assert_eq!(listens(&window, 2), both);
+    click(&mut window, "Reset all");
+    window.run_steps(3);
+    assert!(window.state().session().overrides == crate::topology::Overrides::default());
+}
+
+#[test]
+fn an_address_is_dragged_onto_another_lane() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let from = window.get_by_label("Drag address 10.88.2.2:8081").rect().center();
+    let to = window.get_by_label("Drag lane uwsgi").rect().center();
+    window.drag_at(from);
+    window.run_steps(2);
+    window.hover_at(from + egui::vec2(10.0, 10.0));
+    window.run_steps(2);
+    window.hover_at(to);
+    window.run_steps(2);
+    window.drop_at(to);
+    window.run_steps(4);
+    let given = &window.state().session().overrides.lanes;
+    let address: std::net::SocketAddr = "10.88.2.2:8081".parse().unwrap();
+    assert!(given.iter().any(|lane| lane.name == "uwsgi" && lane.serves.contains(&address)), "{given:?}");
+}
+
+#[test]
+fn a_manual_clock_offset_is_added_and_shown() {
+    let mut window = recorded();
+    let offset =
+        |window: &Window| window.state().document.as_ref().unwrap().analysis.topology.clocks[1].offset_ns;
+    let before = offset(&window);
+    press(&mut window, Key::L);
+    window.get_by_role_and_label(Role::TextInput, "Manual offset of nginx.pcap").focus();
+    window.run_steps(2);
+    window.get_by_role_and_label(Role::TextInput, "Manual offset of nginx.pcap").type_text("1.5 s");
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(3);
+    assert_eq!(offset(&window), before + 1_500_000_000);
+    press(&mut window, Key::Escape);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    window.run_steps(4);
+    assert_eq!(offset(&window), before);
+}
+
+#[test]
+fn the_tree_says_why_each_request_is_linked() {
+    let mut window = recorded();
+    click(&mut window, FINDING_OF_SAMPLE);
+    assert!(window.query_all_by_label_contains("certain: request id").count() >= 1);
+    assert!(window.query_by_label_contains("Linked to the request above: same request id").is_some());
+}
+
+#[test]
+fn the_board_shows_ordinals_idle_gaps_methods_and_servers() {
+    let mut window = recorded();
+    click(&mut window, FINDING_OF_SAMPLE);
+    click(&mut window, "Where it starts");
+    assert_eq!(window.query_all_by_label("2nd: answered 0 of 17").count(), 2, "in the board, and at length");
+    window.get_by_label("up to 1 ms: answered 0 of 17");
+    window.get_by_label("10.88.3.2:8000");
+    window.get_by_label("POST: 8 seen, 0 hidden by retries");
+    window.get_by_label("GET: 0 seen, 9 hidden by retries");
+}
+
+#[test]
+fn two_sessions_are_compared() {
+    let mut window = recorded();
+    let fixed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-fixed");
+    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::CompareWith(vec![fixed])]);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("The fault is gone").is_some());
+    assert!(window.query_all_by_label_contains("8 of 440 (1.8 %)").count() > 0);
+    press(&mut window, Key::Escape);
+    press(&mut window, Key::C);
+    assert!(window.query_by_label_contains("The fault is gone").is_some(), "it stays for another look");
+    let none = window.state().document.clone().unwrap();
+    assert!(none.analysis.diagnosis.findings[0].count == 17, "what is open stays open");
+}
+
+#[test]
+fn a_smaller_capture_opened_in_place_of_a_large_one_leaves_no_row_behind() {
+    let mut window = window_with(None, Some(Document::new(fixture::with_requests(400))));
+    let many = window.state().rows.list().len();
+    window.state_mut().document = Some(Document::new(fixture::with_requests(10)));
+    window.run_steps(2);
+    let exchanges = window.state().document.as_ref().unwrap().analysis.topology.exchanges.len();
+    assert!(window.state().rows.list().len() == exchanges && exchanges < many);
+}
+
+const FINDING_OF_SAMPLE: &str = "Finding: Rejected reused request, 17 times";
+
 /// The fixture is small, and debug builds are slow: this only catches what grows with the exchanges.
 #[test]
 fn a_frame_costs_the_same_with_many_exchanges() {

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use egui::Context;
 
+use super::chain::{self, ChainEdit};
 use super::command::Command;
 use super::dialogs::{Answer, Purpose};
 use super::loader::{Loaded, Request};
 use super::navigate;
-use super::remap;
+use super::panes::lanes::Draft;
+use super::remap::Remap;
 use super::rows::Sort;
 use super::state::{Action, AppState, Modal, Tab};
 use crate::diagnose::Severity;
-use crate::session::{Annotation, Target};
+use crate::session::{Annotation, History, Target};
 use crate::topology::Overrides;
 
 /// How many opened paths the window remembers.
@@ -36,13 +38,14 @@ impl AppState {
             Some(Answer::Unavailable(purpose)) => self.ask_for_path(purpose),
             Some(Answer::Cancelled) | None => {}
         }
+        self.comparing.update(self.document.as_ref());
         let dropped: Vec<PathBuf> =
             ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
         if !dropped.is_empty() {
             let add = ctx.input(|i| i.modifiers.shift);
             self.open(dropped, add);
         }
-        if self.loader.progress().is_some() {
+        if self.loader.progress().is_some() || self.comparing.reading().is_some() {
             // The bar has to move; nothing else repaints while nobody touches the window.
             ctx.request_repaint_after(std::time::Duration::from_millis(50));
         }
@@ -92,6 +95,9 @@ impl AppState {
             }
             Action::SaveNote { index, target, text } => self.save_note(index, target, text.trim()),
             Action::Open { paths, add } => self.open(paths, add),
+            Action::EditChain(edit) => self.edit_chain(&edit),
+            Action::CompareWith(paths) => self.compare_with(paths),
+            Action::ShowFigures(link) => self.ui.figures = Some(link),
             Action::SaveTo(path) => self.save_to(path),
             Action::Copy { text, what } => {
                 ctx.copy_text(text);
@@ -112,16 +118,13 @@ impl AppState {
             Command::AddPath => self.show_open_path(true, ""),
             Command::SavePath => self.show_save_path(""),
             Command::CancelLoad => self.loader.cancel(),
-            Command::Undo => {
-                if !self.edits.undo() {
-                    self.tell("Nothing to undo");
-                }
-            }
-            Command::Redo => {
-                if !self.edits.redo() {
-                    self.tell("Nothing to redo");
-                }
-            }
+            Command::Undo => self.go_back(History::undo, "Nothing to undo"),
+            Command::Redo => self.go_back(History::redo, "Nothing to redo"),
+            Command::Compare => self.dialogs.ask(Purpose::Compare, &self.background),
+            Command::ComparePath => self.show_compare_path(""),
+            Command::CancelCompare => self.comparing.cancel(),
+            Command::ShowComparison => self.show_modal(Modal::Compare),
+            Command::EditChain => self.show_modal(Modal::Chain(Draft::default())),
             Command::Palette => self.show_modal(Modal::Palette { query: String::new(), chosen: 0 }),
             Command::FocusFilter => self.ui.focus_filter = true,
             Command::ClearFilter => self.edits.look().filter.clear(),
@@ -152,6 +155,7 @@ impl AppState {
             Command::ShowExchanges => self.ui.tab = Tab::Exchanges,
             Command::ShowConnections => self.ui.tab = Tab::Connections,
             Command::ShowStatistics => self.ui.tab = Tab::Statistics,
+            Command::ShowFigures => self.ui.tab = Tab::Figures,
             Command::ToggleZone => self.ui.clock = super::format::Clock::new(!self.ui.clock.is_local()),
             Command::ToggleTheme => {
                 let dark = ctx.theme() == egui::Theme::Dark;
@@ -174,11 +178,27 @@ impl AppState {
         self.show_modal(Modal::SavePath { text: "hopscope.ron".to_owned(), hint });
     }
 
+    fn show_compare_path(&mut self, hint: &'static str) {
+        self.show_modal(Modal::ComparePath { text: String::new(), hint });
+    }
+
+    fn compare_with(&mut self, paths: Vec<PathBuf>) {
+        if paths.is_empty() {
+            return;
+        }
+        // The same lanes have the same names on both sides; clocks and indices of captures are this session's own.
+        let ours = &self.edits.session().overrides;
+        let overrides = Overrides { clock_ns: Vec::new(), taken_at: Vec::new(), ..ours.clone() };
+        self.comparing.start(paths, overrides, &self.background);
+        self.show_modal(Modal::Compare);
+    }
+
     fn ask_for_path(&mut self, purpose: Purpose) {
         const HINT: &str = "The desktop offered no file dialog, so type the path here.";
         match purpose {
             Purpose::Replace => self.show_open_path(false, HINT),
             Purpose::Add => self.show_open_path(true, HINT),
+            Purpose::Compare => self.show_compare_path(HINT),
             Purpose::Save => self.show_save_path(HINT),
         }
     }
@@ -187,6 +207,7 @@ impl AppState {
         match purpose {
             Purpose::Replace => self.open(paths, false),
             Purpose::Add => self.open(paths, true),
+            Purpose::Compare => self.compare_with(paths),
             Purpose::Save => {
                 if let Some(path) = paths.pop() {
                     self.save_to(path);
@@ -218,13 +239,17 @@ impl AppState {
     }
 
     fn loaded(&mut self, loaded: Loaded) {
-        let mut session = loaded.session;
-        if let Some(old) = self.document.as_ref().filter(|_| loaded.added) {
-            session.filter.clone_from(&self.edits.session().filter);
-            let (old, new) = (&old.analysis, &loaded.document.analysis);
-            session.annotations = remap::annotations(&self.edits.session().annotations, old, new);
+        match self.document.as_ref().filter(|_| loaded.added) {
+            Some(old) => {
+                let remap = Remap::new(&old.analysis, &loaded.document.analysis);
+                self.edits.retarget(|target| remap.target(target));
+                let look = self.edits.look();
+                look.selection = remap.selection(look.selection);
+                // Times may have moved with the clocks; a view that was chosen is kept where the data still is.
+                look.view = look.view.filter(|_| loaded.again);
+            }
+            None => self.edits.replace(loaded.session),
         }
-        self.edits.replace(session);
         if !loaded.words.is_empty() {
             self.tell(loaded.words);
         }
@@ -232,8 +257,48 @@ impl AppState {
         self.document = Some(loaded.document);
         self.ui.problems_shown = None;
         // The answer first: the window opens on the evidence of the worst fault.
-        if worst >= Some(Severity::Warning) && !loaded.restored {
+        if worst >= Some(Severity::Warning) && !loaded.restored && !loaded.again {
             navigate::to_finding(self, 0);
+        }
+        // Edits made while it was being analysed.
+        if self.document.as_ref().is_some_and(|document| document.held.is_none())
+            && self.edits.session().overrides != loaded.overrides
+        {
+            self.analyse_again();
+        }
+    }
+
+    /// Makes the analysis anew with what the user says about the chain now.
+    fn analyse_again(&mut self) {
+        let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
+            return;
+        };
+        let keep = document.analysis.captures.clone();
+        let overrides = self.edits.session().overrides.clone();
+        self.loader.start(Request { paths: Vec::new(), keep, overrides }, &self.background);
+    }
+
+    fn go_back(&mut self, step: fn(&mut History) -> bool, nothing: &str) {
+        let before = self.edits.session().overrides.clone();
+        if !step(&mut self.edits) {
+            self.tell(nothing);
+        } else if self.edits.session().overrides != before {
+            self.analyse_again();
+        }
+    }
+
+    fn edit_chain(&mut self, edit: &ChainEdit) {
+        let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
+            return;
+        };
+        match chain::edited(&self.edits.session().overrides, &document.analysis.topology, edit) {
+            Ok(overrides) => {
+                let only_words = matches!(edit, ChainEdit::TakenAt { .. });
+                if self.edits.edit(|session| session.overrides = overrides) && !only_words {
+                    self.analyse_again();
+                }
+            }
+            Err(error) => self.complain(format!("Not changed: {error}")),
         }
     }
 

@@ -6,6 +6,7 @@ use egui::{
 
 use super::Palette;
 use super::command::Command;
+use super::format::grouped;
 use super::state::Action;
 use crate::analysis::ExchangeView;
 use crate::diagnose::{Outcome, Severity};
@@ -19,6 +20,9 @@ pub fn card_frame(palette: &Palette) -> Frame {
         .inner_margin(Margin::symmetric(10, 8))
 }
 
+/// Space between the rows of a pane.
+const ROW_SPACING: f32 = 5.0;
+
 /// A pane with a title at the left and a note at the right.
 pub fn card<R>(
     ui: &mut Ui,
@@ -29,6 +33,7 @@ pub fn card<R>(
 ) -> R {
     card_frame(palette)
         .show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = ROW_SPACING;
             ui.set_width(ui.available_width());
             title_row(ui, palette, title, note);
             contents(ui)
@@ -60,7 +65,7 @@ pub fn severity_mark(palette: &Palette, severity: Severity) -> (&'static str, Co
 pub fn status_color(palette: &Palette, status: Option<u16>) -> Color32 {
     match status {
         None => palette.muted,
-        Some(0..400) => palette.answered,
+        Some(0..400) => palette.answered_text,
         Some(400..500) => palette.attention,
         Some(_) => palette.failed,
     }
@@ -94,9 +99,21 @@ pub fn clickable_row<R>(
     label: &str,
     contents: impl FnOnce(&mut Ui) -> R,
 ) -> Response {
+    padded_row(ui, palette, selected, label, 5, contents)
+}
+
+/// The same with this much free space above and below, in points.
+pub fn padded_row<R>(
+    ui: &mut Ui,
+    palette: &Palette,
+    selected: bool,
+    label: &str,
+    padding: i8,
+    contents: impl FnOnce(&mut Ui) -> R,
+) -> Response {
     // The background is known only after the contents: reserve its place in the paint list.
     let background = ui.painter().add(egui::Shape::Noop);
-    let inner = Frame::new().inner_margin(Margin::symmetric(8, 5)).show(ui, |ui| {
+    let inner = Frame::new().inner_margin(Margin::symmetric(8, padding)).show(ui, |ui| {
         ui.set_width(ui.available_width());
         contents(ui);
     });
@@ -130,6 +147,7 @@ pub fn tabs<T: Copy + PartialEq>(
     all: &[(T, &str)],
     mut choose: impl FnMut(T),
 ) {
+    ui.spacing_mut().button_padding.x = 6.0;
     for &(tab, name) in all {
         let color = if tab == shown { palette.path } else { palette.muted };
         let text = RichText::new(name).color(color);
@@ -147,14 +165,47 @@ pub fn tabs<T: Copy + PartialEq>(
 }
 
 /// Whether the room of a list is another one than in the frame before: its current row may then be out of sight.
-pub fn is_resized(ui: &Ui, list: &str) -> bool {
+pub fn is_resized(ui: &Ui, list: &str, height: f32) -> bool {
     let id = egui::Id::unique(("room of", list));
-    let now = ui.available_height().round() as i32;
+    let now = height.round() as i32;
     ui.data_mut(|data| {
         let before: Option<i32> = data.get_temp(id);
         data.insert_temp(id, now);
         before.is_some_and(|before| before != now)
     })
+}
+
+/// A row of a share: its name, a bar of what was answered (the rest failed), and both numbers.
+pub fn share_row(ui: &mut Ui, palette: &Palette, name: &str, name_width: f32, answered: u64, requests: u64) {
+    if requests == 0 {
+        return;
+    }
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width(), 17.0), Sense::hover());
+    let words = format!("{} of {}", grouped(answered), grouped(requests));
+    let label = format!("{name}: answered {words}");
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, &label));
+    let mono = egui::FontId::monospace(11.5);
+    let small = egui::FontId::proportional(11.5);
+    ui.painter().text(rect.left_center(), egui::Align2::LEFT_CENTER, name, small, palette.muted);
+    let at = rect.right_center();
+    let color = if answered < requests { palette.failed } else { palette.text };
+    let text = ui.painter().text(at, egui::Align2::RIGHT_CENTER, words, mono, color);
+    let track = egui::Rect::from_min_max(
+        egui::pos2(rect.left() + name_width, rect.center().y - 4.0),
+        egui::pos2(text.left().min(rect.right() - 104.0) - 8.0, rect.center().y + 4.0),
+    );
+    if track.width() < 8.0 {
+        return;
+    }
+    // Filled with what failed; what was answered covers its share from the left. One failure in a thousand must
+    // still be seen: it is never thinner than two points.
+    ui.painter().rect_filled(track, 2.0, palette.failed);
+    let mut width = track.width() * (answered as f32 / requests as f32);
+    if answered < requests {
+        width = width.min(track.width() - 2.0);
+    }
+    let fine = egui::Rect::from_min_size(track.min, egui::vec2(width, track.height()));
+    ui.painter().rect_filled(fine, 2.0, palette.answered);
 }
 
 /// The number of an attempt in a circle. Painted, because the fonts have no circled digits.

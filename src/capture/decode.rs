@@ -17,7 +17,7 @@ use etherparse::{
 use super::fragments::{DatagramKey, Fragments, Piece, Ready};
 use super::link::{self, Layer, NoSegment, SHORT_LINK_HEADER, tagged};
 use super::tunnel::{self, MAX_TUNNELS};
-use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags};
+use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags, icmp, options};
 
 const ETHERNET_HEADER: usize = 14;
 const LINUX_SLL_HEADER: usize = 16;
@@ -47,6 +47,8 @@ struct Ip<'a, A> {
     /// Length of the payload on the wire.
     wire_len: usize,
     fragment: Fragment,
+    /// IPv4 identification; 0 for IPv6.
+    id: u16,
 }
 
 /// Which part of its datagram a packet holds.
@@ -202,6 +204,7 @@ impl Decoder {
                 header.more_fragments(),
                 header.identification().into(),
             ),
+            id: header.identification(),
         };
         self.transport(packet, ip, tunnels, problems)
     }
@@ -230,6 +233,7 @@ impl Decoder {
             payload: &held[..wire_len.min(held.len())],
             wire_len,
             fragment: Fragment::WHOLE,
+            id: 0,
         };
         self.transport(packet, ip, tunnels, problems)
     }
@@ -254,6 +258,7 @@ impl Decoder {
             payload: ip.payload,
             wire_len: ip.wire_len,
             fragment: ip.fragment,
+            id: ip.id,
         };
         self.unusual_transport(packet, ip, tunnels, problems)
     }
@@ -274,6 +279,9 @@ impl Decoder {
         }
         if ip.protocol == ip_number::TCP {
             return tcp(packet, &ip, problems);
+        }
+        if matches!(ip.protocol, ip_number::ICMP | ip_number::IPV6_ICMP) {
+            return icmp::quoted(packet, ip.protocol, ip.payload);
         }
         let (layer, data) = tunnel::inside(ip.protocol, ip.payload, ip.wire_len)?;
         if tunnels == MAX_TUNNELS {
@@ -431,6 +439,7 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
         return None;
     }
     let before = position_in(packet, ip.payload);
+    let flags = TcpFlags(header.slice()[13]);
     Some(Segment {
         frame: packet.frame,
         at: packet.at,
@@ -438,8 +447,12 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
         dst: SocketAddr::from((ip.dst, header.destination_port())),
         seq: header.sequence_number(),
         ack: header.acknowledgment_number(),
-        flags: TcpFlags(header.slice()[13]),
+        flags,
         window: header.window_size(),
+        ip_id: ip.id,
+        tsval: options::tsval(header.slice()),
+        window_scale: if flags.syn() { options::window_scale(header.slice()) } else { None },
+        is_icmp_error: false,
         payload: ip.payload.get(header_len..).unwrap_or_default(),
         wire_len: (ip.wire_len - header_len) as u32,
         file_offset: packet.file_offset + (before + header_len) as u64,

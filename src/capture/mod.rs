@@ -1,11 +1,13 @@
 //! Files to packets: containers, link types, timestamps, and what was lost on the way.
 
+mod blocks;
 mod buffer;
 mod compress;
 mod decode;
 mod extents;
 mod fragments;
 mod guess;
+mod icmp;
 mod ids;
 mod link;
 mod link_type;
@@ -125,6 +127,15 @@ pub struct Segment<'a> {
     pub flags: TcpFlags,
     /// Receive window as sent, not scaled.
     pub window: u16,
+    /// The IPv4 identification, which tells a packet sent again from a second copy of one; 0 for IPv6.
+    pub ip_id: u16,
+    /// The sender's clock (TSval, RFC 7323, section 3); 0 where the segment carries none.
+    pub tsval: u32,
+    /// The shift of the sender's window that its SYN announces (RFC 7323, section 2).
+    pub window_scale: Option<u8>,
+    /// The packet is an ICMP error: addresses and `seq` are those of the segment that it quotes, `ack` is type × 256 +
+    /// code, `wire_len` the MTU of the next hop where the packet was too big for it, else 0.
+    pub is_icmp_error: bool,
     /// The payload as captured.
     pub payload: &'a [u8],
     /// Payload length by the IP header: longer than `payload` where the snap length cut the packet.

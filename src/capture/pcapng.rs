@@ -5,9 +5,9 @@
 //! option, a name that is not UTF-8. An interface lost that way shifts the numbers of all that follow.
 //! Format: draft-ietf-opsawg-pcapng, section 4.
 
+use super::blocks::Order;
 use super::buffer::Buffer;
 use super::notes::Notes;
-use super::options::Order;
 use super::reader::{LARGEST_PACKET, RESYNC_WINDOW, Record};
 use super::{CaptureError, CaptureTime, LinkType, ProblemKind, Problems};
 

@@ -32,6 +32,10 @@ pub enum ProblemKind {
     DroppedPackets,
     /// A named limit was reached and data left unread for it.
     LimitReached,
+    /// Bytes that the receivers had and the capture does not hold.
+    CaptureLoss,
+    /// Segments that repeat bytes of a stream with other contents; the first ones were taken.
+    ConflictingBytes,
     /// An HTTP message that strays from RFC 9112 and was read leniently.
     LenientHttp,
 }
@@ -52,6 +56,8 @@ impl ProblemKind {
             Self::TimeMissing => "time-missing",
             Self::DroppedPackets => "dropped-packets",
             Self::LimitReached => "limit-reached",
+            Self::CaptureLoss => "capture-loss",
+            Self::ConflictingBytes => "conflicting-bytes",
             Self::LenientHttp => "lenient-http",
         }
     }

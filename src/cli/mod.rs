@@ -39,6 +39,21 @@ struct Cli {
 enum Command {
     /// Print what the captures show, as text or JSON, and open no window.
     Report(ReportArgs),
+    /// Print the figures of two sessions side by side, before and after a change.
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, Args)]
+struct CompareArgs {
+    /// Before: a capture file, a folder of them, or a session file (.ron).
+    #[arg(value_name = "A")]
+    before: PathBuf,
+    /// After: the same.
+    #[arg(value_name = "B")]
+    after: PathBuf,
+    /// Name a hop and its addresses, as for a report; holds for both.
+    #[arg(long = "lane", value_name = "NAME=ADDR[:PORT],…", value_parser = parse_lane)]
+    lanes: Vec<LaneOverride>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -90,6 +105,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Some(Command::Report(args)) => report(&args),
+        Some(Command::Compare(args)) => compare(&args),
         None => window(cli.input),
     }
 }
@@ -133,6 +149,30 @@ fn report(args: &ReportArgs) -> ExitCode {
         return ExitCode::from(EXIT_UNUSABLE);
     }
     if args.exit_code && report.has_error() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn compare(args: &CompareArgs) -> ExitCode {
+    let mut both = Vec::new();
+    for path in [&args.before, &args.after] {
+        let analysis = analysis(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() });
+        match analysis {
+            Ok(analysis) if complain(&analysis) => both.push(analysis),
+            Ok(_) => return ExitCode::from(EXIT_UNUSABLE),
+            Err(error) => {
+                eprintln!("hopscope: {error}");
+                return ExitCode::from(EXIT_UNUSABLE);
+            }
+        }
+    }
+    let names = [&args.before, &args.after].map(|path| path.display().to_string());
+    let comparison = export::Comparison::new(names, [&both[0], &both[1]]);
+    match io::stdout().lock().write_all(comparison.text().as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("hopscope: cannot write the comparison: {error}");
+            ExitCode::from(EXIT_UNUSABLE)
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// The analysis of the captures, or what a session file holds of one.

@@ -70,7 +70,7 @@ fn address_hash(address: &str) -> u64 {
 
 fn node(exchange: &ExchangeView<'_>) -> Node {
     let (facts, raw) = (exchange.facts, exchange.raw);
-    let answered = raw.response.is_complete();
+    let answered = raw.response.is_complete() && exchange.left_before_response().is_none();
     let body = u64::from(raw.request.body_crc).wrapping_add(raw.request.body_bytes << 32);
     let settled = exchange.settled().0;
     let clock = &exchange.analysis.topology.clocks[exchange.capture.index()];

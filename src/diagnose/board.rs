@@ -1,6 +1,7 @@
 //! The figures of each link, and the boundary between those that show the failure and those that do not.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
@@ -10,7 +11,7 @@ use crate::topology::LinkId;
 
 use super::origins::Retried;
 use super::words::count;
-use super::{Board, Diagnosis, LinkFigures, Outcome};
+use super::{Board, Diagnosis, IDLE_BOUNDS_NS, LinkFigures, Outcome, ServerFigures};
 
 /// Counts by method and status while they are made: names are borrowed, not copied a million times.
 type Statuses<'a> = HashMap<(&'a str, Option<u16>), u64, foldhash::fast::FixedState>;
@@ -39,25 +40,43 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
     let mut figures = LinkFigures::default();
     let mut statuses = Statuses::default();
     let mut latencies: Vec<i64> = Vec::new();
+    let mut servers: BTreeMap<SocketAddr, ServerFigures> = BTreeMap::new();
     for &id in &analysis.link(link).connections {
         let connection = analysis.connection(id);
         let flow = connection.flow();
         figures.connections += 1;
         figures.refused_connections += u64::from(flow.opening == Opening::Refused);
         count(&mut figures.protocols, flow.protocol.name());
+        let server = servers.entry(connection.inner.server).or_default();
+        server.connections += 1;
         let mut requests = 0;
+        let mut idle_since = None;
         for exchange in connection.exchanges() {
             let (asked, answered) = (exchange.raw.request.is_present(), exchange.raw.response.is_present());
             figures.responses += u64::from(answered);
             *statuses.entry((exchange.method(), exchange.status())).or_default() += 1;
             latencies.extend(exchange.latency_ns());
+            let idle_from = idle_since.replace(exchange.raw.response.end).filter(|_| asked);
+            if !answered {
+                idle_since = None;
+            }
             if !asked {
                 continue;
             }
             requests += 1;
+            let outcome = diagnosis.outcomes[exchange.id.0 as usize];
+            server.requests += 1;
+            let is_5xx = exchange.status().is_some_and(|status| status >= 500);
+            server.failed += u64::from(outcome.is_failure() || is_5xx);
+            server.rejected += u64::from(outcome == Outcome::Rejected);
             figures.reused_requests += u64::from(exchange.raw.ordinal > 1);
-            let judged = diagnosis.outcomes[exchange.id.0 as usize] != Outcome::Unknown;
-            if judged && flow.opening == Opening::Handshake {
+            if let Some(from) = idle_from.filter(|_| outcome != Outcome::Unknown) {
+                let idle_ns = exchange.raw.request.start.0.saturating_sub(from.0);
+                let class = IDLE_BOUNDS_NS.partition_point(|&bound| bound < idle_ns);
+                figures.idle_gaps[class].0 += 1;
+                figures.idle_gaps[class].1 += u64::from(answered);
+            }
+            if outcome != Outcome::Unknown && flow.opening == Opening::Handshake {
                 let place = exchange.raw.ordinal.clamp(1, 3) as usize - 1;
                 figures.ordinals[place].0 += 1;
                 figures.ordinals[place].1 += u64::from(answered);
@@ -71,6 +90,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         *figures.status.entry(method.to_owned()).or_default().entry(status).or_default() += number;
     }
     figures.latency_ns = percentiles(&mut latencies);
+    figures.servers = servers.into_iter().map(|(address, figures)| (address.to_string(), figures)).collect();
     figures
 }
 

@@ -9,7 +9,7 @@ use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 use super::origins::{fails, failure_name};
 use super::texts::{Words, fill};
 use super::words::{count, counted, grouped, listed, methods, times};
-use super::{ByMethod, Certainty, Diagnosis, Finding, Outcome, Proof};
+use super::{ByMethod, Certainty, Diagnosis, Finding, Outcome, Proof, Severity};
 
 /// The packets that prove a finding, with a note for each.
 pub(super) struct ProofList<'a> {
@@ -51,6 +51,7 @@ pub(super) struct Draft<'a> {
     link: Option<LinkId>,
     pub(super) values: Vec<(&'static str, String)>,
     pub(super) rule: String,
+    pub(super) severity: Severity,
     pub(super) certainty: Certainty,
     pub(super) connections: Vec<ConnectionId>,
 }
@@ -69,6 +70,7 @@ impl<'a> Draft<'a> {
             link: link.into(),
             values: Vec::new(),
             rule: words.rule.to_owned(),
+            severity: words.severity,
             certainty: Certainty::Certain,
             connections: Vec::new(),
         }
@@ -92,7 +94,7 @@ impl<'a> Draft<'a> {
             kind: self.words.kind.to_owned(),
             rule: self.rule,
             cause: self.words.cause.to_owned(),
-            severity: self.words.severity,
+            severity: self.severity,
             confidence: self.certainty,
             link: self.link,
             count: number,

@@ -1,114 +1,145 @@
-//! The faults beside rejected reuse, each only where the packets leave no other reading.
+//! Asks the rules about single exchanges, and makes one finding of each link's cases of one kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashSet;
 
 use crate::analysis::{Analysis, ExchangeView};
+use crate::http::ExchangeFlags;
 use crate::tcp::{EventKind, Opening};
-use crate::topology::{ConnectionId, ExchangeId, LinkId, Role};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
+use super::case::{Around, Case, Rule};
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
-use super::origins::{is_inherited_abort, is_user_link};
+use super::origins::is_refusable;
 use super::reuse::CASES;
 use super::texts::{self, Words};
-use super::words::{duration, listed};
-use super::{Certainty, Diagnosis, Finding, Outcome};
+use super::words::{counted, duration, grouped, listed};
+use super::{Certainty, Diagnosis, Finding, Outcome, request, response};
 
-/// What a fault of a single exchange is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    ClosedBeforeResponse,
-    Timeout,
-    Truncated,
-    ClientAbort,
-    Application,
-    NextHopMissing,
+/// What happened to an exchange, the most telling rule first: of these at most one counts for an exchange.
+const RULES: [&[Rule]; 4] = [request::SHAPES, response::SHAPES, request::ENDINGS, response::ENDINGS];
+
+/// Flags that make a rule look at an exchange that is otherwise as it should be.
+const ODD: u32 = ExchangeFlags::EARLY_RESPONSE
+    | ExchangeFlags::CONFLICTING_FRAMING
+    | ExchangeFlags::UNSOLICITED
+    | ExchangeFlags::EXTRA_BYTES
+    | ExchangeFlags::NOT_HTTP_RESPONSE
+    | ExchangeFlags::INVALID_HEADER
+    | ExchangeFlags::REQUEST_INVALID
+    | ExchangeFlags::UNASKED_INTERIM
+    | ExchangeFlags::RESPONSE_CONFLICTING_FRAMING
+    | ExchangeFlags::EXPECTS_CONTINUE
+    | ExchangeFlags::UNFRAMED;
+
+/// The exchanges that other findings are about already.
+type Claimed = HashSet<ExchangeId, foldhash::fast::FixedState>;
+
+/// A rule that holds for an exchange.
+struct Hit {
+    exchange: ExchangeId,
+    rule: &'static Rule,
+    certainty: Certainty,
 }
 
-impl Fault {
-    fn words(self) -> &'static Words {
-        match self {
-            Self::ClosedBeforeResponse => &texts::CLOSED_BEFORE_RESPONSE,
-            Self::Timeout => &texts::RESPONSE_TIMEOUT,
-            Self::Truncated => &texts::TRUNCATED_RESPONSE,
-            Self::ClientAbort => &texts::CLIENT_ABORT,
-            Self::Application => &texts::APPLICATION_ERROR,
-            Self::NextHopMissing => &texts::NEXT_HOP_MISSING,
-        }
-    }
-}
-
-/// One finding for each link and fault.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
-    let mut groups: BTreeMap<(LinkId, Fault), Vec<ExchangeId>> = BTreeMap::new();
+/// One finding for each link and kind; `known` are the findings of other families, whose exchanges are left alone.
+pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, known: &[Finding]) -> Vec<Finding> {
+    let around = Around::new(analysis, diagnosis);
+    let claimed: Claimed = known.iter().flat_map(|finding| finding.exchanges.iter().copied()).collect();
+    let (mut hits, mut extras) = (Vec::new(), Vec::new());
     for exchange in analysis.exchanges() {
-        // Consequences of a fault below are no faults of their own.
-        if diagnosis.origins[exchange.id.0 as usize] != Some(exchange.id) {
+        let outcome = diagnosis.outcomes[exchange.id.0 as usize];
+        if is_plain(exchange, outcome) || diagnosis.explained.contains_key(&exchange.id) {
             continue;
         }
-        if let Some(fault) = fault(diagnosis, exchange) {
-            groups.entry((exchange.link_id(), fault)).or_default().push(exchange.id);
+        let life = Life::of(exchange.connection());
+        let case = Case { analysis, exchange, raw: exchange.raw, outcome, life, around: &around };
+        extras.extend(first_hit(&case, response::EXTRAS));
+        // The consequences of a fault below are no faults of their own.
+        let began_here = diagnosis.origins[exchange.id.0 as usize].is_none_or(|began| began == exchange.id);
+        if began_here && outcome != Outcome::Rejected && !is_claimed(analysis, &claimed, exchange.id) {
+            hits.extend(RULES.iter().find_map(|rules| first_hit(&case, rules)));
         }
     }
-    let mut findings = refused(analysis, diagnosis);
-    for ((link, fault), exchanges) in groups {
-        findings.push(finding(analysis, diagnosis, link, fault, exchanges));
-    }
+    keep_deepest(analysis, &mut hits);
+    keep_deepest(analysis, &mut extras);
+    hits.append(&mut extras);
+    let mut findings = refused_connections(analysis, diagnosis);
+    findings.extend(
+        by_link(analysis, hits).into_iter().map(|group| finding(analysis, diagnosis, &around, group)),
+    );
     findings
 }
 
-fn fault(diagnosis: &Diagnosis, exchange: ExchangeView<'_>) -> Option<Fault> {
-    let analysis = exchange.analysis;
-    let first = exchange.raw.ordinal == 1 && exchange.connection().flow().opening == Opening::Handshake;
-    match diagnosis.outcomes[exchange.id.0 as usize] {
-        Outcome::NoResponse => {
-            (first && exchange.raw.request.is_complete()).then_some(Fault::ClosedBeforeResponse)
-        }
-        Outcome::TimedOut => Some(Fault::Timeout),
-        Outcome::Truncated => Some(Fault::Truncated),
-        Outcome::Aborted => {
-            let user = is_user_link(analysis, exchange.link_id());
-            (user && !is_inherited_abort(analysis, &diagnosis.outcomes, exchange.id))
-                .then_some(Fault::ClientAbort)
-        }
-        Outcome::Complete => own_error(exchange),
-        Outcome::Rejected | Outcome::Unknown => None,
-    }
+/// Whether no rule can hold: most exchanges are whole, and as they should be.
+#[inline]
+fn is_plain(exchange: ExchangeView<'_>, outcome: Outcome) -> bool {
+    outcome == Outcome::Complete
+        && exchange.raw.flags.0 & ODD == 0
+        && exchange.status().is_some_and(|status| status < 400)
+        && !is_refusable(exchange.raw)
 }
 
-/// A complete 5xx: the server's own, or a gateway's about a link that was not captured.
-fn own_error(exchange: ExchangeView<'_>) -> Option<Fault> {
-    let analysis = exchange.analysis;
-    if !analysis.trees.children(exchange.id).is_empty() {
-        return None;
-    }
-    let last_hop = analysis.lane(analysis.link(exchange.link_id()).to).role == Role::Server;
-    match exchange.status()? {
-        502 | 504 => Some(Fault::NextHopMissing),
-        500.. => Some(if last_hop { Fault::Application } else { Fault::NextHopMissing }),
-        _ => None,
-    }
+fn first_hit(case: &Case<'_>, rules: &'static [Rule]) -> Option<Hit> {
+    rules.iter().find_map(|rule| {
+        let certainty = (rule.holds)(case)?;
+        Some(Hit { exchange: case.exchange.id, rule, certainty })
+    })
 }
 
-fn finding(
-    analysis: &Analysis,
-    diagnosis: &Diagnosis,
-    link: LinkId,
-    fault: Fault,
-    mut exchanges: Vec<ExchangeId>,
-) -> Finding {
-    exchanges.sort_unstable_by_key(|&id| (analysis.exchange(id).started(), id));
-    let mut draft = Draft::new(analysis, diagnosis, fault.words(), link);
-    let mut silences: Vec<i64> = exchanges.iter().filter_map(|&id| silence(analysis.exchange(id))).collect();
-    silences.sort_unstable();
-    let median = silences.get(silences.len() / 2).copied().unwrap_or_default();
-    draft.values.push(("t", duration(median)));
-    draft.values.push(("above", (2 * median / 1_000_000_000).max(2).to_string()));
-    draft.values.push(("statuses", statuses(analysis, &exchanges)));
-    draft.certainty = match fault {
-        Fault::Timeout | Fault::ClientAbort | Fault::Application => Certainty::Likely,
-        _ => Certainty::Certain,
+/// Whether another finding is about this exchange, or about one that it led to.
+fn is_claimed(analysis: &Analysis, claimed: &Claimed, id: ExchangeId) -> bool {
+    !claimed.is_empty() && analysis.trees.tree(id).iter().any(|(below, _)| claimed.contains(below))
+}
+
+/// Leaves out what a hop only passed on: of one kind of fault in a tree, the deepest counts.
+fn keep_deepest(analysis: &Analysis, hits: &mut Vec<Hit>) {
+    let all: HashSet<(ExchangeId, &str), foldhash::fast::FixedState> =
+        hits.iter().map(|hit| (hit.exchange, hit.rule.words.kind)).collect();
+    let passed_on = |hit: &Hit| {
+        let mut below = analysis.trees.children(hit.exchange).iter();
+        below.any(|&child| all.contains(&(child, hit.rule.words.kind)))
     };
+    hits.retain(|hit| !passed_on(hit));
+}
+
+/// The cases of one kind on one link.
+struct Group {
+    link: LinkId,
+    words: &'static Words,
+    hits: Vec<Hit>,
+}
+
+fn by_link(analysis: &Analysis, hits: Vec<Hit>) -> Vec<Group> {
+    let mut groups: BTreeMap<(LinkId, &str, &str), Group> = BTreeMap::new();
+    for hit in hits {
+        let (link, words) = (analysis.exchange(hit.exchange).link_id(), hit.rule.words);
+        let group = groups.entry((link, words.kind, words.cause));
+        group.or_insert_with(|| Group { link, words, hits: Vec::new() }).hits.push(hit);
+    }
+    groups.into_values().collect()
+}
+
+fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut group: Group) -> Finding {
+    group.hits.sort_unstable_by_key(|hit| (analysis.exchange(hit.exchange).started(), hit.exchange));
+    let exchanges: Vec<ExchangeId> = group.hits.iter().map(|hit| hit.exchange).collect();
+    let mut draft = Draft::new(analysis, diagnosis, group.words, group.link);
+    let rules: BTreeSet<&str> = group.hits.iter().map(|hit| hit.rule.id).collect();
+    draft.rule = rules.into_iter().collect::<Vec<_>>().join(", ");
+    // The finding is as sure as most of its cases.
+    let mut certainties: Vec<Certainty> = group.hits.iter().map(|hit| hit.certainty).collect();
+    certainties.sort_unstable();
+    draft.certainty = certainties[certainties.len() / 2];
+    draft.values.push(("forms", forms(&group.hits)));
+    draft.values.push(("statuses", statuses(analysis, &exchanges)));
+    let cases = exchanges.iter().map(|&id| {
+        let exchange = analysis.exchange(id);
+        let (outcome, life) = (diagnosis.outcomes[id.0 as usize], Life::of(exchange.connection()));
+        Case { analysis, exchange, raw: exchange.raw, outcome, life, around }
+    });
+    figures(cases, &mut draft);
     let mut proofs = ProofList::new(analysis);
     for &id in exchanges.iter().take(CASES) {
         prove(analysis.exchange(id), &mut proofs);
@@ -116,37 +147,96 @@ fn finding(
     draft.finish(exchanges, proofs)
 }
 
-/// From the last byte of an exchange to the client's close.
-fn silence(exchange: ExchangeView<'_>) -> Option<i64> {
-    let end = Life::of(exchange.connection()).client_ended()?;
-    let raw = exchange.raw;
-    let last = if raw.response.is_present() { raw.response.end } else { raw.request.end };
-    Some(end.at.0.saturating_sub(last.0))
+/// `3 in a body with a Content-Length and 2 in a chunked body`.
+fn forms(hits: &[Hit]) -> String {
+    let mut all: BTreeMap<&str, u64> = BTreeMap::new();
+    for hit in hits.iter().filter(|hit| !hit.rule.form.is_empty()) {
+        *all.entry(hit.rule.form).or_default() += 1;
+    }
+    match all.iter().collect::<Vec<_>>()[..] {
+        [(form, _)] => (*form).to_owned(),
+        _ => listed(
+            &all.iter().map(|(form, number)| format!("{} {form}", grouped(*number))).collect::<Vec<_>>(),
+        ),
+    }
 }
 
-fn prove(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
-    let link = exchange.analysis.link(exchange.link_id());
-    let (from, to) = (&exchange.analysis.lane(link.from).name, &exchange.analysis.lane(link.to).name);
-    let raw = exchange.raw;
-    proofs.add(exchange, raw.request.first_frame, format!("request {} sent", raw.ordinal));
-    if let Some(status) = exchange.status() {
-        proofs.add(exchange, raw.response.first_frame, format!("{to} answers {status}"));
+/// The figures that words may hold: waits, sizes, and how the connections ended.
+fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
+    let (mut silences, mut took, mut sizes) = (Vec::new(), Vec::new(), [0u64; 4]);
+    let (mut fins, mut resets) = (0u64, 0u64);
+    for case in cases {
+        silences.extend(case.silence_ns());
+        took.extend(case.took_ns());
+        let announced = match case.raw.request.framing {
+            crate::http::Framing::Length(length) => length,
+            _ => case.raw.request.body_bytes,
+        };
+        let largest = [case.request_head(), case.response_head(), announced, case.raw.target.len.into()];
+        for (size, case) in sizes.iter_mut().zip(largest) {
+            *size = (*size).max(case);
+        }
+        match case.end().map(|end| end.kind) {
+            Some(EventKind::Rst) => resets += 1,
+            Some(_) => fins += 1,
+            None => {}
+        }
     }
-    if raw.response.is_complete() {
-        return;
-    }
-    let life = Life::of(exchange.connection());
-    let (end, who) = match (life.server_ended(), life.client_ended()) {
-        (Some(end), _) => (end, to),
-        (None, Some(end)) => (end, from),
-        (None, None) => return,
+    let silence = middle(&mut silences);
+    let names = ["request_head", "response_head", "announced", "target"];
+    draft.values.extend(names.into_iter().zip(sizes.map(|size| counted(size, "byte"))));
+    // Buffers are configured in powers of two, and with some room.
+    let buffer = (sizes[0].max(sizes[1]) / 1024 + 1).next_power_of_two();
+    draft.values.push(("buffer", buffer.to_string()));
+    draft.values.push(("megabytes", (sizes[2] / (1 << 20) + 1).next_power_of_two().to_string()));
+    draft.values.push(("t", duration(silence)));
+    draft.values.push(("took", duration(middle(&mut took))));
+    draft.values.push(("above", (2 * silence / 1_000_000_000).max(2).to_string()));
+    let ends = match (fins, resets) {
+        (_, 0) => "FIN".to_owned(),
+        (0, _) => "RST".to_owned(),
+        _ => format!("{} by FIN and {} by RST", grouped(fins), grouped(resets)),
     };
-    let how = if end.kind == EventKind::Rst { "resets" } else { "sends FIN" };
-    proofs.add(exchange, end.frame, format!("{who} {how} before the response was whole"));
+    draft.values.push(("ends", ends));
+}
+
+fn middle(values: &mut [i64]) -> i64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The packets of one case, in the order of the story.
+fn prove(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
+    let analysis = exchange.analysis;
+    let link = analysis.link(exchange.link_id());
+    let (from, to) = (&analysis.lane(link.from).name, &analysis.lane(link.to).name);
+    let raw = exchange.raw;
+    let state = if raw.request.is_complete() { "sent" } else { "begun, and never finished" };
+    proofs.add(exchange, raw.request.first_frame, format!("request {} {state}", raw.ordinal));
+    let late = if exchange.left_before_response().is_some() { ", when nobody listens any more" } else { "" };
+    let answer = match exchange.status() {
+        Some(status) => format!("{to} answers {status}{late}"),
+        None => format!("{to} sends bytes that hold no status"),
+    };
+    proofs.add(exchange, raw.response.first_frame, answer);
+    let life = Life::of(exchange.connection());
+    let end = life.server_ended().map(|end| (end, to)).or_else(|| life.client_ended().map(|end| (end, from)));
+    if let Some((end, who)) = end {
+        let how = if end.kind == EventKind::Rst { "resets" } else { "sends FIN" };
+        let when =
+            if raw.response.is_complete() && late.is_empty() { "" } else { " before the response was whole" };
+        proofs.add(exchange, end.frame, format!("{who} {how}{when}"));
+    }
+    let Some(parentage) = analysis.trees.parent(exchange.id) else { return };
+    let parent = analysis.exchange(parentage.parent);
+    if let Some(status) = parent.status().filter(|&status| status >= 500) {
+        let above = &analysis.lane(analysis.link(parent.link_id()).from).name;
+        proofs.add(parent, parent.raw.response.first_frame, format!("{from} answers {above}: {status}"));
+    }
 }
 
 /// Connections whose SYN was answered by a RST (C1).
-fn refused(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
+fn refused_connections(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
     let mut by_link: BTreeMap<LinkId, Vec<ConnectionId>> = BTreeMap::new();
     for connection in analysis.connections().filter(|c| c.flow().opening == Opening::Refused) {
         by_link.entry(connection.inner.link).or_default().push(connection.id);

@@ -1,12 +1,19 @@
-//! How the servers of one link treat their connections: the statistics that tell causes apart.
+//! How servers treat their connections, and how their clients do: the statistics that tell causes apart.
 
-use crate::analysis::Analysis;
+use std::net::SocketAddr;
+
+use crate::analysis::{Analysis, ConnectionView};
+use crate::capture::SessionTime;
+use crate::http::ExchangeFlags;
 use crate::topology::{ConnectionId, LinkId};
 
 use super::life::Life;
 
 /// A close within this time after a response is part of the server's handling of that response.
-const AT_ONCE_NS: i64 = 250_000_000;
+const AT_ONCE_NS: i64 = 100_000_000;
+
+/// Timers that are only looked at once a second close up to this much late (gunicorn's threads, Apache).
+const COARSE_TIMER_NS: i64 = 1_200_000_000;
 
 /// One connection that the server closed after whole responses.
 #[derive(Clone, Copy)]
@@ -16,6 +23,9 @@ pub(super) struct Close {
     pub(super) responses: u32,
     /// From the end of the last one to the FIN or RST.
     pub(super) gap_ns: i64,
+    pub(super) at: SessionTime,
+    /// Whether the last response said `Connection: close`.
+    pub(super) announced: bool,
 }
 
 impl Close {
@@ -24,8 +34,8 @@ impl Close {
     }
 }
 
-/// What all connections of a link show together.
-#[derive(Default)]
+/// What some connections of a link show together.
+#[derive(Clone, Default)]
 pub(super) struct Habits {
     /// Closes by the server, ordered by connection.
     pub(super) closes: Vec<Close>,
@@ -35,38 +45,93 @@ pub(super) struct Habits {
     pub(super) answered_reused: u64,
     /// The most responses on any connection.
     pub(super) most_responses: u32,
+    /// Idle times after which the client closed.
+    client_gaps: Vec<i64>,
+    /// The longest idle time for which the client left a connection open.
+    pub(super) client_kept_ns: i64,
+    /// The longest idle time after which a request was answered.
+    pub(super) longest_answered_ns: i64,
 }
 
 impl Habits {
+    /// The habits on all connections of a link.
     pub(super) fn of(analysis: &Analysis, link: LinkId) -> Self {
+        Self::where_server(analysis, link, |_| true)
+    }
+
+    /// The habits on those connections of a link whose server address is wanted.
+    pub(super) fn where_server(
+        analysis: &Analysis,
+        link: LinkId,
+        wanted: impl Fn(SocketAddr) -> bool,
+    ) -> Self {
         let mut habits = Self::default();
         for &id in &analysis.link(link).connections {
-            habits.add(analysis, id);
+            let connection = analysis.connection(id);
+            if wanted(connection.inner.server) {
+                habits.add(connection);
+            }
         }
+        habits.client_gaps.sort_unstable();
         habits
     }
 
-    fn add(&mut self, analysis: &Analysis, id: ConnectionId) {
-        let connection = analysis.connection(id);
+    fn add(&mut self, connection: ConnectionView<'_>) {
         if connection.inner.exchanges.is_empty() || connection.flow().is_lossy() {
             return;
         }
         let (mut responses, mut last) = (0u32, None);
-        for exchange in connection.exchanges().filter(|x| x.raw.response.is_complete()) {
+        for exchange in connection.exchanges() {
+            if let Some((before, _)) = last {
+                self.note_idle(exchange.raw.request.start.0.saturating_sub(before));
+            }
+            if !exchange.raw.response.is_complete() {
+                continue;
+            }
             responses += 1;
-            self.answered_reused += u64::from(exchange.raw.ordinal > 1);
-            last = Some(exchange.raw.response.end);
+            if exchange.raw.ordinal > 1 && exchange.raw.request.is_present() {
+                self.answered_reused += 1;
+                let idle = last.map_or(0, |(before, _)| exchange.raw.request.start.0.saturating_sub(before));
+                self.longest_answered_ns = self.longest_answered_ns.max(idle);
+            }
+            last = Some((exchange.raw.response.end.0, exchange.raw.flags.has(ExchangeFlags::SERVER_CLOSES)));
         }
         self.most_responses = self.most_responses.max(responses);
-        let Some(last) = last else { return };
+        let Some((last, announced)) = last else { return };
         let life = Life::of(connection);
+        // Without its beginning the number of responses is not known; the idle time before a close is.
         match life.server_ended() {
-            Some(close) if life.seen_from_start() => {
-                let gap_ns = close.at.0.saturating_sub(last.0);
-                self.closes.push(Close { connection: id, responses, gap_ns });
+            Some(close) => {
+                let gap_ns = close.at.0.saturating_sub(last);
+                let unfinished = connection.exchanges().any(|x| !x.raw.response.is_complete());
+                if !unfinished {
+                    self.note_idle(gap_ns);
+                }
+                let responses = if life.seen_from_start() { responses } else { 0 };
+                let at = connection.time(close.at);
+                self.closes.push(Close { connection: connection.id, responses, gap_ns, at, announced });
             }
-            Some(_) => {}
-            None => self.kept += 1,
+            None => {
+                self.kept += 1;
+                self.add_client_close(&life, connection, last);
+            }
+        }
+    }
+
+    fn note_idle(&mut self, idle_ns: i64) {
+        self.client_kept_ns = self.client_kept_ns.max(idle_ns);
+    }
+
+    fn add_client_close(&mut self, life: &Life<'_>, connection: ConnectionView<'_>, last: i64) {
+        if connection.exchanges().any(|x| !x.raw.response.is_complete()) {
+            return;
+        }
+        match life.client_ended() {
+            Some(end) => self.client_gaps.push(end.at.0.saturating_sub(last)),
+            None => {
+                let capture_end = connection.analysis.capture(connection.capture()).info.last;
+                self.note_idle(capture_end.map_or(0, |end| end.0.saturating_sub(last)));
+            }
         }
     }
 
@@ -82,42 +147,83 @@ impl Habits {
         self.answered_reused == 0 && at_once > 0 && at_once * 10 >= (self.closes.len() as u64 + self.kept) * 9
     }
 
-    /// The idle time after which the server closes: the middle of the closes that came late, and those near it.
+    /// The idle time after which the server closes, where its late closes agree on one.
     pub(super) fn idle_timeout(&self) -> Option<IdleTimeout> {
         let mut gaps: Vec<i64> = self.closes.iter().filter(|c| !c.at_once()).map(|c| c.gap_ns).collect();
         gaps.sort_unstable();
-        let middle = *gaps.get(gaps.len() / 2)?;
-        let near: Vec<i64> = gaps.iter().copied().filter(|&gap| is_near(gap, middle)).collect();
-        let spread_ns = near.last()? - near.first()?;
-        let enough = near.len() >= 2 && near.len() * 2 >= gaps.len();
-        (enough || super::verdict::is_usual_timeout(middle)).then_some(IdleTimeout {
-            timeout_ns: middle,
-            spread_ns,
-            samples: near.len() as u64,
-        })
+        timer(&gaps)
+    }
+
+    /// The idle time after which the client closes, where its closes agree on one.
+    pub(super) fn client_timeout(&self) -> Option<IdleTimeout> {
+        let from = self.client_gaps.partition_point(|&gap| gap < AT_ONCE_NS);
+        timer(&self.client_gaps[from..]).filter(|timer| timer.samples >= 2)
     }
 
     /// The number of requests after which the server closes each connection, and how often it did.
     pub(super) fn request_limit(&self) -> Option<(u32, u64)> {
         let limit = self.most_responses;
-        let at_once = self.closes.iter().filter(|close| close.at_once());
+        let at_once = self.closes.iter().filter(|close| close.at_once() && close.responses > 0);
         let (exact, other): (Vec<&Close>, Vec<&Close>) = at_once.partition(|close| close.responses == limit);
         (limit >= 2 && exact.len() >= 3 && other.len() * 10 <= exact.len())
             .then_some((limit, exact.len() as u64))
     }
 }
 
-/// An idle timeout inferred from when the server closed.
+/// The timer behind some sorted idle times: where most of them lie close together, or all within the second that
+/// a coarse timer is late.
+fn timer(gaps: &[i64]) -> Option<IdleTimeout> {
+    let near = |from: usize| {
+        let first = gaps[from];
+        &gaps[from..gaps.partition_point(|&gap| gap <= first + slack(first))]
+    };
+    let mut best: &[i64] = &[];
+    for from in 0..gaps.len() {
+        let window = near(from);
+        if window.len() > best.len() {
+            best = window;
+        }
+    }
+    let (&first, &last) = (gaps.first()?, gaps.last()?);
+    let middle = *best.get(best.len() / 2)?;
+    let agreed = best.len() >= 2 && best.len() * 2 >= gaps.len();
+    // Two closes agree by chance more often than not when the slack is wide.
+    if !agreed && gaps.len() >= 4 && last - first <= COARSE_TIMER_NS && first >= COARSE_TIMER_NS / 2 {
+        return Some(IdleTimeout::of(gaps, first));
+    }
+    (agreed || super::verdict::is_usual_timeout(middle)).then(|| IdleTimeout::of(best, middle))
+}
+
+/// An idle timeout inferred from when a side closed.
 #[derive(Clone, Copy)]
 pub(super) struct IdleTimeout {
     pub(super) timeout_ns: i64,
-    /// Between the shortest and the longest of the closes that belong to it.
-    pub(super) spread_ns: i64,
+    /// The shortest and the longest idle time that belong to it.
+    pub(super) range_ns: (i64, i64),
     /// How many closes belong to it.
     pub(super) samples: u64,
 }
 
-/// Whether two idle times are the same timer: within 30 ms or a twelfth.
-pub(super) fn is_near(gap_ns: i64, timeout_ns: i64) -> bool {
-    (gap_ns - timeout_ns).abs() <= 30_000_000 + timeout_ns / 12
+impl IdleTimeout {
+    fn of(gaps: &[i64], timeout_ns: i64) -> Self {
+        let range_ns =
+            (gaps.first().copied().unwrap_or(timeout_ns), gaps.last().copied().unwrap_or(timeout_ns));
+        Self { timeout_ns, range_ns, samples: gaps.len() as u64 }
+    }
+
+    /// From the shortest to the longest.
+    pub(super) fn spread_ns(&self) -> i64 {
+        self.range_ns.1 - self.range_ns.0
+    }
+
+    /// Whether a connection closed after this idle time was closed by this timer.
+    pub(super) fn fits(&self, gap_ns: i64) -> bool {
+        let margin = slack(self.timeout_ns) / 2;
+        (self.range_ns.0 - margin..=self.range_ns.1 + margin).contains(&gap_ns)
+    }
+}
+
+/// How far apart two closes by the same timer may lie: 30 ms and a twelfth.
+fn slack(timeout_ns: i64) -> i64 {
+    30_000_000 + timeout_ns / 12
 }

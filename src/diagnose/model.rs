@@ -269,6 +269,29 @@ pub struct LinkFigures {
     pub retried: ByMethod,
     /// Ordinal on the connection (index 0: first requests, 1: second, 2: third and later) → (requests, answered).
     pub ordinals: [(u64, u64); 3],
+    /// How long the connection had been idle, by [`IDLE_BOUNDS_NS`] → (requests, answered); later requests only.
+    pub idle_gaps: [(u64, u64); 8],
+    /// By the address that accepted the connection.
+    pub servers: BTreeMap<String, ServerFigures>,
+}
+
+/// Upper bounds of the classes of [`LinkFigures::idle_gaps`], in nanoseconds; the last class has none. They lie around
+/// the idle timeouts that servers and proxies have by default (5 s, 15 s, 60 s).
+pub const IDLE_BOUNDS_NS: [i64; 7] =
+    [1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 5_000_000_000, 15_000_000_000, 60_000_000_000];
+
+/// The figures of one address of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServerFigures {
+    /// Connections that it accepted, or refused.
+    pub connections: u64,
+    /// Requests seen.
+    pub requests: u64,
+    /// Of those, failed: no whole answer, or a status of 500 and above.
+    pub failed: u64,
+    /// Of those, rejected on a reused connection.
+    pub rejected: u64,
 }
 
 impl LinkFigures {
@@ -298,6 +321,9 @@ pub struct Diagnosis {
     pub outcomes: Vec<Outcome>,
     /// The deepest exchange where each failed exchange's failure began: itself, or one below it.
     pub origins: Vec<Option<ExchangeId>>,
+    /// Failures that a finding about connections or a whole server explains, and the link where they began: they
+    /// are no faults of their own.
+    pub explained: BTreeMap<ExchangeId, LinkId>,
     /// Rejected requests on reused connections, ordered by exchange.
     pub rejections: Vec<Rejection>,
     /// Worst first.

@@ -3,24 +3,46 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::Analysis;
+use crate::http::{Exchange, ExchangeFlags};
 use crate::topology::{ExchangeId, LaneId, LinkId};
 
+use super::case::is_refused;
 use super::words::count;
 use super::{Diagnosis, Failures, Outcome, Retries};
 
 /// Trees are as deep as there are hops; the bound only guards against a cycle.
 const DEPTH_LIMIT: usize = 64;
 
-/// Whether an exchange failed: no whole answer, or a status of 500 and above.
+/// A head above this many bytes is more than some proxies take.
+const REFUSED_HEAD: u64 = 4096;
+
+/// Whether an exchange failed: no whole answer, a status of 500 and above, or an answer that the proxy refused.
 pub(super) fn fails(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
-    outcomes[id.0 as usize].is_failure() || analysis.exchange(id).status().is_some_and(|s| s >= 500)
+    let exchange = analysis.exchange(id);
+    outcomes[id.0 as usize].is_failure()
+        || exchange.status().is_some_and(|s| s >= 500)
+        || is_refusable(exchange.raw) && is_refused(analysis, id)
 }
 
-/// Whether this exchange was only aborted because the request that caused it was.
-pub(super) fn is_inherited_abort(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+/// Whether a response has a shape for which proxies refuse it.
+#[inline]
+pub(super) fn is_refusable(exchange: &Exchange) -> bool {
+    const SHAPES: u32 = ExchangeFlags::RESPONSE_CONFLICTING_FRAMING
+        | ExchangeFlags::INVALID_HEADER
+        | ExchangeFlags::EARLY_RESPONSE;
+    let response = &exchange.response;
+    let unfinished = response.head_bytes == 0 && response.wire_bytes > REFUSED_HEAD;
+    exchange.flags.0 & SHAPES != 0 || u64::from(response.head_bytes) > REFUSED_HEAD || unfinished
+}
+
+/// Whether the client side of this exchange only left because the client of the request that caused it had: that
+/// one got no answer, and no later attempt was made.
+pub(super) fn is_inherited_end(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
     let left = |id: ExchangeId| matches!(outcomes[id.0 as usize], Outcome::Aborted | Outcome::TimedOut);
-    outcomes[id.0 as usize] == Outcome::Aborted
-        && analysis.trees.parent(id).is_some_and(|parentage| left(parentage.parent))
+    let Some(parentage) = analysis.trees.parent(id).filter(|_| left(id)) else { return false };
+    let link = analysis.exchange(id).link_id();
+    let mut attempts = analysis.trees.children(parentage.parent).iter().rev();
+    left(parentage.parent) && attempts.find(|&&other| analysis.exchange(other).link_id() == link) == Some(&id)
 }
 
 /// The exchange where each failure began: itself, or the deepest failed one below it.
@@ -48,7 +70,7 @@ fn failed_child(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> Op
         if served.contains(&link) {
             continue;
         }
-        if fails(analysis, outcomes, child) && !is_inherited_abort(analysis, outcomes, child) {
+        if fails(analysis, outcomes, child) && !is_inherited_end(analysis, outcomes, child) {
             return Some(child);
         }
         served.push(link);
@@ -132,8 +154,9 @@ pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Re
             let by_status = failures.visible.entry(exchange.method().to_owned()).or_default();
             count(by_status, &failure_name(outcomes[at], exchange.status()));
         }
-        if *began == id && !is_inherited_abort(analysis, outcomes, id) {
-            *origin.entry(exchange.link_id()).or_default() += 1;
+        if *began == id && !is_inherited_end(analysis, outcomes, id) {
+            let link = diagnosis.explained.get(&id).copied().unwrap_or_else(|| exchange.link_id());
+            *origin.entry(link).or_default() += 1;
         }
     }
     failures.origin = origin.into_iter().collect();

@@ -162,6 +162,31 @@ impl<'a> Teller<'a> {
                 let title = format!("{name} closes its window");
                 self.step(event, StepKind::Transport, title, format!("{peer} must wait"))
             }
+            EventKind::WindowOpened => {
+                self.step(event, StepKind::Transport, format!("{name} opens its window again"), "")
+            }
+            EventKind::Retransmission => {
+                let title = format!("{name} sends {} again", counted(event.len.into(), "byte"));
+                self.step(event, StepKind::Transport, title, "retransmission")
+            }
+            EventKind::KeepAlive => self.step(
+                event,
+                StepKind::Transport,
+                format!("{name} probes whether {peer} lives"),
+                "keep-alive",
+            ),
+            EventKind::WindowProbe => {
+                self.step(event, StepKind::Transport, format!("{name} probes the closed window"), "")
+            }
+            EventKind::Unreachable => {
+                let (kind, code) = event.icmp().unwrap_or_default();
+                let title = format!("ICMP error for a packet of {name}");
+                self.step(event, StepKind::Transport, title, format!("type {kind}, code {code}"))
+            }
+            EventKind::StrayRst => {
+                let title = format!("RST in the name of {name}, outside of the window");
+                self.step(event, StepKind::Transport, title, format!("{peer} ignores it"))
+            }
         })
     }
 

@@ -133,6 +133,19 @@ impl Conn {
         self
     }
 
+    /// The last request was begun, and not finished.
+    pub(crate) fn unfinished(&mut self) -> &mut Self {
+        let request = &mut self.exchanges.last_mut().unwrap().request;
+        (request.state, request.framing) = (MessageState::Partial, Framing::Length(1 << 20));
+        self
+    }
+
+    /// A side closes its receive window, or opens it again.
+    pub(crate) fn window(&mut self, from: Side, at: i64, open: bool) -> &mut Self {
+        self.event(if open { EventKind::WindowOpened } else { EventKind::ZeroWindow }, from, at, true);
+        self
+    }
+
     /// The capture misses bytes of this connection.
     pub(crate) fn lossy(&mut self) -> &mut Self {
         self.flow.directions[1].missing_bytes = 100;
@@ -176,6 +189,7 @@ impl Chain {
                 opening: Opening::Handshake,
                 closing: Closing::Open,
                 protocol: Protocol::Http11,
+                wire: Default::default(),
                 first: (CaptureTime(at), frame + 1),
                 last: (CaptureTime(at), frame + 1),
                 directions: [direction(0), direction(1)],

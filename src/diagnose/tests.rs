@@ -197,6 +197,11 @@ fn the_story_gives_one_finding_with_its_figures_and_no_consequence_of_its_own() 
     assert_eq!(diagnosis.failures.visible["POST"]["502"], 1);
     assert_eq!(diagnosis.failures.masked["GET"], 1);
     assert_eq!(diagnosis.board.boundary, Some(crate::topology::LinkId(1)));
+    let figures = &diagnosis.board.links[2];
+    assert_eq!(figures.idle_gaps.iter().map(|gap| gap.0).sum::<u64>(), figures.reused_requests);
+    assert_eq!(figures.idle_gaps.iter().map(|gap| gap.1).sum::<u64>(), 0);
+    let server = figures.servers.values().next().copied().unwrap();
+    assert_eq!((server.connections, server.requests, server.failed, server.rejected), (4, 6, 2, 2));
     let retries = &diagnosis.retries[0];
     assert_eq!((retries.retried["GET"], retries.attempts, retries.saved["GET"]), (1, 2, 1));
 }

@@ -1,18 +1,19 @@
 //! Each exchange to its outcome, from the packets of its own connection.
 
-use crate::analysis::{Analysis, ConnectionView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::http::{Exchange, ExchangeFlags, MessageState};
-use crate::tcp::{Opening, Side};
+use crate::tcp::{Event, Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
 use super::life::{Life, at_least};
+use super::reject::reject_form;
 use super::{Outcome, RejectForm, Rejection};
-
-/// An idle time from which on a reset without a FIN speaks for a middlebox that forgot the connection.
-const IDLE_RESET_NS: i64 = 60_000_000_000;
 
 /// A silence shorter than this is no timeout that anybody configures.
 const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
+
+/// A server that closes this long after the last byte of an unfinished request had been waiting for the rest of it.
+const SHORTEST_UNFINISHED_NS: i64 = 900_000_000;
 
 /// Timeouts that people configure, in seconds.
 const USUAL_TIMEOUTS_S: [i64; 19] = [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 120, 180, 300];
@@ -45,6 +46,13 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
             judge_connection(connection, &mut outcomes, &mut rejections, &mut gave_up);
         }
     }
+    // The status tells of a timer, whatever its length.
+    for one in &gave_up {
+        let parent = analysis.trees.parent(one.exchange).map(|p| analysis.exchange(p.parent));
+        if parent.is_some_and(|parent| parent.status() == Some(504) && parent.raw.response.is_complete()) {
+            outcomes[one.exchange.0 as usize] = Outcome::TimedOut;
+        }
+    }
     for (exchange, outcome) in settle_silences(gave_up) {
         outcomes[exchange.0 as usize] = outcome;
     }
@@ -65,12 +73,12 @@ fn judge_connection(
         let at = view.id.0 as usize;
         let idle_ns =
             last_complete.map_or(0, |before| view.raw.request.start.0.saturating_sub(before.response.end.0));
-        let ending = judge_exchange(&life, view.raw, previous_served, idle_ns);
+        let ending = judge_exchange(&life, view, previous_served, idle_ns);
         match ending {
             Ending::Known(outcome) => outcomes[at] = outcome,
             Ending::Rejected(form) => {
                 outcomes[at] = Outcome::Rejected;
-                let frame = |event: Option<&crate::tcp::Event>| event.map(|e| connection.frame(e.frame));
+                let frame = |event: Option<&Event>| event.map(|e| connection.frame(e.frame));
                 let (fin, rst) = (frame(life.server_fin), frame(life.server_rst));
                 rejections.push(Rejection { exchange: view.id, form, fin, rst, idle_ns });
             }
@@ -89,7 +97,8 @@ fn judge_connection(
     }
 }
 
-fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, idle_ns: i64) -> Ending {
+fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool, idle_ns: i64) -> Ending {
+    let exchange = view.raw;
     let (request, response) = (&exchange.request, &exchange.response);
     let lossy = exchange.flags.has(ExchangeFlags::NEAR_HOLE)
         || request.state == MessageState::Lossy
@@ -97,7 +106,13 @@ fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, i
     if lossy {
         return Ending::Known(Outcome::Unknown);
     }
+    if exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE) {
+        return Ending::Known(Outcome::NoResponse);
+    }
     let tunnel = exchange.flags.has(ExchangeFlags::TUNNEL) && response.is_present();
+    if let Some(end) = view.left_before_response().filter(|_| !tunnel) {
+        return gave_up(life, exchange, end.at.0);
+    }
     if response.is_complete() || tunnel {
         return Ending::Known(Outcome::Complete);
     }
@@ -112,7 +127,15 @@ fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, i
             (None, None) => Ending::Known(Outcome::Unknown),
         };
     }
-    if previous_served && let Some(form) = reject_form(life, exchange, idle_ns) {
+    // A server that waited for the rest of a request turned nothing away.
+    let waited = request.state == MessageState::Partial
+        && life
+            .server_ended()
+            .is_some_and(|end| end.at.0.saturating_sub(request.end.0) >= SHORTEST_UNFINISHED_NS);
+    if previous_served
+        && !waited
+        && let Some(form) = reject_form(life, exchange, idle_ns)
+    {
         return Ending::Rejected(form);
     }
     let first_unseen = life.flow.opening == Opening::MidStream && !previous_served;
@@ -126,43 +149,12 @@ fn judge_exchange(life: &Life<'_>, exchange: &Exchange, previous_served: bool, i
 }
 
 fn gave_up(life: &Life<'_>, exchange: &Exchange, closed_at: i64) -> Ending {
-    let last = if exchange.response.is_present() { exchange.response.end } else { exchange.request.end };
+    let heard = exchange.response.is_present() && exchange.response.start.0 <= closed_at;
+    let last = if heard { exchange.response.end } else { exchange.request.end };
     let acked = life.flow.direction(Side::Server).acked;
     let waiting =
         exchange.request.is_complete() && acked.is_some_and(|ack| at_least(ack, exchange.request.end_seq()));
     Ending::GaveUp { silence_ns: closed_at.saturating_sub(last.0), waiting }
-}
-
-/// The wire form of a request that found its reused connection closed; `None` when it was not turned away.
-///
-/// The acknowledgement numbers tell what each side knew when it sent; the order of packets in the file only
-/// tells what passed the place of capture first.
-fn reject_form(life: &Life<'_>, exchange: &Exchange, idle_ns: i64) -> Option<RejectForm> {
-    let request = &exchange.request;
-    let past_request = |ack: u32| at_least(ack, request.seq.wrapping_add(1));
-    if let Some(fin) = life.server_fin {
-        if fin.has_ack && past_request(fin.ack) {
-            // The server closed with the request in hand: its own doing unless the client left first.
-            return life.server_ended().map(|_| RejectForm::Swallowed);
-        }
-        let knew = at_least(request.ack, fin.seq.wrapping_add(1));
-        return Some(if knew { RejectForm::StalePick } else { RejectForm::FinInFlight });
-    }
-    if let Some(rst) = life.server_rst {
-        life.server_ended()?;
-        return Some(if idle_ns >= IDLE_RESET_NS {
-            RejectForm::IdleReset
-        } else if rst.has_ack && !past_request(rst.ack) {
-            RejectForm::WriteToDead
-        } else {
-            RejectForm::QueuedReset
-        });
-    }
-    let client = life.flow.direction(Side::Client);
-    let unheard = life.flow.direction(Side::Server).acked == Some(request.seq);
-    let until = life.client_ended().map_or(life.flow.last.0, |end| end.at);
-    let long = until.0.saturating_sub(request.start.0) >= SHORTEST_TIMEOUT_NS;
-    (unheard && long && client.retransmitted > 0).then_some(RejectForm::BlackHole)
 }
 
 /// Tells timeouts from clients that simply left: a timeout is a usual number of seconds, or the same for several.

@@ -262,7 +262,7 @@ fn captures(analysis: &Analysis, out: &mut String) {
     }
 }
 
-fn heading(out: &mut String, text: &str) {
+pub(super) fn heading(out: &mut String, text: &str) {
     if !out.is_empty() {
         out.push('\n');
     }
@@ -270,7 +270,7 @@ fn heading(out: &mut String, text: &str) {
 }
 
 /// Writes rows with columns that stand straight; `right` tells which are aligned to the right.
-fn table(out: &mut String, rows: Vec<Vec<String>>, right: &[bool]) {
+pub(super) fn table(out: &mut String, rows: Vec<Vec<String>>, right: &[bool]) {
     let mut widths = vec![0; right.len()];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -287,7 +287,7 @@ fn table(out: &mut String, rows: Vec<Vec<String>>, right: &[bool]) {
 }
 
 /// Writes a text after `head`, wrapped, further lines under the first word.
-fn paragraph(out: &mut String, head: &str, text: &str) {
+pub(super) fn paragraph(out: &mut String, head: &str, text: &str) {
     if text.is_empty() {
         return;
     }

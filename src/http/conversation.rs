@@ -6,18 +6,22 @@
 //! sends its next request only once it has the answer.
 
 use crate::capture::{CaptureTime, ProblemKind, Problems};
-use crate::tcp::{Chunk, Event, Flow, Handler, Hole, Side, seq_diff};
+use crate::tcp::{Chunk, Event, Flow, Handler, Hole, Opening, Side, seq_diff};
 
 use super::head::{self, ResponseHead};
 use super::load::Context;
 use super::sniff;
 use super::stream::{MAX_HEAD, Progress, Stage, Stream};
 use super::{
-    Exchange, ExchangeFlags, Framing, Message, MessageState, Method, NameId, Protocol, Text, Version,
+    Exchange, ExchangeFlags, FirstBytes, Framing, Message, MessageState, Method, NameId, Protocol, Text,
+    Version,
 };
 
 /// Most requests that may wait for their response on one connection.
 const MAX_PENDING: usize = 10_000;
+
+/// A close this long after the last byte of a body is no part of sending it.
+const LATE_CLOSE_NS: i64 = 1_000_000_000;
 
 /// The exchanges of one connection in the making.
 #[derive(Debug, Default)]
@@ -34,6 +38,9 @@ pub(super) struct Conversation {
     response_hole: Option<u32>,
     /// A CONNECT or an upgrade succeeded: the rest is no HTTP.
     tunnel: bool,
+    first_bytes: [FirstBytes; 2],
+    /// Which side's bytes the capture misses some of.
+    lost: [bool; 2],
 }
 
 impl Handler for Conversation {
@@ -44,6 +51,9 @@ impl Handler for Conversation {
     }
 
     fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Context) {
+        if self.first_bytes[from as usize] == FirstBytes::None {
+            self.first_bytes[from as usize] = sniff::first_bytes(chunk.data);
+        }
         let mut rest = chunk;
         while !rest.data.is_empty() {
             let used = self.step(from, &rest, context).clamp(1, rest.data.len());
@@ -51,28 +61,40 @@ impl Handler for Conversation {
             rest.file_offset += used as u64;
             rest.seq = rest.seq.wrapping_add(used as u32);
         }
+        self.stream(from).next_seq = Some(rest.seq);
     }
 
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Context) {
+        if self.first_bytes[from as usize] == FirstBytes::None {
+            self.first_bytes[from as usize] = FirstBytes::Missing;
+        }
+        self.lost[from as usize] = true;
         if self.stream(from).stage == Stage::Closed {
             return;
         }
-        self.flag_near_hole();
-        if from == Side::Server {
-            self.response_hole = Some(hole.seq.wrapping_add(hole.len));
+        let in_message = self.stream(from).in_message();
+        let goes_on = in_message && self.stream(from).hole(&hole);
+        if !(goes_on && hole.cut) {
+            self.flag_near_hole();
+            if from == Side::Server {
+                self.response_hole = Some(hole.seq.wrapping_add(hole.len));
+            }
         }
-        let stream = self.stream(from);
-        let in_message = stream.in_message();
-        if !in_message {
-            stream.stage = Stage::Lost;
-        } else if !stream.hole(&hole) {
+        if goes_on {
+            if self.stream(from).stage == Stage::Body(0) {
+                self.end_message(from, true, Some(hole.at), context);
+            }
+            return;
+        }
+        if in_message {
             self.flush(from, context);
-            self.stream(from).stage = Stage::Lost;
         }
+        self.stream(from).stage = Stage::Lost;
     }
 
     fn fin(&mut self, from: Side, at: CaptureTime, _frame: u32, context: &mut Context) {
         if self.stream(from).stage == Stage::UntilClose {
+            self.note_late_close(from, at);
             self.end_message(from, true, Some(at), context);
         }
     }
@@ -84,6 +106,8 @@ impl Handler for Conversation {
         for (index, exchange) in self.exchanges.iter_mut().enumerate() {
             exchange.ordinal = index as u32 + 1;
         }
+        self.settle_start(&flow);
+        flow.wire.first_bytes = self.first_bytes;
         flow.protocol = self.protocol(&flow);
         if let Some(name) = self.server {
             context.note_server(flow.server, name);
@@ -93,6 +117,46 @@ impl Handler for Conversation {
 }
 
 impl Conversation {
+    /// A body that ends with the connection: whether the close came long after its last byte.
+    fn note_late_close(&mut self, from: Side, at: CaptureTime) {
+        let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
+        if from == Side::Server
+            && late
+            && let Some(exchange) = self.exchanges.get_mut(self.responses.exchange)
+            && exchange.flags.has(ExchangeFlags::UNFRAMED)
+        {
+            exchange.flags.set(ExchangeFlags::LATE_CLOSE);
+        }
+    }
+
+    /// Takes back what holds only for a connection of which the start was captured.
+    fn settle_start(&mut self, flow: &Flow) {
+        if flow.opening == Opening::MidStream {
+            for first in &mut self.first_bytes {
+                if *first == FirstBytes::Other {
+                    *first = FirstBytes::Missing;
+                }
+            }
+        }
+        let asked =
+            self.exchanges.iter().position(|x| x.request.is_present()).unwrap_or(self.exchanges.len());
+        let start = flow.directions[0].isn.map(|isn| isn.wrapping_add(1));
+        for exchange in &mut self.exchanges[..asked] {
+            if start != Some(exchange.response.ack) {
+                exchange.flags.clear(ExchangeFlags::UNSOLICITED);
+            }
+        }
+        // Without the start, what looks like the first answer may be the middle of another.
+        if flow.opening == Opening::MidStream
+            && let Some(first) = self.exchanges.iter_mut().find(|x| x.response.is_present())
+            && first.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE)
+        {
+            first.flags.clear(ExchangeFlags::NOT_HTTP_RESPONSE);
+            first.flags.set(ExchangeFlags::NEAR_HOLE);
+            first.response.state = MessageState::Lossy;
+        }
+    }
+
     fn stream(&mut self, side: Side) -> &mut Stream {
         match side {
             Side::Client => &mut self.requests,
@@ -155,7 +219,7 @@ impl Conversation {
             Side::Server => sniff::may_become_response(chunk.data),
         };
         if !plausible {
-            self.on_foreign_bytes(from, chunk);
+            self.on_foreign_bytes(from, chunk, context);
             return chunk.data.len();
         }
         let stream = self.stream(from);
@@ -204,7 +268,7 @@ impl Conversation {
     }
 
     /// The bytes start no message. At the start of a connection they may name another protocol.
-    fn on_foreign_bytes(&mut self, from: Side, chunk: &Chunk<'_>) {
+    fn on_foreign_bytes(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         let foreign = if sniff::is_tls(chunk.data) {
             Some(Protocol::Tls)
         } else if sniff::is_http2_preface(chunk.data) {
@@ -216,8 +280,37 @@ impl Conversation {
             self.foreign = foreign;
             self.requests.stage = Stage::Closed;
             self.responses.stage = Stage::Closed;
+        } else if from == Side::Server && !self.lost[Side::Server as usize] {
+            self.on_foreign_response(chunk, context);
         } else {
+            self.lost[from as usize] |= from == Side::Client;
             self.stream(from).stage = Stage::Lost;
+        }
+    }
+
+    /// The server sends what starts no response: behind one that is complete, or in place of one.
+    #[cold]
+    fn on_foreign_response(&mut self, chunk: &Chunk<'_>, context: &mut Context) {
+        self.responses.stage = Stage::Lost;
+        let awaited =
+            self.exchanges.get(self.answered).is_some_and(|x| seq_diff(chunk.ack, x.request.seq) > 0);
+        match self.answered.checked_sub(1).and_then(|at| self.exchanges.get_mut(at)) {
+            Some(before)
+                if before.response.is_complete()
+                    && (!awaited || before.response.last_frame == chunk.frame) =>
+            {
+                before.flags.set(ExchangeFlags::EXTRA_BYTES);
+            }
+            _ if awaited => {
+                self.responses.begin(chunk);
+                self.responses.exchange = self.answered;
+                self.exchanges[self.answered].flags.set(ExchangeFlags::NOT_HTTP_RESPONSE);
+                self.exchanges[self.answered].response = self.responses.message;
+                self.responses.start_body(Framing::UntilClose);
+                let (_, progress) = self.responses.body(chunk);
+                self.after(Side::Server, progress, context);
+            }
+            _ => {}
         }
     }
 
@@ -255,6 +348,7 @@ impl Conversation {
         self.settle_lost_responses(context);
         let index = self.place_for_request();
         self.requests.message.version = head.version;
+        self.requests.message.header_lines = head.header_lines;
         let pipelined = self.answered < index;
         let exchange = &mut self.exchanges[index];
         exchange.method = head.method;
@@ -262,6 +356,7 @@ impl Conversation {
         exchange.host = head.host;
         (exchange.headers, exchange.header_count) = head.headers;
         exchange.flags.set(head.flags);
+        exchange.flags.clear(ExchangeFlags::UNSOLICITED);
         if pipelined {
             exchange.flags.set(ExchangeFlags::PIPELINED);
         }
@@ -312,6 +407,13 @@ impl Conversation {
         if (100..200).contains(&head.status) && head.status != 101 {
             if let Some(pending) = self.exchanges.get_mut(self.answered) {
                 pending.flags.set(ExchangeFlags::INTERIM);
+                if head.status == 100 {
+                    pending.flags.set(ExchangeFlags::CONTINUED);
+                }
+                let known = pending.request.head_bytes > 0;
+                if known && !pending.flags.has(ExchangeFlags::EXPECTS_CONTINUE) {
+                    pending.flags.set(ExchangeFlags::UNASKED_INTERIM);
+                }
             }
             self.responses.discard();
             return;
@@ -330,6 +432,10 @@ impl Conversation {
         };
         exchange.status = head::status(head.status);
         exchange.flags.set(head.flags);
+        if framing != Framing::UntilClose {
+            exchange.flags.clear(ExchangeFlags::UNFRAMED);
+        }
+        self.responses.message.header_lines = head.header_lines;
         for (flag, set) in [(ExchangeFlags::TUNNEL, tunnel), (ExchangeFlags::EARLY_RESPONSE, request_open)] {
             if set {
                 exchange.flags.set(flag);
@@ -355,7 +461,12 @@ impl Conversation {
         }
         let answers = self.exchanges.get(self.answered).is_some_and(|x| seq_diff(ack, x.request.seq) > 0);
         if !answers {
-            self.exchanges.insert(self.answered, empty_exchange());
+            let mut unasked = empty_exchange();
+            let asked_up_to = self.requests.next_seq;
+            if !self.lost[Side::Client as usize] && asked_up_to.is_none_or(|next| seq_diff(ack, next) <= 0) {
+                unasked.flags.set(ExchangeFlags::UNSOLICITED);
+            }
+            self.exchanges.insert(self.answered, unasked);
             if self.requests.in_message() && self.requests.exchange >= self.answered {
                 self.requests.exchange += 1;
             }

@@ -12,6 +12,8 @@ use hashbrown::HashMap;
 use crate::capture::{CaptureInfo, CaptureTime, Extent};
 use crate::tcp::{Event, Flow, FlowId};
 
+use super::ExchangeFlags;
+
 /// What a connection carries, by its content and not by its port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
@@ -143,6 +145,8 @@ pub struct Message {
     pub ack: u32,
     /// Bytes of the head (start line, headers, empty line).
     pub head_bytes: u32,
+    /// Number of header lines in the head.
+    pub header_lines: u16,
     /// CRC-32 of the head's bytes as sent: equal heads have equal ones.
     pub head_crc: u32,
     /// CRC-32 of the body without chunk framing. For requests only; 0 for responses.
@@ -180,49 +184,6 @@ impl Message {
     #[inline]
     pub fn end_seq(&self) -> u32 {
         self.seq.wrapping_add(self.wire_bytes as u32)
-    }
-}
-
-/// Facts of an exchange that are yes or no.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExchangeFlags(pub u16);
-
-impl ExchangeFlags {
-    /// The request said `Connection: close`, or was HTTP/1.0 without `keep-alive`.
-    pub const CLIENT_CLOSES: u16 = 1;
-    /// The response said `Connection: close`, or was HTTP/1.0 without `keep-alive`.
-    pub const SERVER_CLOSES: u16 = 1 << 1;
-    /// The request began before the response before it had ended.
-    pub const PIPELINED: u16 = 1 << 2;
-    /// The request carried `Expect: 100-continue`.
-    pub const EXPECTS_CONTINUE: u16 = 1 << 3;
-    /// At least one interim (1xx) response came before the final one.
-    pub const INTERIM: u16 = 1 << 4;
-    /// The connection leaves HTTP with this exchange (CONNECT answered 2xx, 101).
-    pub const TUNNEL: u16 = 1 << 5;
-    /// A hole in the capture touches this exchange or its neighbours: its pairing may be off.
-    pub const NEAR_HOLE: u16 = 1 << 6;
-    /// Both `Content-Length` and `Transfer-Encoding` were present in one of the messages.
-    pub const CONFLICTING_FRAMING: u16 = 1 << 7;
-    /// The response began before the request had ended.
-    pub const EARLY_RESPONSE: u16 = 1 << 8;
-
-    /// Whether the flag is set.
-    #[inline]
-    pub fn has(self, flag: u16) -> bool {
-        self.0 & flag != 0
-    }
-
-    /// Takes the flag back.
-    #[inline]
-    pub fn clear(&mut self, flag: u16) {
-        self.0 &= !flag;
-    }
-
-    /// Sets the flag.
-    #[inline]
-    pub fn set(&mut self, flag: u16) {
-        self.0 |= flag;
     }
 }
 

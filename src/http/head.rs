@@ -20,9 +20,10 @@ pub(super) struct RequestHead {
     pub target: Text,
     pub host: Option<NameId>,
     pub headers: (u32, u16),
+    pub header_lines: u16,
     pub version: Version,
     pub framing: Framing,
-    pub flags: u16,
+    pub flags: u32,
 }
 
 /// A response's head.
@@ -32,7 +33,8 @@ pub(super) struct ResponseHead {
     pub version: Version,
     /// As the headers say; method and status may overrule it.
     pub framing: Framing,
-    pub flags: u16,
+    pub flags: u32,
+    pub header_lines: u16,
     pub server: Option<NameId>,
 }
 
@@ -71,12 +73,19 @@ pub(super) fn request(bytes: &[u8], frame: u32, context: &mut Context) -> Reques
         let name = context.facts.intern_header(header.name);
         context.digests.push(HeaderDigest::new(name, header.value));
         if header.name.eq_ignore_ascii_case("host") {
+            fields.hosts += 1;
             host = host.or_else(|| Some(context.facts.intern(&String::from_utf8_lossy(header.value))));
         } else {
             fields.read(header.name, header.value);
         }
     }
     let (facts, digests) = (&mut context.facts, &context.digests);
+    let mut flags = fields.flags(version, ExchangeFlags::CLIENT_CLOSES);
+    if fields.is_bad_request(version)
+        || parsed.method.is_some_and(|m| m.bytes().any(|b| b.is_ascii_lowercase()))
+    {
+        flags |= ExchangeFlags::REQUEST_INVALID;
+    }
     let head = RequestHead {
         method: method(parsed.method.unwrap_or_default(), facts),
         target: facts.add_text(parsed.path.unwrap_or_default().as_bytes()),
@@ -84,7 +93,8 @@ pub(super) fn request(bytes: &[u8], frame: u32, context: &mut Context) -> Reques
         headers: facts.add_headers(digests),
         version,
         framing: fields.framing().unwrap_or(Framing::None),
-        flags: fields.flags(version, ExchangeFlags::CLIENT_CLOSES),
+        header_lines: parsed.headers.len() as u16,
+        flags,
     };
     fields.complain(frame, context);
     head
@@ -92,6 +102,26 @@ pub(super) fn request(bytes: &[u8], frame: u32, context: &mut Context) -> Reques
 
 /// Reads a response's head; `None` when its status line cannot be read.
 pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
+    let head = read_response(bytes, frame, context).or_else(|| {
+        // Control bytes in a field stop the parser, and the fields around it are good all the same.
+        let control = |&b: &u8| b < b' ' && !matches!(b, b'\r' | b'\n' | b'\t') || b == 0x7f;
+        let cleaned: Vec<u8> = bytes.iter().map(|b| if control(b) { b'-' } else { *b }).collect();
+        let mut head = read_response(&cleaned, frame, context)?;
+        head.flags |= ExchangeFlags::INVALID_HEADER;
+        Some(head)
+    });
+    if head.is_none() {
+        context.report(
+            ProblemKind::LenientHttp,
+            format_args!(
+                "packet {frame}: a response head that cannot be read; its connection is read on behind it"
+            ),
+        );
+    }
+    head
+}
+
+fn read_response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -101,15 +131,7 @@ pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Optio
     config.ignore_invalid_headers_in_responses(true);
     let result = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers);
     let complete = matches!(result, Ok(httparse::Status::Complete(_)));
-    let (Some(status), true) = (parsed.code, complete) else {
-        context.report(
-            ProblemKind::LenientHttp,
-            format_args!(
-                "packet {frame}: a response head that cannot be read; its connection is read on behind it"
-            ),
-        );
-        return None;
-    };
+    let status = parsed.code.filter(|_| complete)?;
     let version = version(parsed.version);
     let mut fields = Fields::default();
     let mut server = None;
@@ -124,7 +146,8 @@ pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Optio
         status,
         version,
         framing: fields.framing().unwrap_or(Framing::UntilClose),
-        flags: fields.flags(version, ExchangeFlags::SERVER_CLOSES),
+        flags: fields.response_flags(version, has_invalid_line(bytes)),
+        header_lines: parsed.headers.len() as u16,
         server,
     };
     fields.complain(frame, context);
@@ -147,7 +170,8 @@ pub(super) fn malformed_request(bytes: &[u8], frame: u32, context: &mut Context)
         headers: (0, 0),
         version: Version::Http11,
         framing: Framing::None,
-        flags: 0,
+        header_lines: 0,
+        flags: ExchangeFlags::REQUEST_INVALID,
     }
 }
 
@@ -185,6 +209,9 @@ struct Fields {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    upgrade: bool,
+    connection_upgrade: bool,
+    hosts: u32,
 }
 
 impl Fields {
@@ -195,9 +222,11 @@ impl Fields {
             6 if name.eq_ignore_ascii_case("expect") => {
                 self.expects_continue |= contains_token(value, "100-continue");
             }
+            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
             10 if name.eq_ignore_ascii_case("connection") => {
                 self.close |= contains_token(value, "close");
                 self.keep_alive |= contains_token(value, "keep-alive");
+                self.connection_upgrade |= contains_token(value, "upgrade");
             }
             14 if name.eq_ignore_ascii_case("content-length") => self.read_length(value),
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
@@ -234,7 +263,7 @@ impl Fields {
         }
     }
 
-    fn flags(&self, version: Version, closes: u16) -> u16 {
+    fn flags(&self, version: Version, closes: u32) -> u32 {
         let mut flags = 0;
         if self.close || version == Version::Http10 && !self.keep_alive {
             flags |= closes;
@@ -242,10 +271,40 @@ impl Fields {
         if self.expects_continue {
             flags |= ExchangeFlags::EXPECTS_CONTINUE;
         }
+        if self.upgrade && self.connection_upgrade {
+            flags |= ExchangeFlags::UPGRADE;
+        }
         if self.coded && self.length.is_some() {
-            flags |= ExchangeFlags::CONFLICTING_FRAMING;
+            flags |= ExchangeFlags::CONFLICTING_FRAMING | ExchangeFlags::AMBIGUOUS_FRAMING;
+        }
+        if self.bad_length {
+            flags |= ExchangeFlags::AMBIGUOUS_FRAMING;
         }
         flags
+    }
+
+    /// What a response's fields say. That it offers an upgrade is no request for one.
+    fn response_flags(&self, version: Version, invalid_line: bool) -> u32 {
+        let mut flags = self.flags(version, ExchangeFlags::SERVER_CLOSES) & !ExchangeFlags::UPGRADE;
+        if flags & ExchangeFlags::CONFLICTING_FRAMING != 0 {
+            flags |= ExchangeFlags::RESPONSE_CONFLICTING_FRAMING;
+        }
+        if self.bad_length || invalid_line {
+            flags |= ExchangeFlags::INVALID_HEADER;
+        }
+        if version == Version::Http11 && !self.coded && self.length.is_none() && !self.close {
+            flags |= ExchangeFlags::UNFRAMED;
+        }
+        flags
+    }
+
+    /// Whether servers refuse such a request (RFC 9112, sections 3.2 and 6.1).
+    fn is_bad_request(&self, version: Version) -> bool {
+        let host = match version {
+            Version::Http11 => self.hosts != 1,
+            Version::Http10 => self.hosts > 1,
+        };
+        host || self.bad_length || self.coded && self.length.is_some()
     }
 
     fn complain(&self, frame: u32, context: &mut Context) {
@@ -258,6 +317,20 @@ impl Fields {
             );
         }
     }
+}
+
+/// Whether a head holds a line that is no header field: no colon, an empty name, whitespace before the colon, or
+/// a control byte.
+fn has_invalid_line(head: &[u8]) -> bool {
+    let mut lines =
+        head.split(|&b| b == b'\n').skip(1).map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty());
+    lines.any(|line| {
+        // A line that starts with whitespace goes on with the field before it (RFC 9112, section 5.2).
+        let folded = matches!(line.first(), Some(b' ' | b'\t'));
+        let control = line.iter().any(|&b| b < b' ' && b != b'\t' || b == 0x7f);
+        let name = memchr(b':', line).map_or(&b""[..], |colon| &line[..colon]);
+        control || !folded && (name.is_empty() || name.ends_with(b" ") || name.ends_with(b"\t"))
+    })
 }
 
 /// Whether a comma-separated list holds a token, whatever its case.
@@ -294,7 +367,17 @@ mod tests {
         )
         .unwrap();
         assert_eq!((head.status, head.framing), (200, Framing::Chunked));
-        assert_eq!(head.flags, ExchangeFlags::SERVER_CLOSES | ExchangeFlags::CONFLICTING_FRAMING);
+        let conflicting = ExchangeFlags::CONFLICTING_FRAMING | ExchangeFlags::RESPONSE_CONFLICTING_FRAMING;
+        assert_eq!(head.flags, ExchangeFlags::SERVER_CLOSES | conflicting | ExchangeFlags::AMBIGUOUS_FRAMING);
+    }
+
+    #[test]
+    fn a_control_byte_in_a_response_header_costs_that_header_only() {
+        let mut context = Context::default();
+        let bytes = b"HTTP/1.1 200 OK\r\nX-Bad\0Name: 1\r\nContent-Length: 3\r\n\r\n";
+        let head = response(bytes, 1, &mut context).unwrap();
+        assert_eq!((head.status, head.framing), (200, Framing::Length(3)));
+        assert_ne!(head.flags & ExchangeFlags::INVALID_HEADER, 0);
     }
 
     #[test]

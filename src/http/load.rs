@@ -6,8 +6,10 @@ use std::path::Path;
 
 use hashbrown::HashSet;
 
-use crate::capture::{CaptureError, CaptureInfo, Decoder, ProblemKind, ProblemLog, Problems, Reader};
-use crate::tcp::Tracker;
+use crate::capture::{
+    CaptureError, CaptureInfo, Decoder, Problem, ProblemKind, ProblemLog, Problems, Reader,
+};
+use crate::tcp::{Flow, Tracker};
 
 use super::conversation::Conversation;
 use super::{CaptureFacts, HeaderDigest, NameId};
@@ -62,9 +64,35 @@ pub fn load_from(
         }
     };
     let Context { mut facts, problems, .. } = context;
-    facts.info = CaptureInfo { path: path.to_owned(), problems: problems.into_problems(), ..info };
+    let mut problems = problems.into_problems();
+    problems.extend(capture_loss(&facts));
+    problems.sort_by_key(|problem| problem.kind);
+    facts.info = CaptureInfo { path: path.to_owned(), problems, ..info };
     facts.settle();
     facts
+}
+
+/// What share of the acknowledged bytes the capture does not hold; the count is that of the connections concerned.
+fn capture_loss(facts: &CaptureFacts) -> Option<Problem> {
+    let (mut lost, mut had, mut lossy) = (0_u64, 0_u64, 0);
+    let mut first: Option<&Flow> = None;
+    for flow in &facts.flows {
+        let lost_here: u64 = flow.directions.iter().map(|d| d.uncaptured_bytes).sum();
+        had = had.saturating_add(flow.directions.iter().map(|d| d.bytes).sum());
+        lost = lost.saturating_add(lost_here);
+        if lost_here > 0 {
+            lossy += 1;
+            first = first.filter(|known| known.first.1 <= flow.first.1).or(Some(flow));
+        }
+    }
+    let first = first?;
+    let all = had.saturating_add(lost);
+    let share = 100.0 * lost as f64 / all as f64;
+    let detail = format!(
+        "{lost} of {all} bytes that the receivers had ({share:.3} %) are not in the capture (first: {} → {}, packet {})",
+        first.client, first.server, first.first.1
+    );
+    Some(Problem { kind: ProblemKind::CaptureLoss, detail, count: lossy })
 }
 
 fn read(mut reader: Reader, context: &mut Context, go_on: &mut dyn FnMut(u64) -> bool) -> CaptureInfo {

@@ -2,16 +2,20 @@
 
 mod conversation;
 mod facts;
+mod flags;
 mod head;
 mod load;
 mod sniff;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use facts::{
-    CaptureFacts, Exchange, ExchangeFlags, Framing, HeaderDigest, Message, MessageState, Method, NameId,
-    Protocol, Text, Version,
+    CaptureFacts, Exchange, Framing, HeaderDigest, Message, MessageState, Method, NameId, Protocol, Text,
+    Version,
 };
+pub use flags::ExchangeFlags;
+pub use wire::{FirstBytes, WireFacts};
 
 pub use load::{load_file, load_from};

@@ -4,6 +4,8 @@ use memchr::memchr;
 
 use crate::tcp::Side;
 
+use super::FirstBytes;
+
 /// The longest method token that is believed.
 const MAX_METHOD: usize = 24;
 
@@ -23,6 +25,41 @@ pub(super) fn sender_of(payload: &[u8]) -> Option<Side> {
         }
     } else {
         None
+    }
+}
+
+/// What the first bytes of a side are.
+pub(super) fn first_bytes(bytes: &[u8]) -> FirstBytes {
+    if is_status_line(bytes) {
+        FirstBytes::HttpResponse
+    } else if is_http2_preface(bytes) {
+        FirstBytes::Http2Preface
+    } else if bytes.starts_with(b"PROXY ") {
+        FirstBytes::ProxyV1
+    } else if bytes.starts_with(b"\r\n\r\n\0\r\nQUIT\n") {
+        FirstBytes::ProxyV2
+    } else if is_request_line(bytes) || may_become_request(bytes) && bytes.len() >= 3 {
+        FirstBytes::HttpRequest
+    } else if is_tls(bytes) {
+        FirstBytes::TlsHandshake
+    } else if matches!(bytes, [0x15, 3, 0..=4, 0, 2, 1..=2, _, ..]) {
+        FirstBytes::TlsAlert
+    } else if is_http2_frame(bytes) {
+        FirstBytes::Http2Frames
+    } else {
+        FirstBytes::Other
+    }
+}
+
+/// Whether the bytes start with an HTTP/2 SETTINGS frame (6 bytes a setting) or GOAWAY frame on stream 0
+/// (RFC 9113, sections 6.5 and 6.8).
+fn is_http2_frame(bytes: &[u8]) -> bool {
+    let [a, b, c, kind, flags, 0, 0, 0, 0, ..] = *bytes else { return false };
+    let len = u32::from_be_bytes([0, a, b, c]);
+    match kind {
+        4 => flags <= 1 && len.is_multiple_of(6) && len <= 600,
+        7 => flags == 0 && (8..16_384).contains(&len),
+        _ => false,
     }
 }
 

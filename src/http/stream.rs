@@ -67,6 +67,8 @@ pub(super) struct Stream {
     pub exchange: usize,
     /// Bytes of a head, a chunk size or a trailer whose end has not come.
     pub carry: Vec<u8>,
+    /// Sequence number after the last byte handed over.
+    pub next_seq: Option<u32>,
     /// Whether to digest bodies.
     pub digests_body: bool,
     lossy: bool,
@@ -212,12 +214,24 @@ impl Stream {
 
     /// Bytes of this stream are missing: whether the message under way goes on behind them.
     pub fn hole(&mut self, hole: &Hole) -> bool {
-        self.lossy = true;
         let len = u64::from(hole.len);
+        let goes_on = self.skip(len);
+        // Where the snap length cut a body, its end is no guess.
+        self.lossy |= !(hole.cut && goes_on);
+        goes_on
+    }
+
+    /// Passes bytes that are not there, where the framing does not depend on them.
+    fn skip(&mut self, len: u64) -> bool {
         match &mut self.stage {
             // Missing bytes inside a counted body leave the framing intact.
-            Stage::Body(left) | Stage::ChunkData(left) if *left > len => {
+            Stage::Body(left) if *left >= len => {
                 *left -= len;
+                self.message.wire_bytes += len;
+                true
+            }
+            Stage::ChunkData(left) if *left >= len => {
+                self.stage = if *left == len { Stage::ChunkEnd } else { Stage::ChunkData(*left - len) };
                 self.message.wire_bytes += len;
                 true
             }

@@ -266,6 +266,55 @@ fn extents_lead_back_to_the_bytes() {
     assert_eq!(bytes, request);
 }
 
+/// The flags of all exchanges that are among `watched`.
+fn flags(facts: &CaptureFacts, watched: u32) -> Vec<u32> {
+    facts.exchanges.iter().map(|x| x.flags.0 & watched).collect()
+}
+
+#[test]
+fn a_response_that_nobody_asked_for_is_told_from_one_whose_request_is_missing() {
+    let timeout = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+    let unsolicited = |script: &Script| flags(&script.facts(), ExchangeFlags::UNSOLICITED);
+    let mut script = Script::new();
+    script.client(&get("/1")).server(OK).server(timeout);
+    assert_eq!(unsolicited(&script), [0, ExchangeFlags::UNSOLICITED]);
+    let mut script = Script::new();
+    script.server(timeout);
+    assert_eq!(unsolicited(&script), [ExchangeFlags::UNSOLICITED]);
+    let mut script = Script::new();
+    script.client(&get("/1")).server(OK).lost(0, 60).server(OK);
+    assert_eq!(unsolicited(&script), [0, 0]);
+    let mut script = Script::new();
+    script.lost(0, 60).server(OK);
+    assert_eq!(unsolicited(&script), [0]);
+}
+
+#[test]
+fn bytes_behind_a_response_or_in_place_of_one_are_told() {
+    let watched = ExchangeFlags::EXTRA_BYTES | ExchangeFlags::NOT_HTTP_RESPONSE;
+    let mut script = Script::new();
+    script.client(&get("/1")).server(&[OK, b"more"].concat()).client(&get("/2")).server(OK);
+    assert_eq!(flags(&script.facts(), watched), [ExchangeFlags::EXTRA_BYTES, 0]);
+    let mut script = Script::new();
+    script.client(&get("/1")).server(b"\x15\x03\x01\x00\x02\x02\x46").control(1, FIN);
+    let facts = script.facts();
+    assert_eq!(lines(&facts), ["1 GET /1 Complete 0 -> - Complete 7"]);
+    assert_eq!(flags(&facts, watched), [ExchangeFlags::NOT_HTTP_RESPONSE]);
+    assert_eq!(facts.flows[0].wire.first_bytes, [FirstBytes::HttpRequest, FirstBytes::TlsAlert]);
+}
+
+#[test]
+fn interim_responses_and_unframed_bodies_are_told() {
+    let watched = ExchangeFlags::CONTINUED | ExchangeFlags::UNASKED_INTERIM | ExchangeFlags::UNFRAMED;
+    let mut script = Script::new();
+    script.client(&get("/1")).server(b"HTTP/1.1 100 Continue\r\n\r\n").server(OK);
+    script.client(&get("/2")).server(b"HTTP/1.1 200 OK\r\n\r\nendless");
+    assert_eq!(
+        flags(&script.facts(), watched),
+        [ExchangeFlags::CONTINUED | ExchangeFlags::UNASKED_INTERIM, ExchangeFlags::UNFRAMED]
+    );
+}
+
 /// A conversation with every framing, as the two streams of turns.
 fn turns() -> Vec<(usize, Vec<u8>)> {
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10;e=1\r\n0123456789abcdef\r\n0\r\nA: b\r\n\r\n";

@@ -253,6 +253,14 @@ pub(super) struct FileDirection {
     pub retransmitted: u32,
     pub out_of_order: u32,
     pub missing_bytes: u64,
+    pub uncaptured_bytes: u64,
+    pub unarrived_bytes: u64,
+    pub cut_bytes: u64,
+    pub segments: u32,
+    pub copies: u32,
+    pub largest_acked: u32,
+    pub largest_unacked: u32,
+    pub window_scale: Option<u8>,
     pub acked: Option<u32>,
     pub end_seq: Option<u32>,
 }
@@ -286,7 +294,7 @@ pub(super) struct FileExchange {
     pub status: Option<u16>,
     pub outcome: Outcome,
     #[serde(default)]
-    pub flags: u16,
+    pub flags: u32,
     #[serde(default)]
     pub request: Option<FileMessage>,
     #[serde(default)]
@@ -381,6 +389,12 @@ enum EventName {
     DataAfterFin,
     Hole,
     ZeroWindow,
+    WindowOpened,
+    Retransmission,
+    KeepAlive,
+    WindowProbe,
+    Unreachable,
+    StrayRst,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Undo and redo of what the user edited; where the user looks is carried along and never undone.
 
-use super::{Annotation, Session};
+use super::{Annotation, Session, Target};
 use crate::topology::Overrides;
 
 /// How many edits can be taken back; the oldest is forgotten first.
@@ -86,6 +86,14 @@ impl History {
         true
     }
 
+    /// Gives every note another target, in the session and on the way back and forth: a new analysis has other ids.
+    pub fn retarget(&mut self, target: impl Fn(Target) -> Target) {
+        let states = self.undo.iter_mut().chain(&mut self.redo).map(|state| &mut state.annotations);
+        for note in states.chain([&mut self.session.annotations]).flatten() {
+            note.target = target(note.target);
+        }
+    }
+
     /// Whether an edit can be taken back.
     pub fn can_undo(&self) -> bool {
         !self.undo.is_empty()
@@ -101,7 +109,6 @@ impl History {
 mod tests {
     use super::*;
     use crate::capture::SessionTime;
-    use crate::session::Target;
 
     fn note(text: &str) -> Annotation {
         Annotation { target: Target::Moment(SessionTime(7)), text: text.into() }
@@ -132,6 +139,16 @@ mod tests {
         assert!(history.can_redo());
         history.edit(|s| s.annotations.push(note("b")));
         assert!(!history.can_redo());
+    }
+
+    #[test]
+    fn notes_get_new_targets_on_the_way_back_too() {
+        let mut history = History::default();
+        history.edit(|s| s.annotations.push(note("a")));
+        history.edit(|s| s.annotations.clear());
+        history.retarget(|_| Target::Moment(SessionTime(9)));
+        history.undo();
+        assert_eq!(history.session().annotations[0].target, Target::Moment(SessionTime(9)));
     }
 
     #[test]

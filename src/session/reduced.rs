@@ -106,6 +106,7 @@ fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topol
         opening: connection.opening,
         closing: connection.closing,
         protocol: protocol(&connection.protocol),
+        wire: Default::default(),
         first: (CaptureTime(connection.first.0), connection.first.1),
         last: (CaptureTime(connection.last.0), connection.last.1),
         directions: [direction(&connection.from_client), direction(&connection.from_server)],
@@ -143,6 +144,14 @@ fn direction(direction: &FileDirection) -> DirectionFacts {
         retransmitted: direction.retransmitted,
         out_of_order: direction.out_of_order,
         missing_bytes: direction.missing_bytes,
+        uncaptured_bytes: direction.uncaptured_bytes,
+        unarrived_bytes: direction.unarrived_bytes,
+        cut_bytes: direction.cut_bytes,
+        segments: direction.segments,
+        copies: direction.copies,
+        largest_acked: direction.largest_acked,
+        largest_unacked: direction.largest_unacked,
+        window_scale: direction.window_scale,
         acked: direction.acked,
         end_seq: direction.end_seq,
     }
@@ -267,6 +276,7 @@ fn diagnosis(file: &File) -> Diagnosis {
             origin: file.failures.origin.iter().map(|&(link, count)| (LinkId(link), count)).collect(),
         },
         board,
+        ..Diagnosis::default()
     }
 }
 

@@ -81,6 +81,7 @@ fn add(analysis: &mut Analysis, facts: &mut CaptureFacts, link: u16, exchanges: 
         opening: Opening::Handshake,
         closing: Closing::Reset,
         protocol: Protocol::Http11,
+        wire: Default::default(),
         first,
         last: (rst.at, rst.frame),
         directions,

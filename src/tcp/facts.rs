@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use crate::capture::CaptureTime;
-use crate::http::Protocol;
+use crate::http::{Protocol, WireFacts};
 
 /// A connection as one capture saw it: its index in that capture's facts, in order of first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,22 @@ pub enum EventKind {
     Hole,
     /// The sender's receive window is closed (window 0) for the first time or again.
     ZeroWindow,
+    /// The sender's receive window is open again after a [`EventKind::ZeroWindow`] of the same side.
+    WindowOpened,
+    /// A segment that repeats only bytes seen before, sent again by its sender (a second copy of one packet in the
+    /// capture is none). `seq` and `len` are those of the segment.
+    Retransmission,
+    /// A keep-alive probe (RFC 9293, section 3.8.4): it repeats the last byte at most, to see whether the peer lives.
+    KeepAlive,
+    /// A probe of the peer's closed window (RFC 9293, section 3.8.6.1).
+    WindowProbe,
+    /// An ICMP or ICMPv6 error quotes a packet of this connection; `from` sent the quoted packet. `seq` is the quoted
+    /// sequence number, `ack` is type × 256 + code (RFC 792, RFC 4443), `len` the MTU of the next hop where the error
+    /// says that the packet was too big (RFC 1191, RFC 8201), else 0.
+    Unreachable,
+    /// A RST that the receiver cannot have believed, for its sequence number is far outside of the window
+    /// (RFC 9293, section 3.10.7.4): it ends nothing.
+    StrayRst,
 }
 
 /// One event of a connection.
@@ -98,6 +114,13 @@ pub struct Event {
     pub len: u32,
 }
 
+impl Event {
+    /// Type and code of the ICMP error, where the event is [`EventKind::Unreachable`].
+    pub fn icmp(&self) -> Option<(u8, u8)> {
+        (self.kind == EventKind::Unreachable).then_some(((self.ack >> 8) as u8, self.ack as u8))
+    }
+}
+
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DirectionFacts {
@@ -107,12 +130,29 @@ pub struct DirectionFacts {
     pub packets: u32,
     /// Payload bytes in order, each once.
     pub bytes: u64,
+    /// Segments with payload; second copies of a packet are left out.
+    pub segments: u32,
+    /// Segments with payload that are second copies of a packet of this capture (`-i any`, a mirror port); they count
+    /// nowhere else.
+    pub copies: u32,
     /// Segments that carried only bytes seen before (keep-alive probes not counted).
     pub retransmitted: u32,
     /// Segments that came ahead of a byte not yet seen.
     pub out_of_order: u32,
     /// Bytes that the capture does not hold but that later bytes or acknowledgements prove to exist.
     pub missing_bytes: u64,
+    /// Those of `missing_bytes` that the peer acknowledged: they arrived, and only the capture lacks them.
+    pub uncaptured_bytes: u64,
+    /// Those of `missing_bytes` that the peer never acknowledged: lost on the wire, or still under way at the end.
+    pub unarrived_bytes: u64,
+    /// Bytes that the snap length cut off; their packets were captured, so they are no loss.
+    pub cut_bytes: u64,
+    /// Most payload bytes in a segment that the peer acknowledged.
+    pub largest_acked: u32,
+    /// Most payload bytes in a segment that the peer never acknowledged; 0 when all were.
+    pub largest_unacked: u32,
+    /// Shift of this side's window, as its SYN said (RFC 7323, section 2.2).
+    pub window_scale: Option<u8>,
     /// Highest acknowledgement number that this side *sent*, where it sent any.
     pub acked: Option<u32>,
     /// Sequence number after the last byte (or FIN) seen from this side, where any was.
@@ -132,6 +172,8 @@ pub struct Flow {
     pub closing: Closing,
     /// What it carries, by content.
     pub protocol: Protocol,
+    /// What else its bytes show: what each side began with, a PROXY header.
+    pub wire: WireFacts,
     /// First packet: time and number.
     pub first: (CaptureTime, u32),
     /// Last packet: time and number.

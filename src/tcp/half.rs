@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use crate::capture::{CaptureTime, Segment};
 
 use super::DirectionFacts;
+use super::copies::SendOrder;
+use super::held::Held;
 use super::seq::seq_diff;
 
 /// Most bytes kept ahead of a gap, per direction.
@@ -22,6 +24,8 @@ const START_PATIENCE: usize = 4;
 const HOLE_PATIENCE: u8 = 8;
 /// An acknowledgement further ahead than this is not believed.
 const MAX_PLAUSIBLE_HOLE: i32 = 1 << 30;
+/// Most holes of which it is open whether their bytes arrived; those before them count as arrived.
+const MAX_OPEN_HOLES: usize = 64;
 
 /// Payload in stream order.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,8 @@ pub struct Hole {
     pub at: CaptureTime,
     /// Number of that packet.
     pub frame: u32,
+    /// The snap length cut these bytes off: their packet was captured.
+    pub cut: bool,
 }
 
 /// What a direction hands on.
@@ -58,18 +64,25 @@ pub struct Hole {
 pub(super) enum Piece<'a> {
     Data(Chunk<'a>),
     Hole(Hole),
+    /// One number of the sequence space is missing at the very end: the FIN, if it is no byte.
+    LostEnd(Hole),
 }
 
-/// A segment that came ahead of a gap.
-#[derive(Debug)]
-struct Held {
-    data: Box<[u8]>,
-    wire_len: u32,
-    seq: u32,
-    ack: u32,
-    frame: u32,
-    at: CaptureTime,
-    file_offset: u64,
+/// What a segment was to its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It brought bytes, all in order.
+    New,
+    /// It is kept, for bytes before it have not come.
+    Held,
+    /// It is kept, and the gap before it was given up, for a limit is reached.
+    Full,
+    /// It repeats bytes only.
+    Repeat,
+    /// It is a second copy of a packet seen before.
+    Copy,
+    /// It repeats the last byte at most, to make the peer speak.
+    Probe,
 }
 
 /// The reassembly of one direction.
@@ -78,9 +91,18 @@ pub(super) struct Half {
     /// Sequence number of the next byte in order; `None` until the start is known.
     pub(super) next: Option<u32>,
     held: VecDeque<Held>,
-    held_bytes: usize,
+    pub(super) held_bytes: usize,
     /// Highest byte that the peer acknowledged, and packets seen since that went beyond `next`.
     covered: Option<(u32, u8)>,
+    order: SendOrder,
+    /// End and length of the largest segment not yet acknowledged; length 0 for none.
+    largest: (u32, u32),
+    /// Holes of which it is not known whether the peer had their bytes.
+    open_holes: VecDeque<(u32, u32)>,
+    /// Sequence number and second eight bytes of the last segment, to compare with what repeats it.
+    sample: (u32, Option<[u8; 8]>),
+    /// The last segment held other bytes than one before it.
+    pub(super) conflict: bool,
     pub(super) facts: DirectionFacts,
 }
 
@@ -89,30 +111,24 @@ impl Half {
     pub(super) fn start_at(&mut self, isn: u32) {
         self.facts.isn = Some(isn);
         self.next = Some(isn.wrapping_add(1));
-        self.note_end(isn.wrapping_add(1));
+        self.facts.end_seq = self.next;
     }
 
     /// Takes a segment with payload. `starts_message` tells that its bytes look like the start of a message,
-    /// which settles where a stream without SYN begins. Returns false when a limit forced a gap to be given up.
+    /// which settles where a stream without SYN begins.
     pub(super) fn push(
         &mut self,
         segment: &Segment<'_>,
         starts_message: bool,
         out: &mut impl FnMut(Piece<'_>),
-    ) -> bool {
-        self.note_end(segment.seq.wrapping_add(segment.wire_len));
-        let Some(next) = self.next else {
-            if starts_message && self.held.is_empty() {
-                self.next = Some(segment.seq);
-                self.emit(segment, 0, out);
-            } else {
-                self.hold(segment);
-                if self.held.len() >= START_PATIENCE {
-                    self.choose_start(out);
-                }
-            }
-            return true;
-        };
+    ) -> Pushed {
+        let end = segment.seq.wrapping_add(segment.wire_len);
+        self.note_end(end);
+        self.facts.segments += 1;
+        if segment.wire_len > self.largest.1 {
+            self.largest = (end, segment.wire_len);
+        }
+        let Some(next) = self.next else { return self.push_without_start(segment, starts_message, out) };
         if let Some((acked, _)) = self.covered
             && seq_diff(segment.seq, next) > 0
             && seq_diff(acked, segment.seq) >= 0
@@ -123,25 +139,90 @@ impl Half {
         let next = self.next.unwrap_or(next);
         let ahead = seq_diff(segment.seq, next);
         if ahead > 0 {
-            self.facts.out_of_order += 1;
-            self.hold(segment);
-            let full = self.held_bytes > MAX_HELD_BYTES || self.held.len() > MAX_HELD_SEGMENTS;
-            if full {
-                self.skip_gap(segment.at, segment.frame, out);
-            }
-            return !full;
+            return self.push_ahead(segment, out);
         }
         let known = ahead.unsigned_abs();
-        if known < segment.wire_len {
-            self.emit(segment, known, out);
-            if !self.held.is_empty() {
-                self.drain(out);
-            }
-        } else if segment.wire_len > 1 || known > 1 {
-            // A keep-alive probe repeats the last byte at most (RFC 9293, section 3.8.4): no retransmission.
-            self.facts.retransmitted += 1;
+        if known >= segment.wire_len {
+            return self.push_known(segment, known);
         }
-        true
+        self.order.note(segment, self.held.is_empty());
+        self.sample = (segment.seq, sample_of(segment));
+        self.emit(segment, known, out);
+        if !self.held.is_empty() {
+            self.drain(out);
+        }
+        Pushed::New
+    }
+
+    /// Notes a segment without payload: its sender has sent everything before its sequence number. Whether it is a
+    /// keep-alive probe: RFC 9293, section 3.8.4, has it carry the number of the last byte, which the peer has.
+    #[inline]
+    pub(super) fn push_bare(&mut self, segment: &Segment<'_>, peer_acked: Option<u32>) -> bool {
+        self.order.note_bare(segment);
+        self.note_end(segment.seq);
+        self.next == Some(segment.seq.wrapping_add(1)) && peer_acked == self.next
+    }
+
+    fn push_without_start(
+        &mut self,
+        segment: &Segment<'_>,
+        starts_message: bool,
+        out: &mut impl FnMut(Piece<'_>),
+    ) -> Pushed {
+        if starts_message && self.held.is_empty() {
+            self.next = Some(segment.seq);
+            self.order.note(segment, true);
+            self.sample = (segment.seq, sample_of(segment));
+            self.emit(segment, 0, out);
+            return Pushed::New;
+        }
+        if self.hold(segment) {
+            return self.repeated(segment);
+        }
+        self.order.note(segment, true);
+        if self.held.len() >= START_PATIENCE {
+            self.choose_start(out);
+        }
+        Pushed::Held
+    }
+
+    #[cold]
+    fn push_ahead(&mut self, segment: &Segment<'_>, out: &mut impl FnMut(Piece<'_>)) -> Pushed {
+        if self.hold(segment) {
+            return self.repeated(segment);
+        }
+        self.facts.out_of_order += 1;
+        self.order.note(segment, false);
+        if self.held_bytes <= MAX_HELD_BYTES && self.held.len() <= MAX_HELD_SEGMENTS {
+            return Pushed::Held;
+        }
+        self.skip_gap(segment.at, segment.frame, out);
+        Pushed::Full
+    }
+
+    /// Takes a segment of which all bytes went before; its last one lies `known - wire_len` bytes back.
+    #[cold]
+    fn push_known(&mut self, segment: &Segment<'_>, known: u32) -> Pushed {
+        if segment.wire_len == 1 && known == 1 {
+            // A keep-alive probe repeats the last byte at most (RFC 9293, section 3.8.4): no retransmission.
+            self.facts.segments -= 1;
+            return Pushed::Probe;
+        }
+        let (seq, first) = self.sample;
+        self.conflict |=
+            seq == segment.seq && first.zip(sample_of(segment)).is_some_and(|(first, again)| first != again);
+        self.repeated(segment)
+    }
+
+    fn repeated(&mut self, segment: &Segment<'_>) -> Pushed {
+        if self.order.is_copy(segment) {
+            self.facts.segments -= 1;
+            self.facts.copies += 1;
+            return Pushed::Copy;
+        }
+        self.order.note_again(segment);
+        self.facts.retransmitted += 1;
+        Pushed::Repeat
     }
 
     /// The peer acknowledged everything before `ack` in a packet; `speaks` tells that the packet carries
@@ -154,6 +235,10 @@ impl Half {
         frame: u32,
         out: &mut impl FnMut(Piece<'_>),
     ) {
+        if self.largest.1 > 0 && seq_diff(ack, self.largest.0) >= 0 {
+            self.facts.largest_acked = self.facts.largest_acked.max(self.largest.1);
+            self.largest.1 = 0;
+        }
         let Some(next) = self.next else {
             if speaks && !self.held.is_empty() {
                 self.choose_start(out);
@@ -178,16 +263,43 @@ impl Half {
         }
     }
 
-    /// The connection is over: hands on what is still held, with the holes between.
-    pub(super) fn finish(&mut self, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
+    /// The connection is over: hands on what is still held, with the holes between. `acked` is what the peer
+    /// acknowledged at last, `end` where the sender's bytes end, as far as that is known.
+    pub(super) fn finish(
+        &mut self,
+        (acked, end): (Option<u32>, Option<u32>),
+        at: CaptureTime,
+        frame: u32,
+        out: &mut impl FnMut(Piece<'_>),
+    ) {
         if self.next.is_none() {
             self.choose_start(out);
         }
         while !self.held.is_empty() {
             self.skip_gap(at, frame, out);
         }
-        if let Some((ack, _)) = self.covered {
-            self.give_up_before(ack, at, frame, out);
+        self.finish_end(end, at, frame, out);
+        while let Some((seq, len)) = self.open_holes.pop_front() {
+            let had = acked.map_or(0, |acked| seq_diff(acked, seq).clamp(0, len as i32)) as u32;
+            self.facts.uncaptured_bytes += u64::from(had);
+            self.facts.unarrived_bytes += u64::from(len - had);
+        }
+        self.facts.largest_unacked = self.largest.1;
+    }
+
+    /// What is missing at the end, by a FIN, or by what was acknowledged and by the numbers of later packets.
+    fn finish_end(&mut self, end: Option<u32>, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
+        let Some(next) = self.next else { return };
+        let shown = [self.covered.map(|(ack, _)| ack), self.facts.end_seq].into_iter().flatten();
+        let missing = match end {
+            Some(end) => seq_diff(end, next),
+            None => shown.map(|end| seq_diff(end, next)).max().unwrap_or(0),
+        };
+        if missing == 1 && end.is_none() {
+            self.lose(Hole { seq: next, len: 1, at, frame, cut: false });
+            out(Piece::LostEnd(Hole { seq: next, len: 1, at, frame, cut: false }));
+        } else if missing > 0 && missing <= MAX_PLAUSIBLE_HOLE {
+            self.hole(Hole { seq: next, len: missing as u32, at, frame, cut: false }, out);
         }
     }
 
@@ -200,16 +312,16 @@ impl Half {
         let Some(next) = self.next else { return };
         let missing = seq_diff(ack, next);
         if missing > 0 {
-            self.hole(Hole { seq: next, len: missing as u32, at, frame }, out);
+            self.hole(Hole { seq: next, len: missing as u32, at, frame, cut: false }, out);
         }
     }
 
     /// Gives up the gap before the first held segment.
-    fn skip_gap(&mut self, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
+    pub(super) fn skip_gap(&mut self, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
         if let (Some(next), Some(first)) = (self.next, self.held.front()) {
             let missing = seq_diff(first.seq, next);
             if missing > 0 {
-                self.hole(Hole { seq: next, len: missing as u32, at, frame }, out);
+                self.hole(Hole { seq: next, len: missing as u32, at, frame, cut: false }, out);
             }
         }
         self.drain(out);
@@ -220,11 +332,26 @@ impl Half {
         self.drain(out);
     }
 
+    #[cold]
     fn hole(&mut self, hole: Hole, out: &mut impl FnMut(Piece<'_>)) {
-        self.facts.missing_bytes += u64::from(hole.len);
         self.next = Some(hole.seq.wrapping_add(hole.len));
         self.note_end(hole.seq.wrapping_add(hole.len));
+        if hole.cut {
+            self.facts.cut_bytes += u64::from(hole.len);
+        } else {
+            self.lose(hole);
+        }
         out(Piece::Hole(hole));
+    }
+
+    fn lose(&mut self, hole: Hole) {
+        self.facts.missing_bytes += u64::from(hole.len);
+        if self.open_holes.len() == MAX_OPEN_HOLES
+            && let Some((_, len)) = self.open_holes.pop_front()
+        {
+            self.facts.uncaptured_bytes += u64::from(len);
+        }
+        self.open_holes.push_back((hole.seq, hole.len));
     }
 
     /// Hands on a segment from its `skip`th byte.
@@ -247,31 +374,21 @@ impl Half {
         let cut = segment.wire_len - skip - data.len() as u32;
         if cut > 0 {
             let seq = seq.wrapping_add(data.len() as u32);
-            self.hole(Hole { seq, len: cut, at: segment.at, frame: segment.frame }, out);
+            self.hole(Hole { seq, len: cut, at: segment.at, frame: segment.frame, cut: true }, out);
         }
     }
 
-    fn hold(&mut self, segment: &Segment<'_>) {
+    /// Keeps a segment for later; whether one kept already holds all of it.
+    fn hold(&mut self, segment: &Segment<'_>) -> bool {
         let place = self.held.partition_point(|held| seq_diff(held.seq, segment.seq) < 0);
-        if self
-            .held
-            .get(place)
-            .is_some_and(|same| same.seq == segment.seq && same.wire_len >= segment.wire_len)
-        {
-            self.facts.retransmitted += 1;
-            return;
+        let near = place.saturating_sub(1)..(place + 1).min(self.held.len());
+        self.conflict |= self.held.range(near.clone()).any(|held| held.conflicts_with(segment));
+        if self.held.range(near).any(|held| held.covers(segment)) {
+            return true;
         }
         self.held_bytes += segment.payload.len();
-        let held = Held {
-            data: segment.payload.into(),
-            wire_len: segment.wire_len,
-            seq: segment.seq,
-            ack: segment.ack,
-            frame: segment.frame,
-            at: segment.at,
-            file_offset: segment.file_offset,
-        };
-        self.held.insert(place, held);
+        self.held.insert(place, Held::new(segment));
+        false
     }
 
     /// Hands on the held segments that are in order now.
@@ -290,31 +407,18 @@ impl Half {
         }
     }
 
-    fn note_end(&mut self, end: u32) {
+    #[inline]
+    pub(super) fn note_end(&mut self, end: u32) {
         if self.facts.end_seq.is_none_or(|known| seq_diff(end, known) > 0) {
             self.facts.end_seq = Some(end);
         }
     }
 }
 
-impl Held {
-    /// The held bytes as the segment they were; addresses do not matter any more.
-    fn segment(&self) -> Segment<'_> {
-        let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-        Segment {
-            frame: self.frame,
-            at: self.at,
-            src: nowhere,
-            dst: nowhere,
-            seq: self.seq,
-            ack: self.ack,
-            flags: crate::capture::TcpFlags::default(),
-            window: 0,
-            payload: &self.data,
-            wire_len: self.wire_len,
-            file_offset: self.file_offset,
-        }
-    }
+/// A few bytes of a segment that differ where two messages do: the first eight are `HTTP/1.1` in most responses.
+#[inline]
+fn sample_of(segment: &Segment<'_>) -> Option<[u8; 8]> {
+    segment.payload.get(8..16)?.first_chunk().copied()
 }
 
 #[cfg(test)]
@@ -334,6 +438,10 @@ mod tests {
             ack: 0,
             flags: crate::capture::TcpFlags::default(),
             window: 0,
+            ip_id: 0,
+            tsval: 0,
+            window_scale: None,
+            is_icmp_error: false,
             payload,
             wire_len: payload.len() as u32,
             file_offset: u64::from(seq),
@@ -348,7 +456,9 @@ mod tests {
         fn take(&mut self, piece: Piece<'_>) {
             match piece {
                 Piece::Data(chunk) => self.0.extend_from_slice(chunk.data),
-                Piece::Hole(hole) => self.0.extend_from_slice(format!("[{}]", hole.len).as_bytes()),
+                Piece::Hole(hole) | Piece::LostEnd(hole) => {
+                    self.0.extend_from_slice(format!("[{}]", hole.len).as_bytes());
+                }
             }
         }
     }
@@ -358,10 +468,12 @@ mod tests {
         if let Some(isn) = isn {
             half.start_at(isn);
         }
-        for &(seq, payload) in segments {
-            half.push(&segment(seq, payload), false, &mut |piece| text.take(piece));
+        for (at, &(seq, payload)) in segments.iter().enumerate() {
+            // Far enough apart to be no copies of one packet.
+            let at = CaptureTime(at as i64 * 10_000_000);
+            half.push(&Segment { at, ..segment(seq, payload) }, false, &mut |piece| text.take(piece));
         }
-        half.finish(CaptureTime(0), 1, &mut |piece| text.take(piece));
+        half.finish((None, None), CaptureTime(0), 1, &mut |piece| text.take(piece));
         (String::from_utf8(text.0).unwrap(), half.facts)
     }
 
@@ -405,7 +517,7 @@ mod tests {
         half.start_at(0);
         half.push(&segment(1, b"ab"), false, &mut |piece| text.take(piece));
         half.acknowledged(8, false, CaptureTime(0), 2, &mut |piece| text.take(piece));
-        half.finish(CaptureTime(0), 9, &mut |piece| text.take(piece));
+        half.finish((None, None), CaptureTime(0), 9, &mut |piece| text.take(piece));
         assert_eq!(text.0, b"ab[5]");
     }
 

@@ -1,8 +1,14 @@
 //! Packets to connections: reassembly of both directions, and the events of each connection's life.
 
+mod copies;
+mod events;
 mod facts;
 mod half;
+mod held;
+mod live;
 mod seq;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 pub use facts::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};

@@ -24,11 +24,11 @@ pub struct Minimap {
 }
 
 impl Minimap {
-    /// The overview of a model in `width` buckets over its limits. Reads every span: make it once a width.
+    /// The overview of a model in `width` buckets over the time that has exchanges. Reads every span: make it once a width.
     pub fn new(model: &Model, width: usize) -> Self {
         let mut buckets = vec![Bucket::default(); width.clamp(1, 16_384)];
-        let fit = model.limits().fit();
-        let per_ns = buckets.len() as f64 / model.limits().span_ns() as f64;
+        let fit = model.fit();
+        let per_ns = buckets.len() as f64 / fit.end.since_ns(fit.start).max(1) as f64;
         let last = buckets.len() - 1;
         for span in model.links.iter().flat_map(|l| &l.rows).flat_map(|r| &r.spans) {
             let at = (span.start.saturating_sub(fit.start.0) as f64 * per_ns) as usize;

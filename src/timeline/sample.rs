@@ -188,6 +188,7 @@ fn add_flow(
             _ => Closing::Open,
         },
         protocol: Protocol::Http11,
+        wire: Default::default(),
         first: (CaptureTime(first), 1),
         last: (CaptureTime(last), 99),
         directions: Default::default(),

@@ -96,7 +96,7 @@ pub(super) fn find(seen: &Seen<'_>) -> Causes {
 }
 
 fn legs(seen: &Seen<'_>) -> Causes {
-    let mut addresses: Vec<SocketAddr> = (0..seen.len()).map(|at| seen.flow(at).server).collect();
+    let mut addresses: Vec<SocketAddr> = seen.ends.iter().map(|ends| ends.1).collect();
     addresses.sort_unstable();
     addresses.dedup();
     let mut causes = Causes {
@@ -107,7 +107,7 @@ fn legs(seen: &Seen<'_>) -> Causes {
         ..Causes::default()
     };
     let mut known: Vec<(IpAddr, SocketAddr)> =
-        (0..seen.len()).map(|at| (seen.flow(at).client.ip(), seen.flow(at).server)).collect();
+        seen.ends.iter().map(|(client, server)| (client.ip(), *server)).collect();
     known.sort_unstable();
     known.dedup();
     for &(client, server) in &known {
@@ -116,7 +116,8 @@ fn legs(seen: &Seen<'_>) -> Causes {
     }
     for at in 0..seen.len() {
         let flow = seen.flow(at);
-        let leg = known.partition_point(|leg| *leg < (flow.client.ip(), flow.server));
+        let (client, server) = seen.ends[at];
+        let leg = known.partition_point(|leg| *leg < (client.ip(), server));
         let endpoint = causes.legs[leg].endpoint;
         causes.legs[leg].exchanges += flow.exchanges.len();
         causes.endpoints[endpoint].exchanges += flow.exchanges.len();

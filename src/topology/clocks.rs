@@ -83,7 +83,7 @@ fn segment_ties(captures: &[Arc<CaptureFacts>], connections: &[Vec<Sighting>]) -
     let mut shared: FixedMap<(usize, usize), Vec<(Sighting, Sighting)>> = FixedMap::default();
     for sightings in connections.iter().filter(|sightings| sightings.len() > 1) {
         for (at, one) in sightings.iter().enumerate() {
-            for other in &sightings[at + 1..] {
+            for other in sightings[at + 1..].iter().filter(|other| other.capture != one.capture) {
                 let (a, b) = if one.capture < other.capture { (one, other) } else { (other, one) };
                 shared.entry((a.capture.index(), b.capture.index())).or_default().push((*a, *b));
             }
@@ -105,7 +105,8 @@ fn segment_ties(captures: &[Arc<CaptureFacts>], connections: &[Vec<Sighting>]) -
 
 fn compare(a: &CaptureFacts, b: &CaptureFacts, one: Sighting, other: Sighting, out: &mut Differences) {
     let (flow_a, flow_b) = (a.flow(one.flow), b.flow(other.flow));
-    if flow_a.client != flow_b.client {
+    // Without a handshake the two may disagree on who asks; translated addresses are no disagreement.
+    if flow_a.client == flow_b.server {
         return;
     }
     let marks = marks(b, flow_b);

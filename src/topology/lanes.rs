@@ -25,6 +25,8 @@ pub(super) struct Seen<'a> {
     pub captures: &'a [Arc<CaptureFacts>],
     pub clocks: &'a [Clock],
     pub connections: &'a [Vec<Sighting>],
+    /// Client and server of each connection, without translated addresses.
+    pub ends: &'a [(SocketAddr, SocketAddr)],
 }
 
 impl<'a> Seen<'a> {

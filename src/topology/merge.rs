@@ -10,7 +10,7 @@ use crate::capture::CaptureId;
 use crate::http::CaptureFacts;
 use crate::tcp::{Flow, FlowId, Side};
 
-use super::Sighting;
+use super::{Sighting, nat};
 
 /// How many connections of the same two addresses a sighting is compared with.
 const LOOK_BACK: usize = 32;
@@ -79,6 +79,12 @@ impl Candidate {
 
 /// Groups the flows of all captures into connections; of each the best sighting first, then by capture.
 pub(super) fn sightings(captures: &[Arc<CaptureFacts>]) -> Vec<Vec<Sighting>> {
+    let groups = nat::join(captures, same_addresses(captures));
+    groups.into_iter().map(|group| best_first(captures, group)).collect()
+}
+
+/// Groups by addresses: across captures, since in one capture each connection is there once.
+fn same_addresses(captures: &[Arc<CaptureFacts>]) -> Vec<Vec<Sighting>> {
     if let [only] = captures {
         let id = CaptureId(0);
         return (0..only.flows.len() as u32)
@@ -114,11 +120,10 @@ pub(super) fn sightings(captures: &[Arc<CaptureFacts>]) -> Vec<Vec<Sighting>> {
             None => groups.push(vec![candidate]),
         }
     }
-    groups.into_iter().map(|group| best_first(captures, &group)).collect()
+    groups.into_iter().map(|group| group.into_iter().map(|candidate| candidate.sighting).collect()).collect()
 }
 
-fn best_first(captures: &[Arc<CaptureFacts>], group: &[Candidate]) -> Vec<Sighting> {
-    let mut sightings: Vec<Sighting> = group.iter().map(|candidate| candidate.sighting).collect();
+fn best_first(captures: &[Arc<CaptureFacts>], mut sightings: Vec<Sighting>) -> Vec<Sighting> {
     let rank = |sighting: &Sighting| {
         let flow = captures[sighting.capture.index()].flow(sighting.flow);
         let missing: u64 = flow.directions.iter().map(|d| d.missing_bytes).fold(0, u64::saturating_add);
@@ -126,7 +131,7 @@ fn best_first(captures: &[Arc<CaptureFacts>], group: &[Candidate]) -> Vec<Sighti
         // Then by name: the order in which files are given must not choose.
         (missing, Reverse(packets), &captures[sighting.capture.index()].info.path, sighting.capture)
     };
-    sightings.sort_by_key(|sighting| sighting.capture);
+    sightings.sort_by_key(|sighting| (sighting.capture, sighting.flow));
     if let Some(best) = (0..sightings.len()).min_by_key(|&at| rank(&sightings[at])) {
         sightings[..=best].rotate_right(1);
     }

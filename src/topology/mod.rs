@@ -2,11 +2,13 @@
 
 mod cause;
 mod clocks;
+mod edits;
 pub(crate) mod keys;
 mod lanes;
 mod merge;
 mod model;
 mod names;
+mod nat;
 
 pub use model::{
     Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, LaneOverride, Link,
@@ -35,10 +37,12 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             best.flow,
         )
     });
-    let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings };
+    let ends: Vec<_> = sightings.iter().map(|all| nat::ends(captures, all)).collect();
+    let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings, ends: &ends };
     let causes = cause::find(&seen);
     let chain = lanes::arrange(&causes, &overrides.lanes);
     let names = names::names(&seen, &chain, &causes.leg_of, overrides);
+    let (chain, names) = edits::apply(chain, names, overrides);
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
     let link_ids = make_links(&mut topology, &chain, &causes);
     for (at, all) in sightings.iter().enumerate() {
@@ -52,8 +56,8 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         topology.links[usize::from(link.0)].connections.push(id);
         topology.connections.push(Connection {
             sightings: all.clone(),
-            client: flow.client,
-            server: flow.server,
+            client: ends[at].0,
+            server: ends[at].1,
             link,
             exchanges: first..topology.exchanges.len() as u32,
             first: clock.session(flow.first.0),

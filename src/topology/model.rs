@@ -157,6 +157,15 @@ pub struct Overrides {
     pub renamed: Vec<(String, String)>,
     /// Manual clock offsets in nanoseconds, added to the computed ones, by capture index.
     pub clock_ns: Vec<(u16, i64)>,
+    /// Lanes that are one hop: the name of a lane, and that of the lane which takes it in.
+    #[serde(default)]
+    pub merged: Vec<(String, String)>,
+    /// Lane names from the user's side to the application's; lanes not named stay where the traffic puts them.
+    #[serde(default)]
+    pub order: Vec<String>,
+    /// The lane at which each capture was taken, by capture index and lane name.
+    #[serde(default)]
+    pub taken_at: Vec<(u16, String)>,
 }
 
 /// The chain of hops.

@@ -5,7 +5,7 @@ use egui::{Align2, RichText, Sense, Ui, vec2};
 use super::{Actions, Pane};
 use crate::app::format::grouped;
 use crate::app::state::Action;
-use crate::app::widgets::card;
+use crate::app::widgets::{card, share_row};
 use crate::diagnose::{Board, LinkFigures};
 use crate::topology::LinkId;
 
@@ -23,11 +23,14 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         if let Some(link) = interesting_link(pane, board) {
             ordinals_ui(ui, pane, link, &board.links[usize::from(link.0)]);
         }
+        methods_ui(ui, pane);
     });
 }
 
 /// Right edges of the number columns, from the right border, in points.
-const COLUMNS: [f32; 3] = [124.0, 62.0, 0.0];
+const COLUMNS: [f32; 3] = [98.0, 56.0, 0.0];
+/// Width of the first of them.
+const NUMBER: f32 = 44.0;
 const ROW: f32 = 20.0;
 
 fn matrix_ui(ui: &mut Ui, pane: &Pane<'_>, board: &Board, out: &mut Actions) {
@@ -71,7 +74,7 @@ fn link_row(
         ui.painter().rect_filled(rect, 3.0, palette.raised);
     }
     let mono = egui::FontId::monospace(12.0);
-    let room = rect.width() - COLUMNS[0] - 50.0;
+    let room = rect.width() - COLUMNS[0] - NUMBER;
     let text = egui::WidgetText::from(RichText::new(&name).color(palette.text)).into_galley(
         ui,
         Some(egui::TextWrapMode::Truncate),
@@ -135,7 +138,7 @@ fn boundary_words(pane: &Pane<'_>, board: &Board) -> Option<String> {
 }
 
 /// The link whose later requests fail: below the boundary, or the first with rejected requests.
-fn interesting_link(pane: &Pane<'_>, board: &Board) -> Option<LinkId> {
+pub fn interesting_link(pane: &Pane<'_>, board: &Board) -> Option<LinkId> {
     let finding = pane.session.selection.finding.and_then(|at| pane.analysis.diagnosis.findings.get(at));
     let chosen = finding.and_then(|finding| finding.link);
     let unequal = |id: &LinkId| {
@@ -146,30 +149,53 @@ fn interesting_link(pane: &Pane<'_>, board: &Board) -> Option<LinkId> {
     chosen.filter(unequal).or_else(|| rejecting.map(|at| LinkId(at as u16))).filter(unequal)
 }
 
+/// What users saw of the failures and what retries hid, by method: why a log may show POSTs only.
+fn methods_ui(ui: &mut Ui, pane: &Pane<'_>) {
+    let failures = &pane.analysis.diagnosis.failures;
+    let mut methods: Vec<&String> = failures.visible.keys().chain(failures.masked.keys()).collect();
+    methods.sort();
+    methods.dedup();
+    if failures.masked.is_empty() {
+        return;
+    }
+    let palette = pane.palette;
+    ui.add_space(6.0);
+    let small = egui::FontId::proportional(11.5);
+    let (head, _) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
+    let write = |at: egui::Pos2, align: Align2, text: &str| {
+        ui.painter().text(at, align, text, small.clone(), palette.muted);
+    };
+    write(head.left_center(), Align2::LEFT_CENTER, "failures by method");
+    write(head.right_center(), Align2::RIGHT_CENTER, "hidden by retries");
+    write(head.right_center() - vec2(SEEN, 0.0), Align2::RIGHT_CENTER, "seen");
+    for method in methods.into_iter().take(METHODS) {
+        let seen: u64 = failures.visible.get(method).map_or(0, |all| all.values().sum());
+        let hidden = failures.masked.get(method).copied().unwrap_or(0);
+        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
+        let label = format!("{method}: {} seen, {} hidden by retries", grouped(seen), grouped(hidden));
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &label));
+        let mono = egui::FontId::monospace(11.5);
+        ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, method, mono.clone(), palette.text);
+        let cells = [(hidden, palette.attention, 0.0), (seen, palette.failed, SEEN)];
+        for (count, color, edge) in cells {
+            let color = if count == 0 { palette.muted } else { color };
+            let at = rect.right_center() - vec2(edge, 0.0);
+            ui.painter().text(at, Align2::RIGHT_CENTER, grouped(count), mono.clone(), color);
+        }
+    }
+}
+
+/// Right edge of the numbers that users saw, from the right border, in points.
+const SEEN: f32 = 98.0;
+/// Methods listed at most: a hostile capture may hold thousands.
+const METHODS: usize = 8;
+
 fn ordinals_ui(ui: &mut Ui, pane: &Pane<'_>, link: LinkId, figures: &LinkFigures) {
     let palette = pane.palette;
     ui.add_space(6.0);
     let head = format!("answered, by ordinal on the connection ({})", pane.analysis.link_name(link));
     ui.add(egui::Label::new(RichText::new(head).small().color(palette.muted)).wrap());
     for (name, (requests, answered)) in ["1st", "2nd", "3rd+"].iter().zip(figures.ordinals) {
-        if requests == 0 {
-            continue;
-        }
-        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 17.0), Sense::hover());
-        let words = format!("{} of {}", grouped(answered), grouped(requests));
-        let label = format!("{name} request on a connection: answered {words}");
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &label));
-        let mono = egui::FontId::monospace(11.5);
-        ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, name, mono.clone(), palette.muted);
-        let text = ui.painter().text(rect.right_center(), Align2::RIGHT_CENTER, words, mono, palette.text);
-        let track = egui::Rect::from_min_max(
-            egui::pos2(rect.left() + 34.0, rect.center().y - 4.0),
-            egui::pos2(text.left().min(rect.right() - 110.0) - 8.0, rect.center().y + 4.0),
-        );
-        // Filled with what failed; what was answered covers its share from the left.
-        ui.painter().rect_filled(track, 2.0, palette.failed);
-        let share = answered as f32 / requests as f32;
-        let fine = egui::Rect::from_min_size(track.min, vec2(track.width() * share, track.height()));
-        ui.painter().rect_filled(fine, 2.0, palette.answered);
+        share_row(ui, &palette, name, 34.0, answered, requests);
     }
 }

@@ -29,6 +29,7 @@ pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Acti
         .id_salt("connections")
         .sense(Sense::click())
         .auto_shrink(false)
+        .min_scrolled_height(44.0)
         .animate_scrolling(false)
         .cell_layout(Layout::left_to_right(Align::Center));
     for (at, &(_, width)) in HEADS.iter().enumerate() {

@@ -2,9 +2,13 @@
 
 pub mod annotations;
 pub mod board;
+pub mod clocks;
+pub mod compare;
 pub mod connections;
 pub mod detail;
+pub mod figures;
 pub mod findings;
+pub mod lanes;
 pub mod modals;
 pub mod stats;
 pub mod steps;

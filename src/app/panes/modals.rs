@@ -4,24 +4,28 @@ use std::path::PathBuf;
 
 use egui::{Align, Id, Key, Layout, Modal as Overlay, RichText, ScrollArea, TextEdit, Ui};
 
-use super::Actions;
+use super::annotations::target_words;
+use super::compare::{self, Compared};
 use super::findings::title;
+use super::{Actions, Pane, lanes};
 use crate::app::Palette;
 use crate::app::command::Command;
 use crate::app::state::{Action, Modal};
 use crate::app::widgets::{clickable_row, severity_mark};
 use crate::diagnose::Finding;
 
-/// Draws the modal that is open. `focus` gives its field the keyboard, once.
+/// Draws the modal that is open. `focus` gives its field the keyboard, once; `problem` is what failed last.
 pub fn modal_ui(
     ctx: &egui::Context,
     modal: &mut Modal,
     focus: bool,
-    findings: &[Finding],
-    place: impl Fn(crate::session::Target) -> String,
+    pane: Option<&Pane<'_>>,
+    problem: Option<&str>,
+    compared: &Compared<'_>,
     out: &mut Actions,
 ) {
-    let width = (ctx.content_rect().width() - 80.0).min(620.0);
+    let wide = matches!(modal, Modal::Chain(_) | Modal::Compare);
+    let width = (ctx.content_rect().width() - 80.0).min(if wide { 1080.0 } else { 620.0 });
     let frame = egui::Frame::popup(&ctx.global_style()).inner_margin(16.0);
     let response = Overlay::new(Id::unique("modal")).frame(frame).show(ctx, |ui| {
         ui.set_width(width);
@@ -30,18 +34,28 @@ pub fn modal_ui(
             Modal::OpenPath { text, add, hint } => open_path_ui(ui, text, *add, hint, focus, out),
             Modal::SavePath { text, hint } => save_path_ui(ui, text, hint, focus, out),
             Modal::Note { index, target, text } => {
-                let place = place(*target);
+                let place = pane.map_or_else(String::new, |pane| target_words(pane, *target));
                 note_ui(ui, text, &place, focus, |text| {
                     out.push(Action::SaveNote { index: *index, target: *target, text });
                 });
             }
             Modal::WhySure(index) => {
-                if let Some(finding) = findings.get(*index) {
+                if let Some(finding) = pane.and_then(|pane| pane.analysis.diagnosis.findings.get(*index)) {
                     why_ui(ui, finding, out);
                 } else {
                     ui.label("There is no finding to explain.");
                 }
             }
+            Modal::Compare => compare::compare_ui(ui, compared, out),
+            Modal::ComparePath { text, hint } => {
+                paths_ui(ui, text, ("Compare with another session", "Compare"), hint, focus, |paths| {
+                    out.push(Action::CompareWith(paths));
+                });
+            }
+            Modal::Chain(draft) => match pane {
+                Some(pane) => lanes::lanes_ui(ui, pane, draft, problem, out),
+                None => drop(ui.label("Open captures first: their lanes and clocks can be edited here.")),
+            },
         }
         ui.add_space(6.0);
         if ui.button("Close").on_hover_text("Close without doing anything (Esc)").clicked() {
@@ -65,6 +79,7 @@ fn field(ui: &mut Ui, text: &mut String, name: &str, focus: bool) -> bool {
 fn palette_ui(ui: &mut Ui, query: &mut String, chosen: &mut usize, focus: bool, out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
     ui.heading("Commands");
+    let was = *chosen;
     if ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::ArrowDown)) {
         *chosen = chosen.saturating_add(1);
     }
@@ -101,7 +116,7 @@ fn palette_ui(ui: &mut Ui, query: &mut String, chosen: &mut usize, focus: bool, 
                     });
                 });
             });
-            if at == *chosen && *query != before {
+            if at == *chosen && (*query != before || was != *chosen) {
                 row.scroll_to_me(None);
             }
             if row.clicked() {
@@ -119,21 +134,35 @@ fn palette_ui(ui: &mut Ui, query: &mut String, chosen: &mut usize, focus: bool, 
 }
 
 fn open_path_ui(ui: &mut Ui, text: &mut String, add: bool, hint: &str, focus: bool, out: &mut Actions) {
-    ui.heading(if add { "Add captures by path" } else { "Open by path" });
+    let title = if add { "Add captures by path" } else { "Open by path" };
+    paths_ui(ui, text, (title, "Open"), hint, focus, |paths| {
+        out.push(Action::CloseModal);
+        out.push(Action::Open { paths, add });
+    });
+}
+
+/// A field for paths; `done` gets them when the user presses Enter or the button.
+fn paths_ui(
+    ui: &mut Ui,
+    text: &mut String,
+    (title, button): (&str, &str),
+    hint: &str,
+    focus: bool,
+    done: impl FnOnce(Vec<PathBuf>),
+) {
+    ui.heading(title);
     if !hint.is_empty() {
         ui.add(egui::Label::new(hint).wrap());
     }
     let enter = field(ui, text, "File or folder; several separated by blanks or in quotes", focus);
     let paths = split_paths(text);
-    let missing: Vec<_> = paths.iter().filter(|path| !path.exists()).collect();
-    if let Some(path) = missing.first() {
+    if let Some(path) = paths.iter().find(|path| !path.exists()) {
         let words = format!("Not found: {}", path.display());
         ui.label(RichText::new(words).color(Palette::of(ui.ctx()).attention));
     }
-    let open = ui.add_enabled(!paths.is_empty(), egui::Button::new("Open")).clicked();
+    let open = ui.add_enabled(!paths.is_empty(), egui::Button::new(button)).clicked();
     if (enter || open) && !paths.is_empty() {
-        out.push(Action::CloseModal);
-        out.push(Action::Open { paths, add });
+        done(paths);
     }
 }
 
@@ -194,7 +223,7 @@ fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
         ui.label(RichText::new(mark).size(16.0).color(color));
         ui.heading(title(&finding.kind));
     });
-    ScrollArea::vertical().id_salt("why").max_height(440.0).show(ui, |ui| {
+    ScrollArea::vertical().id_salt("why").max_height(560.0).min_scrolled_height(560.0).show(ui, |ui| {
         ui.add(egui::Label::new(RichText::new(&finding.summary).strong()).wrap());
         ui.add(egui::Label::new(&finding.explanation).wrap());
         if !finding.doubt.is_empty() {

@@ -6,8 +6,11 @@ use super::{Actions, Pane};
 use crate::app::command::Command;
 use crate::app::state::Action;
 use crate::app::story::Story;
-use crate::app::widgets::{clickable_row, command_button, is_resized, title_row};
+use crate::app::widgets::{command_button, is_resized, padded_row, title_row};
 use crate::diagnose::{Step, StepKind};
+
+/// Height of a step: a connection of ten thousand requests must scroll as one of two.
+const ROW: f32 = 23.0;
 
 /// Draws the steps; `scroll` brings the current one into sight.
 pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: &mut Actions) {
@@ -41,32 +44,32 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     ui.add_space(2.0);
     let why = current.and_then(|at| steps.get(at));
     let below = why.map_or(0.0, |step| why_height(ui, step));
-    let scroll = is_resized(ui, "steps") || scroll;
-    let height = (ui.available_height() - below).max(58.0);
-    ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+    let height = (ui.available_height() - below).max(2.0 * ROW);
+    let scroll = is_resized(ui, "steps", height) || scroll;
+    let mut area = ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]);
+    if let Some(at) = current.filter(|_| scroll) {
+        // The step after it and those before it stay in sight: what it means shows only among them.
+        area = area.vertical_scroll_offset(((at as f32 + 2.0) * ROW - height).max(0.0));
+    }
+    ui.spacing_mut().item_spacing.y = 0.0;
+    area.show_rows(ui, ROW, steps.len(), |ui, shown| {
         ui.spacing_mut().item_spacing.y = 0.0;
-        for (index, step) in steps.iter().enumerate() {
-            step_row(ui, pane, index, step, current == Some(index), scroll, out);
+        for index in shown {
+            step_row(ui, pane, index, &steps[index], current == Some(index), out);
         }
     });
+    ui.spacing_mut().item_spacing.y = 5.0;
     if let Some(step) = why {
         why_ui(ui, pane, step, out);
     }
 }
 
-fn step_row(
-    ui: &mut Ui,
-    pane: &Pane<'_>,
-    index: usize,
-    step: &Step,
-    current: bool,
-    scroll: bool,
-    out: &mut Actions,
-) {
+fn step_row(ui: &mut Ui, pane: &Pane<'_>, index: usize, step: &Step, current: bool, out: &mut Actions) {
     let palette = pane.palette;
     let label = format!("Step {}: {}", index + 1, step.title);
-    let row = clickable_row(ui, &palette, current, &label, |ui| {
-        ui.horizontal(|ui| {
+    let row = padded_row(ui, &palette, current, &label, 0, |ui| {
+        ui.set_height(ROW);
+        ui.horizontal_centered(|ui| {
             let (mark, color) = match step.kind {
                 _ if step.proof => ("✖ ", palette.failed),
                 StepKind::Retry => ("⟲ ", palette.attention),
@@ -88,9 +91,6 @@ fn step_row(
     });
     let words = format!("{} {}\n{}", pane.clock.time(step.at), step.title, step.hint);
     let row = row.on_hover_text(words);
-    if current && scroll {
-        row.scroll_to_me(Some(Align::Center));
-    }
     if row.clicked() {
         out.push(Action::SelectStep(index));
     }
@@ -102,22 +102,29 @@ fn short_time(pane: &Pane<'_>, step: &Step) -> String {
     time.get(6..15).unwrap_or(&time).to_owned()
 }
 
+/// Height of the words below the steps, the row with frame and button included.
 fn why_height(ui: &Ui, step: &Step) -> f32 {
-    let per_line = (ui.available_width() / 6.2).max(20.0);
-    let lines = (step.why.chars().count() as f32 / per_line).ceil();
-    lines * 16.0 + 48.0
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let words = || ui.painter().layout(step.why.clone(), font, egui::Color32::WHITE, ui.available_width());
+    let lines = if step.why.is_empty() { 0.0 } else { words().size().y + 5.0 };
+    lines + 22.0 + 10.0
 }
 
 fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
-    ui.add_space(4.0);
+    ui.add_space(6.0);
     if !step.why.is_empty() {
         ui.add(egui::Label::new(&step.why).wrap());
     }
-    ui.horizontal_wrapped(|ui| {
+    ui.horizontal(|ui| {
         if let Some(frame) = step.frame {
             let place = format!("frame {}, {}", frame.number, pane.analysis.capture_name(frame.capture));
-            ui.label(RichText::new(place).monospace().color(pane.palette.muted));
+            let place = RichText::new(place).monospace().color(pane.palette.muted);
+            let room = (ui.available_width() - 138.0).max(40.0);
+            ui.scope(|ui| {
+                ui.set_max_width(room);
+                ui.add(egui::Label::new(place).truncate());
+            });
         }
-        command_button(ui, Command::CopyWiresharkFilter, "Copy Wireshark filter", out);
+        command_button(ui, Command::CopyWiresharkFilter, "Wireshark filter", out);
     });
 }

@@ -17,13 +17,14 @@ const ROW: f32 = 22.0;
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
     let columns = columns(ui.available_width());
     let selected = pane.session.selection.exchange;
-    let scroll = is_resized(ui, "exchanges") || scroll;
+    let scroll = is_resized(ui, "exchanges", ui.available_height()) || scroll;
     let target = selected.filter(|_| scroll).and_then(|id| rows.list().iter().position(|&row| row == id));
     let mut table = TableBuilder::new(ui)
         .id_salt("exchanges")
         .striped(false)
         .sense(Sense::click())
         .auto_shrink(false)
+        .min_scrolled_height(44.0)
         .animate_scrolling(false)
         .cell_layout(Layout::left_to_right(Align::Center));
     if let Some(row) = target {

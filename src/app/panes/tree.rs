@@ -6,7 +6,8 @@ use super::{Actions, Pane};
 use crate::analysis::ExchangeView;
 use crate::app::format::duration;
 use crate::app::state::Action;
-use crate::app::widgets::{attempt_badge, clickable_row, status_color};
+use crate::app::widgets::{attempt_badge, padded_row, status_color};
+use crate::correlate::Confidence;
 use crate::topology::ExchangeId;
 
 /// No tree is drawn beyond this many exchanges.
@@ -44,7 +45,7 @@ fn node_ui(
     let attempts = exchange.attempts();
     let attempt = if attempts > 1 { format!("attempt {}, ", exchange.attempt()) } else { String::new() };
     let label = format!("{attempt}{link}: {ending}");
-    let row = clickable_row(ui, &palette, selected, &label, |ui| {
+    let row = padded_row(ui, &palette, selected, &label, 3, |ui| {
         ui.horizontal(|ui| {
             ui.add_space(depth.min(8) as f32 * 14.0);
             let (bar, _) = ui.allocate_exact_size(egui::vec2(4.0, 14.0), egui::Sense::hover());
@@ -62,7 +63,26 @@ fn node_ui(
                 });
             });
         });
+        if let Some(parent) = pane.analysis.trees.parent(exchange.id) {
+            ui.horizontal(|ui| {
+                ui.add_space(depth.min(8) as f32 * 14.0 + 12.0);
+                let color = match parent.confidence {
+                    Confidence::Ambiguous => palette.attention,
+                    _ => palette.muted,
+                };
+                let words = format!(
+                    "{}: {}",
+                    confidence_words(parent.confidence),
+                    reason_words(&parent.evidence.names())
+                );
+                ui.add(egui::Label::new(RichText::new(words).small().color(color)).truncate());
+            });
+        }
     });
+    let row = match pane.analysis.trees.parent(exchange.id) {
+        Some(parent) => row.on_hover_text(why_linked(&parent.confidence, &parent.evidence.names())),
+        None => row,
+    };
     if row.clicked() {
         out.push(Action::SelectExchange(exchange.id));
     }
@@ -83,15 +103,51 @@ fn ending(pane: &Pane<'_>, exchange: &ExchangeView<'_>) -> (String, egui::Color3
 
 fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
     match pane.analysis.trees.parent(id) {
-        Some(parent) => {
-            let reasons = reason_words(&parent.evidence.names());
-            format!("Linked to the request above by {reasons}: {}.", parent.confidence.name())
-        }
+        Some(parent) => why_linked(&parent.confidence, &parent.evidence.names()),
         None if pane.analysis.trees.children(id).is_empty() => {
             "No neighbouring hop shows this request.".to_owned()
         }
         None => "The user's end of this request.".to_owned(),
     }
+}
+
+fn confidence_words(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Certain => "certain",
+        Confidence::Likely => "likely",
+        Confidence::Ambiguous => "? ambiguous",
+    }
+}
+
+/// What a reason says of the two requests, in words; a reason without words of its own is named.
+fn reason(name: &str) -> String {
+    match name {
+        "request-id" => "same request id",
+        "target" => "same method and target",
+        "host" => "same Host",
+        "body" => "same body",
+        "containment" => "runs inside it",
+        "status" => "same status",
+        "headers" => "has all its headers",
+        "retry" => "repeats the failed attempt byte for byte",
+        "forwarded-for" => "names its client address",
+        other => return other.replace('-', " "),
+    }
+    .to_owned()
+}
+
+fn reasons(names: &[&str]) -> String {
+    names.iter().map(|name| reason(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a request is taken for the cause of another one, in a sentence.
+fn why_linked(confidence: &Confidence, names: &[&str]) -> String {
+    let sure = match confidence {
+        Confidence::Certain => "Certain: nothing else fits, or an id says so.",
+        Confidence::Likely => "Likely: other candidates fit worse.",
+        Confidence::Ambiguous => "Ambiguous: another request fits as well, and nothing tells them apart.",
+    };
+    format!("Linked to the request above: {}. {sure}", reasons(names))
 }
 
 /// `request-id, containment` as `request id, containment`.

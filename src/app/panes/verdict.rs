@@ -1,6 +1,6 @@
 //! The answer first: the worst finding in a sentence, the figures that prove it, the change to make.
 
-use egui::{Color32, Frame, Margin, RichText, Stroke, Ui};
+use egui::{Align, Color32, Frame, Layout, Margin, RichText, Stroke, Ui};
 
 use super::{Actions, Pane};
 use crate::app::command::Command;
@@ -39,7 +39,8 @@ fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions
     let (mark, color) = severity_mark(&palette, finding.severity);
     banner(ui, pane, color, |ui| {
         ui.horizontal_top(|ui| {
-            let words = (ui.available_width() - BUTTONS).max(200.0);
+            let wide = ui.available_width() > 1000.0;
+            let words = (ui.available_width() - if wide { BUTTONS_IN_A_ROW } else { BUTTONS }).max(200.0);
             ui.vertical(|ui| {
                 ui.set_width(words);
                 ui.add(egui::Label::new(headline(ui, mark, color, &finding.summary)).wrap());
@@ -49,12 +50,17 @@ fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions
                     ui.add(egui::Label::new(RichText::new(text).monospace().color(palette.path)).wrap());
                 }
             });
-            ui.vertical(|ui| {
-                ui.horizontal(|ui| {
-                    command_button(ui, Command::ShowEvidence, "Show evidence", out);
+            let fix = !finding.fixes.is_empty();
+            // From the right edge: a finding without a fix leaves no gap there.
+            ui.with_layout(Layout::top_down(Align::Max), |ui| {
+                ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
+                    if fix && wide {
+                        command_button(ui, Command::CopyFix, "Copy fix", out);
+                    }
                     command_button(ui, Command::WhySure, "Why so sure?", out);
+                    command_button(ui, Command::ShowEvidence, "Show evidence", out);
                 });
-                if !finding.fixes.is_empty() {
+                if fix && !wide {
                     command_button(ui, Command::CopyFix, "Copy fix", out);
                 }
             });
@@ -64,6 +70,8 @@ fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions
 
 /// Width kept for the buttons at the right.
 const BUTTONS: f32 = 232.0;
+/// The same, where all three stand side by side.
+const BUTTONS_IN_A_ROW: f32 = 310.0;
 
 /// Mark and sentence as one text, so that a second line starts under the first.
 fn headline(ui: &Ui, mark: &str, color: Color32, sentence: &str) -> egui::text::LayoutJob {

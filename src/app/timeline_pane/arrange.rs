@@ -9,8 +9,8 @@ use crate::topology::ExchangeId;
 pub(super) const BAND: f32 = 30.0;
 /// Height of a row at its best.
 pub(super) const ROW: f32 = 23.0;
-/// Height of a row when there are many.
-const LOW_ROW: f32 = 3.0;
+/// Height of a row when there are very many: all hops in one look matter more than single connections.
+const LOW_ROW: f32 = 1.5;
 /// Free space below the last row of a link.
 const GAP: f32 = 6.0;
 
@@ -140,7 +140,7 @@ fn place(entries: &[(Entry, Worth)], available: f32, hidden: usize) -> Arrangeme
     let (low, full) = (count(Worth::Low), count(Worth::Full));
     let bands = entries.len() as f32 - low - full;
     let rest = available - bands * (BAND + GAP) - GAP;
-    let low_height = ((rest - full * ROW) / low.max(1.0)).clamp(LOW_ROW, ROW).floor();
+    let low_height = whole((rest - full * ROW) / low.max(1.0)).clamp(LOW_ROW, ROW);
     let full_height = ((rest - low * low_height) / full.max(1.0)).clamp(ROW * 0.6, ROW).floor();
     let mut out = Arrangement { hidden, ..Arrangement::default() };
     let mut previous_row = false;
@@ -161,6 +161,11 @@ fn place(entries: &[(Entry, Worth)], available: f32, hidden: usize) -> Arrangeme
     }
     out.height += GAP;
     out
+}
+
+/// Down to whole points while that costs little: rows of one height look even.
+fn whole(height: f32) -> f32 {
+    if height >= 4.0 { height.floor() } else { (height * 4.0).floor() / 4.0 }
 }
 
 impl Arrangement {

@@ -91,8 +91,12 @@ fn bar_text(
     }
     layers.texts += 1;
     let palette = &frame.palette;
-    let filled = matches!(span.look, Look::Answered | Look::Failed);
-    let ink = if filled { palette.on_bar } else { palette.text };
+    let ink = match span.look {
+        Look::Answered => palette.on_bar,
+        Look::Failed if strength > 0.9 => palette.on_failed,
+        Look::Failed => palette.on_bar,
+        _ => palette.text,
+    };
     let ink = if strength < 0.5 { palette.muted } else { ink };
     let ordinal = painter.layout_no_wrap(span.ordinal.to_string(), FontId::monospace(10.5), ink);
     let y = rect.center().y;

@@ -28,7 +28,8 @@ pub(super) fn overview_ui(
     let palette = &frame.palette;
     let strip = frame.regions.plot(frame.regions.overview).shrink2(egui::vec2(0.0, 3.0));
     let painter = ui.painter_at(frame.regions.overview);
-    let whole = frame.input.model.limits().fit();
+    // Captures run on before and after the traffic: the strip is for when there was some.
+    let whole = frame.input.model.fit();
     let scale = Scale::new(whole, strip.left(), strip.width());
     painter.rect_filled(strip, 2.0, palette.background);
     let key = (frame.input.generation, strip.width() as usize / 2);
@@ -44,6 +45,11 @@ pub(super) fn overview_ui(
     );
     let window =
         Rect::from_center_size(window.center(), egui::vec2(window.width().max(4.0), window.height()));
+    let window = window.translate(egui::vec2(
+        (strip.left() - window.left()).max(0.0) - (window.right() - strip.right()).max(0.0),
+        0.0,
+    ));
+    let window = window.intersect(strip.expand(1.0));
     painter.rect_stroke(window, 2.0, Stroke::new(1.6, palette.selection), StrokeKind::Inside);
     drag_window(ui, frame, state, actions, (strip, window, &scale));
     let left = frame.regions.overview.left() + 10.0;

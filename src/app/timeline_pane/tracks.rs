@@ -26,7 +26,10 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         if x1 - reached < 1.0 && x1 - x0 < 2.0 {
             continue;
         }
-        layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, line));
+        // Lines closer than this would run into one grey field.
+        if view.placed.height >= 3.0 {
+            layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, line));
+        }
         let visible = connection.start >= shown.start.0;
         if connection.opened && visible && x1 - x0 > 12.0 && x0 - reached > 4.0 && !small {
             layers.under.push(Shape::circle_stroke(

@@ -15,8 +15,8 @@ pub(in crate::diagnose) const KNOWN_IDLE_TIMEOUTS: [(i64, &str); 7] = [
 
 const UPSTREAM_CLOSED: &str =
     "upstream prematurely closed connection while reading response header from upstream";
-const RECV_RESET: &str =
-    "recv() failed (104: Connection reset by peer) while reading response header from upstream";
+const SILENT_OR_RESET: &str = "recv() failed (104: Connection reset by peer) while reading response header from \
+    upstream (R5), or: upstream timed out (110: Connection timed out) while reading response header from upstream (R6)";
 const EITHER_LOG: &str = "upstream prematurely closed connection while reading response header from upstream \
     (R1, R2, R4), or: recv() failed (104: Connection reset by peer) while reading response header from upstream (R3)";
 
@@ -33,8 +33,7 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {to} rejects the second request on a reused connection, {times}",
-    explanation: "{ordinals} {users} {to} closes each connection after one response without saying so (no \
-        'Connection: close'){close_gap}. So {from} keeps the connection for the next request, and what it sends \
+    explanation: "{ordinals} {users} {to} closes each connection after one response {said}{close_gap}. So {from} keeps the connection for the next request, and what it sends \
         before it has noticed the close is lost.",
     fixes: &[
         (
@@ -80,9 +79,9 @@ pub(in crate::diagnose) static IDLE_TIMEOUT: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {to} closes idle connections after {t} while {from} still uses them, {times}",
-    explanation: "{to} closes a connection that has been idle for {t} (seen on {samples}, spread {spread}){known}. \
-        {from} keeps idle connections longer; a request that it sends at that very moment meets the close and is \
-        lost. {ordinals} {users}",
+    explanation: "{to} closes a connection {whose} once it has been idle for {t} {spread} (seen on {samples}){known}; \
+        {from} keeps idle connections {keeps}. A request that {from} sends at that very moment meets the close and is \
+        lost. {sure} {ordinals} {users}",
     fixes: &[
         (
             "ingress-nginx",
@@ -90,6 +89,16 @@ pub(in crate::diagnose) static IDLE_TIMEOUT: Words = Words {
             "In the controller's ConfigMap, in seconds: below the server's {t}.",
         ),
         ("nginx", "keepalive_timeout {below}s;", "In the upstream block: below the server's {t}."),
+        (
+            "haproxy",
+            "http-reuse safe, and pool-purge-delay below the server's timeout",
+            "Idle server connections are then closed before the server does.",
+        ),
+        (
+            "envoy",
+            "common_http_protocol_options: { idle_timeout: {below}s }",
+            "On the cluster: below the server's {t}.",
+        ),
         ("gunicorn", "--keep-alive 75", "Longer than the proxy keeps idle connections (60 s by default)."),
         (
             "node",
@@ -141,9 +150,9 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
     cause: "server-restarted",
     rule: "",
     severity: Severity::Error,
-    summary: "{link}: {server} closed its connections within {window} with requests on them, {times}",
-    explanation: "All of these requests were lost within {window} on connections of {server}, and before that \
-        reused connections worked: it was restarted, reloaded or killed. {users}",
+    summary: "{link}: {server} was restarted with requests on its connections, {times}",
+    explanation: "{server} closed {share} within {window}{refused}. Before that, reused connections worked: it was \
+        restarted, reloaded or killed, and the requests on those connections were lost. {users}",
     fixes: &[
         (
             "kubernetes",
@@ -151,10 +160,39 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
             "The pod then leaves the endpoints before it closes.",
         ),
         ("server", "drain kept connections on reload (announce 'Connection: close' before closing)", ""),
+        (
+            "uwsgi",
+            "touch-chain-reload = FILE, with lazy-apps = true",
+            "Workers are then replaced one after another.",
+        ),
         RETRY_WARNING,
     ],
     log_line: EITHER_LOG,
-    doubt: "The packets show the burst, not its reason: compare with the events of the cluster.",
+    doubt: "The packets show the burst, not its reason: compare with the events of the cluster and the server's log.",
+};
+
+/// Single workers went away, one at a time.
+pub(in crate::diagnose) static RECYCLED: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "worker-recycled",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} closed single connections right after a response and lost the next request, {times}",
+    explanation: "Each of these connections was closed right after a response, after a different number of requests, \
+        while other connections lived on: workers that end after so many requests (max-requests) or crash, one at a \
+        time, do that. {ordinals} {users}",
+    fixes: &[
+        (
+            "uwsgi",
+            "max-requests = 0",
+            "Or a much larger number; --http instead of http11-socket hides it from the proxy.",
+        ),
+        ("gunicorn", "--max-requests 0", "Or a much larger number, with --max-requests-jitter."),
+        ("server", "look in the server's log at these times: worker exit, crash, out of memory", ""),
+        RETRY_WARNING,
+    ],
+    log_line: EITHER_LOG,
+    doubt: "A crash right after a response looks the same.",
 };
 
 /// Something between both ends forgot the connection.
@@ -164,9 +202,9 @@ pub(in crate::diagnose) static MIDDLEBOX: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: idle connections to {to} died without a close, {times}",
-    explanation: "The connections had been idle for {idle} and no side had closed them; then a request got a reset or \
-        no answer at all. A NAT, firewall or load balancer between {from} and {to} has forgotten them, or the \
-        server was restarted without closing. {users}",
+    explanation: "The connections had been idle for {idle} and no side had closed them; then a request got {got}. \
+        {worked} A NAT, firewall or load balancer between {from} and {to} has forgotten them, or the server was \
+        restarted without closing. {users}",
     fixes: &[
         (
             "nginx",
@@ -180,7 +218,30 @@ pub(in crate::diagnose) static MIDDLEBOX: Words = Words {
         ),
         ("ingress-nginx", "upstream-keepalive-timeout: \"60\"", "In the controller's ConfigMap, in seconds."),
     ],
-    log_line: RECV_RESET,
+    log_line: SILENT_OR_RESET,
+    doubt: "A capture that misses the server's FIN looks the same; a capture at the server tells.",
+};
+
+/// The other end does not know the connection, or does not answer, after no long idle time.
+pub(in crate::diagnose) static VANISHED: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "host-vanished",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} no longer knew connections that had just worked, {times}",
+    explanation: "The connections had carried answered requests shortly before and no side had closed them; then a \
+        request got a bare reset or no answer at all. The host behind the address went away or was replaced (a pod \
+        that was killed with its network, a failed node), or the path to it broke. {users}",
+    fixes: &[
+        ("kubernetes", "look at the events of these pods and nodes: eviction, node failure, IP reused", ""),
+        (
+            "nginx",
+            "proxy_next_upstream error timeout; proxy_connect_timeout 2s;",
+            "Idempotent requests then go to another address soon.",
+        ),
+        ("network", "look for a firewall or conntrack change at these times", ""),
+    ],
+    log_line: SILENT_OR_RESET,
     doubt: "A capture that misses the server's FIN looks the same; a capture at the server tells.",
 };
 
@@ -209,3 +270,16 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
     log_line: EITHER_LOG,
     doubt: "The rejections are certain; why the server closed is not: a longer capture may tell.",
 };
+
+/// The words of this file.
+#[cfg(test)]
+pub(in crate::diagnose) static ALL: [&Words; 8] = [
+    &CLOSES_AFTER_EACH,
+    &IDLE_TIMEOUT,
+    &MAX_REQUESTS,
+    &RESTARTED,
+    &RECYCLED,
+    &MIDDLEBOX,
+    &VANISHED,
+    &UNKNOWN_CAUSE,
+];

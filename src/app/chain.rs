@@ -1,0 +1,337 @@
+//! Edits of the chain: what the user does to lanes and clocks, as overrides for the next analysis.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::analysis::Analysis;
+use crate::capture::CaptureId;
+use crate::topology::{Lane, LaneId, LaneOverride, Overrides, Topology};
+
+/// Something of a lane that can be moved to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Where it listens.
+    Serves(SocketAddr),
+    /// Where it connects from, and listens nowhere.
+    Address(IpAddr),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Serves(at) => at.fmt(f),
+            Self::Address(at) => at.fmt(f),
+        }
+    }
+}
+
+/// One edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainEdit {
+    /// Gives a lane another name.
+    Rename { lane: LaneId, name: String },
+    /// Moves a lane to before the lane that stands at `to` (after the last one, when there is none).
+    Move { lane: LaneId, to: usize },
+    /// Makes one lane of two.
+    Merge { lane: LaneId, into: LaneId },
+    /// Gives a place a lane of its own.
+    Split { lane: LaneId, place: Place },
+    /// Moves a place to another lane.
+    Assign { place: Place, to: LaneId },
+    /// Says at which lane a capture was taken; `None` leaves it to the traffic.
+    TakenAt { capture: CaptureId, lane: Option<LaneId> },
+    /// The manual part of a capture's clock offset.
+    Clock { capture: CaptureId, manual_ns: i64 },
+    /// Takes all of it back.
+    Reset,
+}
+
+/// Why an edit cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// A lane without a name could not be referred to.
+    #[error("a lane needs a name")]
+    NoName,
+    /// Two lanes of one name could not be told apart.
+    #[error("another lane is called {0:?} already")]
+    NameTaken(String),
+    /// They would call themselves.
+    #[error("{0} and {1} talk to each other: they are two hops")]
+    Talking(String, String),
+}
+
+/// The overrides after an edit of the lanes that are shown.
+pub fn edited(before: &Overrides, topology: &Topology, edit: &ChainEdit) -> Result<Overrides, EditError> {
+    let mut after = before.clone();
+    let lane = |id: LaneId| &topology.lanes[usize::from(id.0)];
+    match edit {
+        ChainEdit::Rename { lane: id, name } => rename(&mut after, topology, lane(*id), name.trim())?,
+        ChainEdit::Move { lane: id, to } => {
+            let mut order = names(topology);
+            let name = order.remove(usize::from(id.0));
+            let to = if *to > usize::from(id.0) { to - 1 } else { *to };
+            order.insert(to.min(order.len()), name);
+            after.order = order;
+        }
+        ChainEdit::Merge { lane: one, into } => {
+            if talk(topology, *one, *into) {
+                return Err(EditError::Talking(lane(*one).name.clone(), lane(*into).name.clone()));
+            }
+            after.merged.push((lane(*one).name.clone(), lane(*into).name.clone()));
+        }
+        ChainEdit::Split { lane: id, place } => split(&mut after, topology, *id, *place),
+        ChainEdit::Assign { place, to } => {
+            let order = names(topology);
+            pin(&mut after, topology);
+            take(&mut after, *place);
+            add(given(&mut after, topology, lane(*to)), *place);
+            after.order = order;
+        }
+        ChainEdit::TakenAt { capture, lane: at } => {
+            after.taken_at.retain(|(known, _)| *known != capture.0);
+            after.taken_at.extend(at.map(|id| (capture.0, lane(id).name.clone())));
+            after.taken_at.sort();
+        }
+        ChainEdit::Clock { capture, manual_ns } => {
+            after.clock_ns.retain(|(known, _)| *known != capture.0);
+            after.clock_ns.extend((*manual_ns != 0).then_some((capture.0, *manual_ns)));
+            after.clock_ns.sort_unstable();
+        }
+        ChainEdit::Reset => after = Overrides::default(),
+    }
+    Ok(after)
+}
+
+fn names(topology: &Topology) -> Vec<String> {
+    topology.lanes.iter().map(|lane| lane.name.clone()).collect()
+}
+
+fn rename(overrides: &mut Overrides, topology: &Topology, lane: &Lane, name: &str) -> Result<(), EditError> {
+    if name.is_empty() {
+        return Err(EditError::NoName);
+    }
+    if name == lane.name {
+        return Ok(());
+    }
+    if topology.lanes.iter().any(|other| other.name == name) {
+        return Err(EditError::NameTaken(name.to_owned()));
+    }
+    match overrides.lanes.iter_mut().find(|given| given.name == lane.name) {
+        Some(given) => name.clone_into(&mut given.name),
+        None => {
+            let known = overrides.renamed.iter().rev().find(|(_, shown)| *shown == lane.name);
+            let found = known.map_or_else(|| lane.name.clone(), |(found, _)| found.clone());
+            overrides.renamed.retain(|(other, _)| *other != found);
+            if found != name {
+                overrides.renamed.push((found, name.to_owned()));
+            }
+        }
+    }
+    // What refers to the lane by the name that it showed until now.
+    let merged = overrides.merged.iter_mut().map(|(_, into)| into);
+    let taken = overrides.taken_at.iter_mut().map(|(_, at)| at);
+    for reference in merged.chain(&mut overrides.order).chain(taken) {
+        if *reference == lane.name {
+            name.clone_into(reference);
+        }
+    }
+    Ok(())
+}
+
+fn split(overrides: &mut Overrides, topology: &Topology, id: LaneId, place: Place) {
+    let lane = &topology.lanes[usize::from(id.0)];
+    let mut order = names(topology);
+    let taken = |name: &String| order.contains(name) || overrides.merged.iter().any(|(old, _)| old == name);
+    let name = (2..).map(|number| format!("{} {number}", lane.name)).find(|name| !taken(name));
+    let Some(name) = name else { return };
+    order.insert(usize::from(id.0) + 1, name.clone());
+    pin(overrides, topology);
+    take(overrides, place);
+    let mut new = LaneOverride { name, addresses: Vec::new(), serves: Vec::new() };
+    add(&mut new, place);
+    if let Place::Serves(at) = place
+        && lane.serves.iter().all(|other| *other == at || other.ip() != at.ip())
+        && !is_shared(topology, lane, at.ip())
+    {
+        // Nobody else lives at that address: what connects from there is this process too.
+        new.addresses.push(at.ip());
+    }
+    overrides.lanes.push(new);
+    overrides.order = order;
+}
+
+/// Makes every lane that listens one of the user's: when one place moves, no other lane must change its name.
+fn pin(overrides: &mut Overrides, topology: &Topology) {
+    for lane in topology.lanes.iter().filter(|lane| !lane.serves.is_empty()) {
+        given(overrides, topology, lane);
+    }
+}
+
+/// The user's statement about a lane; made of what the lane is now, where there is none yet.
+fn given<'a>(overrides: &'a mut Overrides, topology: &Topology, lane: &Lane) -> &'a mut LaneOverride {
+    let at = overrides.lanes.iter().position(|given| given.name == lane.name).unwrap_or_else(|| {
+        let own = lane.addresses.iter().copied().filter(|&ip| !is_shared(topology, lane, ip));
+        overrides.lanes.push(LaneOverride {
+            name: lane.name.clone(),
+            addresses: own.collect(),
+            serves: lane.serves.clone(),
+        });
+        overrides.lanes.len() - 1
+    });
+    &mut overrides.lanes[at]
+}
+
+fn add(lane: &mut LaneOverride, place: Place) {
+    match place {
+        Place::Serves(at) => lane.serves.push(at),
+        Place::Address(at) => lane.addresses.push(at),
+    }
+}
+
+/// Takes a place away from the lanes that the user gave it to; a lane that is left with nothing goes.
+fn take(overrides: &mut Overrides, place: Place) {
+    for lane in &mut overrides.lanes {
+        match place {
+            Place::Serves(at) => lane.serves.retain(|known| *known != at),
+            Place::Address(at) => lane.addresses.retain(|known| *known != at),
+        }
+    }
+    overrides.lanes.retain(|lane| !lane.serves.is_empty() || !lane.addresses.is_empty());
+}
+
+/// Whether another lane lives at the same address, as on a single host.
+fn is_shared(topology: &Topology, lane: &Lane, ip: IpAddr) -> bool {
+    topology.lanes.iter().any(|other| other.name != lane.name && other.addresses.contains(&ip))
+}
+
+/// Whether requests of one lane lead to the other, over however many hops.
+pub fn talk(topology: &Topology, a: LaneId, b: LaneId) -> bool {
+    let reaches = |from: LaneId, to: LaneId| {
+        let (mut stack, mut met) = (vec![from], BTreeSet::new());
+        while let Some(lane) = stack.pop() {
+            if lane == to {
+                return true;
+            }
+            if met.insert(lane) {
+                stack.extend(topology.links.iter().filter(|link| link.from == lane).map(|link| link.to));
+            }
+        }
+        false
+    };
+    reaches(a, b) || reaches(b, a)
+}
+
+/// The places of a lane that can be moved: where it listens, then where it only connects from.
+pub fn places(lane: &Lane) -> Vec<Place> {
+    let listens = |ip: &IpAddr| lane.serves.iter().any(|at| at.ip() == *ip);
+    let serves = lane.serves.iter().copied().map(Place::Serves);
+    let rest = lane.addresses.iter().copied().filter(|ip| !listens(ip)).map(Place::Address);
+    serves.chain(rest).collect()
+}
+
+/// The lane at which each capture seems to have been taken: the one that all its connections touch (of both ends
+/// of a single link, the accepting one); `None` where there is no such lane.
+pub fn taken_at(analysis: &Analysis) -> Vec<Option<LaneId>> {
+    let topology = &analysis.topology;
+    let mut links: Vec<BTreeSet<u16>> = vec![BTreeSet::new(); analysis.captures.len()];
+    for connection in &topology.connections {
+        for sighting in &connection.sightings {
+            links[sighting.capture.index()].insert(connection.link.0);
+        }
+    }
+    let ends = |&link: &u16| {
+        let link = &topology.links[usize::from(link)];
+        BTreeSet::from([link.from, link.to])
+    };
+    let common = |links: &BTreeSet<u16>| links.iter().map(ends).reduce(|a, b| &a & &b);
+    links.iter().map(|links| common(links)?.into_iter().next_back()).collect()
+}
+
+/// The manual part of a capture's clock offset, in nanoseconds.
+pub fn manual_ns(overrides: &Overrides, capture: CaptureId) -> i64 {
+    overrides.clock_ns.iter().filter(|(at, _)| *at == capture.0).map(|(_, ns)| ns).sum()
+}
+
+/// Reads `12.5 ms`, `-1h`, `+3 s`, `250 us`: a number with a unit; without one it is milliseconds.
+pub fn parse_offset(text: &str) -> Option<i64> {
+    let text = text.trim().replace(['−', '–'], "-").replace(',', "");
+    let unit_at = text.find(|c: char| c.is_alphabetic() || c == 'µ').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: f64 = number.trim().replace(' ', "").parse().ok()?;
+    let unit = match unit.trim() {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "" | "ms" => 1e6,
+        "s" => 1e9,
+        "m" | "min" => 60e9,
+        "h" => 3_600e9,
+        "d" => 86_400e9,
+        _ => return None,
+    };
+    let ns = (number * unit).round();
+    // Beyond some centuries a sum with the time of a packet would leave the range of its type.
+    (ns.abs() < 4e18).then_some(ns as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::fixture;
+
+    fn lane(topology: &Topology, name: &str) -> LaneId {
+        LaneId(topology.lanes.iter().position(|lane| lane.name == name).unwrap() as u16)
+    }
+
+    #[test]
+    fn a_renamed_lane_keeps_its_place_and_can_be_renamed_back() {
+        let topology = fixture::analysis().topology;
+        let ingress = lane(&topology, "ingress");
+        let moved =
+            edited(&Overrides::default(), &topology, &ChainEdit::Move { lane: ingress, to: 0 }).unwrap();
+        assert_eq!(moved.order[0], "ingress");
+        let rename = |name: &str| ChainEdit::Rename { lane: ingress, name: name.to_owned() };
+        let renamed = edited(&moved, &topology, &rename(" edge ")).unwrap();
+        assert_eq!(renamed.renamed, [("ingress".to_owned(), "edge".to_owned())]);
+        assert_eq!(renamed.order[0], "edge");
+        let mut shown = topology.clone();
+        shown.lanes[usize::from(ingress.0)].name = "edge".to_owned();
+        let back = edited(&renamed, &shown, &rename("ingress")).unwrap();
+        assert_eq!(back, moved);
+        assert_eq!(edited(&moved, &topology, &rename("user")), Err(EditError::NameTaken("user".to_owned())));
+        assert_eq!(edited(&moved, &topology, &rename(" ")), Err(EditError::NoName));
+    }
+
+    #[test]
+    fn lanes_that_talk_are_never_merged() {
+        let topology = fixture::analysis().topology;
+        let merge = ChainEdit::Merge { lane: lane(&topology, "uwsgi"), into: lane(&topology, "nginx") };
+        assert!(matches!(edited(&Overrides::default(), &topology, &merge), Err(EditError::Talking(..))));
+    }
+
+    #[test]
+    fn a_place_is_given_to_one_lane_only() {
+        let topology = fixture::analysis().topology;
+        let (ingress, uwsgi) = (lane(&topology, "ingress"), lane(&topology, "uwsgi"));
+        let place = places(&topology.lanes[usize::from(ingress.0)])[0];
+        let split =
+            edited(&Overrides::default(), &topology, &ChainEdit::Split { lane: ingress, place }).unwrap();
+        let last = split.lanes.last().unwrap();
+        assert_eq!((last.name.as_str(), split.lanes.len()), ("ingress 2", 4), "{split:?}");
+        let after = usize::from(ingress.0) + 1;
+        assert_eq!(split.order[after], "ingress 2");
+        let assigned = edited(&split, &topology, &ChainEdit::Assign { place, to: uwsgi }).unwrap();
+        let holders = assigned.lanes.iter().filter(|lane| match place {
+            Place::Serves(at) => lane.serves.contains(&at),
+            Place::Address(at) => lane.addresses.contains(&at),
+        });
+        assert_eq!(holders.map(|lane| lane.name.as_str()).collect::<Vec<_>>(), ["uwsgi"]);
+    }
+
+    #[test]
+    fn offsets_are_read_with_their_units() {
+        let all = ["12.5", "-1 h", "+3s", "250 µs", "−7 ns", "1,000 ms"].map(parse_offset);
+        let expected = [12_500_000, -3_600_000_000_000, 3_000_000_000, 250_000, -7, 1_000_000_000];
+        assert_eq!(all, expected.map(Some));
+        assert_eq!(["", "x", "1 week", "1e30 d"].map(parse_offset), [None; 4]);
+    }
+}

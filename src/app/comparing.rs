@@ -1,0 +1,84 @@
+//! The comparison with another session: read on a thread, kept as figures only.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::background::Background;
+use super::document::Document;
+use super::loader::{Loader, Request};
+use crate::analysis::Analysis;
+use crate::export::Comparison;
+use crate::topology::Overrides;
+
+/// The comparison under way, and the last one made.
+#[derive(Default)]
+pub struct Comparing {
+    loader: Loader,
+    other: Option<(String, Arc<Analysis>)>,
+    made: Option<(u64, Comparison)>,
+    problem: Option<String>,
+}
+
+impl Comparing {
+    /// Starts to read the other session.
+    pub fn start(&mut self, paths: Vec<PathBuf>, overrides: Overrides, background: &Background) {
+        self.problem = None;
+        self.loader.start(Request { paths, keep: Vec::new(), overrides }, background);
+    }
+
+    /// Stops reading; what was read is compared.
+    pub fn cancel(&self) {
+        self.loader.cancel();
+    }
+
+    /// What is being read.
+    pub fn reading(&self) -> Option<&str> {
+        self.loader.progress().map(|stage| stage.what)
+    }
+
+    /// The comparison.
+    pub fn made(&self) -> Option<&Comparison> {
+        self.made.as_ref().map(|(_, comparison)| comparison)
+    }
+
+    /// Why the last one was not made.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// Takes what was read, and compares anew when one side is another one.
+    pub fn update(&mut self, document: Option<&Document>) {
+        let what = self.loader.progress().map(|stage| stage.what.to_owned());
+        match self.loader.poll() {
+            Some(Ok(loaded)) => {
+                let analysis = loaded.document.analysis;
+                let readable = analysis.captures.iter().any(|capture| capture.info.packets > 0);
+                if readable || loaded.document.held.is_some() {
+                    self.other = Some((what.unwrap_or_default(), analysis));
+                    self.made = None;
+                } else {
+                    self.problem = Some(format!("No packet could be read: {}", what.unwrap_or_default()));
+                }
+            }
+            Some(Err(error)) => self.problem = Some(error.to_string()),
+            None => {}
+        }
+        let (Some(document), Some((name, other))) = (document, &self.other) else { return };
+        if self.made.as_ref().is_some_and(|(generation, _)| *generation == document.generation) {
+            return;
+        }
+        let names = [name_of(&document.analysis), name.clone()];
+        self.made = Some((document.generation, Comparison::new(names, [&document.analysis, other])));
+    }
+}
+
+/// The captures of an analysis, shortly.
+fn name_of(analysis: &Analysis) -> String {
+    let paths: Vec<_> =
+        analysis.captures.iter().map(|capture| capture.info.path.display().to_string()).collect();
+    match &paths[..] {
+        [] => "what is open".to_owned(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    }
+}

@@ -1,0 +1,190 @@
+//! The clock table: for each capture the computed offset, the user's own part, the total, its band and its method.
+
+use egui::{ComboBox, Grid, RichText, TextEdit, Ui};
+
+use super::lanes::{Draft, quiet};
+use super::{Actions, Pane};
+use crate::app::chain::{ChainEdit, manual_ns, parse_offset};
+use crate::app::format::duration;
+use crate::app::state::Action;
+use crate::capture::CaptureId;
+use crate::topology::{Clock, ClockMethod, LaneId};
+
+const HEADS: [(&str, &str); 7] = [
+    ("capture", "The file"),
+    ("taken at", "The lane at which it was recorded; choose it where the traffic does not tell"),
+    ("computed", "What hopscope adds to its timestamps, found from the traffic"),
+    ("manual", "What you add: 12.5 ms, -1 h, 250 us; a number alone is milliseconds"),
+    ("total", "Computed and manual together"),
+    ("band", "The truth lies this far from the computed offset at most"),
+    ("method", "How the offset was found"),
+];
+
+/// Draws the table.
+pub fn clocks_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, out: &mut Actions) {
+    let palette = pane.palette;
+    ui.add_space(12.0);
+    ui.label(RichText::new("Clocks").strong().size(14.0));
+    let hint = "Session time is the time of the reference capture. Within the bands no order between captures is claimed.";
+    ui.add(egui::Label::new(RichText::new(hint).small().color(palette.muted)).wrap());
+    ui.add_space(4.0);
+    Grid::new("clocks").num_columns(HEADS.len()).striped(true).spacing([18.0, 5.0]).show(ui, |ui| {
+        for (name, help) in HEADS {
+            ui.label(RichText::new(name).small().color(palette.muted)).on_hover_text(help);
+        }
+        ui.end_row();
+        for (at, &clock) in pane.analysis.topology.clocks.iter().enumerate() {
+            clock_row(ui, pane, CaptureId(at as u16), clock, draft, out);
+            ui.end_row();
+        }
+    });
+}
+
+fn clock_row(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    id: CaptureId,
+    clock: Clock,
+    draft: &mut Draft,
+    out: &mut Actions,
+) {
+    let palette = pane.palette;
+    let manual = manual_ns(&pane.session.overrides, id);
+    let path = pane.analysis.capture(id).info.path.display().to_string();
+    ui.label(shortened(&pane.analysis.capture_name(id))).on_hover_text(path);
+    lane_ui(ui, pane, id, out);
+    ui.label(quiet(signed(clock.offset_ns.saturating_sub(manual)), palette.text));
+    manual_ui(ui, pane, id, manual, draft, out);
+    ui.label(quiet(signed(clock.offset_ns), palette.text));
+    match clock.band_ns {
+        Some(0) => ui.label(quiet("exact", palette.muted)),
+        Some(ns) => ui.label(quiet(format!("± {}", duration(ns)), palette.text)),
+        None => ui.label(quiet("? not known", palette.attention)),
+    };
+    let (name, help) = method_words(clock.method);
+    ui.label(name).on_hover_text(help);
+}
+
+fn manual_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, manual: i64, draft: &mut Draft, out: &mut Actions) {
+    let shown = if manual == 0 { String::new() } else { exact_ms(manual) };
+    let mut text = draft.offsets.get(&id.0).unwrap_or(&shown).clone();
+    let wrong = !text.trim().is_empty() && parse_offset(&text).is_none();
+    let color = if wrong { pane.palette.failed } else { pane.palette.text };
+    let edit = TextEdit::singleline(&mut text)
+        .font(egui::TextStyle::Monospace)
+        .text_color(color)
+        .hint_text("0")
+        .desired_width(104.0);
+    let edit = ui.add_sized([104.0, 20.0], edit);
+    let name = format!("Manual offset of {}", pane.analysis.capture_name(id));
+    edit.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, &name));
+    if edit.changed() {
+        draft.offsets.insert(id.0, text.clone());
+    }
+    let left = edit.lost_focus();
+    edit.on_hover_text(if wrong { "No offset: write 12.5 ms, -1 h or 250 us" } else { HEADS[3].1 });
+    if left
+        && draft.offsets.remove(&id.0).is_some()
+        && !wrong
+        && !ui.input(|i| i.key_pressed(egui::Key::Escape))
+    {
+        let manual_ns = parse_offset(&text).unwrap_or(0);
+        out.push(Action::EditChain(ChainEdit::Clock { capture: id, manual_ns }));
+    }
+}
+
+fn lane_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, out: &mut Actions) {
+    let chosen = chosen_lane(pane, id);
+    let found = pane.document.taken_at.get(id.index()).copied().flatten();
+    let name = |lane: LaneId| pane.analysis.lane(lane).name.clone();
+    let shown = chosen.or(found).map_or_else(|| "several hops".to_owned(), name);
+    let combo = ComboBox::from_id_salt(("taken at", id.0)).selected_text(shown).width(110.0);
+    let response = combo.show_ui(ui, |ui| {
+        let by_traffic = found.map_or_else(|| "several hops".to_owned(), name);
+        let mut choose = |ui: &mut Ui, lane: Option<LaneId>, words: String| {
+            if ui.selectable_label(chosen == lane, words).clicked() {
+                out.push(Action::EditChain(ChainEdit::TakenAt { capture: id, lane }));
+            }
+        };
+        choose(ui, None, format!("by the traffic: {by_traffic}"));
+        for at in 0..pane.analysis.topology.lanes.len() {
+            let lane = LaneId(at as u16);
+            choose(ui, Some(lane), name(lane));
+        }
+    });
+    let name = format!("Lane of {}", pane.analysis.capture_name(id));
+    response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, &name));
+}
+
+/// The lane that the user chose for a capture.
+fn chosen_lane(pane: &Pane<'_>, id: CaptureId) -> Option<LaneId> {
+    let (_, name) = pane.session.overrides.taken_at.iter().find(|(at, _)| *at == id.0)?;
+    let at = pane.analysis.topology.lanes.iter().position(|lane| lane.name == *name)?;
+    Some(LaneId(at as u16))
+}
+
+/// The lane at which a capture was taken: the user's word, else what the traffic says.
+pub fn lane_of(pane: &Pane<'_>, id: CaptureId) -> Option<LaneId> {
+    chosen_lane(pane, id).or_else(|| pane.document.taken_at.get(id.index()).copied().flatten())
+}
+
+fn method_words(method: ClockMethod) -> (&'static str, &'static str) {
+    match method {
+        ClockMethod::SameSegment => (
+            "same segments",
+            "The same TCP segments are in this capture and in one aligned before: they bound the offset from both sides",
+        ),
+        ClockMethod::Containment => (
+            "containment",
+            "Requests must lie inside the requests that caused them: that bounds the offset from both sides",
+        ),
+        ClockMethod::Declared => ("declared", "You gave it; nothing in the traffic says otherwise"),
+        ClockMethod::SameHost => {
+            ("one clock", "There is only one clock: one capture, or captures of one host")
+        }
+        ClockMethod::None => ("none", "Nothing ties this clock to the others: 0 is a guess"),
+    }
+}
+
+/// A file name of which the end is cut when it is long: the whole path is in the tooltip.
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= 36 {
+        return name.to_owned();
+    }
+    name.chars().take(35).chain(['…']).collect()
+}
+
+/// `+412.345 ms`, with a sign and all digits that matter.
+fn signed(ns: i64) -> String {
+    match ns {
+        0 => "0".to_owned(),
+        ns if ns > 0 => format!("+{}", duration(ns)),
+        ns => duration(ns),
+    }
+}
+
+/// Milliseconds with every nanosecond: what was typed must come back unchanged.
+fn exact_ms(ns: i64) -> String {
+    let (sign, ns) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
+    let fraction = format!("{:06}", ns % 1_000_000);
+    let fraction = fraction.trim_end_matches('0');
+    let dot = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{}{dot}{fraction} ms", ns / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_comes_back_as_it_was_typed() {
+        for ns in [1, -1, 12_500_000, -3_600_000_000_000, 1_000_000] {
+            assert_eq!(parse_offset(&exact_ms(ns)), Some(ns), "{}", exact_ms(ns));
+        }
+        assert_eq!(exact_ms(12_500_000), "12.5 ms");
+        assert_eq!(
+            (signed(0), signed(1_500), signed(-1_500)),
+            ("0".into(), "+1.5 µs".into(), "−1.5 µs".into())
+        );
+    }
+}

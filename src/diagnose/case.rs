@@ -1,0 +1,212 @@
+//! One exchange under judgement, and what the rules about single exchanges ask of it.
+
+use std::cell::OnceCell;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::capture::SessionTime;
+use crate::http::{Exchange, Framing, MessageState};
+use crate::tcp::{Event, Opening, Side};
+use crate::topology::{ExchangeId, LinkId, Role};
+
+use super::life::{Life, at_least};
+use super::origins::{is_inherited_end, is_user_link};
+use super::texts::Words;
+use super::{Certainty, Diagnosis, Outcome};
+
+/// A rule about single exchanges.
+pub(super) struct Rule {
+    /// Its id in the fault catalogue.
+    pub(super) id: &'static str,
+    /// Its words; rules with the same words make one finding.
+    pub(super) words: &'static Words,
+    /// How its cases differ from those of other rules with the same words; `{forms}` lists them.
+    pub(super) form: &'static str,
+    /// Whether an exchange shows the fault, and how sure that is.
+    pub(super) holds: fn(&Case<'_>) -> Option<Certainty>,
+}
+
+/// An exchange under judgement.
+pub(super) struct Case<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) exchange: ExchangeView<'a>,
+    pub(super) raw: &'a Exchange,
+    pub(super) outcome: Outcome,
+    pub(super) life: Life<'a>,
+    pub(super) around: &'a Around<'a>,
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn has(&self, flag: u32) -> bool {
+        self.raw.flags.has(flag)
+    }
+
+    /// Whether the captures hold all of the connection, so that silence means silence.
+    pub(super) fn is_whole(&self) -> bool {
+        let flow = self.life.flow;
+        !flow.is_lossy() && flow.directions.iter().all(|direction| direction.packets > 0)
+    }
+
+    /// Whether this is the first request of a connection whose start was captured.
+    pub(super) fn is_first(&self) -> bool {
+        self.raw.ordinal == 1 && self.life.flow.opening == Opening::Handshake
+    }
+
+    pub(super) fn parent(&self) -> Option<ExchangeView<'a>> {
+        self.analysis.trees.parent(self.exchange.id).map(|p| self.analysis.exchange(p.parent))
+    }
+
+    /// Whether the server side asked nobody else, as far as the captures show.
+    pub(super) fn answered_itself(&self) -> bool {
+        self.analysis.trees.children(self.exchange.id).is_empty()
+    }
+
+    pub(super) fn server_role(&self) -> Role {
+        self.analysis.lane(self.analysis.link(self.exchange.link_id()).to).role
+    }
+
+    pub(super) fn on_user_link(&self) -> bool {
+        is_user_link(self.analysis, self.exchange.link_id())
+    }
+
+    /// Whether the client side only left because its own client had.
+    pub(super) fn is_inherited(&self) -> bool {
+        is_inherited_end(self.analysis, self.around.outcomes, self.exchange.id)
+    }
+
+    /// The end that came first: the server's own FIN or RST, else the client's.
+    pub(super) fn end(&self) -> Option<&'a Event> {
+        self.life.server_ended().or_else(|| self.life.client_ended())
+    }
+
+    /// Whether a byte of the response came before this event: what came after an end was heard by nobody.
+    pub(super) fn is_heard_before(&self, event: &Event) -> bool {
+        self.raw.response.is_present() && self.raw.response.first_frame < event.frame
+    }
+
+    /// From the last byte of the exchange to this event.
+    pub(super) fn silence_before(&self, event: &Event) -> i64 {
+        let last = if self.is_heard_before(event) {
+            self.raw.response.end.min(event.at)
+        } else {
+            self.raw.request.end
+        };
+        event.at.0.saturating_sub(last.0)
+    }
+
+    /// From the last byte of the exchange to its connection's end.
+    pub(super) fn silence_ns(&self) -> Option<i64> {
+        self.end().map(|end| self.silence_before(end))
+    }
+
+    /// From the first byte of the request to the last of the response, or to the connection's end without one.
+    pub(super) fn took_ns(&self) -> Option<i64> {
+        let answered = self.outcome == Outcome::Complete && self.raw.response.is_present();
+        let end = if answered { self.raw.response.end } else { self.end()?.at };
+        self.raw.request.is_present().then(|| end.0.saturating_sub(self.raw.request.start.0))
+    }
+
+    /// Whether the server's kernel has acknowledged all that the client sent of the request.
+    pub(super) fn request_arrived(&self) -> bool {
+        let acked = self.life.flow.direction(Side::Server).acked;
+        acked.is_some_and(|ack| at_least(ack, self.raw.request.end_seq()))
+    }
+
+    /// Whether the request announces a body.
+    pub(super) fn request_has_body(&self) -> bool {
+        matches!(self.raw.request.framing, Framing::Chunked | Framing::Length(1..))
+    }
+
+    /// Bytes of the request's head, also of one whose end never came.
+    pub(super) fn request_head(&self) -> u64 {
+        head_bytes(&self.raw.request)
+    }
+
+    /// Bytes of the response's head, also of one whose end never came.
+    pub(super) fn response_head(&self) -> u64 {
+        head_bytes(&self.raw.response)
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        self.exchange.status()
+    }
+}
+
+fn head_bytes(message: &crate::http::Message) -> u64 {
+    match message.head_bytes {
+        0 if message.state == MessageState::Partial => message.wire_bytes,
+        known => known.into(),
+    }
+}
+
+/// What the rules compare an exchange with; made when a rule first asks.
+pub(super) struct Around<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) outcomes: &'a [Outcome],
+    links: OnceCell<Vec<LinkAround>>,
+}
+
+/// What one link shows besides its faults.
+#[derive(Default)]
+pub(super) struct LinkAround {
+    /// The largest request head that got a response other than a refusal of its size, in bytes.
+    pub(super) served_head: u64,
+    /// The smallest request head that was turned away without a response, in bytes.
+    pub(super) dropped_head: Option<u64>,
+    /// The longest time that a whole answer took, in nanoseconds.
+    pub(super) slowest_ns: i64,
+    /// By client address: when its last request began, and how many of its requests were answered.
+    pub(super) clients: HashMap<IpAddr, (SessionTime, u64), foldhash::fast::FixedState>,
+}
+
+impl<'a> Around<'a> {
+    pub(super) fn new(analysis: &'a Analysis, diagnosis: &'a Diagnosis) -> Self {
+        Self { analysis, outcomes: &diagnosis.outcomes, links: OnceCell::new() }
+    }
+
+    pub(super) fn link(&self, link: LinkId) -> &LinkAround {
+        &self.links.get_or_init(|| self.all())[usize::from(link.0)]
+    }
+
+    #[cold]
+    fn all(&self) -> Vec<LinkAround> {
+        let analysis = self.analysis;
+        let mut links = Vec::new();
+        links.resize_with(analysis.topology.links.len(), LinkAround::default);
+        for connection in analysis.connections() {
+            let around = &mut links[usize::from(connection.inner.link.0)];
+            for exchange in connection.exchanges().filter(|x| x.raw.request.is_present()) {
+                let outcome = self.outcomes[exchange.id.0 as usize];
+                let client = around.clients.entry(connection.inner.client.ip()).or_default();
+                client.0 = client.0.max(exchange.started());
+                let head = head_bytes(&exchange.raw.request);
+                if outcome == Outcome::NoResponse {
+                    around.dropped_head = Some(around.dropped_head.map_or(head, |known| known.min(head)));
+                }
+                if outcome != Outcome::Complete {
+                    continue;
+                }
+                client.1 += 1;
+                around.slowest_ns = around.slowest_ns.max(exchange.latency_ns().unwrap_or_default());
+                if !exchange.status().is_some_and(|status| matches!(status, 400 | 414 | 431 | 494)) {
+                    around.served_head = around.served_head.max(head);
+                }
+            }
+        }
+        links
+    }
+}
+
+/// Whether the answer of this attempt was whole, and the proxy refused it all the same: it answered 502.
+pub(super) fn is_refused(analysis: &Analysis, id: ExchangeId) -> bool {
+    let exchange = analysis.exchange(id);
+    let Some(parentage) = analysis.trees.parent(id) else { return false };
+    let parent = analysis.exchange(parentage.parent);
+    if parent.status() != Some(502) || exchange.status() == Some(502) {
+        return false;
+    }
+    let siblings = analysis.trees.children(parentage.parent).iter();
+    siblings.rev().find(|&&other| analysis.exchange(other).link_id() == exchange.link_id()) == Some(&id)
+}

@@ -1,0 +1,313 @@
+//! Why a server rejected requests on reused connections: each request sorted by what its server's habits show.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::analysis::Analysis;
+use crate::topology::LinkId;
+
+use super::burst::{Burst, bursts};
+use super::habits::{Close, Habits, IdleTimeout};
+use super::texts::{self, Words};
+use super::words::{counted, duration, grouped, listed};
+use super::{Certainty, RejectForm, Rejection};
+
+/// A connection that was idle for less than this is forgotten by no middlebox.
+const SHORTEST_FORGOTTEN_NS: i64 = 1_000_000_000;
+
+/// A cause with the figures that its words need.
+pub(super) struct Cause {
+    pub(super) words: &'static Words,
+    pub(super) values: Vec<(&'static str, String)>,
+    pub(super) certainty: Certainty,
+}
+
+/// What a request's rejection is put down to, in the order in which causes are reported.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    AfterEach,
+    Limit(u32),
+    Idle(Scope),
+    Restart(usize),
+    Middlebox,
+    Vanished,
+    Recycled,
+    Unknown,
+}
+
+/// Whose habits decide: all servers of the link alike, or one of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    All,
+    One(SocketAddr),
+}
+
+/// The causes of a link's rejections, each with its cases.
+pub(super) fn by_cause<'a>(
+    analysis: &'a Analysis,
+    link: LinkId,
+    rejections: Vec<&'a Rejection>,
+) -> Vec<(Cause, Vec<&'a Rejection>)> {
+    let judge = Judge::new(analysis, link, &rejections);
+    let mut groups: BTreeMap<Kind, Vec<&Rejection>> = BTreeMap::new();
+    for rejection in rejections {
+        groups.entry(judge.kind(rejection)).or_default().push(rejection);
+    }
+    // One worker that was recycled is a guess; several are a habit.
+    if groups.get(&Kind::Recycled).is_some_and(|cases| cases.len() < 2)
+        && let Some(cases) = groups.remove(&Kind::Recycled)
+    {
+        groups.entry(Kind::Unknown).or_default().extend(cases);
+    }
+    groups.into_iter().map(|(kind, cases)| (judge.cause(kind, &cases), cases)).collect()
+}
+
+struct Judge<'a> {
+    analysis: &'a Analysis,
+    all: Habits,
+    by_server: BTreeMap<SocketAddr, Habits>,
+    bursts: Vec<Burst>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(analysis: &'a Analysis, link: LinkId, rejections: &[&Rejection]) -> Self {
+        let all = Habits::of(analysis, link);
+        let mut by_server = BTreeMap::new();
+        if analysis.link(link).servers.len() > 1 {
+            for rejection in rejections {
+                let server = analysis.exchange(rejection.exchange).connection().inner.server;
+                by_server
+                    .entry(server)
+                    .or_insert_with(|| Habits::where_server(analysis, link, |other| other == server));
+            }
+        }
+        let bursts = bursts(analysis, link, &all);
+        Self { analysis, all, by_server, bursts }
+    }
+
+    fn habits(&self, scope: Scope) -> &Habits {
+        match scope {
+            Scope::All => &self.all,
+            Scope::One(server) => self.by_server.get(&server).unwrap_or(&self.all),
+        }
+    }
+
+    /// All servers of the link together where they show the habit, else the one server.
+    fn scope(&self, server: SocketAddr, shows: impl Fn(&Habits) -> bool) -> Option<Scope> {
+        let scopes = [Scope::All, Scope::One(server)];
+        scopes.into_iter().find(|&scope| shows(self.habits(scope)))
+    }
+
+    fn kind(&self, rejection: &Rejection) -> Kind {
+        let connection = self.analysis.exchange(rejection.exchange).connection();
+        let server = connection.inner.server;
+        let close = self.all.close_of(connection.id);
+        if let Some(at) = self.bursts.iter().position(|burst| burst.holds(connection.id)) {
+            return Kind::Restart(at);
+        }
+        if matches!(rejection.form, RejectForm::IdleReset | RejectForm::BlackHole) {
+            return self.forgotten(rejection, server, close);
+        }
+        if self.scope(server, Habits::closes_after_each).is_some() {
+            return Kind::AfterEach;
+        }
+        let Some(close) = close else { return Kind::Unknown };
+        let at_limit = |habits: &Habits| {
+            habits.request_limit().is_some_and(|(limit, _)| close.at_once() && close.responses == limit)
+        };
+        if self.scope(server, at_limit).is_some() {
+            return Kind::Limit(close.responses);
+        }
+        if let Some(scope) = self.scope(server, |habits| closed_by_timer(habits, close)) {
+            return Kind::Idle(scope);
+        }
+        if self.bursts.iter().any(|burst| burst.covers(server, close.at)) {
+            return Kind::Restart(self.bursts.iter().position(|b| b.covers(server, close.at)).unwrap_or(0));
+        }
+        if close.at_once() && !close.announced && self.all.answered_reused > 0 {
+            Kind::Recycled
+        } else {
+            Kind::Unknown
+        }
+    }
+
+    /// Nobody closed, and the server's side knows the connection no more.
+    fn forgotten(&self, rejection: &Rejection, server: SocketAddr, close: Option<&Close>) -> Kind {
+        if let Some(close) = close
+            && let Some(scope) = self.scope(server, |habits| closed_by_timer(habits, close))
+        {
+            return Kind::Idle(scope);
+        }
+        let longest = self.all.longest_answered_ns;
+        if rejection.idle_ns >= SHORTEST_FORGOTTEN_NS && rejection.idle_ns > longest {
+            Kind::Middlebox
+        } else {
+            Kind::Vanished
+        }
+    }
+
+    fn cause(&self, kind: Kind, cases: &[&Rejection]) -> Cause {
+        match kind {
+            Kind::AfterEach => self.closes_after_each(),
+            Kind::Limit(limit) => self.request_limit(limit, cases),
+            Kind::Idle(scope) => self.idle_timeout(scope, cases),
+            Kind::Restart(at) => self.restart(&self.bursts[at]),
+            Kind::Middlebox => self.middlebox(cases),
+            Kind::Vanished => plain(&texts::VANISHED, Certainty::Possible),
+            Kind::Recycled => plain(&texts::RECYCLED, Certainty::Possible),
+            Kind::Unknown => plain(&texts::UNKNOWN_CAUSE, Certainty::Likely),
+        }
+    }
+
+    fn closes_after_each(&self) -> Cause {
+        let mut gaps: Vec<i64> = self.all.closes.iter().map(|close| close.gap_ns).collect();
+        gaps.sort_unstable();
+        let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+        let closed = counted(gaps.len() as u64, "connection");
+        let announced = self.all.closes.iter().filter(|close| close.announced).count();
+        let said = if announced * 2 > gaps.len() {
+            "though its responses say that it will ('Connection: close')"
+        } else {
+            "without saying so (no 'Connection: close')"
+        };
+        let certainty = if gaps.len() >= 5 { Certainty::Certain } else { Certainty::Likely };
+        let values = vec![
+            ("close_gap", format!(": {closed}, {} after the response (median)", duration(median))),
+            ("said", said.to_owned()),
+        ];
+        Cause { words: &texts::CLOSES_AFTER_EACH, values, certainty }
+    }
+
+    fn request_limit(&self, limit: u32, cases: &[&Rejection]) -> Cause {
+        let reached = |close: &&Close| close.at_once() && close.responses == limit;
+        let samples = self.all.closes.iter().filter(reached).count() as u64;
+        Cause {
+            words: &texts::MAX_REQUESTS,
+            values: vec![
+                ("k", grouped(u64::from(limit))),
+                ("k1", grouped(u64::from(limit) + 1)),
+                ("k_below", (limit.saturating_sub(1)).to_string()),
+                ("samples", counted(samples, "connection")),
+            ],
+            certainty: if samples >= 5 || cases.len() >= 3 { Certainty::Certain } else { Certainty::Likely },
+        }
+    }
+
+    fn idle_timeout(&self, scope: Scope, cases: &[&Rejection]) -> Cause {
+        let habits = self.habits(scope);
+        let Some(idle) = habits.idle_timeout() else {
+            return plain(&texts::UNKNOWN_CAUSE, Certainty::Likely);
+        };
+        let tight = idle.samples >= 3 && idle.spread_ns() <= idle.timeout_ns / 10;
+        let whose = match scope {
+            Scope::One(server) => format!("at {server}"),
+            Scope::All => String::new(),
+        };
+        Cause {
+            words: &texts::IDLE_TIMEOUT,
+            values: vec![
+                ("t", duration(idle.timeout_ns)),
+                ("spread", spread(&idle)),
+                ("below", (((idle.timeout_ns / 1_000_000_000) - 1).max(1)).to_string()),
+                ("samples", counted(idle.samples, "connection")),
+                ("whose", whose),
+                ("known", known_timeout(&idle)),
+                ("keeps", self.client_keeps(&idle)),
+                ("sure", self.sure(&idle, cases)),
+            ],
+            certainty: if tight { Certainty::Certain } else { Certainty::Likely },
+        }
+    }
+
+    /// `for at least 60.0 s`, or the client's own timeout where its closes show it.
+    fn client_keeps(&self, server: &IdleTimeout) -> String {
+        match self.all.client_timeout().filter(|client| client.timeout_ns > server.range_ns.0) {
+            Some(client) => format!(
+                "and itself closes them only after {} (seen on {})",
+                duration(client.timeout_ns),
+                counted(client.samples, "connection")
+            ),
+            None => format!("for at least {}", duration(self.all.client_kept_ns)),
+        }
+    }
+
+    /// How many of the requests met the timer for certain, and how many only fit it.
+    fn sure(&self, idle: &IdleTimeout, cases: &[&Rejection]) -> String {
+        let margin = 10_000_000 + idle.timeout_ns / 50;
+        let close_of = |r: &&&Rejection| {
+            self.all.close_of(self.analysis.exchange(r.exchange).connection_id()).map(|close| close.gap_ns)
+        };
+        let met = |gap: i64| (gap - idle.timeout_ns).abs() <= margin;
+        let sure = cases.iter().filter(|r| close_of(r).is_some_and(met)).count() as u64;
+        let all = cases.len() as u64;
+        if sure == all || idle.samples < 3 {
+            return String::new();
+        }
+        format!(
+            "For {} of {} the close came at this very idle time; for the rest it is the likely reading.",
+            grouped(sure),
+            counted(all, "request")
+        )
+    }
+
+    fn restart(&self, burst: &Burst) -> Cause {
+        let refused = match burst.refused {
+            0 => String::new(),
+            number => format!(", and then refused {}", counted(number, "connection")),
+        };
+        let values = vec![
+            ("window", duration(burst.window_ns())),
+            ("server", burst.server.to_string()),
+            ("share", burst.share()),
+            ("refused", refused),
+        ];
+        let all_closed = burst.closed.len() as u64 == burst.open;
+        let certainty = if burst.refused > 0 || all_closed { Certainty::Certain } else { Certainty::Likely };
+        Cause { words: &texts::RESTARTED, values, certainty }
+    }
+
+    fn middlebox(&self, cases: &[&Rejection]) -> Cause {
+        let shortest = cases.iter().map(|r| r.idle_ns).min().unwrap_or_default();
+        let longest = self.all.longest_answered_ns;
+        let worked = if longest > 0 {
+            format!("Requests after shorter idle times, up to {}, were answered.", duration(longest))
+        } else {
+            String::new()
+        };
+        let forms = [(RejectForm::BlackHole, "no answer at all"), (RejectForm::IdleReset, "a reset")];
+        let got = forms.iter().filter(|(form, _)| cases.iter().any(|r| r.form == *form));
+        let got: Vec<String> = got.map(|(_, words)| (*words).to_owned()).collect();
+        let values = vec![
+            ("idle", format!("{} or more", duration(shortest))),
+            ("worked", worked),
+            ("got", listed(&got)),
+        ];
+        let certainty = if cases.len() >= 3 && longest > 0 { Certainty::Likely } else { Certainty::Possible };
+        Cause { words: &texts::MIDDLEBOX, values, certainty }
+    }
+}
+
+fn plain(words: &'static Words, certainty: Certainty) -> Cause {
+    Cause { words, values: Vec::new(), certainty }
+}
+
+fn closed_by_timer(habits: &Habits, close: &Close) -> bool {
+    !close.at_once() && habits.idle_timeout().is_some_and(|idle| idle.fits(close.gap_ns))
+}
+
+/// `± 8.0 ms`, or the range of a coarse timer.
+fn spread(idle: &IdleTimeout) -> String {
+    if idle.spread_ns() > idle.timeout_ns / 4 {
+        return format!("(to {}: its clock is coarse)", duration(idle.range_ns.1));
+    }
+    format!("± {}", duration((idle.spread_ns() + 1) / 2))
+}
+
+/// `; 5 s is the default of uvicorn`.
+fn known_timeout(idle: &IdleTimeout) -> String {
+    let seconds = (idle.timeout_ns + 500_000_000) / 1_000_000_000;
+    texts::KNOWN_IDLE_TIMEOUTS
+        .iter()
+        .find(|known| known.0 == seconds && super::verdict::is_usual_timeout(idle.timeout_ns))
+        .map_or(String::new(), |known| format!("; {} s is {}", known.0, known.1))
+}

@@ -1,0 +1,278 @@
+//! Faults of requests (Q1 to Q10): refused, never finished, or given up by the client.
+//!
+//! A connection closed without a byte on it (Q4) and requests sent before the answer to the one before them (Q8)
+//! are no faults: no rule here looks at them.
+
+use crate::http::{ExchangeFlags, Framing, MessageState};
+use crate::tcp::{EventKind, Side};
+use crate::topology::Role;
+
+use super::case::{Case, Rule};
+use super::texts;
+use super::verdict::is_usual_timeout;
+use super::{Certainty, Outcome};
+
+/// How long a client waits for `100 Continue` at least before it sends the body unasked: curl takes 1 s.
+const CONTINUE_WAIT_NS: i64 = 900_000_000;
+/// A body of more bytes than this may have taken that long for its size.
+const SHORT_BODY: u64 = 64 << 10;
+/// A silence shorter than this is no server's timer.
+const SHORTEST_TIMER_NS: i64 = 1_000_000_000;
+/// A FIN that follows its request this closely was not sent by somebody who got tired of waiting.
+const AT_ONCE_NS: i64 = 10_000_000;
+/// The smallest limits of heads: uwsgi's `buffer-size` and gunicorn's request line take 4 KiB, nginx's
+/// `large_client_header_buffers` 8 KiB a line.
+const SMALLEST_HEAD_LIMIT: u64 = 4094;
+const USUAL_HEAD_LIMIT: u64 = 8000;
+
+/// What the shape of a request, or of the answer to it, tells.
+pub(super) const SHAPES: &[Rule] = &[
+    Rule { id: "Q7", words: &texts::CONTINUE_STALL, form: "", holds: continue_stall },
+    Rule { id: "Q7", words: &texts::UNSOLICITED_1XX, form: "", holds: unsolicited_1xx },
+    Rule { id: "Q10", words: &texts::REQUEST_HEADER_TOO_LARGE, form: "", holds: header_too_large },
+    Rule { id: "Q9", words: &texts::BAD_REQUEST, form: "", holds: bad_request },
+    Rule { id: "Q2", words: &texts::REQUEST_TOO_LARGE, form: "", holds: request_too_large },
+    Rule { id: "Q1", words: &texts::EARLY_RESPONSE_RESET, form: "", holds: early_response_reset },
+    Rule { id: "Q1", words: &texts::EARLY_RESPONSE_CLOSED, form: "", holds: early_response_closed },
+];
+
+/// What the end of an exchange tells: who closed, and when.
+pub(super) const ENDINGS: &[Rule] = &[
+    Rule { id: "Q3", words: &texts::REQUEST_TIMEOUT, form: "in its head", holds: timeout_in_head },
+    Rule { id: "Q3", words: &texts::REQUEST_TIMEOUT, form: "in its body", holds: timeout_in_body },
+    Rule { id: "Q6", words: &texts::HALF_CLOSE, form: "", holds: half_close },
+    Rule {
+        id: "Q5",
+        words: &texts::CLIENT_ABORT,
+        form: "while it waited for the answer",
+        holds: left_waiting,
+    },
+    Rule { id: "Q5", words: &texts::CLIENT_ABORT, form: "in the middle of its request", holds: left_sending },
+    Rule { id: "Q5", words: &texts::CLIENT_ABORT, form: "in the middle of the answer", holds: left_reading },
+];
+
+/// Q7: the client waited for `100 Continue`, and it never came.
+fn continue_stall(case: &Case<'_>) -> Option<Certainty> {
+    let asked = case.has(ExchangeFlags::EXPECTS_CONTINUE) && case.request_has_body();
+    if !asked
+        || case.has(ExchangeFlags::INTERIM)
+        || case.has(ExchangeFlags::EARLY_RESPONSE)
+        || !case.is_whole()
+    {
+        return None;
+    }
+    let request = &case.raw.request;
+    if request.body_bytes > 0 {
+        let waited = request.end.0.saturating_sub(request.start.0) >= CONTINUE_WAIT_NS;
+        return (waited && request.body_bytes <= SHORT_BODY).then_some(Certainty::Likely);
+    }
+    // A final answer instead of 100 is what the client asked for (RFC 9110, section 10.1.1).
+    let stalled = !case.raw.response.is_present() && case.silence_ns()? >= CONTINUE_WAIT_NS;
+    stalled.then_some(Certainty::Certain)
+}
+
+/// Q7: a `100 Continue` that nobody asked for. Other interim responses need no asking (RFC 8297).
+fn unsolicited_1xx(case: &Case<'_>) -> Option<Certainty> {
+    let unasked = case.has(ExchangeFlags::UNASKED_INTERIM) && case.has(ExchangeFlags::CONTINUED);
+    unasked.then_some(Certainty::Certain)
+}
+
+/// Q10: the head is above the server's limit.
+fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
+    let (head, around) = (case.request_head(), case.around.link(case.exchange.link_id()));
+    let target = u64::from(case.raw.target.len);
+    match case.status() {
+        Some(414 | 431 | 494) if case.answered_itself() && head >= SMALLEST_HEAD_LIMIT => {
+            Some(Certainty::Certain)
+        }
+        Some(400) => {
+            let large = head >= USUAL_HEAD_LIMIT || target >= SMALLEST_HEAD_LIMIT;
+            let closes = case.has(ExchangeFlags::SERVER_CLOSES) || case.life.server_ended().is_some();
+            let well_formed = !case.has(ExchangeFlags::REQUEST_INVALID);
+            let alone = case.answered_itself() && around.served_head < head;
+            (large && closes && well_formed && alone).then_some(Certainty::Likely)
+        }
+        // uwsgi drops the connection: all that it dropped are larger than all that it answered.
+        None if case.outcome == Outcome::NoResponse && case.is_first() && head > SMALLEST_HEAD_LIMIT => {
+            let above_limit = around.dropped_head.is_some_and(|least| least > SMALLEST_HEAD_LIMIT);
+            let served = around.served_head > 0 && around.served_head <= SMALLEST_HEAD_LIMIT;
+            (above_limit && served && case.is_whole()).then_some(Certainty::Likely)
+        }
+        _ => None,
+    }
+}
+
+/// Q9: the request breaks the protocol, and the server says so.
+fn bad_request(case: &Case<'_>) -> Option<Certainty> {
+    let conflicting = case.has(ExchangeFlags::CONFLICTING_FRAMING)
+        && !case.has(ExchangeFlags::RESPONSE_CONFLICTING_FRAMING);
+    // Of a head whose end never came nobody can say so.
+    let known = case.raw.request.head_bytes > 0;
+    if !known || !(case.has(ExchangeFlags::REQUEST_INVALID) || conflicting) || !case.answered_itself() {
+        return None;
+    }
+    match case.status() {
+        Some(400) => Some(Certainty::Certain),
+        Some(405 | 501 | 505) => Some(Certainty::Likely),
+        None if case.outcome == Outcome::NoResponse && case.is_first() && case.is_whole() => {
+            Some(Certainty::Likely)
+        }
+        _ => None,
+    }
+}
+
+/// Q2: a proxy's own 413, without asking the hop behind it.
+fn request_too_large(case: &Case<'_>) -> Option<Certainty> {
+    if case.status() != Some(413) || !case.answered_itself() || !case.request_has_body() {
+        return None;
+    }
+    match case.server_role() {
+        Role::Proxy => Some(Certainty::Certain),
+        // What stands behind it was not captured, but its name is that of a proxy.
+        _ if server_is_proxy(case) => Some(Certainty::Likely),
+        _ => None,
+    }
+}
+
+/// Whether the server names itself as a product that is a proxy more often than not.
+pub(super) fn server_is_proxy(case: &Case<'_>) -> bool {
+    let server = case.life.flow.server;
+    let known = &case.exchange.facts.server_headers;
+    let Ok(at) = known.binary_search_by_key(&server, |entry| entry.0) else { return false };
+    let name = case.exchange.facts.name(known[at].1).to_ascii_lowercase();
+    let products =
+        ["nginx", "openresty", "envoy", "istio", "haproxy", "awselb", "cloudflare", "varnish", "traefik"];
+    products.iter().any(|product| name.contains(product))
+}
+
+/// Q1: a whole response came before the request's end, and then a RST, which may destroy the response.
+fn early_response_reset(case: &Case<'_>) -> Option<Certainty> {
+    early_response(case, EventKind::Rst)
+}
+
+/// Q1: a whole response came before the request's end, and the server closed without reading the rest.
+fn early_response_closed(case: &Case<'_>) -> Option<Certainty> {
+    if case.raw.request.is_complete() {
+        // Read to the end after all.
+        return None;
+    }
+    early_response(case, EventKind::Fin)
+}
+
+fn early_response(case: &Case<'_>, end: EventKind) -> Option<Certainty> {
+    let early = case.has(ExchangeFlags::EARLY_RESPONSE) && case.raw.response.is_complete();
+    if !early || !case.request_has_body() || !case.is_whole() || case.has(ExchangeFlags::TUNNEL) {
+        return None;
+    }
+    if case.has(ExchangeFlags::EXPECTS_CONTINUE) && case.raw.request.body_bytes == 0 {
+        return None;
+    }
+    let response_end = case.raw.response.last_frame;
+    let by_server = match end {
+        EventKind::Rst => case.life.server_rst.filter(|rst| rst.frame > response_end),
+        _ => case.life.server_ended(),
+    };
+    // A client that leaves because it has its answer is no fault of the server's.
+    by_server.filter(|event| case.life.client_fin.is_none_or(|fin| fin.frame > event.frame))?;
+    Some(Certainty::Certain)
+}
+
+fn timeout_in_head(case: &Case<'_>) -> Option<Certainty> {
+    if case.raw.request.head_bytes == 0 { request_timeout(case) } else { None }
+}
+
+fn timeout_in_body(case: &Case<'_>) -> Option<Certainty> {
+    if case.raw.request.head_bytes > 0 { request_timeout(case) } else { None }
+}
+
+/// Q3: the client stopped in the middle of its request, and the server closed after a silence.
+fn request_timeout(case: &Case<'_>) -> Option<Certainty> {
+    let request = &case.raw.request;
+    let answered = case.raw.response.is_present();
+    let unfinished = request.state == MessageState::Partial && (!answered || case.status() == Some(408));
+    if !unfinished || !case.is_whole() || !case.request_arrived() || is_stalled(case) {
+        return None;
+    }
+    let end = case.life.server_ended()?;
+    let decided = if answered { case.raw.response.start } else { end.at };
+    let (silence, total) =
+        (decided.0.saturating_sub(request.end.0), decided.0.saturating_sub(request.start.0));
+    if silence < SHORTEST_TIMER_NS && case.status() != Some(408) {
+        return None;
+    }
+    let timer = case.status() == Some(408) || is_usual_timeout(silence) || is_usual_timeout(total);
+    Some(if timer { Certainty::Certain } else { Certainty::Likely })
+}
+
+/// Whether the server's window was closed when the connection ended.
+fn is_stalled(case: &Case<'_>) -> bool {
+    case.exchange
+        .connection()
+        .events()
+        .iter()
+        .rfind(|event| {
+            event.from == Side::Server
+                && matches!(event.kind, EventKind::ZeroWindow | EventKind::WindowOpened)
+        })
+        .is_some_and(|event| event.kind == EventKind::ZeroWindow)
+}
+
+/// Whether the client side left this exchange of its own will, as far as can be told.
+fn left(case: &Case<'_>) -> bool {
+    let gone = match case.outcome {
+        Outcome::Aborted => true,
+        // A user's timer; between hops it is the server that did not answer.
+        Outcome::TimedOut => case.server_role() == Role::Proxy,
+        _ => false,
+    };
+    gone && case.on_user_link() && !case.is_inherited() && !is_end_of_run(case)
+}
+
+/// Whether the client was about to end anyway: a load generator at the end of its run drops what is under way.
+fn is_end_of_run(case: &Case<'_>) -> bool {
+    let connection = case.exchange.connection();
+    let around = case.around.link(connection.inner.link);
+    let Some(&(last_start, answered)) = around.clients.get(&connection.inner.client.ip()) else {
+        return false;
+    };
+    let Some(end) = case.life.client_ended() else { return false };
+    let (closed, waited) = (connection.time(end.at), end.at.0.saturating_sub(case.raw.request.start.0));
+    // It had its answers until then, asked nothing more, and had not waited longer than for any of those.
+    answered >= 10 && last_start <= closed && waited <= around.slowest_ns
+}
+
+/// Q6: the client closed its sending side right behind the request; it may well have gone on reading.
+fn half_close(case: &Case<'_>) -> Option<Certainty> {
+    let fin = case.life.client_fin?;
+    let after_ns = fin.at.0.saturating_sub(case.raw.request.end.0);
+    let half_closed = matches!(case.outcome, Outcome::Aborted | Outcome::TimedOut)
+        && case.raw.request.is_complete()
+        && !case.raw.response.is_present()
+        && (0..=AT_ONCE_NS).contains(&after_ns)
+        && case.life.client_rst.is_none();
+    // The server took the FIN for a goodbye and closed as well.
+    let taken_for_abort = case.life.server_fin.is_some() || case.life.server_rst.is_some();
+    (half_closed && taken_for_abort && case.on_user_link()).then_some(Certainty::Likely)
+}
+
+/// Q5: the client left before any byte of the answer.
+fn left_waiting(case: &Case<'_>) -> Option<Certainty> {
+    let waiting = case.raw.request.is_complete() && !case.raw.response.is_present();
+    (waiting && left(case)).then_some(Certainty::Certain)
+}
+
+/// Q5: the client left before its request was whole.
+fn left_sending(case: &Case<'_>) -> Option<Certainty> {
+    let sending = case.raw.request.state == MessageState::Partial && !case.raw.response.is_complete();
+    (sending && left(case)).then_some(Certainty::Certain)
+}
+
+/// Q5: the client left before the answer was whole. An answer of unknown length may have been a stream.
+fn left_reading(case: &Case<'_>) -> Option<Certainty> {
+    // An answer whose end nobody can see is the server's fault (P12).
+    if !case.raw.response.is_present() || case.has(ExchangeFlags::UNFRAMED) || !left(case) {
+        return None;
+    }
+    let counted = matches!(case.raw.response.framing, Framing::Length(_));
+    Some(if counted { Certainty::Certain } else { Certainty::Possible })
+}

@@ -1,0 +1,248 @@
+//! Faults of responses (P1 to P12), and errors that a hop reports about itself or about what is behind it.
+
+use crate::http::{ExchangeFlags, Framing, MessageState};
+use crate::tcp::{Event, EventKind, Side};
+use crate::topology::Role;
+
+use super::case::{Case, Rule, is_refused};
+use super::life::at_least;
+use super::request::server_is_proxy;
+use super::texts;
+use super::{Certainty, Outcome};
+
+/// nginx's default `proxy_buffer_size` is one memory page: the smallest limit of response heads.
+const HEAD_LIMIT: u64 = 4096;
+/// A close that comes this much later than the body is not how the body ends.
+const KEPT_OPEN_NS: i64 = 1_000_000_000;
+/// A window that stays closed for this long is no short pause of a busy reader.
+const STALL_NS: i64 = 1_000_000_000;
+/// A client that connects ahead of its first request may meet the server's idle timeout.
+const PRECONNECT_NS: i64 = 1_000_000_000;
+
+/// What the shape of a response tells, or of the window of the side that should have read the request.
+pub(super) const SHAPES: &[Rule] = &[
+    Rule { id: "P9", words: &texts::NOT_HTTP, form: "", holds: not_http },
+    Rule { id: "P10", words: &texts::CONFLICTING_FRAMING, form: "", holds: conflicting_framing },
+    Rule { id: "P10", words: &texts::CONFLICTING_FRAMING_TOLERATED, form: "", holds: conflicting_tolerated },
+    Rule { id: "P11", words: &texts::INVALID_HEADER, form: "", holds: invalid_header },
+    Rule { id: "P11", words: &texts::INVALID_HEADER_TOLERATED, form: "", holds: invalid_tolerated },
+    Rule { id: "P4", words: &texts::RESPONSE_HEADER_TOO_LARGE, form: "", holds: header_too_large },
+    Rule { id: "P3", words: &texts::SEND_STALL, form: "", holds: send_stall },
+];
+
+/// What the end of an exchange tells: who closed, and when.
+pub(super) const ENDINGS: &[Rule] = &[
+    Rule { id: "P2", words: &texts::RESPONSE_TIMEOUT, form: "sent nothing", holds: silent },
+    Rule {
+        id: "P2",
+        words: &texts::RESPONSE_TIMEOUT,
+        form: "stopped in the middle of its answer",
+        holds: stopped,
+    },
+    Rule {
+        id: "P5",
+        words: &texts::TRUNCATED_RESPONSE,
+        form: "short of its Content-Length",
+        holds: cut_length,
+    },
+    Rule { id: "P6", words: &texts::TRUNCATED_RESPONSE, form: "without its last chunk", holds: cut_chunked },
+    Rule { id: "P5", words: &texts::TRUNCATED_RESPONSE, form: "in the middle of its head", holds: cut_head },
+    Rule {
+        id: "P5",
+        words: &texts::TRUNCATED_RESPONSE,
+        form: "by a reset in place of its end",
+        holds: cut_open,
+    },
+    Rule { id: "P1", words: &texts::CLOSED_BEFORE_RESPONSE, form: "", holds: closed_before_response },
+    Rule { id: "", words: &texts::APPLICATION_ERROR, form: "", holds: application_error },
+    Rule { id: "T8", words: &texts::NEXT_HOP_MISSING, form: "", holds: next_hop_missing },
+];
+
+/// Faults that an exchange may have besides another one.
+pub(super) const EXTRAS: &[Rule] = &[
+    Rule { id: "P7", words: &texts::EXTRA_RESPONSE_BYTES, form: "", holds: extra_bytes },
+    Rule { id: "P8", words: &texts::WRONG_ANSWER, form: "", holds: wrong_answer },
+    Rule { id: "P8", words: &texts::UNSOLICITED_RESPONSE, form: "", holds: unsolicited },
+    Rule { id: "P12", words: &texts::UNFRAMED_KEPT_OPEN, form: "", holds: unframed_kept_open },
+];
+
+fn refused(case: &Case<'_>) -> bool {
+    is_refused(case.analysis, case.exchange.id)
+}
+
+/// P9: what came back starts with no status line.
+fn not_http(case: &Case<'_>) -> Option<Certainty> {
+    (case.has(ExchangeFlags::NOT_HTTP_RESPONSE) && case.is_whole()).then_some(Certainty::Certain)
+}
+
+/// P10: both a length and chunks, and the proxy would have none of it.
+fn conflicting_framing(case: &Case<'_>) -> Option<Certainty> {
+    (case.has(ExchangeFlags::RESPONSE_CONFLICTING_FRAMING) && refused(case)).then_some(Certainty::Certain)
+}
+
+fn conflicting_tolerated(case: &Case<'_>) -> Option<Certainty> {
+    case.has(ExchangeFlags::RESPONSE_CONFLICTING_FRAMING).then_some(Certainty::Certain)
+}
+
+/// P11: a header line that is none, and the proxy refused the response.
+fn invalid_header(case: &Case<'_>) -> Option<Certainty> {
+    (case.has(ExchangeFlags::INVALID_HEADER) && refused(case)).then_some(Certainty::Certain)
+}
+
+fn invalid_tolerated(case: &Case<'_>) -> Option<Certainty> {
+    case.has(ExchangeFlags::INVALID_HEADER).then_some(Certainty::Likely)
+}
+
+/// P4: the head is larger than the proxy's buffer for it.
+fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
+    let response = &case.raw.response;
+    if !response.is_present() || case.response_head() <= HEAD_LIMIT || case.is_inherited() {
+        return None;
+    }
+    if case.outcome != Outcome::Truncated && refused(case) {
+        return Some(Certainty::Certain);
+    }
+    // Without the proxy's other side: it closed in the middle of the head, at once.
+    let in_head = response.head_bytes == 0 && case.outcome == Outcome::Aborted && case.parent().is_none();
+    let at_once = case.silence_ns().is_some_and(|silence| silence < KEPT_OPEN_NS);
+    (in_head && at_once).then_some(Certainty::Likely)
+}
+
+/// P3: the server stopped reading, and the client side gave up sending. With the window closed its FIN cannot be
+/// sent either: then only what the proxy answered, and the server's RST much later, show that it left.
+fn send_stall(case: &Case<'_>) -> Option<Certainty> {
+    let sent_all = case.raw.request.is_complete() && case.request_arrived();
+    let failed = !matches!(case.outcome, Outcome::Complete | Outcome::Rejected | Outcome::Truncated);
+    if !failed || sent_all || case.raw.response.is_present() || !case.is_whole() || case.is_inherited() {
+        return None;
+    }
+    let events = case.exchange.connection().events();
+    let end = case.end();
+    let before_end = |event: &&Event| end.is_none_or(|end| event.frame < end.frame);
+    let window = |event: &&Event| {
+        event.from == Side::Server && matches!(event.kind, EventKind::ZeroWindow | EventKind::WindowOpened)
+    };
+    let closed =
+        events.iter().filter(before_end).rfind(window).filter(|e| e.kind == EventKind::ZeroWindow)?;
+    let until = end.map_or(case.life.flow.last.0, |end| end.at);
+    let stalled_ns = until.0.saturating_sub(closed.at.0.max(case.raw.request.start.0));
+    let told = case.parent().and_then(|parent| parent.status());
+    if stalled_ns < STALL_NS || end.is_none() && told != Some(504) {
+        return None;
+    }
+    Some(if told == Some(504) || case.life.client_ended().is_some() {
+        Certainty::Certain
+    } else {
+        Certainty::Likely
+    })
+}
+
+/// P2: the server had the whole request and sent nothing.
+fn silent(case: &Case<'_>) -> Option<Certainty> {
+    if case.end().is_some_and(|end| case.is_heard_before(end)) { None } else { response_timeout(case) }
+}
+
+/// P2: the server stopped in the middle of its response.
+fn stopped(case: &Case<'_>) -> Option<Certainty> {
+    // An answer whose end nobody can see is another fault (P12).
+    if unframed_kept_open(case).is_some() { None } else { response_timeout(case) }
+}
+
+fn response_timeout(case: &Case<'_>) -> Option<Certainty> {
+    // A user who gives up waiting for a proxy is the client's own timer: client-abort.
+    let users_timer = case.on_user_link() && case.server_role() == Role::Proxy;
+    if case.outcome != Outcome::TimedOut || users_timer || case.is_inherited() {
+        return None;
+    }
+    let told = case.parent().and_then(|parent| parent.status());
+    Some(if told == Some(504) { Certainty::Certain } else { Certainty::Likely })
+}
+
+fn cut_length(case: &Case<'_>) -> Option<Certainty> {
+    cut(case, |framing| matches!(framing, Framing::Length(_)))
+}
+
+fn cut_chunked(case: &Case<'_>) -> Option<Certainty> {
+    cut(case, |framing| framing == Framing::Chunked)
+}
+
+/// A body that ends with the connection ended with a RST: nobody can tell whether it was whole.
+fn cut_open(case: &Case<'_>) -> Option<Certainty> {
+    cut(case, |framing| framing == Framing::UntilClose).map(|_| Certainty::Likely)
+}
+
+fn cut(case: &Case<'_>, framing: fn(Framing) -> bool) -> Option<Certainty> {
+    let known = case.raw.response.head_bytes > 0 && framing(case.raw.response.framing);
+    (case.outcome == Outcome::Truncated && known).then_some(Certainty::Certain)
+}
+
+/// The head itself was cut off: the proxy cannot even pass a status on.
+fn cut_head(case: &Case<'_>) -> Option<Certainty> {
+    (case.outcome == Outcome::Truncated && case.raw.response.head_bytes == 0).then_some(Certainty::Certain)
+}
+
+/// P1: a new connection closed without a byte of an answer.
+fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
+    if case.outcome != Outcome::NoResponse || !case.is_first() {
+        return None;
+    }
+    let request = &case.raw.request;
+    let opened = case.exchange.connection().events().iter().find(|e| e.kind == EventKind::Established);
+    let idle_ns = opened.map_or(0, |event| request.start.0.saturating_sub(event.at.0));
+    let unread = case.life.server_fin.is_some_and(|fin| !at_least(fin.ack, request.seq.wrapping_add(1)));
+    // Connected ahead, and closed as idle while the request was on its way: no crash.
+    if unread && idle_ns >= PRECONNECT_NS {
+        return Some(Certainty::Possible);
+    }
+    Some(if request.state == MessageState::Complete { Certainty::Certain } else { Certainty::Likely })
+}
+
+/// A complete 5xx: the server's own.
+fn application_error(case: &Case<'_>) -> Option<Certainty> {
+    let own =
+        case.outcome == Outcome::Complete && case.answered_itself() && case.server_role() == Role::Server;
+    let status = case.status().filter(|status| *status >= 500 && !matches!(status, 502 | 504));
+    status.filter(|_| own)?;
+    // What names itself as a proxy may have asked somebody whom no capture shows.
+    Some(if server_is_proxy(case) { Certainty::Possible } else { Certainty::Likely })
+}
+
+/// A gateway's 5xx about a link that was not captured.
+fn next_hop_missing(case: &Case<'_>) -> Option<Certainty> {
+    let gateway = case.outcome == Outcome::Complete && case.answered_itself();
+    (gateway && case.status().is_some_and(|status| status >= 500)).then_some(Certainty::Certain)
+}
+
+/// P7: bytes behind a complete response.
+fn extra_bytes(case: &Case<'_>) -> Option<Certainty> {
+    let extra = case.has(ExchangeFlags::EXTRA_BYTES) && !case.has(ExchangeFlags::TUNNEL);
+    (extra && case.is_whole()).then_some(Certainty::Certain)
+}
+
+/// P8: a response that nobody had asked for became the answer to the next request.
+fn wrong_answer(case: &Case<'_>) -> Option<Certainty> {
+    unsolicited(case)?;
+    let next = case.exchange.connection().exchanges().find(|x| x.id > case.exchange.id)?;
+    let parent = case.analysis.trees.parent(next.id).map(|p| case.analysis.exchange(p.parent))?;
+    let taken = !next.raw.response.is_present() && parent.status() == case.status();
+    taken.then_some(Certainty::Likely)
+}
+
+/// P8: a response while no request was pending. On a connection that nobody has used yet it is a usual goodbye.
+fn unsolicited(case: &Case<'_>) -> Option<Certainty> {
+    let used = case.raw.ordinal > 1;
+    (case.has(ExchangeFlags::UNSOLICITED) && case.is_whole() && used).then_some(Certainty::Certain)
+}
+
+/// P12: the end of the response is the end of the connection, and that came much later.
+fn unframed_kept_open(case: &Case<'_>) -> Option<Certainty> {
+    let open = case.has(ExchangeFlags::UNFRAMED) && case.raw.response.framing == Framing::UntilClose;
+    if !open || !case.is_whole() {
+        return None;
+    }
+    if case.has(ExchangeFlags::LATE_CLOSE) {
+        return Some(Certainty::Certain);
+    }
+    let gave_up = matches!(case.outcome, Outcome::Aborted | Outcome::TimedOut) && !case.is_inherited();
+    (gave_up && case.silence_ns()? >= KEPT_OPEN_NS).then_some(Certainty::Likely)
+}

@@ -1,0 +1,393 @@
+//! Each rule about single exchanges on the wire shape that it names, and on a near miss.
+
+use super::testkit::{Chain, MS};
+use super::wirekit::{FIN, RST, Who, Wire};
+use crate::http::Method;
+use crate::tcp::Side;
+
+use Who::{App, Down, Up, User};
+
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
+const TIMEOUT: &str = "HTTP/1.1 504 Gateway Time-out\r\nContent-Length: 3\r\n\r\nbad";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: shop\r\nX-Request-ID: a1b2c3d4{target}\r\n\r\n")
+}
+
+fn post(target: &str, more: &str, length: usize) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: shop\r\n{more}X-Request-ID: a1b2c3d4{target}\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+/// The request goes up; then what the test says.
+fn asked(then: impl FnOnce(&mut Wire)) -> Vec<String> {
+    let mut wire = Wire::new();
+    wire.say(User, get("/x")).say(Up, get("/x"));
+    then(&mut wire);
+    wire.findings()
+}
+
+/// The app's answer, the proxy's answer.
+fn answered(app: &str, proxy: &str) -> Vec<String> {
+    asked(|wire| {
+        wire.say(App, app).end(Up, RST).say(Down, proxy);
+    })
+}
+
+fn none() -> Vec<String> {
+    Vec::new()
+}
+
+#[test]
+fn p1_is_a_close_without_an_answer_on_a_new_connection() {
+    let closed = |flags| {
+        asked(move |wire| {
+            wire.end(App, flags).end(Up, FIN).say(Down, BAD_GATEWAY);
+        })
+    };
+    assert_eq!(closed(FIN), ["app closed-before-response P1 Certain"]);
+    assert_eq!(closed(RST), ["app closed-before-response P1 Certain"]);
+    let whole = asked(|wire| {
+        wire.say(App, OK).end(App, FIN).end(Up, FIN).say(Down, OK);
+    });
+    assert_eq!(whole, none());
+}
+
+#[test]
+fn p2_is_a_silence_that_the_proxy_ended() {
+    let silent = asked(|wire| {
+        wire.wait(2_300).end(Up, FIN).say(Down, TIMEOUT);
+    });
+    assert_eq!(silent, ["app response-timeout P2 Certain"]);
+    // The app answers when nobody is there any more.
+    let late = asked(|wire| {
+        wire.wait(2_300).end(Up, FIN).say(Down, TIMEOUT).wait(900).say(App, OK).end(Up, RST);
+    });
+    assert_eq!(late, ["app response-timeout P2 Certain"]);
+    let stopped = asked(|wire| {
+        let half = "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhalf";
+        wire.say(App, half).say(Down, half).wait(5_000).end(Up, FIN).end(Down, FIN);
+    });
+    assert_eq!(stopped, ["app response-timeout P2 Likely"]);
+    let slow = asked(|wire| {
+        wire.wait(9_000).say(App, OK).say(Down, OK);
+    });
+    assert_eq!(slow, none());
+}
+
+#[test]
+fn p3_is_a_window_that_stays_closed() {
+    let stalled = |opened: bool| {
+        let mut chain = Chain::new(&["nginx", "app"]);
+        let at = chain.open(0, 0);
+        let conn = &mut chain.conns[at];
+        conn.request(Method::Post, "/upload", MS).unfinished().sync();
+        conn.window(Side::Server, 2 * MS, false);
+        if opened {
+            conn.window(Side::Server, 3 * MS, true);
+        }
+        conn.fin(Side::Client, 2_500 * MS);
+        let kinds = chain.analyse().diagnosis.findings;
+        kinds.into_iter().map(|finding| finding.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(stalled(false), ["send-stall"]);
+    assert_eq!(stalled(true), ["client-abort"]);
+}
+
+#[test]
+fn p4_is_a_large_head_that_the_proxy_refused() {
+    let large =
+        format!("HTTP/1.1 200 OK\r\nSet-Cookie: {}\r\nContent-Length: 2\r\n\r\nhi", "c".repeat(5_000));
+    assert_eq!(answered(&large, BAD_GATEWAY), ["app response-header-too-large P4 Certain"]);
+    assert_eq!(answered(&large, OK), none());
+    let small =
+        format!("HTTP/1.1 200 OK\r\nSet-Cookie: {}\r\nContent-Length: 2\r\n\r\nhi", "c".repeat(3_000));
+    assert_eq!(answered(&small, BAD_GATEWAY), none());
+}
+
+#[test]
+fn p5_and_p6_are_responses_that_end_before_their_end() {
+    let cut = |bytes: &'static str, flags| {
+        asked(move |wire| {
+            wire.say(App, bytes).say(Down, bytes).wait(50).end(App, flags).end(Down, FIN);
+        })
+    };
+    let counted = "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhalf";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    assert_eq!(cut(counted, FIN), ["app truncated-response P5 Certain"]);
+    assert_eq!(cut(counted, RST), ["app truncated-response P5 Certain"]);
+    assert_eq!(cut(chunked, FIN), ["app truncated-response P6 Certain"]);
+    assert_eq!(
+        cut("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n\r\n", FIN),
+        none()
+    );
+    assert_eq!(cut("HTTP/1.0 200 OK\r\n\r\nhalf", FIN), none());
+    assert_eq!(cut("HTTP/1.1 304 Not Modified\r\nContent-Length: 5000\r\n\r\n", FIN), none());
+}
+
+#[test]
+fn p7_is_bytes_behind_the_end() {
+    let surplus = asked(|wire| {
+        wire.say(App, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhimore").say(Down, OK);
+    });
+    assert_eq!(surplus, ["app extra-response-bytes P7 Certain"]);
+    let blank = asked(|wire| {
+        wire.say(App, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\r\n").say(Down, OK);
+    });
+    assert_eq!(blank, none());
+}
+
+#[test]
+fn p8_is_a_response_that_nobody_asked_for() {
+    let goodbye = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let idle = asked(|wire| {
+        wire.say(App, OK).say(Down, OK).wait(700).say(App, goodbye).end(App, FIN).end(Up, FIN);
+    });
+    assert_eq!(idle, ["app unsolicited-response P8 Certain"]);
+    // On a connection that nobody has used yet it is a usual goodbye, and a close without one even more so.
+    let mut preconnect = Wire::new();
+    preconnect.wait(700).say(App, goodbye).end(App, FIN).end(Up, FIN).wait(60_000).end(Down, FIN);
+    assert_eq!(preconnect.findings(), none());
+}
+
+#[test]
+fn p9_is_an_answer_without_a_status_line() {
+    let garbage = asked(|wire| {
+        wire.say(App, "+OK this is another protocol\n").end(App, FIN).end(Up, FIN).say(Down, BAD_GATEWAY);
+    });
+    assert_eq!(garbage, ["app not-http P9 Certain"]);
+}
+
+#[test]
+fn p10_and_p11_are_heads_that_contradict_themselves() {
+    let both =
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    assert_eq!(answered(both, BAD_GATEWAY), ["app conflicting-framing/refused-by-proxy P10 Certain"]);
+    assert_eq!(answered(both, OK), ["app conflicting-framing P10 Certain"]);
+    // Passed on as it was: still one fault, where it began.
+    assert_eq!(answered(both, both), ["app conflicting-framing P10 Certain"]);
+    let bad = "HTTP/1.1 200 OK\r\nX-Bad : 1\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(answered(bad, BAD_GATEWAY), ["app invalid-header/refused-by-proxy P11 Certain"]);
+    assert_eq!(answered(bad, OK), ["app invalid-header P11 Likely"]);
+}
+
+#[test]
+fn p12_is_an_answer_without_an_end_on_a_connection_that_stays_open() {
+    let open = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhi";
+    let kept = asked(|wire| {
+        wire.say(App, open).wait(4_000).end(App, FIN).end(Up, FIN).say(Down, OK);
+    });
+    assert_eq!(kept, ["app unframed-kept-open P12 Certain"]);
+    let closed = asked(|wire| {
+        wire.say(App, open).wait(20).end(App, FIN).end(Up, FIN).say(Down, OK);
+    });
+    assert_eq!(closed, none());
+}
+
+#[test]
+fn q1_is_an_answer_before_the_request_was_read() {
+    let denied = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+    let uploading = |then: fn(&mut Wire)| {
+        let mut wire = Wire::new();
+        let head = post("/x", "", 3_000);
+        wire.say(User, format!("{head}{}", "b".repeat(3_000))).say(Up, &head).say(Up, "b".repeat(1_000));
+        then(&mut wire);
+        wire.findings()
+    };
+    let denied_and_reset = uploading(|wire| {
+        wire.say(App, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+            .end(App, RST)
+            .say(Down, BAD_GATEWAY);
+    });
+    assert_eq!(denied_and_reset, ["app early-response/reset-while-sending Q1 Certain"]);
+    let closed = uploading(|wire| {
+        wire.say(App, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno").end(App, FIN).end(Up, FIN);
+        wire.say(Down, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
+    });
+    assert_eq!(closed, ["app early-response/closed-while-sending Q1 Certain"]);
+    let read_all_the_same = uploading(|wire| {
+        wire.say(App, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno").say(Up, "b".repeat(2_000));
+        wire.end(App, FIN).end(Up, FIN).say(Down, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
+    });
+    assert_eq!(read_all_the_same, none());
+    // A refusal instead of 100 is what the client asked for.
+    let mut expecting = Wire::new();
+    let head = post("/x", "Expect: 100-continue\r\n", 3_000);
+    expecting.say(User, &head).say(Up, &head).say(App, denied).end(App, FIN).end(Up, FIN);
+    expecting.say(Down, denied).end(Down, FIN).end(User, FIN);
+    assert_eq!(expecting.findings(), none());
+}
+
+#[test]
+fn q2_is_a_413_that_the_proxy_gave_by_itself() {
+    let refusal = "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+    let mut own = Wire::new();
+    own.say(User, format!("{}{}", post("/x", "", 5_000), "b".repeat(5_000)))
+        .say(Down, refusal)
+        .end(Down, FIN);
+    assert_eq!(own.findings(), ["user request-too-large Q2 Certain"]);
+    let mut apps = Wire::new();
+    let whole = format!("{}{}", post("/x", "", 100), "b".repeat(100));
+    apps.say(User, &whole).say(Up, &whole).say(App, refusal).end(App, FIN).end(Up, FIN).say(Down, refusal);
+    assert_eq!(apps.findings(), none());
+}
+
+#[test]
+fn q3_is_a_request_that_was_never_finished() {
+    let stopped = |bytes: &str, then: fn(&mut Wire)| {
+        let mut wire = Wire::new();
+        wire.say(User, bytes);
+        then(&mut wire);
+        wire.findings()
+    };
+    let head = "GET /slow HTTP/1.1\r\nHost: sh";
+    let closes: fn(&mut Wire) = |wire| {
+        wire.wait(60_000).end(Down, FIN).end(User, FIN);
+    };
+    assert_eq!(stopped(head, closes), ["user request-timeout Q3 Certain"]);
+    assert_eq!(stopped(&format!("{}abc", post("/x", "", 100)), closes), ["user request-timeout Q3 Certain"]);
+    let says = |wire: &mut Wire| {
+        let timeout = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        wire.wait(10_000).say(Down, timeout).end(Down, FIN).end(User, FIN);
+    };
+    assert_eq!(stopped(head, says), ["user request-timeout Q3 Certain"]);
+    // On a kept connection it is no rejected reuse.
+    let mut kept = Wire::new();
+    kept.say(User, get("/x")).say(Up, get("/x")).say(App, OK).say(Down, OK).wait(5).say(User, head);
+    closes(&mut kept);
+    assert_eq!(kept.findings(), ["user request-timeout Q3 Certain"]);
+    // Q4: nothing was asked.
+    let mut preconnect = Wire::new();
+    closes(&mut preconnect);
+    assert_eq!(preconnect.findings(), none());
+}
+
+#[test]
+fn q5_is_a_client_that_left_and_what_followed_is_no_finding() {
+    for flags in [FIN, RST] {
+        let left = asked(|wire| {
+            wire.wait(330).end(User, flags).end(Up, FIN).end(Down, FIN);
+        });
+        assert_eq!(left, ["user client-abort Q5 Certain"]);
+    }
+    // After a usual number of seconds too: the client's timer, not the proxy's.
+    let timer = asked(|wire| {
+        wire.wait(5_000).end(User, FIN).end(Up, FIN).end(Down, FIN).wait(900).say(App, OK).end(Up, RST);
+    });
+    assert_eq!(timer, ["user client-abort Q5 Certain"]);
+    let after_the_answer = asked(|wire| {
+        wire.say(App, OK).say(Down, OK).end(User, RST);
+    });
+    assert_eq!(after_the_answer, none());
+}
+
+#[test]
+fn a_load_generator_that_ends_its_run_is_no_client_abort() {
+    let run = |last_wait: i64| {
+        let mut wire = Wire::new();
+        for number in 0..12 {
+            let ask = get(&format!("/{number}"));
+            wire.say(User, &ask).say(Up, &ask).wait(40).say(App, OK).say(Down, OK);
+        }
+        wire.say(User, get("/last")).say(Up, get("/last")).wait(last_wait).end(User, FIN).end(Up, FIN);
+        wire.findings()
+    };
+    assert_eq!(run(20), none());
+    assert_eq!(run(900), ["user client-abort Q5 Certain"]);
+}
+
+#[test]
+fn q6_is_a_fin_right_behind_the_request() {
+    let half = asked(|wire| {
+        wire.end(User, FIN).end(Down, FIN).end(Up, FIN);
+    });
+    assert_eq!(half, ["user half-close Q6 Likely"]);
+    let served = asked(|wire| {
+        wire.end(User, FIN).wait(10).say(App, OK).say(Down, OK).end(Down, FIN);
+    });
+    assert_eq!(served, none());
+}
+
+#[test]
+fn q7_is_a_100_that_never_comes_or_that_nobody_asked_for() {
+    let head = post("/x", "Expect: 100-continue\r\n", 3);
+    let expecting = |then: &dyn Fn(&mut Wire)| {
+        let mut wire = Wire::new();
+        wire.say(User, &head).say(Up, &head);
+        then(&mut wire);
+        wire.findings()
+    };
+    let never = expecting(&|wire| {
+        wire.wait(4_000).end(App, FIN).end(Up, FIN).say(Down, BAD_GATEWAY);
+    });
+    assert_eq!(never, ["app continue-stall Q7 Certain"]);
+    let late = expecting(&|wire| {
+        wire.wait(1_000).say(User, "abc").say(Up, "abc").say(App, OK).say(Down, OK);
+    });
+    assert_eq!(late, ["app continue-stall Q7 Likely"]);
+    let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    let asked_for = expecting(&|wire| {
+        wire.say(App, go_on)
+            .say(Down, go_on)
+            .wait(1_500)
+            .say(User, "abc")
+            .say(Up, "abc")
+            .say(App, OK)
+            .say(Down, OK);
+    });
+    assert_eq!(asked_for, none());
+    let unasked = asked(|wire| {
+        wire.say(App, go_on).say(App, OK).say(Down, OK);
+    });
+    assert_eq!(unasked, ["app unsolicited-1xx Q7 Certain"]);
+    let hints = asked(|wire| {
+        wire.say(App, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").say(App, OK).say(Down, OK);
+    });
+    assert_eq!(hints, none());
+}
+
+#[test]
+fn q9_needs_a_malformed_request_and_q10_a_large_one() {
+    let refusal = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+    let refused = |request: &str, status: &str| {
+        let mut wire = Wire::new();
+        wire.say(User, request).say(Down, refusal.replace("400", status)).end(Down, FIN).end(User, FIN);
+        wire.findings()
+    };
+    let both = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    assert_eq!(refused(both, "400"), ["user bad-request Q9 Certain"]);
+    assert_eq!(refused("GET /x HTTP/1.1\r\nUser-Agent: a\r\n\r\n", "400"), ["user bad-request Q9 Certain"]);
+    assert_eq!(refused(&get("/x"), "400"), none());
+    let large = format!("GET /x HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "c".repeat(12_000));
+    assert_eq!(refused(&large, "400"), ["user request-header-too-large Q10 Likely"]);
+    assert_eq!(refused(&large, "431"), ["user request-header-too-large Q10 Certain"]);
+    assert_eq!(
+        refused(&get(&format!("/{}", "u".repeat(9_000))), "414"),
+        ["user request-header-too-large Q10 Certain"]
+    );
+    assert_eq!(refused(&large, "404"), none());
+}
+
+#[test]
+fn q10_at_a_server_that_drops_large_heads_is_told_from_a_crash() {
+    let dropped = |head: usize| {
+        let large = format!("GET /x HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "c".repeat(head));
+        let mut wire = Wire::new();
+        wire.say(User, &large).say(Up, &large).end(App, RST).say(Down, BAD_GATEWAY);
+        wire.findings()
+    };
+    assert_eq!(dropped(4_500), ["app request-header-too-large Q10 Likely"]);
+    assert_eq!(dropped(1_000), ["app closed-before-response P1 Certain"]);
+}
+
+#[test]
+fn statuses_that_the_application_means_are_no_faults_and_its_500_is() {
+    for status in ["200", "301", "400", "401", "403", "404", "409", "413", "422", "429"] {
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!(answered(&answer, &answer), none(), "{status}");
+    }
+    let error = "HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(answered(error, error), ["app application-error  Likely"]);
+}

@@ -1,0 +1,421 @@
+//! Words for faults of responses, and for the errors that a hop reports about itself.
+
+use super::{Severity, Words};
+
+/// P1.
+pub(in crate::diagnose) static CLOSED_BEFORE_RESPONSE: Words = Words {
+    kind: "closed-before-response",
+    cause: "",
+    rule: "P1",
+    severity: Severity::Error,
+    summary: "{link}: {to} closed new connections without answering their first request, {times}",
+    explanation: "{to} closed ({ends}) {took} after the request began (median), without a byte of a response. The first \
+        request on a connection meets no stale pool, so the server itself gave up: a crash, a killed worker, a limit. \
+        {users}",
+    fixes: &[
+        ("server", "look in the server's log at these times: crash, out of memory, worker timeout", ""),
+        (
+            "kubernetes",
+            "kubectl get events; kubectl describe pod",
+            "OOMKilled, failed probes and restarts stand there.",
+        ),
+        (
+            "uwsgi",
+            "harakiri, evil-reload-on-rss and max-requests",
+            "Each kills a worker with its request in hand.",
+        ),
+        ("gunicorn", "--timeout", "A worker that takes longer (30 s by default) is killed."),
+        ("node", "process.on('uncaughtException', …)", "One exception ends all requests of the process."),
+    ],
+    log_line: "upstream prematurely closed connection while reading response header from upstream (FIN), or: recv() failed \
+        (104: Connection reset by peer) while reading response header from upstream (RST)",
+    doubt: "The packets show that it closed, not why.",
+};
+
+/// P2.
+pub(in crate::diagnose) static RESPONSE_TIMEOUT: Words = Words {
+    kind: "response-timeout",
+    cause: "",
+    rule: "P2",
+    severity: Severity::Error,
+    summary: "{link}: {from} gave up waiting for {to} after {t}, {times}",
+    explanation: "{to} acknowledged each request, then {forms}. After {t} of silence {from} closed. A proxy answers 504 for it, or \
+        tries another server, so that the work is done twice. {users}",
+    fixes: &[
+        ("server", "find what the server was waiting for: a slow query, or no free worker", ""),
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-read-timeout: \"{above}\"",
+            "If the answer may take that long.",
+        ),
+        (
+            "nginx",
+            "proxy_read_timeout {above}s;",
+            "If the answer may take that long; it counts between two reads.",
+        ),
+        ("HAProxy", "timeout server {above}s", "If the answer may take that long."),
+        ("Envoy", "route timeout: {above}s", "15 s by default."),
+        (
+            "uwsgi",
+            "more processes, and harakiri below the proxy's timeout",
+            "A worker that hangs is then replaced.",
+        ),
+        ("gunicorn", "--workers, --threads", "A sync worker serves one request at a time."),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while reading response header from upstream",
+    doubt: "A user who left at that moment looks the same where few waited equally long.",
+};
+
+/// P3.
+pub(in crate::diagnose) static SEND_STALL: Words = Words {
+    kind: "send-stall",
+    cause: "",
+    rule: "P3",
+    severity: Severity::Error,
+    summary: "{link}: {to} stopped reading the request, and {from} gave up, {times}",
+    explanation: "{to}'s receive window was closed with parts of the request unsent (bodies of up to {announced}), and did \
+        not open again before {from} closed: the process at {to} does not read. {users}",
+    fixes: &[
+        (
+            "server",
+            "find why the application does not read the body: blocked, or waiting for a lock or a worker",
+            "",
+        ),
+        ("nginx", "proxy_send_timeout {above}s;", "If the server may take that long between two reads."),
+        ("ingress-nginx", "nginx.ingress.kubernetes.io/proxy-send-timeout: \"{above}\"", "As above."),
+        ("uwsgi", "--post-buffering 8192", "uwsgi then reads each body before the application is asked."),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while sending request to upstream",
+    doubt: "None, where the capture holds the closed window.",
+};
+
+/// P4.
+pub(in crate::diagnose) static RESPONSE_HEADER_TOO_LARGE: Words = Words {
+    kind: "response-header-too-large",
+    cause: "",
+    rule: "P4",
+    severity: Severity::Error,
+    summary: "{link}: {from} refuses responses of {to} whose head is too large (up to {response_head}), {times}",
+    explanation: "{to} answered, with a head of up to {response_head}; that is more than {from}'s buffer for it (4 or 8 \
+        KiB by default), so it closed and answered 502. Cookies and long redirects are the usual reason. {users}",
+    fixes: &[
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-buffer-size: \"{buffer}k\"",
+            "An annotation of this one Ingress; the default is 4k.",
+        ),
+        (
+            "nginx",
+            "proxy_buffer_size {buffer}k; proxy_busy_buffers_size {buffer}k;",
+            "For uwsgi_pass: uwsgi_buffer_size.",
+        ),
+        ("HAProxy", "tune.bufsize 65536", "16 KiB by default, for the whole head."),
+        ("Envoy", "max_response_headers_kb", "60 KiB by default."),
+        ("server", "send smaller cookies, and fewer headers", ""),
+    ],
+    log_line: "upstream sent too big header while reading response header from upstream",
+    doubt: "Where {from} is no nginx, its limit may be another and the reason too: look at its log.",
+};
+
+/// P5 and P6.
+pub(in crate::diagnose) static TRUNCATED_RESPONSE: Words = Words {
+    kind: "truncated-response",
+    cause: "",
+    rule: "P5, P6",
+    severity: Severity::Error,
+    summary: "{link}: {to} closed in the middle of responses, {times}",
+    explanation: "{to} ended its responses {forms} ({ends}). Access logs show the status that the head announced, often \
+        200, and no fault: only the error log and the packets do. {users}",
+    fixes: &[
+        ("server", "look in the server's log at these times: crash or timeout in the middle of a body", ""),
+        ("server", "send a Content-Length that is true", ""),
+        ("uwsgi", "harakiri, socket-timeout", "Both cut a response that takes longer."),
+        (
+            "gunicorn",
+            "--timeout, --graceful-timeout",
+            "A sync worker is killed in the middle of a long download.",
+        ),
+    ],
+    log_line: "upstream prematurely closed connection while reading upstream (FIN), or: readv() failed (104: Connection \
+        reset by peer) while reading upstream (RST)",
+    doubt: "None: this is counted, not inferred.",
+};
+
+/// P7.
+pub(in crate::diagnose) static EXTRA_RESPONSE_BYTES: Words = Words {
+    kind: "extra-response-bytes",
+    cause: "",
+    rule: "P7",
+    severity: Severity::Warning,
+    summary: "{link}: {to} sends bytes behind the end of its responses, {times}",
+    explanation: "After a response was complete by its own framing, more bytes came that no request had asked for: a \
+        Content-Length that is too small, or a body where none is allowed (HEAD, 204, 304). {from} throws them away and \
+        cannot reuse the connection; a proxy that does not may take them for the next answer. {users}",
+    fixes: &[
+        ("server", "send a Content-Length that is true, or let the framework compute it", ""),
+        ("server", "send no body for HEAD, 204 and 304", ""),
+    ],
+    log_line: "upstream sent more data than specified in \"Content-Length\" header while reading upstream",
+    doubt: "None: this is counted, not inferred.",
+};
+
+/// P8.
+pub(in crate::diagnose) static UNSOLICITED_RESPONSE: Words = Words {
+    kind: "unsolicited-response",
+    cause: "",
+    rule: "P8",
+    severity: Severity::Warning,
+    summary: "{link}: {to} sends responses ({statuses}) that no request asked for, {times}",
+    explanation: "On a kept connection with no request under way {to} sent {statuses}, as some servers do before they \
+        close an idle connection. nginx then drops the connection, which is harmless; but a request that {from} sends at \
+        that very moment gets this as its answer. {users}",
+    fixes: &[
+        ("server", "close idle connections without a response", ""),
+        ("server", "keep idle connections longer than the proxy does", "Then the proxy closes first."),
+        ("HAProxy", "option http-ignore-probes", "No 408 to connections on which nothing was asked."),
+        ("nginx", "keepalive_timeout in the upstream block below the server's", ""),
+    ],
+    log_line: "",
+    doubt: "None: this is counted, not inferred.",
+};
+
+/// P8, with a request that got it.
+pub(in crate::diagnose) static WRONG_ANSWER: Words = Words {
+    kind: "unsolicited-response",
+    cause: "answered-the-wrong-request",
+    rule: "P8",
+    severity: Severity::Error,
+    summary: "{link}: {to} sends {statuses} unasked, and {from} takes it for the answer to its next request, {times}",
+    explanation: "{to} sent {statuses} on an idle kept connection, and crossed with the next request. That request got no \
+        answer of its own; the hop before it got {statuses}, meant for nobody. {users}",
+    fixes: &[
+        ("server", "close idle connections without a response", ""),
+        ("server", "keep idle connections longer than the proxy does", "Then the proxy closes first."),
+        ("nginx", "keepalive_timeout in the upstream block below the server's", ""),
+        ("ingress-nginx", "upstream-keepalive-timeout", "In the controller's ConfigMap: below the server's."),
+    ],
+    log_line: "",
+    doubt: "The hop before may have had the same status from elsewhere.",
+};
+
+/// P9.
+pub(in crate::diagnose) static NOT_HTTP: Words = Words {
+    kind: "not-http",
+    cause: "",
+    rule: "P9",
+    severity: Severity::Error,
+    summary: "{link}: what {to} answers is no HTTP, {times}",
+    explanation: "The first bytes of the answer are no status line. nginx takes them for HTTP/0.9, passes them on as they \
+        are, and logs status 009 in its access log. {users}",
+    fixes: &[
+        (
+            "proxy",
+            "check port and protocol: this may be a database, a metrics port or another protocol's listener",
+            "",
+        ),
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/backend-protocol",
+            "HTTP, HTTPS, GRPC, GRPCS or FCGI: what the service really speaks. uwsgi's --socket speaks none of them.",
+        ),
+        ("nginx", "uwsgi_pass, fastcgi_pass or grpc_pass in place of proxy_pass", "As the server speaks."),
+        ("uwsgi", "--http-socket in place of --socket", "--socket speaks uwsgi's binary protocol."),
+    ],
+    log_line: "upstream sent no valid HTTP/1.0 header while reading response header from upstream",
+    doubt: "None, where the start of the connection was captured.",
+};
+
+/// P10, refused.
+pub(in crate::diagnose) static CONFLICTING_FRAMING: Words = Words {
+    kind: "conflicting-framing",
+    cause: "refused-by-proxy",
+    rule: "P10",
+    severity: Severity::Error,
+    summary: "{link}: {to} sends both Content-Length and Transfer-Encoding, and {from} answers 502 instead, {times}",
+    explanation: "The two say different things about where the response ends (RFC 9112, section 6.3), so {from} refuses \
+        it. This often begins with a move from HTTP/1.0 to HTTP/1.1 towards {to}: only then it sends chunks. {users}",
+    fixes: &[
+        (
+            "server",
+            "remove the Content-Length that the application sets by hand, or the Transfer-Encoding",
+            "",
+        ),
+        ("nginx", "proxy_http_version 1.0;", "Until the application is mended: it then sends no chunks."),
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-http-version: \"1.0\"",
+            "As above, for one Ingress.",
+        ),
+    ],
+    log_line: "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
+    doubt: "None: both headers are in the response.",
+};
+
+/// P10, passed on.
+pub(in crate::diagnose) static CONFLICTING_FRAMING_TOLERATED: Words = Words {
+    kind: "conflicting-framing",
+    cause: "",
+    rule: "P10",
+    severity: Severity::Warning,
+    summary: "{link}: {to} sends both Content-Length and Transfer-Encoding, {times}",
+    explanation: "The two say different things about where the response ends (RFC 9112, section 6.3). {from} took it; \
+        newer nginx answers 502 to it, and two hops that read it differently can be made to mix up responses. {users}",
+    fixes: &[
+        (
+            "server",
+            "remove the Content-Length that the application sets by hand, or the Transfer-Encoding",
+            "",
+        ),
+        ("nginx", "proxy_http_version 1.0;", "Until the application is mended: it then sends no chunks."),
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-http-version: \"1.0\"",
+            "As above, for one Ingress.",
+        ),
+    ],
+    log_line: "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
+    doubt: "None: both headers are in the response.",
+};
+
+/// P11, refused.
+pub(in crate::diagnose) static INVALID_HEADER: Words = Words {
+    kind: "invalid-header",
+    cause: "refused-by-proxy",
+    rule: "P11",
+    severity: Severity::Error,
+    summary: "{link}: {to} sends a malformed header line, and {from} answers 502 instead, {times}",
+    explanation: "A line of the response's head is no header field: a control byte, no colon, or a blank before it. \
+        {from} refuses the whole response. {users}",
+    fixes: &[
+        (
+            "server",
+            "mend the header that the application writes; the first evidence packet shows it",
+            "Often a line feed or a binary value in it.",
+        ),
+        ("nginx", "proxy_hide_header does not help: the head cannot be read at all", ""),
+    ],
+    log_line: "upstream sent invalid header",
+    doubt: "{from} may have had another reason for its 502: its error log names the header.",
+};
+
+/// P11, passed on.
+pub(in crate::diagnose) static INVALID_HEADER_TOLERATED: Words = Words {
+    kind: "invalid-header",
+    cause: "",
+    rule: "P11",
+    severity: Severity::Warning,
+    summary: "{link}: {to} sends a malformed header line, {times}",
+    explanation: "A line of the response's head is no header field: a control byte, no colon, a blank before it, or a \
+        Content-Length that is no number. {from} took it here; other proxies, and newer ones, answer 502. {users}",
+    fixes: &[(
+        "server",
+        "mend the header that the application writes; the first evidence packet shows it",
+        "",
+    )],
+    log_line: "upstream sent invalid header",
+    doubt: "What one proxy refuses another one ignores.",
+};
+
+/// P12.
+pub(in crate::diagnose) static UNFRAMED_KEPT_OPEN: Words = Words {
+    kind: "unframed-kept-open",
+    cause: "",
+    rule: "P12",
+    severity: Severity::Error,
+    summary: "{link}: {to} sends responses without an end and keeps the connection open, {times}",
+    explanation: "The responses say neither how long they are nor that the connection will close, so their end is the \
+        close, and that came late: {from} waited {took} (median) for an answer that was there already. {users}",
+    fixes: &[
+        ("server", "send a Content-Length, or chunks", ""),
+        ("server", "or say 'Connection: close' and close at once", ""),
+        (
+            "uwsgi",
+            "--http :8000 --http-auto-chunked --http-keepalive=75",
+            "Instead of http11-socket, which closes after 4 s.",
+        ),
+        ("nginx", "proxy_http_version 1.0;", "Servers close after a response to HTTP/1.0."),
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-http-version: \"1.0\"",
+            "As above, for one Ingress.",
+        ),
+    ],
+    log_line: "",
+    doubt: "A stream that pauses for long before it ends looks the same.",
+};
+
+/// A complete 5xx by the last hop.
+pub(in crate::diagnose) static APPLICATION_ERROR: Words = Words {
+    kind: "application-error",
+    cause: "",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} itself answers {statuses}, {times}",
+    explanation: "The responses are complete and {to} asked nobody else: the error is its own, and no connection is to \
+        blame. It took {took} (median). {users}",
+    fixes: &[("server", "look in the application's log for these requests", "")],
+    log_line: "",
+    doubt: "Where {to} is a proxy and what it asks was not captured, the error may come from behind it.",
+};
+
+/// A gateway status, and what stands behind the gateway is not in the captures.
+pub(in crate::diagnose) static NEXT_HOP_MISSING: Words = Words {
+    kind: "partial-capture",
+    cause: "next-hop-not-seen",
+    rule: "T8",
+    severity: Severity::Note,
+    summary: "{link}: {to} answers {statuses}, and what it asked for them is not in the captures, {times}",
+    explanation: "A proxy gives such a status for a fault on the connection behind it. Capture there to see the fault. \
+        {users}",
+    fixes: &[("tcpdump", "capture on {to} as well, all ports", "The link behind it shows what it was told.")],
+    log_line: "",
+    doubt: "Without any attempt behind it the proxy may have had no live upstream.",
+};
+
+/// Failures that retries hid.
+pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
+    kind: "masked-failures",
+    cause: "",
+    rule: "3a",
+    severity: Severity::Warning,
+    summary: "{link}: retries by {from} hid failures of {methods}",
+    explanation: "{from} repeated {methods} after a failed attempt, and the user got the answer of a later one. {never} \
+        Access logs show it only in $upstream_status.",
+    fixes: &[
+        ("", "mend the fault below: retries hide it, add latency, and do not help POSTs", ""),
+        (
+            "nginx",
+            "log_format … '$upstream_addr $upstream_status $upstream_response_time';",
+            "Each attempt is then an entry of a comma list.",
+        ),
+        (
+            "nginx",
+            "proxy_next_upstream error;",
+            "Where repeating a slow request is worse than its 504: a timeout is retried too, and the work is done again.",
+        ),
+    ],
+    log_line: "",
+    doubt: "None: this is counted, not inferred.",
+};
+
+/// The words of this file.
+#[cfg(test)]
+pub(in crate::diagnose) static ALL: [&Words; 17] = [
+    &CLOSED_BEFORE_RESPONSE,
+    &RESPONSE_TIMEOUT,
+    &SEND_STALL,
+    &RESPONSE_HEADER_TOO_LARGE,
+    &TRUNCATED_RESPONSE,
+    &EXTRA_RESPONSE_BYTES,
+    &UNSOLICITED_RESPONSE,
+    &WRONG_ANSWER,
+    &NOT_HTTP,
+    &CONFLICTING_FRAMING,
+    &CONFLICTING_FRAMING_TOLERATED,
+    &INVALID_HEADER,
+    &INVALID_HEADER_TOLERATED,
+    &UNFRAMED_KEPT_OPEN,
+    &APPLICATION_ERROR,
+    &NEXT_HOP_MISSING,
+    &MASKED_FAILURES,
+];

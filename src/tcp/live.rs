@@ -1,0 +1,584 @@
+//! One connection that is open, or closed so lately that packets may still come: its life's events, and the
+//! reassembly of both directions.
+
+use std::net::SocketAddr;
+
+use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
+
+use super::events::{EventLog, MAX_EVENTS_OF_KIND};
+use super::half::{Half, Piece, Pushed};
+use super::seq::seq_diff;
+use super::tracker::{Handler, Key};
+use super::{Closing, Event, EventKind, Flow, Opening, Side};
+
+/// Numbers further apart than this are not of one stream, unless the other direction says so: more bytes than a
+/// window holds, and than captures lose in a burst.
+const STREAM_REACH: u32 = 1 << 26;
+/// A RST further than this from what its receiver awaits lies outside of the window of any usual system.
+const RST_REACH: i32 = 1 << 24;
+/// An acknowledgement further ahead of the one before is not believed.
+const MAX_ACK_STEP: u32 = 1 << 30;
+
+/// A FIN that was seen.
+#[derive(Clone, Copy, Debug)]
+struct Fin {
+    seq: u32,
+    at: CaptureTime,
+    frame: u32,
+    acked: bool,
+    delivered: bool,
+}
+
+/// What a segment was to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It belongs to it.
+    Here,
+    /// It belongs to it, and some of its bytes are kept for later.
+    Held,
+    /// Its numbers are of another connection between the same two ends.
+    Elsewhere,
+}
+
+/// The connection.
+pub(super) struct Live<H> {
+    pub(super) key: Key,
+    client: SocketAddr,
+    server: SocketAddr,
+    client_is_low: bool,
+    roles_known: bool,
+    opening: Opening,
+    closing: Closing,
+    /// The handshake is complete, or nothing of it was seen.
+    settled: bool,
+    pub(super) first: (CaptureTime, u32),
+    pub(super) last: (CaptureTime, u32),
+    halves: [Half; 2],
+    fins: [Option<Fin>; 2],
+    window_closed: [bool; 2],
+    events: EventLog,
+    /// Numbers of the last segment that fits nowhere: a second one beside it begins another connection.
+    stray: Option<(Side, u32)>,
+    pub(super) quarantined: bool,
+    /// Bytes that the tracker counts as held by this connection.
+    pub(super) held_counted: usize,
+    handler: H,
+}
+
+impl<H: Handler> Live<H> {
+    pub(super) fn new(key: Key, segment: &Segment<'_>, src_is_low: bool) -> Self {
+        let flags = segment.flags;
+        // Without a SYN the bytes may tell who asks; else the higher port is taken for the client's.
+        let sender = if flags.syn() {
+            Some(if flags.ack() { Side::Server } else { Side::Client })
+        } else {
+            H::sender_of(segment.payload)
+        };
+        let src_is_client = match sender {
+            Some(side) => side == Side::Client,
+            None => segment.src.port() >= segment.dst.port(),
+        };
+        let (client, server) =
+            if src_is_client { (segment.src, segment.dst) } else { (segment.dst, segment.src) };
+        let mut halves: [Half; 2] = Default::default();
+        let opening = match (flags.syn(), flags.ack()) {
+            (true, false) => Opening::Unanswered,
+            // The SYN before it was not captured; the answer tells its number.
+            (true, true) => {
+                halves[Side::Client as usize].start_at(segment.ack.wrapping_sub(1));
+                Opening::Handshake
+            }
+            (false, _) => Opening::MidStream,
+        };
+        Self {
+            key,
+            client,
+            server,
+            client_is_low: src_is_client == src_is_low,
+            roles_known: sender.is_some(),
+            opening,
+            closing: Closing::Open,
+            settled: opening == Opening::MidStream,
+            first: (segment.at, segment.frame),
+            last: (segment.at, segment.frame),
+            halves,
+            fins: [None; 2],
+            window_closed: [false; 2],
+            events: EventLog::default(),
+            stray: None,
+            quarantined: false,
+            held_counted: 0,
+            handler: H::default(),
+        }
+    }
+
+    /// Whether the segment begins another connection between the same two ends.
+    pub(super) fn is_replaced_by(&self, segment: &Segment<'_>, src_is_low: bool) -> bool {
+        if !segment.flags.syn() {
+            return false;
+        }
+        let side = self.side(src_is_low);
+        match self.halves[side as usize].facts.isn {
+            Some(isn) if isn == segment.seq => false,
+            // A server that keeps no state for a SYN may answer the second one with another number (SYN cookies).
+            Some(_) if segment.flags.ack() => !self.answers_open_syn(segment, side),
+            Some(_) => true,
+            // A SYN from the client of a connection whose start was not captured; a server's SYN,ACK may
+            // still belong to it.
+            None => !segment.flags.ack() && (side == Side::Client || self.opening == Opening::MidStream),
+        }
+    }
+
+    fn answers_open_syn(&self, segment: &Segment<'_>, side: Side) -> bool {
+        let peer_isn = self.halves[side.peer() as usize].facts.isn;
+        peer_isn.is_some_and(|isn| segment.ack == isn.wrapping_add(1))
+            && self.halves[side as usize].facts.segments == 0
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.closing == Closing::Reset || self.fins.iter().all(Option::is_some)
+    }
+
+    /// Bytes kept ahead of gaps, in both directions.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.halves.iter().map(|half| half.held_bytes).sum()
+    }
+
+    #[inline]
+    fn side(&self, src_is_low: bool) -> Side {
+        if src_is_low == self.client_is_low { Side::Client } else { Side::Server }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        segment: &Segment<'_>,
+        src_is_low: bool,
+        context: &mut H::Context,
+    ) -> Taken {
+        let flags = segment.flags;
+        let mut side = self.side(src_is_low);
+        if let Some(next) = self.halves[side as usize].next
+            && segment.seq.wrapping_sub(next).wrapping_add(STREAM_REACH) > 2 * STREAM_REACH
+            && self.is_elsewhere(segment, side)
+        {
+            return Taken::Elsewhere;
+        }
+        if flags.rst() && self.is_stray_rst(segment, side) {
+            self.events.note(segment, EventKind::StrayRst, side);
+            return Taken::Here;
+        }
+        self.last = (segment.at, segment.frame);
+        let starts = if segment.wire_len == 0 || self.roles_known && self.opening != Opening::MidStream {
+            None
+        } else {
+            H::sender_of(segment.payload)
+        };
+        if !self.roles_known
+            && let Some(sender) = starts
+        {
+            self.roles_known = true;
+            if sender != side {
+                self.swap_roles();
+                side = sender;
+            }
+        }
+        self.halves[side as usize].facts.packets += 1;
+        if flags.syn() {
+            self.on_syn(segment, side);
+        } else if !flags.rst() {
+            if !self.settled {
+                self.on_handshake(segment, side);
+            }
+            self.on_window(segment, side);
+        }
+        if flags.ack() && !flags.syn() {
+            self.on_ack(segment, side, context);
+        }
+        let mut taken = Taken::Here;
+        if segment.wire_len > 0 {
+            taken = if flags.syn() {
+                self.on_syn_payload(segment, side, context)
+            } else {
+                self.on_payload(segment, side, starts.is_some(), context)
+            };
+        } else if !flags.syn() {
+            self.on_bare(segment, side);
+        }
+        if flags.fin() {
+            self.on_fin(segment, side);
+        }
+        if self.fins[side as usize].is_some() {
+            self.deliver_fin(side, context);
+        }
+        if flags.rst() {
+            self.on_rst(segment, side);
+        }
+        taken
+    }
+
+    fn swap_roles(&mut self) {
+        std::mem::swap(&mut self.client, &mut self.server);
+        self.client_is_low = !self.client_is_low;
+        self.halves.swap(0, 1);
+        self.fins.swap(0, 1);
+        self.window_closed.swap(0, 1);
+        for event in &mut self.events.list {
+            event.from = event.from.peer();
+        }
+    }
+
+    /// Whether a segment far from where its sender's stream stands is of another connection: the numbers that it
+    /// acknowledges are then far from the other stream too. Otherwise the capture lost much of this one.
+    #[cold]
+    fn is_elsewhere(&mut self, segment: &Segment<'_>, side: Side) -> bool {
+        if segment.flags.syn() || !segment.flags.ack() || segment.flags.rst() {
+            return false;
+        }
+        let known = self.halves[side.peer() as usize].next;
+        known.is_some_and(|next| seq_diff(segment.ack, next).unsigned_abs() > STREAM_REACH)
+    }
+
+    /// Whether a segment that is elsewhere begins a connection whose SYN was not captured: this one is over, or two
+    /// segments agree. A single one may be a late packet of the connection before, or nonsense.
+    #[cold]
+    pub(super) fn gives_way_to(&mut self, segment: &Segment<'_>, src_is_low: bool) -> bool {
+        let side = self.side(src_is_low);
+        let before = self.stray.replace((side, segment.seq));
+        let agrees = before.is_some_and(|(from, seq)| {
+            let number = if from == side { segment.seq } else { segment.ack };
+            seq_diff(number, seq).unsigned_abs() <= STREAM_REACH
+        });
+        agrees || self.is_over() && segment.wire_len > 0
+    }
+
+    /// RFC 9293, section 3.10.7: a RST counts if its number is in the window, and as the answer to a SYN if it
+    /// acknowledges that. Far outside only, since a capture may not show all that the receiver has had.
+    #[cold]
+    fn is_stray_rst(&self, segment: &Segment<'_>, side: Side) -> bool {
+        let (half, peer) = (&self.halves[side as usize], &self.halves[side.peer() as usize]);
+        if self.opening == Opening::Unanswered && side == Side::Server {
+            let acknowledges = |isn: u32| {
+                let end = peer.facts.end_seq.unwrap_or(isn.wrapping_add(1));
+                seq_diff(segment.ack, isn) > 0 && seq_diff(end, segment.ack) >= 0
+            };
+            return !segment.flags.ack() || !peer.facts.isn.is_some_and(acknowledges);
+        }
+        let Some(next) = half.next else { return false };
+        let acked = peer.facts.acked.unwrap_or(next);
+        let near = |number: u32| seq_diff(segment.seq, number).unsigned_abs() <= RST_REACH.unsigned_abs();
+        !near(next) && !near(acked)
+    }
+
+    /// A segment before the handshake is complete.
+    #[cold]
+    fn on_handshake(&mut self, segment: &Segment<'_>, side: Side) {
+        if !segment.flags.ack() {
+            return;
+        }
+        let (half, peer) = (&self.halves[side as usize], &self.halves[side.peer() as usize]);
+        let acknowledges_syn = peer
+            .facts
+            .isn
+            .is_some_and(|isn| (1..=STREAM_REACH.cast_signed()).contains(&seq_diff(segment.ack, isn)));
+        if self.opening == Opening::Unanswered {
+            // Who goes on has had the SYN,ACK, or sent it, and the capture does not hold it.
+            match (side, half.facts.isn) {
+                (Side::Client, Some(isn)) if segment.seq == isn.wrapping_add(1) && peer.next.is_none() => {
+                    self.halves[Side::Server as usize].next = Some(segment.ack);
+                }
+                (Side::Server, _) if !acknowledges_syn => return,
+                _ => {}
+            }
+            self.opening = Opening::Handshake;
+        }
+        if side == Side::Client {
+            self.settled = true;
+            self.events.note(segment, EventKind::Established, side);
+        }
+    }
+
+    fn on_syn(&mut self, segment: &Segment<'_>, side: Side) {
+        let half = &mut self.halves[side as usize];
+        if half.next.is_none() || half.facts.isn.is_some() && half.facts.segments == 0 {
+            half.start_at(segment.seq);
+        }
+        half.facts.window_scale = segment.window_scale;
+        self.roles_known = true;
+        if segment.flags.ack() {
+            if self.opening == Opening::Unanswered {
+                self.opening = Opening::Handshake;
+            }
+            self.note_ack(side, segment.ack);
+            self.events.note(segment, EventKind::SynAck, side);
+        } else {
+            self.events.note(segment, EventKind::Syn, side);
+        }
+    }
+
+    #[inline]
+    fn on_window(&mut self, segment: &Segment<'_>, side: Side) {
+        let closed = segment.window == 0;
+        if closed != self.window_closed[side as usize] {
+            self.on_window_change(segment, side, closed);
+        }
+    }
+
+    #[cold]
+    fn on_window_change(&mut self, segment: &Segment<'_>, side: Side, closed: bool) {
+        // A packet that came late says how the window was (RFC 9293, section 3.10.7.4, "SND.WL2").
+        let acked = self.halves[side as usize].facts.acked;
+        if !segment.flags.ack() || acked.is_some_and(|acked| seq_diff(segment.ack, acked) < 0) {
+            return;
+        }
+        self.window_closed[side as usize] = closed;
+        let kind = if closed { EventKind::ZeroWindow } else { EventKind::WindowOpened };
+        self.events.note(segment, kind, side);
+    }
+
+    fn on_ack(&mut self, segment: &Segment<'_>, side: Side, context: &mut H::Context) {
+        self.note_ack(side, segment.ack);
+        let peer = side.peer();
+        let mut ack = segment.ack;
+        if let Some(fin) = &mut self.fins[peer as usize]
+            && seq_diff(ack, fin.seq) > 0
+        {
+            // The FIN takes a number of the sequence space that no byte has.
+            ack = fin.seq;
+            if !fin.acked {
+                fin.acked = true;
+                self.events.note(segment, EventKind::FinAcked, side);
+            }
+        }
+        // A reset may carry any acknowledgement number, so it proves no loss.
+        if !segment.flags.rst() {
+            let speaks = segment.wire_len > 0;
+            let mut sink = Sink { handler: &mut self.handler, events: &mut self.events, from: peer, context };
+            self.halves[peer as usize]
+                .acknowledged(ack, speaks, segment.at, segment.frame, &mut |piece| sink.take(piece));
+        }
+    }
+
+    #[inline]
+    fn on_bare(&mut self, segment: &Segment<'_>, side: Side) {
+        let acked = self.halves[side.peer() as usize].facts.acked;
+        let probe = self.halves[side as usize].push_bare(segment, acked);
+        if probe && !segment.flags.fin() && !segment.flags.rst() {
+            self.on_probe(segment, side);
+        }
+    }
+
+    #[cold]
+    fn on_probe(&mut self, segment: &Segment<'_>, side: Side) {
+        let blocked = self.window_closed[side.peer() as usize];
+        self.events.note(segment, if blocked { EventKind::WindowProbe } else { EventKind::KeepAlive }, side);
+    }
+
+    /// A SYN may carry data already (TCP Fast Open, RFC 7413); its own number comes before them.
+    #[cold]
+    fn on_syn_payload(&mut self, segment: &Segment<'_>, side: Side, context: &mut H::Context) -> Taken {
+        let data = Segment { seq: segment.seq.wrapping_add(1), ..*segment };
+        self.on_payload(&data, side, false, context)
+    }
+
+    #[inline(always)]
+    fn on_payload(
+        &mut self,
+        segment: &Segment<'_>,
+        side: Side,
+        starts: bool,
+        context: &mut H::Context,
+    ) -> Taken {
+        if self.fins[side as usize].is_some_and(|fin| seq_diff(segment.seq, fin.seq) >= 0) {
+            self.events.note(segment, EventKind::DataAfterFin, side);
+            return Taken::Here;
+        }
+        let mut sink = Sink { handler: &mut self.handler, events: &mut self.events, from: side, context };
+        let pushed = self.halves[side as usize].push(segment, starts, &mut |piece| sink.take(piece));
+        if pushed == Pushed::New {
+            return Taken::Here;
+        }
+        self.on_unusual_payload(segment, side, pushed, context)
+    }
+
+    #[cold]
+    fn on_unusual_payload(
+        &mut self,
+        segment: &Segment<'_>,
+        side: Side,
+        pushed: Pushed,
+        context: &mut H::Context,
+    ) -> Taken {
+        let (frame, src, dst) = (segment.frame, segment.src, segment.dst);
+        if std::mem::take(&mut self.halves[side as usize].conflict) {
+            context.report(
+                ProblemKind::ConflictingBytes,
+                format_args!(
+                    "packet {frame}: bytes of {src} → {dst} differ from those sent first, which were taken"
+                ),
+            );
+        }
+        match pushed {
+            Pushed::New | Pushed::Copy => Taken::Here,
+            Pushed::Held => Taken::Held,
+            Pushed::Full => {
+                report_full(segment, context);
+                Taken::Held
+            }
+            Pushed::Repeat => {
+                self.events.note(segment, EventKind::Retransmission, side);
+                Taken::Here
+            }
+            Pushed::Probe => {
+                self.on_probe(segment, side);
+                Taken::Here
+            }
+        }
+    }
+
+    /// Gives up the first gap of each direction, since all connections together hold too much.
+    #[cold]
+    pub(super) fn let_go_of_held(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
+        report_full(segment, context);
+        for side in [Side::Client, Side::Server] {
+            let mut sink = Sink { handler: &mut self.handler, events: &mut self.events, from: side, context };
+            while self.halves[side as usize].held_bytes > 0 {
+                self.halves[side as usize].skip_gap(segment.at, segment.frame, &mut |piece| sink.take(piece));
+            }
+        }
+    }
+
+    fn on_fin(&mut self, segment: &Segment<'_>, side: Side) {
+        if self.fins[side as usize].is_some() {
+            return;
+        }
+        let seq = segment.seq.wrapping_add(segment.wire_len + u32::from(segment.flags.syn()));
+        self.fins[side as usize] =
+            Some(Fin { seq, at: segment.at, frame: segment.frame, acked: false, delivered: false });
+        if self.closing == Closing::Open {
+            self.closing = Closing::Fin;
+        }
+        self.events.note(&Segment { seq, ..*segment }, EventKind::Fin, side);
+    }
+
+    /// Tells the handler of a FIN once all bytes before it were handed over.
+    fn deliver_fin(&mut self, side: Side, context: &mut H::Context) {
+        let next = self.halves[side as usize].next;
+        if let Some(fin) = &mut self.fins[side as usize]
+            && !fin.delivered
+            && next.is_none_or(|next| seq_diff(next, fin.seq) >= 0)
+        {
+            fin.delivered = true;
+            self.handler.fin(side, fin.at, fin.frame, context);
+        }
+    }
+
+    fn on_rst(&mut self, segment: &Segment<'_>, side: Side) {
+        if self.opening == Opening::Unanswered && side == Side::Server {
+            self.opening = Opening::Refused;
+        }
+        self.closing = Closing::Reset;
+        self.events.note(segment, EventKind::Rst, side);
+    }
+
+    /// An ICMP error quotes a segment of this connection.
+    #[cold]
+    pub(super) fn on_unreachable(&mut self, segment: &Segment<'_>, src_is_low: bool) {
+        let side = self.side(src_is_low);
+        let far = |next: u32| seq_diff(segment.seq, next).unsigned_abs() > STREAM_REACH;
+        if self.halves[side as usize].next.is_some_and(far) {
+            return;
+        }
+        self.events.note(segment, EventKind::Unreachable, side);
+    }
+
+    #[inline]
+    fn note_ack(&mut self, side: Side, ack: u32) {
+        let acked = &mut self.halves[side as usize].facts.acked;
+        if acked.is_none_or(|known| ack.wrapping_sub(known).wrapping_sub(1) < MAX_ACK_STEP) {
+            *acked = Some(ack);
+        }
+    }
+
+    pub(super) fn close(mut self, context: &mut H::Context) {
+        for side in [Side::Client, Side::Server] {
+            let acked = self.halves[side.peer() as usize].facts.acked;
+            let end = self.fins[side as usize].map(|fin| fin.seq);
+            let mut sink = Sink { handler: &mut self.handler, events: &mut self.events, from: side, context };
+            self.halves[side as usize]
+                .finish((acked, end), self.last.0, self.last.1, &mut |piece| sink.take(piece));
+            self.deliver_fin(side, context);
+        }
+        // A packet or two of one side alone are leftovers of a connection that was over, not one of its own.
+        let one_sided = self.halves.iter().any(|half| half.facts.packets == 0);
+        let silent = self.halves.iter().all(|half| half.facts.bytes == 0);
+        if self.opening == Opening::MidStream && one_sided && silent {
+            return;
+        }
+        if self.events.dropped > 0 {
+            let (client, server, dropped) = (self.client, self.server, self.events.dropped);
+            context.report(
+                ProblemKind::LimitReached,
+                format_args!(
+                    "{client} → {server} (first: packet {}) has more than {MAX_EVENTS_OF_KIND} events of one kind; \
+                     {dropped} were not kept",
+                    self.first.1
+                ),
+            );
+        }
+        let flow = Flow {
+            client: self.client,
+            server: self.server,
+            opening: self.opening,
+            closing: self.closing,
+            protocol: Default::default(),
+            first: self.first,
+            last: self.last,
+            directions: [self.halves[0].facts, self.halves[1].facts],
+            events: 0..0,
+            exchanges: 0..0,
+        };
+        self.handler.close(flow, &self.events.list, context);
+    }
+}
+
+fn report_full(segment: &Segment<'_>, context: &mut impl Problems) {
+    context.report(
+        ProblemKind::LimitReached,
+        format_args!(
+            "packet {}: too many bytes wait behind a gap of {} → {}; the gap was given up",
+            segment.frame, segment.src, segment.dst
+        ),
+    );
+}
+
+/// Hands the pieces of one direction to the handler, and keeps holes as events.
+struct Sink<'a, H: Handler> {
+    handler: &'a mut H,
+    events: &'a mut EventLog,
+    from: Side,
+    context: &'a mut H::Context,
+}
+
+impl<H: Handler> Sink<'_, H> {
+    #[inline]
+    fn take(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Data(chunk) => self.handler.data(self.from, chunk, self.context),
+            Piece::Hole(hole) => {
+                // What the snap length cut off was captured as a packet, and is no loss.
+                if !hole.cut {
+                    self.events.add(hole.event(self.from));
+                }
+                self.handler.hole(self.from, hole, self.context);
+            }
+            Piece::LostEnd(hole) => self.events.add(hole.event(self.from)),
+        }
+    }
+}
+
+impl super::Hole {
+    fn event(self, from: Side) -> Event {
+        let Self { seq, len, at, frame, .. } = self;
+        Event { at, frame, kind: EventKind::Hole, from, has_ack: false, seq, ack: 0, len }
+    }
+}

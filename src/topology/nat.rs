@@ -1,0 +1,216 @@
+//! One connection under several addresses: before and after a translator (a service address, masquerading), in one
+//! capture or in several.
+//!
+//! A translator changes addresses and ports and leaves sequence numbers alone: two initial sequence numbers are 62
+//! random bits that two connections do not share. Where it draws new numbers nothing is provable, and the two stay
+//! apart.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::http::CaptureFacts;
+use crate::tcp::{EventKind, Flow, Opening, Side};
+
+use super::Sighting;
+
+/// Numbers below this are those of a generator of captures, or counted from 0: they identify nothing.
+const LEAST_RANDOM: u32 = 1 << 16;
+/// How many exchanges of a connection without a handshake are looked for elsewhere.
+const SAMPLED_EXCHANGES: usize = 4;
+/// More groups than this with the same numbers are no translations of one connection.
+const MOST_TRANSLATIONS: usize = 8;
+/// A packet passes a translator on one host within this time, in nanoseconds.
+const PASSING_NS: i64 = 1_000_000_000;
+
+/// What two sightings of one connection have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    /// The initial sequence numbers of client and server.
+    Numbers(u32, u32),
+    /// Where a request and its response begin, and the CRC of the request's head.
+    Messages(u32, u32, u32),
+    /// A client and the number of its SYN that nobody accepted.
+    Refused(SocketAddr, u32),
+}
+
+type Index = HashMap<Key, Vec<u32>, foldhash::fast::FixedState>;
+
+/// Joins groups of sightings that are one connection under several addresses. The order of groups stays that of
+/// their first members.
+pub(super) fn join(captures: &[Arc<CaptureFacts>], groups: Vec<Vec<Sighting>>) -> Vec<Vec<Sighting>> {
+    let mut index = Index::default();
+    for (at, group) in groups.iter().enumerate() {
+        for sighting in group {
+            for key in own_keys(captures, *sighting) {
+                let known = index.entry(key).or_default();
+                if known.last() != Some(&(at as u32)) {
+                    known.push(at as u32);
+                }
+            }
+        }
+    }
+    add_later_messages(captures, &groups, &mut index);
+    let mut root: Vec<u32> = (0..groups.len() as u32).collect();
+    let mut members: Vec<Vec<Sighting>> = groups;
+    let mut shared: Vec<Vec<u32>> =
+        index.into_values().filter(|all| (2..=MOST_TRANSLATIONS).contains(&all.len())).collect();
+    // No order of a hash map may choose what is joined first.
+    shared.sort_unstable();
+    for all in shared {
+        for pair in all.windows(2) {
+            let (a, b) = (find(&root, pair[0]), find(&root, pair[1]));
+            let (low, high) = (a.min(b) as usize, a.max(b) as usize);
+            if low != high && are_one(captures, &members[low], &members[high]) {
+                let moved = std::mem::take(&mut members[high]);
+                members[low].extend(moved);
+                root[high] = low as u32;
+            }
+        }
+    }
+    members.retain(|group| !group.is_empty());
+    members
+}
+
+fn find(root: &[u32], mut at: u32) -> u32 {
+    while root[at as usize] != at {
+        at = root[at as usize];
+    }
+    at
+}
+
+fn flow(captures: &[Arc<CaptureFacts>], sighting: Sighting) -> &Flow {
+    captures[sighting.capture.index()].flow(sighting.flow)
+}
+
+fn own_keys(captures: &[Arc<CaptureFacts>], sighting: Sighting) -> Vec<Key> {
+    let flow = flow(captures, sighting);
+    let isn = |side| flow.direction(side).isn.filter(|&isn| isn >= LEAST_RANDOM);
+    match (isn(Side::Client), isn(Side::Server)) {
+        (Some(client), Some(server)) => vec![Key::Numbers(client, server)],
+        (Some(client), None) if matches!(flow.opening, Opening::Refused | Opening::Unanswered) => {
+            vec![Key::Refused(flow.client, client)]
+        }
+        _ => {
+            let exchanges = captures[sighting.capture.index()].exchanges_of(flow);
+            exchanges.iter().filter_map(messages).take(SAMPLED_EXCHANGES).collect()
+        }
+    }
+}
+
+fn messages(exchange: &crate::http::Exchange) -> Option<Key> {
+    let (request, response) = (&exchange.request, &exchange.response);
+    let told = request.is_complete() && response.is_present();
+    (told && request.seq >= LEAST_RANDOM && response.seq >= LEAST_RANDOM).then_some(Key::Messages(
+        request.seq,
+        response.seq,
+        request.head_crc,
+    ))
+}
+
+/// A capture that began earlier holds the exchanges of a connection without handshake as later ones.
+fn add_later_messages(captures: &[Arc<CaptureFacts>], groups: &[Vec<Sighting>], index: &mut Index) {
+    if !index.keys().any(|key| matches!(key, Key::Messages(..))) {
+        return;
+    }
+    for (at, group) in groups.iter().enumerate() {
+        for &sighting in group {
+            let exchanges = captures[sighting.capture.index()].exchanges_of(flow(captures, sighting));
+            for key in exchanges.iter().filter_map(messages) {
+                if let Some(known) = index.get_mut(&key)
+                    && !known.contains(&(at as u32))
+                    && known.len() <= MOST_TRANSLATIONS
+                {
+                    known.push(at as u32);
+                }
+            }
+        }
+    }
+}
+
+/// Whether nothing contradicts that two groups with the same numbers are one connection.
+fn are_one(captures: &[Arc<CaptureFacts>], one: &[Sighting], other: &[Sighting]) -> bool {
+    one.iter().all(|&a| {
+        other.iter().all(|&b| {
+            let (flow_a, flow_b) = (flow(captures, a), flow(captures, b));
+            if (flow_a.client, flow_a.server) == (flow_b.client, flow_b.server) {
+                // The comparison of same addresses left them apart.
+                return false;
+            }
+            if a.capture == b.capture {
+                let apart = flow_a.first.0.0.abs_diff(flow_b.first.0.0);
+                let overlap = flow_a.first.0 <= flow_b.last.0 && flow_b.first.0 <= flow_a.last.0;
+                let from_start = flow_a.opening != Opening::MidStream && flow_b.opening != Opening::MidStream;
+                if from_start && apart > PASSING_NS.unsigned_abs() || !from_start && !overlap {
+                    return false;
+                }
+            }
+            say_the_same(&captures[a.capture.index()], flow_a, &captures[b.capture.index()], flow_b)
+        })
+    })
+}
+
+/// Whether no request that begins at the same number differs.
+fn say_the_same(a: &CaptureFacts, flow_a: &Flow, b: &CaptureFacts, flow_b: &Flow) -> bool {
+    let others = b.exchanges_of(flow_b);
+    a.exchanges_of(flow_a).iter().filter(|x| x.request.is_complete()).take(SAMPLED_EXCHANGES).all(
+        |exchange| {
+            let same = others
+                .iter()
+                .take(4 * SAMPLED_EXCHANGES)
+                .find(|other| other.request.seq == exchange.request.seq);
+            same.is_none_or(|other| {
+                !other.request.is_complete() || other.request.head_crc == exchange.request.head_crc
+            })
+        },
+    )
+}
+
+/// The ends of a connection: the client as those nearest to it call it, and the server as those nearest to it do.
+///
+/// A packet to the server reaches a place nearer to it later, and its answer earlier: the difference of the two,
+/// taken between two sightings, needs no common clock.
+pub(super) fn ends(captures: &[Arc<CaptureFacts>], sightings: &[Sighting]) -> (SocketAddr, SocketAddr) {
+    let best = flow(captures, sightings[0]);
+    let (mut near_client, mut near_server) = ((0, best), (0, best));
+    for &sighting in &sightings[1..] {
+        let other = flow(captures, sighting);
+        if (other.client, other.server) == (best.client, best.server) || other.client == best.server {
+            continue;
+        }
+        let farther = farther_by(captures, sightings[0], sighting);
+        if farther < near_client.0 {
+            near_client = (farther, other);
+        }
+        if farther > near_server.0 {
+            near_server = (farther, other);
+        }
+    }
+    (near_client.1.client, near_server.1.server)
+}
+
+/// How much farther from the client the second sighting was made than the first, in nanoseconds of a round trip.
+fn farther_by(captures: &[Arc<CaptureFacts>], one: Sighting, other: Sighting) -> i64 {
+    let (a, b) = (&captures[one.capture.index()], &captures[other.capture.index()]);
+    let (flow_a, flow_b) = (flow(captures, one), flow(captures, other));
+    let event = |facts: &CaptureFacts, flow: &Flow, kind: EventKind| {
+        facts.events_of(flow).iter().find(|event| event.kind == kind).map(|event| event.at.0)
+    };
+    let answer = if flow_a.opening == Opening::Refused { EventKind::Rst } else { EventKind::SynAck };
+    let trip = |facts: &CaptureFacts, flow: &Flow| {
+        Some(event(facts, flow, answer)?.saturating_sub(event(facts, flow, EventKind::Syn)?))
+    };
+    if let (Some(trip_a), Some(trip_b)) = (trip(a, flow_a), trip(b, flow_b)) {
+        return trip_a.saturating_sub(trip_b);
+    }
+    let others = b.exchanges_of(flow_b);
+    let shared = a.exchanges_of(flow_a).iter().find_map(|x| {
+        let key = messages(x)?;
+        Some((x, others.iter().find(|other| messages(other) == Some(key))?))
+    });
+    shared.map_or(0, |(x, y)| {
+        let wait = |x: &crate::http::Exchange| x.response.start.0.saturating_sub(x.request.start.0);
+        wait(x).saturating_sub(wait(y))
+    })
+}
