@@ -9,6 +9,7 @@ use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime};
 use crate::correlate::Trees;
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
+use crate::logs::LogFile;
 use crate::tcp::{Closing, Event, EventKind, Flow, Side};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
@@ -25,6 +26,8 @@ pub struct Analysis {
     pub trees: Trees,
     /// Outcomes, findings, retries.
     pub diagnosis: Diagnosis,
+    /// The servers' logs given beside the captures.
+    pub logs: Vec<Arc<LogFile>>,
 }
 
 impl Analysis {
@@ -298,7 +301,16 @@ impl<'a> ExchangeView<'a> {
 
 /// Analyses the captures: topology, then correlation, then verdicts.
 pub fn analyse(captures: Vec<Arc<CaptureFacts>>, overrides: &Overrides) -> Analysis {
-    let mut analysis = Analysis { captures, ..Analysis::default() };
+    analyse_with_logs(captures, Vec::new(), overrides)
+}
+
+/// As [`analyse`], with logs of the servers beside the captures, or in place of them.
+pub fn analyse_with_logs(
+    captures: Vec<Arc<CaptureFacts>>,
+    logs: Vec<Arc<LogFile>>,
+    overrides: &Overrides,
+) -> Analysis {
+    let mut analysis = Analysis { captures, logs, ..Analysis::default() };
     analysis.topology = crate::topology::build(&analysis.captures, overrides);
     analysis.trees = crate::correlate::build(&analysis);
     analysis.diagnosis = crate::diagnose::build(&analysis);

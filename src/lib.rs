@@ -16,6 +16,7 @@ pub mod diagnose;
 pub mod export;
 pub mod http;
 pub mod load;
+pub mod logs;
 pub mod session;
 pub mod tcp;
 #[doc(hidden)]

@@ -104,7 +104,10 @@ impl Script {
         self.frame += 1;
         let digests: Vec<HeaderDigest> = headers
             .iter()
-            .map(|(name, value)| HeaderDigest::new(self.facts.intern(&name.to_lowercase()), value.as_bytes()))
+            .map(|(name, value)| {
+                let name = name.to_lowercase();
+                HeaderDigest::of(self.facts.intern(&name), &name, value.as_bytes())
+            })
             .collect();
         let (first, count) = self.facts.add_headers(&digests);
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));

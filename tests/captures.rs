@@ -17,7 +17,7 @@ use hopscope::tcp::Event;
 use hopscope::topology::Overrides;
 
 /// Words for the flags of an exchange, in the order that they are printed.
-const FLAGS: [(u16, &str); 9] = [
+const FLAGS: [(u32, &str); 9] = [
     (ExchangeFlags::CLIENT_CLOSES, "client-closes"),
     (ExchangeFlags::SERVER_CLOSES, "server-closes"),
     (ExchangeFlags::PIPELINED, "pipelined"),
@@ -100,7 +100,7 @@ fn rendered(path: &Path) -> String {
         connection_text(&mut out, &analysis, connection);
     }
     for finding in &analysis.diagnosis.findings {
-        writeln!(out, "\nfinding: {} ×{}", finding.kind.name(), finding.count).unwrap();
+        writeln!(out, "\nfinding: {} ×{}", finding.kind, finding.count).unwrap();
     }
     out
 }

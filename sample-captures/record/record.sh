@@ -62,6 +62,7 @@ esac
 # ingress-nginx's own default is "error timeout". Off, its 502s reach the nginx in front.
 : "${INGRESS_NEXT_UPSTREAM:=off}"
 : "${REQUEST_ID:=on}"                # X-Request-ID, set by the edge and passed on by the ingress
+: "${TRUTH_HEADER:=off}"            # X-Truth for score.py: the request that made a proxy ask
 : "${BACKEND:=uwsgi}"                # uwsgi | gunicorn
 : "${GUNICORN_KEEPALIVE:=75}"        # seconds; longer than the proxy's 60 is sound, 2 is gunicorn's default
 : "${APP_SOCKET_OPTION:=http-socket}" # of uwsgi: http-socket | http11-socket
@@ -152,6 +153,10 @@ render() { # TEMPLATE: to stdout, @NAME@ replaced
     if [ "$REQUEST_ID" = on ]; then
         edge_id='proxy_set_header X-Request-ID $request_id;'
         ingress_id='proxy_set_header X-Request-ID $req_id;'
+    fi
+    if [ "$TRUTH_HEADER" = on ]; then
+        local truth='proxy_set_header X-Truth $remote_addr:$remote_port/$connection_requests;'
+        edge_id="$edge_id $truth" ingress_id="$ingress_id $truth"
     fi
     sed -e "s|@WORK@|$work|g" -e "s|@LOGS@|$work/logs|g" \
         -e "s|@EDGE_WORKERS@|$EDGE_WORKERS|" -e "s|@INGRESS_WORKERS@|$INGRESS_WORKERS|" \

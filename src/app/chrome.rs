@@ -186,12 +186,9 @@ fn held_ui(ui: &mut Ui, state: &AppState, frame: Frame) {
             let count = format!("{} of {}", grouped(held.held), counted(held.exchanges, "exchange"));
             ui.label(format!("({count}); figures and findings are those of the whole captures."));
         });
-        for note in held.notes.iter().take(5) {
-            ui.add(egui::Label::new(RichText::new(note).color(palette.muted)).wrap());
-        }
-        if held.notes.len() > 5 {
-            ui.weak(format!("and {} more", held.notes.len() - 5));
-        }
+        // One line: the verdict below is what the window is for. The tooltip has each file by itself.
+        let notes = RichText::new(held.notes.join(" · ")).small().color(palette.muted);
+        ui.add(egui::Label::new(notes).truncate()).on_hover_text(held.notes.join("\n"));
     });
 }
 
@@ -251,7 +248,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .frame(Frame::new())
                 .show_separator_line(false)
                 .resizable(true)
-                .default_size(room * 0.38)
+                .default_size(room * 0.41)
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
                     ui.add_space(GAP);

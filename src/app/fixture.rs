@@ -115,6 +115,7 @@ pub fn with_requests(count: usize) -> Analysis {
                 parent: ExchangeId(position[&key] as u32),
                 confidence: Confidence::Certain,
                 evidence: Evidence(Evidence::REQUEST_ID | Evidence::TARGET | Evidence::CONTAINMENT),
+                runner_up: None,
                 attempt,
             })
         })
@@ -122,7 +123,7 @@ pub fn with_requests(count: usize) -> Analysis {
     let starts: Vec<_> = facts.exchanges.iter().map(|x| x.request.start.0).collect();
     let trees = Trees::new(parents, |id| starts[id.0 as usize]);
     let diagnosis = diagnosis(&facts, &topology, outcomes, rejections);
-    Analysis { captures: vec![Arc::new(facts)], topology, trees, diagnosis }
+    Analysis { captures: vec![Arc::new(facts)], topology, trees, diagnosis, ..Analysis::default() }
 }
 
 fn plan(count: usize) -> Vec<Line> {
@@ -241,6 +242,8 @@ fn topology() -> Topology {
         addresses: vec![address.parse().unwrap()],
         serves: serves.iter().map(|s| s.parse().unwrap()).collect(),
         depth,
+        named_by: String::new(),
+        inferred: false,
     };
     let link = |from, to, server: &str| Link {
         from: LaneId(from),
@@ -249,7 +252,7 @@ fn topology() -> Topology {
         connections: vec![],
     };
     Topology {
-        clocks: vec![Clock { offset_ns: 0, band_ns: Some(0), method: ClockMethod::SameHost }],
+        clocks: vec![Clock { band_ns: Some(0), method: ClockMethod::SameHost, ..Clock::default() }],
         lanes: vec![
             lane("user", Role::Client, "10.0.0.9", &[], 0),
             lane("nginx", Role::Proxy, "10.0.1.2", &["10.0.1.2:80"], 1),
@@ -334,6 +337,7 @@ fn diagnosis(
         rejections,
         explained: Default::default(),
         findings: vec![finding, masked],
+        log_lines: vec![],
         retries: vec![],
         failures: Default::default(),
         board: Board { links, status: Some("502".to_owned()), boundary: Some(LinkId(1)) },

@@ -11,7 +11,7 @@ use crate::capture;
 use crate::http::CaptureFacts;
 use crate::load::{self, Progress};
 use crate::session::{CaptureState, Session, Snapshot, SnapshotError};
-use crate::topology::Overrides;
+use crate::topology::{self, Overrides};
 
 /// What to read, and what to keep.
 #[derive(Clone, Debug, Default)]
@@ -140,6 +140,7 @@ fn read_captures(request: Request, progress: &Progress) -> Loaded {
     // What is shown already would count everything in it twice.
     files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
     captures.extend(load::load(&files, progress));
+    let captures = topology::heal(captures);
     let analysis = analysis::analyse(captures, &request.overrides);
     Loaded {
         document: Document::new(analysis),
@@ -168,7 +169,7 @@ fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotErr
         located.iter().map(|capture| capture.note.clone()).filter(|note| !note.is_empty()).collect();
     if located.iter().all(|capture| capture.state == CaptureState::Present) {
         let files: Vec<PathBuf> = located.into_iter().map(|capture| capture.path).collect();
-        let captures = load::load(&files, progress);
+        let captures = topology::heal(load::load(&files, progress));
         let overrides = snapshot.overrides(&captures);
         let analysis = analysis::analyse(captures, &overrides);
         let (session, mut words) = snapshot.restore(&analysis);

@@ -35,7 +35,9 @@ fn files(state: &AppState) -> impl Iterator<Item = &CaptureInfo> {
 }
 
 fn is_shown(state: &AppState) -> bool {
-    let serious = || files(state).any(|info| info.problems.iter().any(is_serious));
+    // Of captures that are gone the remarks are old news; the button still has them.
+    let held = state.document.as_ref().is_some_and(|document| document.held.is_some());
+    let serious = || !held && files(state).any(|info| info.problems.iter().any(is_serious));
     state.ui.problems_shown.unwrap_or_else(serious)
 }
 
@@ -74,8 +76,12 @@ pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Action
         ScrollArea::vertical().id_salt("problems").max_height(90.0).auto_shrink([false, true]).show(
             ui,
             |ui| {
-                for info in files(state) {
-                    info.problems.iter().for_each(|problem| problem_ui(ui, &palette, info, problem));
+                // What cost data comes first: the list shows four lines.
+                for serious in [true, false] {
+                    for info in files(state) {
+                        let all = info.problems.iter().filter(|problem| is_serious(problem) == serious);
+                        all.for_each(|problem| problem_ui(ui, &palette, info, problem));
+                    }
                 }
             },
         );
@@ -86,7 +92,8 @@ fn problem_ui(ui: &mut Ui, palette: &Palette, info: &CaptureInfo, problem: &Prob
     let times =
         if problem.count > 1 { format!(" ({} in all)", grouped(problem.count)) } else { String::new() };
     let name = info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy();
-    let text = format!("{name}: {} — {}{times}", problem.kind, problem.detail);
+    let kind = problem.kind.to_string().replace('-', " ");
+    let text = format!("{name}: {kind} — {}{times}", problem.detail);
     let color = if is_serious(problem) { palette.failed } else { palette.text };
     ui.add(egui::Label::new(RichText::new(text).color(color)).wrap())
         .on_hover_text(info.path.display().to_string());

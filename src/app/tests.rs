@@ -467,3 +467,47 @@ fn a_frame_costs_the_same_with_many_exchanges() {
     let (few, many) = (frame(100), frame(6_000));
     assert!(many < few * 4, "{few:?} with 100 requests, {many:?} with 6,000");
 }
+
+/// What a user does before a frame.
+type Act = Box<dyn FnMut(&mut Window)>;
+
+/// Prints what frames cost with the capture that `HOPSCOPE_BIG` names; run it in a release build.
+#[test]
+#[ignore = "a measurement, of a capture too large for the repository"]
+fn frames_of_a_large_capture() {
+    let Some(path) = std::env::var_os("HOPSCOPE_BIG") else { return };
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![path.into()], false);
+    window.run_steps(4);
+    let frames = |window: &mut Window, what: &str, mut act: Act| {
+        let mut all: Vec<_> = (0..40)
+            .map(|_| {
+                act(window);
+                let began = std::time::Instant::now();
+                window.run_steps(1);
+                began.elapsed()
+            })
+            .collect();
+        all.sort();
+        println!("{what}: median {:?}, worst {:?}", all[20], all[39]);
+    };
+    let run = |command| {
+        Box::new(move |window: &mut Window| {
+            let action = super::state::Action::Run(command);
+            window.state_mut().apply(&egui::Context::default(), vec![action]);
+        })
+    };
+    use super::command::Command;
+    frames(&mut window, "at rest", Box::new(|_| {}));
+    frames(&mut window, "next failure", run(Command::NextFailure));
+    frames(&mut window, "next row", run(Command::NextRow));
+    frames(&mut window, "zooming in", run(Command::ZoomIn));
+    frames(&mut window, "panning", run(Command::PanRight));
+    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::SetView(None)]);
+    frames(&mut window, "all in view", Box::new(|_| {}));
+    frames(&mut window, "zooming in from all", run(Command::ZoomIn));
+    let tabs = [Command::ShowConnections, Command::ShowStatistics, Command::ShowFigures];
+    for tab in tabs {
+        frames(&mut window, &format!("{tab:?}"), run(tab));
+    }
+}

@@ -43,8 +43,17 @@ pub fn card<R>(
 
 /// The title row of a pane: the note gives way first.
 pub fn title_row(ui: &mut Ui, palette: &Palette, title: &str, note: &str) {
+    let font = egui::FontId::proportional(14.0);
+    let width = ui.painter().layout_no_wrap(title.to_owned(), font, palette.text).size().x;
     ui.horizontal(|ui| {
-        ui.add(egui::Label::new(RichText::new(title).strong().size(14.0)).truncate());
+        let room = ui.available_width();
+        // A title longer than the pane (a request target, say) still leaves the note a quarter of it.
+        let least = if note.is_empty() { 0.0 } else { room / 4.0 };
+        let title_room = width.min(room - least - 8.0).max(0.0);
+        ui.scope(|ui| {
+            ui.set_max_width(title_room + 1.0);
+            ui.add(egui::Label::new(RichText::new(title).strong().size(14.0)).truncate());
+        });
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.add(egui::Label::new(RichText::new(note).small().color(palette.muted)).truncate());
         });

@@ -7,15 +7,17 @@ mod window;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::analysis::{Analysis, analyse};
+use crate::analysis::{Analysis, analyse_with_logs};
 use crate::capture::{Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
+use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
 use crate::session::{Snapshot, SnapshotError};
-use crate::topology::{LaneOverride, Overrides};
+use crate::topology::{self, LaneOverride, Overrides};
 
 pub use lanes::{LaneError, parse_lane};
 
@@ -73,6 +75,10 @@ struct ReportArgs {
     /// Text for people, or JSON for scripts.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// The `log_format` of the access logs among the paths, as it stands in nginx's configuration. Without it the
+    /// fields of a line are known by what they look like.
+    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    log_format: Option<LogFormat>,
     /// List every exchange in the JSON report.
     #[arg(long)]
     exchanges: bool,
@@ -117,7 +123,7 @@ fn window(input: Input) -> ExitCode {
     };
     eprintln!("hopscope: no window: {why}");
     eprintln!("hopscope: printing the text report instead (the same as `hopscope report PATH…`).");
-    report(&ReportArgs { input, format: Format::Text, exchanges: false, exit_code: false })
+    report(&ReportArgs { input, format: Format::Text, exchanges: false, exit_code: false, log_format: None })
 }
 
 fn report(args: &ReportArgs) -> ExitCode {
@@ -125,7 +131,7 @@ fn report(args: &ReportArgs) -> ExitCode {
         eprintln!("hopscope: no capture given. Usage: hopscope report PATH…");
         return ExitCode::from(EXIT_UNUSABLE);
     }
-    let analysis = match analysis(&args.input) {
+    let analysis = match analysis(&args.input, args.log_format.as_ref()) {
         Ok(analysis) => analysis,
         Err(error) => {
             eprintln!("hopscope: {error}");
@@ -154,7 +160,7 @@ fn report(args: &ReportArgs) -> ExitCode {
 fn compare(args: &CompareArgs) -> ExitCode {
     let mut both = Vec::new();
     for path in [&args.before, &args.after] {
-        let analysis = analysis(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() });
+        let analysis = analysis(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() }, None);
         match analysis {
             Ok(analysis) if complain(&analysis) => both.push(analysis),
             Ok(_) => return ExitCode::from(EXIT_UNUSABLE),
@@ -176,25 +182,53 @@ fn compare(args: &CompareArgs) -> ExitCode {
 }
 
 /// The analysis of the captures, or what a session file holds of one.
-fn analysis(input: &Input) -> Result<Analysis, SnapshotError> {
+fn analysis(input: &Input, format: Option<&LogFormat>) -> Result<Analysis, SnapshotError> {
     if let [path] = &input.paths[..]
         && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron"))
     {
         // Its figures and findings are those of the whole captures; they need not be there any more.
         return Ok(Snapshot::open(path)?.into_analysis().0);
     }
-    let paths = load::expand(&input.paths);
-    if paths.iter().any(|path| path.as_os_str() == STDIN) {
+    let (captures, logs) = sort_out(&input.paths, format);
+    if captures.iter().any(|path| path.as_os_str() == STDIN) {
         interrupt::let_the_writer_end();
     }
     // A report quotes no bodies, so that nothing of standard input need be kept.
-    let captures = load::load_for(&paths, Bodies::NotNeeded, &Progress::default());
-    Ok(analyse(captures, &input.overrides()))
+    let captures = topology::heal(load::load_for(&captures, Bodies::NotNeeded, &Progress::default()));
+    Ok(analyse_with_logs(captures, logs, &input.overrides()))
+}
+
+/// Captures and logs among the paths, told apart by their content. A folder gives both.
+fn sort_out(paths: &[PathBuf], format: Option<&LogFormat>) -> (Vec<PathBuf>, Vec<Arc<LogFile>>) {
+    let (mut captures, mut logs) = (Vec::new(), Vec::new());
+    for path in paths {
+        let found = if path.is_dir() { logs_in(path, format) } else { Vec::new() };
+        let holds_captures = load::expand(std::slice::from_ref(path)) != [path.clone()];
+        if path.is_file() && is_log(path, format) {
+            logs.push(path.clone());
+        } else if found.is_empty() || holds_captures {
+            captures.push(path.clone());
+        }
+        logs.extend(found);
+    }
+    let mut files: Vec<Arc<LogFile>> = Vec::new();
+    for path in logs {
+        match read_log(&path, format) {
+            Ok(log) => files.push(Arc::new(log)),
+            Err(error) => eprintln!("hopscope: {}: {error}", path.display()),
+        }
+    }
+    (load::expand(&captures), files)
+}
+
+/// A `log_format` of the command line.
+fn parse_format(text: &str) -> Result<LogFormat, &'static str> {
+    LogFormat::new(text).ok_or("a log_format needs $request (or $request_uri) and $status")
 }
 
 /// Says on stderr which files could not be read, wholly or in part; whether any gave a packet or was a sound capture.
 fn complain(analysis: &Analysis) -> bool {
-    let mut readable = false;
+    let mut readable = !analysis.logs.is_empty();
     for capture in &analysis.captures {
         let is_grave = |kind| {
             matches!(

@@ -1,19 +1,23 @@
 //! Children to parents on one lane: by ids where there are any, else by what fits best in time.
 //!
-//! A parent's children are attempts, one after the other: a child is put where it leaves the smallest gaps.
-//!
 //! ```text
 //!   parent  |-------------------------------------|
 //!   child      |-- failed --| |--- answered ---|
 //!           gap              gap                gap
 //! ```
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//!
+//! Attempts that follow a failure are joined first ([`super::chain`]), so that one assignment gives each request
+//! of the lane the unit that answered it. The gaps that proxies take are learnt from the pairs found and the
+//! assignment made anew with them. What is left are further attempts; each goes where it fits best.
 
 use hashbrown::HashMap;
 
+use super::assign::{Choice, Choices, cheapest};
+use super::chain::{Unit, units};
+use super::gaps::Gaps;
+use super::habits::Habits;
 use super::node::Node;
+use super::order::{Around, Order, around};
 use super::{Confidence, Evidence, Parentage};
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -21,29 +25,40 @@ type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 /// Parents in flight that a child is compared with.
 const MOST_OPEN: usize = 512;
 /// Parents kept for each child.
-const MOST_CHOICES: usize = 8;
+const MOST_CHOICES: usize = 32;
 /// Children of one parent on one link.
 const MOST_ATTEMPTS: usize = 64;
-/// What a child that is longer or shorter than its parent's answer costs, in nanoseconds.
-const OTHER_LENGTH_NS: i64 = 20_000_000;
-/// What a child costs that failed although its parent, which has no other child, was answered well.
-const LOST_ANSWER_NS: i64 = 20_000_000;
-/// What a child costs that names another client than its parent's.
-const OTHER_CLIENT_NS: i64 = 2_000_000;
-/// A wait before a retry counts up to this, so that an earlier failed attempt does not outweigh the end.
-const MOST_WAIT_NS: i64 = 5_000_000;
+/// Rounds in which the gaps are learnt from the last assignment.
+const ROUNDS: usize = 6;
+/// Pairs from which on a round of learning counts are taken from no more than this many.
+const MOST_LEARNT: usize = 50_000;
+/// Odds from which on a parent is called likely: e to the power of this, in thousandths.
+const LIKELY: i64 = 3_500;
+/// What it costs when parent and child do not agree on what they usually agree on.
+const DISAGREES: i64 = 8_000;
 
 /// How the children of one link hang below the parents of one lane.
 pub(super) struct Matching<'a> {
-    parents: &'a [Node],
-    children: &'a [Node],
+    pub(super) parents: &'a [Node],
+    pub(super) children: &'a [Node],
     /// By child.
     found: Vec<Option<Found>>,
     /// By parent: its children in time order.
     attempts: FixedMap<u32, Vec<u32>>,
-    typical: Typical,
-    /// By child: how many parents with its key hold it in time, whatever else hangs below them.
-    fits: Vec<u32>,
+    pub(super) habits: Habits,
+    before: Gaps,
+    after: Gaps,
+    /// By parent: its place in the order of answers.
+    end_place: Vec<u32>,
+}
+
+/// The order in which a lane passes on: what is around each unit, and what being out of line costs.
+#[derive(Default)]
+struct Lines {
+    starts: Vec<Around>,
+    ends: Vec<Around>,
+    start: Order,
+    end: Order,
 }
 
 #[derive(Clone, Copy)]
@@ -51,61 +66,76 @@ struct Found {
     parent: u32,
     confidence: Confidence,
     by_id: bool,
+    runner_up: Option<u32>,
 }
 
-/// What a forward takes on this lane, in nanoseconds, learnt from pairs that leave no choice.
-#[derive(Clone, Copy, Debug, Default)]
-struct Typical {
-    before: i64,
-    after: i64,
-    spread: i64,
-}
-
-/// A child and a parent that may have caused it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Choice {
-    cost: i64,
-    child: u32,
-    parent: u32,
+/// Children without a parent, in order of key and time, each with the parents that may have caused it.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// The children.
+    pub rows: Vec<u32>,
+    /// Their keys.
+    pub keys: Vec<u64>,
+    /// By row the parents, the best first; the cost is that of the gaps when nothing is known.
+    pub fitting: Choices,
+    /// By row how many fit in all.
+    pub fits: Vec<u32>,
 }
 
 /// Whether a parent may have caused a child, by time.
-fn holds(parent: &Node, child: &Node) -> bool {
-    let slack = parent.tolerance.saturating_add(child.tolerance);
-    parent.start <= child.start.saturating_add(slack)
+pub(super) fn holds(parent: &Node, child: &Node) -> bool {
+    let slack = parent.slack(child);
+    parent.group == child.group
+        && parent.start <= child.start.saturating_add(slack)
         && child.start <= parent.settled.saturating_add(slack)
         && (!child.answered || child.settled <= parent.limit.saturating_add(slack))
 }
 
 impl<'a> Matching<'a> {
-    pub(super) fn new(parents: &'a [Node], children: &'a [Node]) -> Self {
+    pub(super) fn new(parents: &'a [Node], children: &'a [Node], habits: Habits) -> Self {
         Self {
             parents,
             children,
             found: vec![None; children.len()],
             attempts: FixedMap::default(),
-            typical: Typical::default(),
-            fits: vec![0; children.len()],
+            habits,
+            before: Gaps::default(),
+            after: Gaps::default(),
+            end_place: end_places(parents),
         }
     }
 
     /// Matches everything; `shared_ids` when parents and children carry the same request ids.
-    pub(super) fn solve(mut self, shared_ids: bool) -> Vec<(Parentage, u32)> {
+    pub(super) fn solve(mut self, shared_ids: bool, originals: bool) -> Vec<(Parentage, u32)> {
         if shared_ids {
             self.by_ids();
         }
+        if self.children.iter().any(|child| child.socket != 0) {
+            // A PROXY header says which connection it stands for.
+            self.by_time(
+                |node| if node.socket == 0 { 0 } else { node.key ^ node.socket },
+                Confidence::Certain,
+            );
+        }
+        if self.habits.keeps_headers() {
+            self.by_time(|node| node.key ^ node.kept, Confidence::Certain);
+        }
         self.by_time(|node| node.key, Confidence::Certain);
+        if originals {
+            self.by_time(|node| node.original, Confidence::Likely);
+        }
         let left = self.found.iter().filter(|found| found.is_none()).count();
         // Orphans are normal (health checks); where they are the rule, the targets must have been rewritten.
-        if left * 2 > self.children.len() {
+        if left * 4 > self.children.len() {
             self.by_time(|node| node.suffix, Confidence::Likely);
         }
+        self.follow_siblings();
         self.parentages()
     }
 
-    fn insert(&mut self, child: u32, parent: u32, confidence: Confidence, by_id: bool) {
-        self.found[child as usize] = Some(Found { parent, confidence, by_id });
-        let list = self.attempts.entry(parent).or_default();
+    fn insert(&mut self, child: u32, found: Found) {
+        self.found[child as usize] = Some(found);
+        let list = self.attempts.entry(found.parent).or_default();
         let start = self.children[child as usize].start;
         let at = list.partition_point(|&other| self.children[other as usize].start <= start);
         list.insert(at, child);
@@ -121,90 +151,220 @@ impl<'a> Matching<'a> {
         for (at, child) in self.children.iter().enumerate().filter(|(_, child)| child.request_id != 0) {
             let from = index.partition_point(|(id, _)| *id < child.request_id);
             let same = index[from..].iter().take_while(|(id, _)| *id == child.request_id).take(MOST_OPEN);
-            let fits = |parent: &Node| parent.method == child.method && holds(parent, child);
+            // Where nothing ties the clocks, an id that only one parent has is enough.
+            let fits = |parent: &Node| {
+                parent.method == child.method && (parent.group != child.group || holds(parent, child))
+            };
             let mut fitting = same.filter(|(_, at)| fits(&self.parents[*at as usize]));
             if let (Some(&(_, parent)), None) = (fitting.next(), fitting.next())
                 && self.attempts.get(&parent).is_none_or(|list| list.len() < MOST_ATTEMPTS)
             {
-                self.insert(at as u32, parent, Confidence::Certain, true);
+                let confidence = Confidence::Certain;
+                self.insert(at as u32, Found { parent, confidence, by_id: true, runner_up: None });
             }
         }
     }
 
     /// Children without a parent yet, among parents with the same key that are in flight when they start.
     fn by_time(&mut self, key: fn(&Node) -> u64, most: Confidence) {
-        let choices = self.choices(key, |parent, child| {
-            child.answered && (parent.status == child.status || !parent.answered)
-        });
-        self.learn(&choices);
-        self.assign_answers(&choices, most);
-        let choices = self.choices(key, |_, _| true);
-        self.assign_attempts(choices, most);
-        self.follow_siblings();
-    }
-
-    /// For each child without a parent the parents that may have caused it, the cheapest first.
-    fn choices(&mut self, key: fn(&Node) -> u64, may: impl Fn(&Node, &Node) -> bool) -> Vec<Vec<Choice>> {
-        let mut parents: Vec<(u64, u32)> =
-            (0..).zip(self.parents).map(|(at, node)| (key(node), at)).collect();
-        let mut children: Vec<(u64, u32)> = (0..)
-            .zip(self.children)
-            .filter(|(at, _)| self.found[*at as usize].is_none())
-            .map(|(at, node)| (key(node), at))
-            .collect();
-        // Both lists are in time order already, so that sorting by key and index keeps it within a key.
-        parents.sort_unstable();
-        children.sort_unstable();
-        let mut all = Vec::with_capacity(children.len());
-        let (mut next, mut open, mut open_key) = (0, Vec::<u32>::new(), None);
-        for (key, at) in children {
-            let child = &self.children[at as usize];
-            if open_key != Some(key) {
-                open.clear();
-                open_key = Some(key);
-                next += parents[next..].partition_point(|(other, _)| *other < key);
-            }
-            while let Some(&(_, parent)) = parents.get(next).filter(|(other, _)| *other == key) {
-                let node = &self.parents[parent as usize];
-                if node.start > child.start.saturating_add(node.tolerance + child.tolerance) {
-                    break;
-                }
-                open.push(parent);
-                next += 1;
-            }
-            open.retain(|&parent| {
-                let node = &self.parents[parent as usize];
-                child.start <= node.settled.saturating_add(node.tolerance + child.tolerance)
-            });
-            if open.len() > MOST_OPEN {
-                open.drain(..open.len() - MOST_OPEN);
-            }
-            let fitting = open.iter().copied().filter(|&parent| {
-                let node = &self.parents[parent as usize];
-                let ids_agree = node.request_id == 0 || node.request_id == child.request_id;
-                ids_agree && holds(node, child)
-            });
-            let fitting: Vec<u32> = fitting.collect();
-            self.fits[at as usize] = fitting.len() as u32;
-            let mut choices: Vec<Choice> = fitting
-                .into_iter()
-                .filter(|&parent| may(&self.parents[parent as usize], child))
-                .filter_map(|parent| Some(Choice { cost: self.cost(parent, at)?, child: at, parent }))
-                .collect();
-            choices.sort_unstable();
-            choices.truncate(MOST_CHOICES);
-            if !choices.is_empty() {
-                all.push(choices);
-            }
+        let candidates =
+            candidates(self.parents, self.children, key, |child| self.found[child as usize].is_none());
+        if candidates.rows.is_empty() {
+            return;
         }
-        all
+        self.learn(self.known_pairs());
+        let mut joined = units(self, &candidates);
+        if joined.len() < candidates.rows.len() {
+            // What the first round taught of the gaps tells a retry from a request of its own better.
+            self.assign(&candidates, &joined, None);
+            joined = units(self, &candidates);
+        }
+        self.assign(&candidates, &joined, Some(most));
+        self.assign_attempts(&candidates, most);
     }
 
-    /// What it costs to put a child among the attempts of a parent; `None` when it overlaps one of them.
-    fn cost(&self, parent: u32, child: u32) -> Option<i64> {
+    /// Gives each parent without a child the unit that answered it; without a confidence only learns.
+    fn assign(&mut self, candidates: &Candidates, units: &[Unit], most: Option<Confidence>) {
+        let mut choices = Choices::default();
+        for unit in units {
+            choices.push(&self.choices_of(candidates, unit));
+        }
+        let contested = (0..units.len()).any(|row| choices.of(row).len() > 1);
+        for round in 1.. {
+            let assigned = cheapest(&choices, self.parents.len());
+            if round < ROUNDS && contested {
+                let own: Vec<Option<u32>> = assigned.iter().map(|own| Some(own.as_ref()?.parent)).collect();
+                let pairs =
+                    units.iter().zip(&own).filter_map(|(unit, own)| self.gaps_of((*own)?, unit.ends()));
+                self.learn(pairs.take(MOST_LEARNT).collect());
+                let lines = self.lines(units, &own);
+                for (row, unit) in units.iter().enumerate() {
+                    for choice in choices.of_mut(row) {
+                        choice.cost = self.cost(choice.parent, unit.ends())
+                            + self.line_cost(&lines, row, choice.parent);
+                    }
+                }
+                continue;
+            }
+            let Some(most) = most else { return };
+            for (row, (unit, own)) in units.iter().zip(assigned).enumerate() {
+                let Some(own) = own else { continue };
+                let is_sole = choices.of(row).len() == 1;
+                let confidence = self.confidence(unit, own.parent, own.margin, most);
+                for (at, &child) in unit.children.iter().enumerate() {
+                    // Where attempts were joined by what fits best, the later ones are no surer than that.
+                    let confidence = if at > 0 { unit.confidence.min(confidence) } else { confidence };
+                    let runner_up = own.runner_up.filter(|_| !is_sole);
+                    self.insert(child, Found { parent: own.parent, confidence, by_id: false, runner_up });
+                }
+            }
+            return;
+        }
+    }
+
+    /// The order of starts and of ends of the units and of what was found before them.
+    fn lines(&self, units: &[Unit], own: &[Option<u32>]) -> Lines {
+        let known =
+            self.found.iter().enumerate().filter_map(|(child, found)| Some((child as u32, (*found)?.parent)));
+        let known: Vec<(u32, u32)> = known.collect();
+        let line = |time: fn(&Node) -> i64, end: fn(&Unit) -> u32, place: &dyn Fn(u32) -> u32| {
+            let of_units = units
+                .iter()
+                .zip(own)
+                .map(|(unit, own)| (time(&self.children[end(unit) as usize]), own.map(place)));
+            let of_known = known
+                .iter()
+                .map(|&(child, parent)| (time(&self.children[child as usize]), Some(place(parent))));
+            let pairs: Vec<(i64, Option<u32>)> = of_units.chain(of_known).collect();
+            let near = around(&pairs);
+            let order =
+                Order::learn(near.iter().zip(&pairs).filter_map(|(near, pair)| Some((*near, pair.1?))));
+            (near, order)
+        };
+        let (starts, start) = line(|node| node.start, |unit| unit.ends().0, &|parent| parent);
+        let (ends, end) =
+            line(|node| node.settled, |unit| unit.ends().1, &|parent| self.end_place[parent as usize]);
+        Lines { starts, ends, start, end }
+    }
+
+    fn line_cost(&self, lines: &Lines, row: usize, parent: u32) -> i64 {
+        lines.start.cost(&lines.starts[row], parent)
+            + lines.end.cost(&lines.ends[row], self.end_place[parent as usize])
+    }
+
+    fn choices_of(&self, candidates: &Candidates, unit: &Unit) -> Vec<Choice> {
+        let (first, last) = unit.ends();
+        let mut parents: Vec<u32> = Vec::new();
+        for &row in &unit.rows {
+            parents.extend(candidates.fitting.of(row as usize).iter().map(|choice| choice.parent));
+        }
+        parents.sort_unstable();
+        parents.dedup();
+        let ends = [first, last].map(|child| &self.children[child as usize]);
+        let may = |parent: &u32| {
+            let node = &self.parents[*parent as usize];
+            !self.attempts.contains_key(parent) && ends.iter().all(|child| holds(node, child))
+        };
+        let with_cost = |parent| Choice { cost: self.cost(parent, unit.ends()), parent };
+        let mut choices: Vec<Choice> = parents.into_iter().filter(may).map(with_cost).collect();
+        choices.sort_unstable();
+        choices.truncate(MOST_CHOICES);
+        choices
+    }
+
+    /// What it costs to hang a unit of these ends below a parent.
+    fn cost(&self, parent: u32, (first, last): (u32, u32)) -> i64 {
+        let node = &self.parents[parent as usize];
+        let (first, last) = (&self.children[first as usize], &self.children[last as usize]);
+        let mut cost = self.before.cost(first.start.saturating_sub(node.start));
+        cost += if node.answered {
+            self.after.cost(node.settled.saturating_sub(last.settled))
+        } else {
+            // Its client left: when, says nothing about the child.
+            Gaps::default().cost(1_000_000)
+        };
+        let both = node.answered && last.answered;
+        let lost = node.answered && node.status < 500 && !last.answered;
+        let disagrees = [
+            both && node.status != last.status,
+            lost,
+            both && self.habits.same_length && node.response_bytes != last.response_bytes,
+            self.habits.names_client && first.client != 0 && first.client != node.client,
+            self.habits.is_other_host(node, first),
+        ];
+        cost + DISAGREES * disagrees.iter().filter(|is| **is).count() as i64
+    }
+
+    /// What it costs that a child starts so long after its parent.
+    pub(super) fn before_cost(&self, gap_ns: i64) -> i64 {
+        self.before.cost(gap_ns)
+    }
+
+    fn gaps_of(&self, parent: u32, (first, last): (u32, u32)) -> Option<(i64, i64)> {
+        let node = &self.parents[parent as usize];
+        let (first, last) = (&self.children[first as usize], &self.children[last as usize]);
+        (last.answered && node.answered && last.status == node.status)
+            .then(|| (first.start.saturating_sub(node.start), node.settled.saturating_sub(last.settled)))
+    }
+
+    /// The gaps of requests with one child that an id told.
+    fn known_pairs(&self) -> Vec<(i64, i64)> {
+        let known =
+            self.found.iter().enumerate().filter_map(|(child, found)| Some((child as u32, (*found)?.parent)));
+        let single =
+            known.filter(|(_, parent)| self.attempts.get(parent).is_some_and(|list| list.len() == 1));
+        single.take(MOST_LEARNT).filter_map(|(child, parent)| self.gaps_of(parent, (child, child))).collect()
+    }
+
+    fn learn(&mut self, gaps: Vec<(i64, i64)>) {
+        let (before, after): (Vec<i64>, Vec<i64>) = gaps.into_iter().unzip();
+        if let (Some(before), Some(after)) = (Gaps::learn(&before), Gaps::learn(&after)) {
+            (self.before, self.after) = (before, after);
+        }
+    }
+
+    fn confidence(&self, unit: &Unit, parent: u32, margin: Option<i64>, most: Confidence) -> Confidence {
+        let parent = &self.parents[parent as usize];
+        let doubt =
+            parent.near_hole || unit.children.iter().any(|&child| self.children[child as usize].near_hole);
+        match margin {
+            None if !doubt => Confidence::Certain.min(most),
+            None => Confidence::Likely,
+            Some(margin) if margin >= LIKELY => Confidence::Likely,
+            Some(_) => Confidence::Ambiguous,
+        }
+    }
+
+    /// Puts what is left (earlier attempts, answers that the parent did not pass on) where it fits best.
+    fn assign_attempts(&mut self, candidates: &Candidates, most: Confidence) {
+        for (row, &child) in candidates.rows.iter().enumerate() {
+            if self.found[child as usize].is_some() {
+                continue;
+            }
+            let costs = candidates
+                .fitting
+                .of(row)
+                .iter()
+                .filter_map(|choice| Some((self.attempt_cost(choice.parent, child)?, choice.parent)));
+            let mut costs: Vec<(i64, u32)> = costs.collect();
+            costs.sort_unstable();
+            let Some(&(cost, parent)) = costs.first() else { continue };
+            let second = costs.get(1);
+            let confidence = match second {
+                None if candidates.fits[row] == 1 => Confidence::Certain.min(most),
+                None => Confidence::Likely,
+                Some(second) if second.0.saturating_sub(cost) >= LIKELY => Confidence::Likely,
+                Some(_) => Confidence::Ambiguous,
+            };
+            let runner_up = second.map(|second| second.1);
+            self.insert(child, Found { parent, confidence, by_id: false, runner_up });
+        }
+    }
+
+    /// What it costs to put a child among the attempts of a parent; `None` when it cannot be one of them.
+    fn attempt_cost(&self, parent: u32, child: u32) -> Option<i64> {
         let (node, own) = (&self.parents[parent as usize], &self.children[child as usize]);
-        let empty = Vec::new();
-        let others = self.attempts.get(&parent).unwrap_or(&empty);
+        let others = self.attempts.get(&parent).map_or(&[][..], |list| list.as_slice());
         let at = others.partition_point(|&other| self.children[other as usize].start <= own.start);
         let before = at.checked_sub(1).map(|at| &self.children[others[at] as usize]);
         let after = others.get(at).map(|&other| &self.children[other as usize]);
@@ -215,113 +375,16 @@ impl<'a> Matching<'a> {
         {
             return None;
         }
-        let same = |other: &Node| other.head == own.head;
         // What went well was passed on: nothing comes after it.
         let done = |last: &Node| last.answered && last.status < 500 && last.status == node.status;
-        if before.is_some_and(done) || (after.is_some() && done(own)) {
-            return None;
-        }
-        if before.is_some_and(|b| !same(b)) || after.is_some_and(|a| !same(a)) {
+        let same = |other: &Node| other.head == own.head;
+        if before.is_some_and(|b| done(b) || !same(b)) || after.is_some_and(|a| done(own) || !same(a)) {
             return None;
         }
         let wait = own.start.saturating_sub(before.map_or(node.start, |b| b.settled));
-        let expected = if before.is_some() { 0 } else { self.typical.before };
-        let mut cost = wait.saturating_sub(expected).saturating_abs();
-        if node.answered || after.is_some() {
-            let rest = after.map_or(node.settled, |a| a.start).saturating_sub(own.settled);
-            let expected = if after.is_some() { 0 } else { self.typical.after };
-            let rest = rest.saturating_sub(expected).saturating_abs();
-            cost = cost.min(MOST_WAIT_NS).saturating_add(rest.saturating_mul(2));
-        }
-        if own.answered
-            && node.answered
-            && own.status == node.status
-            && own.response_bytes != node.response_bytes
-        {
-            cost = cost.saturating_add(OTHER_LENGTH_NS);
-        }
-        if others.is_empty() && node.answered && node.status < 500 && !own.answered {
-            cost = cost.saturating_add(LOST_ANSWER_NS);
-        }
-        if own.client != 0 && own.client != node.client {
-            cost = cost.saturating_add(OTHER_CLIENT_NS);
-        }
-        Some(cost)
-    }
-
-    /// Learns what forwarding takes from the children that have one parent to choose from.
-    fn learn(&mut self, choices: &[Vec<Choice>]) {
-        let by_id = self.found.iter().enumerate().filter_map(|(c, f)| Some((f.as_ref()?.parent, c as u32)));
-        let alone = choices.iter().filter(|c| c.len() == 1).map(|c| (c[0].parent, c[0].child));
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        for (parent, child) in by_id.chain(alone).take(20_000) {
-            let (parent, child) = (&self.parents[parent as usize], &self.children[child as usize]);
-            if child.answered && parent.answered && child.status == parent.status {
-                before.push(child.start.saturating_sub(parent.start));
-                after.push(parent.settled.saturating_sub(child.settled));
-            }
-        }
-        let median = |list: &mut Vec<i64>| {
-            list.sort_unstable();
-            list.get(list.len() / 2).copied().unwrap_or_default()
-        };
-        let (middle_before, middle_after) = (median(&mut before), median(&mut after));
-        let mut off: Vec<i64> = (before.iter().map(|gap| gap.saturating_sub(middle_before).saturating_abs()))
-            .chain(after.iter().map(|gap| gap.saturating_sub(middle_after).saturating_abs()))
-            .collect();
-        self.typical = Typical { before: middle_before, after: middle_after, spread: median(&mut off) };
-    }
-
-    /// Gives each parent the child that answered it: the cheapest pairs first, then swaps that lower the sum.
-    fn assign_answers(&mut self, choices: &[Vec<Choice>], most: Confidence) {
-        let answers = super::assign::cheapest(choices);
-        for answer in answers {
-            let confidence = self.confidence(&answer, most);
-            self.insert(answer.child, answer.parent, confidence, false);
-        }
-    }
-
-    fn confidence(&self, answer: &super::assign::Assigned, most: Confidence) -> Confidence {
-        let (parent, child) = (&self.parents[answer.parent as usize], &self.children[answer.child as usize]);
-        let doubt = parent.near_hole || child.near_hole;
-        let wide = self.typical.spread.saturating_mul(2).saturating_add(50_000);
-        match answer.margin {
-            None if !doubt => Confidence::Certain.min(most),
-            None => Confidence::Likely,
-            Some(margin) if margin >= wide => Confidence::Likely,
-            Some(_) => Confidence::Ambiguous,
-        }
-    }
-
-    /// Puts what is left (failed attempts, answers that the parent did not pass on) where it leaves the
-    /// smallest gaps.
-    fn assign_attempts(&mut self, choices: Vec<Vec<Choice>>, most: Confidence) {
-        let mut alternatives: FixedMap<u32, (i64, Option<i64>)> = FixedMap::default();
-        for list in &choices {
-            alternatives.insert(list[0].child, (list[0].cost, list.get(1).map(|second| second.cost)));
-        }
-        let mut heap: BinaryHeap<Reverse<Choice>> = choices.into_iter().flatten().map(Reverse).collect();
-        while let Some(Reverse(choice)) = heap.pop() {
-            if self.found[choice.child as usize].is_some() {
-                continue;
-            }
-            // Another attempt may have come between since the cost was reckoned.
-            let Some(cost) = self.cost(choice.parent, choice.child) else { continue };
-            if cost > choice.cost {
-                heap.push(Reverse(Choice { cost, ..choice }));
-                continue;
-            }
-            let wide = self.typical.spread.saturating_mul(2).saturating_add(50_000);
-            let confidence = match alternatives.get(&choice.child) {
-                Some((_, None)) if self.fits[choice.child as usize] == 1 => Confidence::Certain.min(most),
-                Some((_, None)) => Confidence::Likely,
-                Some((best, Some(second))) if second.saturating_sub(*best) >= wide && cost <= *best => {
-                    Confidence::Likely
-                }
-                _ => Confidence::Ambiguous,
-            };
-            self.insert(choice.child, choice.parent, confidence, false);
-        }
+        let gaps = if before.is_some() { &Gaps::default() } else { &self.before };
+        let rest = after.map_or(node.settled, |a| a.start).saturating_sub(own.settled);
+        Some(gaps.cost(wait) + if node.answered || after.is_some() { self.after.cost(rest) } else { 0 })
     }
 
     /// Children that share an id which their parents do not carry are attempts of one request: the ones
@@ -339,9 +402,9 @@ impl<'a> Matching<'a> {
                 && let Some(&(parent, confidence)) = leaders.get(&child.request_id)
                 && child.request_id != 0
                 && holds(&self.parents[parent as usize], child)
-                && self.cost(parent, at).is_some()
+                && self.attempt_cost(parent, at).is_some()
             {
-                self.insert(at, parent, confidence, false);
+                self.insert(at, Found { parent, confidence, by_id: false, runner_up: None });
             }
         }
     }
@@ -360,6 +423,7 @@ impl<'a> Matching<'a> {
                     parent: node.id,
                     confidence: found.confidence,
                     evidence: evidence(node, own, found.by_id, repeated),
+                    runner_up: found.runner_up.map(|other| self.parents[other as usize].id),
                     attempt: count + 1,
                 };
                 all.push((parentage, own.id.0));
@@ -369,24 +433,99 @@ impl<'a> Matching<'a> {
     }
 }
 
+/// The place of each parent in the order of their ends.
+fn end_places(parents: &[Node]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..parents.len() as u32).collect();
+    order.sort_by_key(|&at| parents[at as usize].settled);
+    let mut places = vec![0; parents.len()];
+    for (place, at) in (0..).zip(order) {
+        places[at as usize] = place;
+    }
+    places
+}
+
+/// Children that `wants` and the parents with the same key that hold them.
+pub(super) fn candidates(
+    above: &[Node],
+    below: &[Node],
+    key: fn(&Node) -> u64,
+    wants: impl Fn(u32) -> bool,
+) -> Candidates {
+    let mut parents: Vec<(u64, u32)> = (0..).zip(above).map(|(at, node)| (key(node), at)).collect();
+    let mut children: Vec<(u64, u32)> =
+        (0..).zip(below).filter(|(at, _)| wants(*at)).map(|(at, node)| (key(node), at)).collect();
+    parents.retain(|(key, _)| *key != 0);
+    children.retain(|(key, _)| *key != 0);
+    // Both lists are in time order already, so that sorting by key and index keeps it within a key.
+    parents.sort_unstable();
+    children.sort_unstable();
+    let mut all = Candidates::default();
+    let (before, after) = (Gaps::default(), Gaps::default());
+    let (mut next, mut open, mut open_key) = (0, Vec::<u32>::new(), None);
+    let mut fitting: Vec<Choice> = Vec::new();
+    for (key, at) in children {
+        let child = &below[at as usize];
+        if open_key != Some(key) {
+            open.clear();
+            open_key = Some(key);
+            next += parents[next..].partition_point(|(other, _)| *other < key);
+        }
+        while let Some(&(_, parent)) = parents.get(next).filter(|(other, _)| *other == key) {
+            let node = &above[parent as usize];
+            if node.start > child.start.saturating_add(node.slack(child)) {
+                break;
+            }
+            open.push(parent);
+            next += 1;
+        }
+        open.retain(|&parent| {
+            let node = &above[parent as usize];
+            child.start <= node.settled.saturating_add(node.slack(child))
+        });
+        if open.len() > MOST_OPEN {
+            open.drain(..open.len() - MOST_OPEN);
+        }
+        fitting.clear();
+        fitting.extend(open.iter().filter_map(|&parent| {
+            let node = &above[parent as usize];
+            let ids_agree = node.request_id == 0 || node.request_id == child.request_id;
+            (ids_agree && holds(node, child)).then(|| {
+                let late = before.cost(child.start.saturating_sub(node.start));
+                let rest = if child.answered && node.answered {
+                    after.cost(node.settled.saturating_sub(child.settled))
+                } else {
+                    0
+                };
+                Choice { cost: late + rest, parent }
+            })
+        }));
+        if fitting.is_empty() {
+            continue;
+        }
+        all.fits.push(fitting.len() as u32);
+        fitting.sort_unstable();
+        fitting.truncate(MOST_CHOICES);
+        all.rows.push(at);
+        all.keys.push(key);
+        all.fitting.push(&fitting);
+    }
+    all
+}
+
 fn evidence(parent: &Node, child: &Node, by_id: bool, repeated: bool) -> Evidence {
     let same_id = by_id || (child.request_id != 0 && parent.request_id == child.request_id);
     let same_request = parent.key == child.key;
     let bits = [
         (Evidence::REQUEST_ID, same_id),
         (Evidence::TARGET, same_request),
-        (Evidence::HOST, child.host != 0 && parent.host == child.host),
+        (Evidence::HOST, child.authority != 0 && parent.authority == child.authority),
         (Evidence::BODY, same_request && child.has_body),
         (Evidence::CONTAINMENT, holds(parent, child)),
         (Evidence::STATUS, child.status != 0 && parent.status == child.status),
+        (Evidence::HEADERS, child.kept != 0 && parent.kept == child.kept),
         (Evidence::RETRY, repeated),
+        (Evidence::PROXY_HEADER, child.socket != 0 && child.socket == parent.socket),
         (Evidence::FORWARDED_FOR, child.client != 0 && child.client == parent.client),
     ];
     Evidence(bits.iter().filter(|(_, holds)| *holds).map(|(bit, _)| bit).sum())
-}
-
-impl Choice {
-    pub(super) fn parts(self) -> (i64, u32, u32) {
-        (self.cost, self.child, self.parent)
-    }
 }

@@ -1,13 +1,20 @@
 //! Exchanges of neighbouring links to the tree of each request: who called whom, attempt by attempt, and why.
 
 mod assign;
+mod chain;
+mod gaps;
+mod habits;
+mod home;
 mod matching;
 mod model;
 mod node;
+mod order;
+mod orphan;
 #[cfg(test)]
 mod tests;
 
 pub use model::{Confidence, Evidence, Parentage, Trees};
+pub use orphan::Orphan;
 
 use crate::analysis::Analysis;
 use crate::topology::{LaneId, LinkId};
@@ -24,18 +31,28 @@ pub fn build(analysis: &Analysis) -> Trees {
         if into.is_empty() || outs.is_empty() {
             continue;
         }
-        let mut above = node::gather(analysis, &into, true);
+        let home = home::captures(analysis, &into, &outs);
+        let mut above = node::gather(analysis, &into, true, &home);
         if above.is_empty() {
             continue;
         }
         for out in outs {
-            let mut below = node::gather(analysis, &[out], false);
+            let mut below = node::gather(analysis, &[out], false, &home);
             let shared = node::set_ids(analysis, &mut above, &mut below);
-            for (parentage, child) in matching::Matching::new(&above, &below).solve(shared) {
+            let originals = node::set_originals(analysis, &mut above, &mut below);
+            let habits = habits::Habits::learn(analysis, &above, &below);
+            if habits.keeps_headers() {
+                habits.mark(analysis, &mut above);
+                habits.mark(analysis, &mut below);
+            }
+            for (parentage, child) in matching::Matching::new(&above, &below, habits).solve(shared, originals)
+            {
                 parents[child as usize] = Some(parentage);
             }
-            above.iter_mut().for_each(|node| node.request_id = 0);
+            above.iter_mut().for_each(|node| (node.request_id, node.kept, node.original) = (0, 0, 0));
         }
     }
-    Trees::new(parents, |id| analysis.exchange(id).started().0)
+    let mut trees = Trees::new(parents, |id| analysis.exchange(id).started().0);
+    trees.orphans = orphan::find(analysis, &trees);
+    trees
 }

@@ -2,6 +2,8 @@
 
 use crate::topology::ExchangeId;
 
+use super::Orphan;
+
 /// How sure a link between two exchanges is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
@@ -47,10 +49,12 @@ impl Evidence {
     pub const RETRY: u16 = 1 << 7;
     /// The child names the parent's client address (`X-Forwarded-For`, `X-Real-IP`).
     pub const FORWARDED_FOR: u16 = 1 << 8;
+    /// The child's connection opens with a PROXY header that names the parent's.
+    pub const PROXY_HEADER: u16 = 1 << 9;
 
     /// The names that reports use, in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        const NAMES: [(u16, &str); 9] = [
+        const NAMES: [(u16, &str); 10] = [
             (Evidence::REQUEST_ID, "request-id"),
             (Evidence::TARGET, "target"),
             (Evidence::HOST, "host"),
@@ -60,6 +64,7 @@ impl Evidence {
             (Evidence::HEADERS, "headers"),
             (Evidence::RETRY, "retry"),
             (Evidence::FORWARDED_FOR, "forwarded-for"),
+            (Evidence::PROXY_HEADER, "proxy-header"),
         ];
         NAMES.iter().filter(|(bit, _)| self.0 & bit != 0).map(|&(_, name)| name).collect()
     }
@@ -74,6 +79,8 @@ pub struct Parentage {
     pub confidence: Confidence,
     /// Why.
     pub evidence: Evidence,
+    /// The parent that fits next best, where another one fits at all.
+    pub runner_up: Option<ExchangeId>,
     /// 1, 2, … among the attempts that the parent's lane made on this link, in time order.
     pub attempt: u16,
 }
@@ -87,6 +94,8 @@ pub struct Trees {
     pub child_list: Vec<ExchangeId>,
     /// Where each exchange's children start in `child_list`: one more entry than exchanges.
     pub child_start: Vec<u32>,
+    /// Requests without a cause or without consequences, and why, in the order of their ids.
+    pub orphans: Vec<(ExchangeId, Orphan)>,
 }
 
 impl Trees {
@@ -106,12 +115,19 @@ impl Trees {
             }
             child_start.push(next as u32);
         }
-        Self { parents, child_list: pairs.into_iter().map(|pair| ExchangeId(pair.2)).collect(), child_start }
+        let child_list = pairs.into_iter().map(|pair| ExchangeId(pair.2)).collect();
+        Self { parents, child_list, child_start, orphans: Vec::new() }
     }
 
     /// The exchange that caused this one, with the reasons.
     pub fn parent(&self, id: ExchangeId) -> Option<&Parentage> {
         self.parents.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Why a request has no parent, or was not passed on, where that is so.
+    pub fn orphan(&self, id: ExchangeId) -> Option<Orphan> {
+        let at = self.orphans.binary_search_by_key(&id, |orphan| orphan.0).ok()?;
+        Some(self.orphans[at].1)
     }
 
     /// The exchanges that this one caused, in time order.
@@ -160,6 +176,7 @@ mod tests {
                 parent: ExchangeId(parent),
                 confidence: Confidence::Certain,
                 evidence: Evidence::default(),
+                runner_up: None,
                 attempt: 1,
             })
         };

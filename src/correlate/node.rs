@@ -1,9 +1,11 @@
 //! What matching needs to know of an exchange, gathered once.
 
+use super::home;
 use crate::analysis::{Analysis, ExchangeView};
+use crate::capture::CaptureId;
 use crate::http::{ExchangeFlags, HeaderDigest, NameId};
-use crate::topology::keys::{IdNames, request_key, suffix_key, text_hash};
-use crate::topology::{ExchangeId, LinkId, tolerance_ns};
+use crate::topology::keys::{IdNames, MOST_IDS, request_key, suffix_key, text_hash};
+use crate::topology::{ExchangeId, LinkId, SLACK_NS, tolerance_ns};
 
 /// An exchange as the matching sees it. Times are session time in nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +15,16 @@ pub(super) struct Node {
     pub key: u64,
     /// Method and the target's end.
     pub suffix: u64,
+    /// Hash of the headers that this lane passes on and that tell requests apart; 0 when there are none.
+    pub kept: u64,
     pub method: u32,
     /// CRC of the request's head: attempts of one request have equal ones.
     pub head: u32,
     /// The request id chosen for this pair of links; 0 for none.
     pub request_id: u64,
-    pub host: u64,
+    pub authority: u64,
+    /// As a parent: what its target is called in headers such as `X-Original-URI`. As a child: what it names so.
+    pub original: u64,
     /// As a parent: hash of its client's address. As a child: hash of the client address that it names; 0 for none.
     pub client: u64,
     pub start: i64,
@@ -27,6 +33,13 @@ pub(super) struct Node {
     /// What its children must not outlast; `i64::MAX` when its own end was not seen.
     pub limit: i64,
     pub tolerance: i64,
+    pub capture: CaptureId,
+    /// As a parent: hash of its client's address and port. As a child: that of the source by a PROXY header; 0 for none.
+    pub socket: u64,
+    /// Hash of the address of the hop whose lane this is about: as a parent its server's, as a child its client's.
+    pub host: u64,
+    /// The group of captures whose clocks agree with its own.
+    pub group: u16,
     pub status: u16,
     /// A whole answer was seen.
     pub answered: bool,
@@ -35,8 +48,15 @@ pub(super) struct Node {
     pub response_bytes: u64,
 }
 
-/// The exchanges of these links whose requests were seen.
-pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool) -> Vec<Node> {
+impl Node {
+    /// How far the times of two nodes may be apart by their clocks.
+    pub(super) fn slack(&self, other: &Self) -> i64 {
+        if self.capture == other.capture { SLACK_NS } else { self.tolerance.saturating_add(other.tolerance) }
+    }
+}
+
+/// The exchanges of these links whose requests were seen, with their times in the captures at `home`.
+pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, home: &[bool]) -> Vec<Node> {
     let forwarded: Vec<[Option<NameId>; 2]> = analysis
         .captures
         .iter()
@@ -46,13 +66,24 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool) ->
     for link in links {
         for &connection in &analysis.link(*link).connections {
             let view = analysis.connection(connection);
+            let sighting = home::sighting(&view, home);
+            let end = if as_parents { view.inner.server } else { view.inner.client };
+            let host = address_hash(&end.ip().to_string());
+            let source = view.flow().wire.proxied().map(|ends| ends.0);
+            let socket = if as_parents { Some(view.inner.client) } else { source };
+            let socket = socket.map_or(0, |socket| address_hash(&socket.to_string()));
             let client = if as_parents { address_hash(&view.inner.client.ip().to_string()) } else { 0 };
             for exchange in view.exchanges().filter(|x| x.raw.request.is_present()) {
                 let mut node = node(&exchange);
+                if let Some(sighting) = sighting {
+                    home::set_times(analysis, &mut node, &exchange, sighting);
+                }
                 node.client = client;
+                (node.host, node.socket) = (host, socket);
                 if !as_parents {
                     let names = forwarded[exchange.capture.index()].iter().flatten();
-                    let named = |name: &NameId| exchange.headers().iter().find(|h| h.name() == *name);
+                    // Each hop may add a line of its own: the last one is that of the hop before.
+                    let named = |name: &NameId| exchange.headers().iter().rfind(|h| h.name() == *name);
                     node.client = names.filter_map(named).map(|digest| digest.value()).next().unwrap_or(0);
                 }
                 nodes.push(node);
@@ -78,15 +109,21 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         id: exchange.id,
         key: request_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         suffix: suffix_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        kept: 0,
         method: text_hash(exchange.method()) as u32,
         head: raw.request.head_crc,
         request_id: 0,
-        host: exchange.host().map_or(0, text_hash),
+        authority: exchange.host().map_or(0, text_hash),
+        original: 0,
         client: 0,
+        host: 0,
         start: exchange.started().0,
         settled,
         limit: if answered { settled } else { i64::MAX },
         tolerance: tolerance_ns(clock),
+        capture: exchange.capture,
+        socket: 0,
+        group: clock.group,
         status: exchange.status().unwrap_or(0),
         answered,
         near_hole: raw.flags.has(ExchangeFlags::NEAR_HOLE),
@@ -98,17 +135,18 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
 /// Sets the request ids of parents and children, by the header that most of them share. Returns whether
 /// they share one; when not, children may still share ids among themselves.
 pub(super) fn set_ids(analysis: &Analysis, parents: &mut [Node], children: &mut [Node]) -> bool {
-    let names: Vec<IdNames> = analysis.captures.iter().map(|facts| IdNames::of(facts)).collect();
+    let names: Vec<IdNames> =
+        analysis.captures.iter().map(|facts| analysis.topology.id_headers.of(facts)).collect();
     let ids = |node: &Node| {
         let exchange = analysis.exchange(node.id);
         names[exchange.capture.index()].ids(exchange.facts, exchange.raw)
     };
-    let mut sample: Vec<[u64; IdNames::COUNT]> =
+    let mut sample: Vec<[u64; MOST_IDS]> =
         children.iter().step_by(children.len().div_ceil(2_000).max(1)).map(ids).collect();
-    let mut carried = [0usize; IdNames::COUNT];
-    let mut shared = [0usize; IdNames::COUNT];
-    let mut known: Vec<Vec<u64>> = Vec::with_capacity(IdNames::COUNT);
-    for rank in 0..IdNames::COUNT {
+    let mut carried = [0usize; MOST_IDS];
+    let mut shared = [0usize; MOST_IDS];
+    let mut known: Vec<Vec<u64>> = Vec::with_capacity(MOST_IDS);
+    for rank in 0..MOST_IDS {
         let mut values: Vec<u64> = sample.iter().map(|ids| ids[rank]).filter(|id| *id != 0).collect();
         values.sort_unstable();
         values.dedup();
@@ -124,8 +162,8 @@ pub(super) fn set_ids(analysis: &Analysis, parents: &mut [Node], children: &mut 
             shared[rank] += usize::from(id != 0 && known[rank].binary_search(&id).is_ok());
         }
     }
-    let best = |counts: &[usize; IdNames::COUNT]| {
-        (0..IdNames::COUNT).max_by_key(|&rank| (counts[rank], std::cmp::Reverse(rank))).unwrap_or(0)
+    let best = |counts: &[usize; MOST_IDS]| {
+        (0..MOST_IDS).max_by_key(|&rank| (counts[rank], std::cmp::Reverse(rank))).unwrap_or(0)
     };
     let (common, own) = (best(&shared), best(&carried));
     let is_shared = shared[common] > 0 && shared[common] * 10 >= carried[common];
@@ -139,4 +177,41 @@ pub(super) fn set_ids(analysis: &Analysis, parents: &mut [Node], children: &mut 
         }
     }
     is_shared
+}
+
+/// Headers in which a subrequest names the target of the request that it serves, and whether as a whole URL.
+const ORIGINAL: [(&str, bool); 4] = [
+    ("x-original-uri", false),
+    ("x-original-url", true),
+    ("x-forwarded-uri", false),
+    ("x-rewrite-url", false),
+];
+
+/// Sets [`Node::original`], where children name the targets of the requests that they serve.
+pub(super) fn set_originals(analysis: &Analysis, parents: &mut [Node], children: &mut [Node]) -> bool {
+    for (name, whole) in ORIGINAL {
+        if !analysis.captures.iter().any(|facts| facts.find_name(name).is_some()) {
+            continue;
+        }
+        let mut found = false;
+        for child in children.iter_mut() {
+            child.original = analysis.exchange(child.id).header(name).unwrap_or(0);
+            found |= child.original != 0;
+        }
+        if !found {
+            continue;
+        }
+        for parent in parents {
+            let exchange = analysis.exchange(parent.id);
+            let target = exchange.target();
+            let text = if whole {
+                format!("http://{}{target}", exchange.host().unwrap_or(""))
+            } else {
+                target.into()
+            };
+            parent.original = HeaderDigest::new(NameId(0), text.as_bytes()).value();
+        }
+        return true;
+    }
+    false
 }

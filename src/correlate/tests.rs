@@ -234,3 +234,163 @@ fn a_request_without_an_answer_leaves_the_retry_to_its_sibling() {
     let failed = analysis.exchanges().find(|x| x.status().is_none()).unwrap();
     assert_eq!((failed.attempt(), failed.attempts()), (1, 2));
 }
+
+/// Two users whose equal requests cross on their way through the proxy; only a header tells them apart.
+fn crossing(header: &str, value: impl Fn(i64, i64) -> String) -> Analysis {
+    let mut script = Script::new("any.pcap");
+    let users = [3_000, 3_001].map(|p| script.connection(0, &format!("10.0.1.1:{p}"), "10.0.1.2:80", p));
+    let ups = [4_000, 4_001].map(|p| script.connection(0, &format!("10.0.2.1:{p}"), "10.0.2.2:8000", p));
+    for n in 0..40 {
+        let t = MS + n * 20 * MS;
+        let values = [0, 1].map(|user| value(n, user));
+        // The second user's request overtakes the first one's in every fourth round.
+        let late = if n % 4 == 3 { [300 * US, 150 * US] } else { [100 * US, 200 * US] };
+        for (user, value) in values.iter().enumerate() {
+            script.request(users[user], t + user as i64 * 50 * US, "GET", "/", &[(header, value)], "");
+        }
+        for (user, value) in values.iter().enumerate() {
+            script.request(ups[user], t + late[user], "GET", "/", &[(header, value)], "");
+        }
+        for user in [0, 1] {
+            let end = t + 5 * MS + late[user] + user as i64 * 170 * US;
+            script.response(ups[user], end, 200, 10);
+            script.response(users[user], end + 100 * US, 200, 10);
+        }
+    }
+    analyse(vec![script.finish()])
+}
+
+fn assert_same_user(analysis: &Analysis) -> Vec<Confidence> {
+    let children = analysis.exchanges().filter(|x| analysis.link(x.link_id()).from.0 == 1);
+    let check = |child: ExchangeView<'_>| {
+        let parentage = analysis.trees.parent(child.id).unwrap();
+        let parent = analysis.exchange(parentage.parent);
+        let ports = [parent, child].map(|x| x.connection().inner.client.port());
+        assert_eq!(ports[0] + 1_000, ports[1], "{:?}", parentage.evidence.names());
+        parentage.confidence
+    };
+    children.map(check).collect()
+}
+
+#[test]
+fn an_id_header_that_nobody_knows_is_learnt_and_certain() {
+    let all = assert_same_user(&crossing("x-shop-ref", |n, user| format!("{n}-{user}-{}", n * 31 + user)));
+    assert!(all.iter().all(|confidence| *confidence == Confidence::Certain));
+}
+
+#[test]
+fn a_header_that_is_passed_on_tells_equal_requests_apart_without_being_an_id() {
+    assert_same_user(&crossing("user-agent", |_, user| format!("agent {user}")));
+}
+
+#[test]
+fn a_request_counts_at_the_time_when_its_proxy_sent_it() {
+    // The application is 3 ms away and its capture the better one; the proxy gives up before the request is there.
+    let (mut near, mut far) = (Script::new("proxy.pcap"), Script::new("app.pcap"));
+    let user = near.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 1);
+    let tell = |script: &mut Script, delay: i64, far: bool| {
+        let stale = script.connection(delay, "10.0.2.1:4000", "10.0.2.2:8000", 50);
+        let fresh = script.connection(delay + US, "10.0.2.1:4001", "10.0.2.2:8000", 90_000);
+        for n in 0..6 {
+            let t = MS + n * 40 * MS;
+            let back = if far { 0 } else { 6 * MS };
+            script.request(fresh, t + 100 * US + delay, "GET", &format!("/{n}"), &[], "");
+            script.response(fresh, t + 4 * MS + back, 200, 10);
+        }
+        let t = 300 * MS;
+        script.request(stale, t + 100 * US + delay, "GET", "/x", &[], "");
+        script.rst(stale, t + 6 * MS + if far { -3 * MS } else { 0 }, Side::Server);
+        script.request(fresh, t + 1_100 * US + delay, "GET", "/x", &[], "");
+        script.response(fresh, t + 8 * MS + if far { 0 } else { 3 * MS }, 200, 10);
+    };
+    tell(&mut near, 0, false);
+    tell(&mut far, 3 * MS, true);
+    for n in 0..6 {
+        near.request(user, MS + n * 40 * MS, "GET", &format!("/{n}"), &[], "");
+        near.response(user, MS + n * 40 * MS + 11 * MS, 200, 10);
+    }
+    let t = 300 * MS;
+    near.request(user, t, "GET", "/x", &[], "");
+    near.response(user, t + 300 * US, 502, 10);
+    near.request(user, t + MS, "GET", "/x", &[], "");
+    near.response(user, t + 12 * MS, 200, 10);
+    let analysis = analyse(vec![near.finish(), far.finish()]);
+    let failed = analysis.exchanges().find(|x| x.status().is_none()).unwrap();
+    let parent = analysis.exchange(analysis.trees.parent(failed.id).unwrap().parent);
+    assert_eq!((parent.status(), failed.attempts()), (Some(502), 1));
+    // The user's second try is a request of its own, and no proxy's retry.
+    let good = analysis.exchanges().filter(|x| x.target() == "/x" && x.status() == Some(200));
+    assert!(good.into_iter().all(|x| x.attempt() == 1));
+}
+
+#[test]
+fn requests_without_cause_or_consequence_are_named() {
+    let mut script = Script::new("any.pcap");
+    HOSTS.tell(Some(&mut script), None, 0);
+    HOSTS.tell(None, Some(&mut script), 0);
+    let user = script.connection(0, "10.0.1.1:3001", "10.0.1.2:80", 9);
+    let probe = script.connection(0, "10.0.2.1:4001", "10.0.2.2:8000", 77);
+    for (t, target, status) in [(20, "/cached", 200), (30, "/big", 413)] {
+        script.request(user, t * MS, "GET", target, &[], "");
+        script.response(user, t * MS + 50 * US, status, 5);
+    }
+    for (t, target) in [(25, "/healthz"), (35, "/odd")] {
+        script.request(probe, t * MS, "GET", target, &[], "");
+        script.response(probe, t * MS + 50 * US, 200, 5);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let why = |target: &str| {
+        let found = analysis.exchanges().find(|x| x.target() == target).unwrap();
+        analysis.trees.orphan(found.id).unwrap()
+    };
+    let found = ["/cached", "/big", "/healthz", "/odd"].map(why);
+    assert_eq!(found, [Orphan::AnsweredHere, Orphan::RefusedHere, Orphan::HealthCheck, Orphan::Unexplained]);
+    assert_eq!(analysis.trees.orphans.len(), 4);
+}
+
+#[test]
+fn a_subrequest_that_names_the_original_target_hangs_below_it() {
+    let mut script = Script::new("any.pcap");
+    let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 1);
+    let auth = script.connection(0, "10.0.1.2:4000", "10.0.1.2:9000", 500);
+    let app = script.connection(0, "10.0.2.1:4000", "10.0.2.2:8000", 900);
+    for n in 0..10 {
+        let (t, target) = (MS + n * 20 * MS, format!("/item/{n}"));
+        script.request(user, t, "GET", &target, &[], "");
+        script.request(auth, t + 50 * US, "GET", "/auth", &[("x-original-uri", &target)], "");
+        script.response(auth, t + MS, 204, 0);
+        script.request(app, t + 1_100 * US, "GET", &target, &[], "");
+        script.response(app, t + 4 * MS, 200, 9);
+        script.response(user, t + 5 * MS, 200, 9);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    assert_eq!(analysis.topology.lanes.len(), 4, "{:?}", lanes(&analysis));
+    for child in analysis.exchanges().filter(|x| x.target() == "/auth") {
+        let parent = analysis.exchange(analysis.trees.parent(child.id).unwrap().parent);
+        assert_eq!(Some(child.started().since_ns(parent.started())), Some(50 * US));
+    }
+}
+
+#[test]
+fn the_order_of_files_changes_nothing() {
+    let (mut one, mut other, mut third) =
+        (Script::new("nginx.pcap"), Script::new("app.pcap"), Script::new("user.pcap"));
+    HOSTS.tell(Some(&mut one), None, HOUR);
+    HOSTS.tell(None, Some(&mut one), HOUR);
+    HOSTS.tell(None, Some(&mut other), -7 * HOUR);
+    HOSTS.tell(Some(&mut third), None, 0);
+    let captures = [one.finish(), other.finish(), third.finish()];
+    let told = |order: [usize; 3]| {
+        let analysis = analyse(order.map(|at| Arc::clone(&captures[at])).to_vec());
+        let row = |x: ExchangeView<'_>| {
+            let parent = analysis.trees.parent(x.id).map(|p| (p.parent, p.confidence, p.attempt));
+            (x.id, x.started(), x.link_id(), x.connection().inner.client, parent)
+        };
+        let rows: Vec<_> = analysis.exchanges().map(row).collect();
+        (rows, lanes(&analysis).join(" "))
+    };
+    let first = told([0, 1, 2]);
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(told(order), first);
+    }
+}

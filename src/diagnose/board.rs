@@ -45,7 +45,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         let connection = analysis.connection(id);
         let flow = connection.flow();
         figures.connections += 1;
-        figures.refused_connections += u64::from(flow.opening == Opening::Refused);
+        figures.refused_connections += u64::from(super::connect::is_refused(connection));
         count(&mut figures.protocols, flow.protocol.name());
         let server = servers.entry(connection.inner.server).or_default();
         server.connections += 1;

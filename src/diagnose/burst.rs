@@ -1,5 +1,6 @@
 //! Restarts: one server address that closes many of its connections at once, outside of its habits (T6).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView};
@@ -20,6 +21,9 @@ const NEXT_NS: i64 = 300_000_000;
 
 /// A server whose unexpected closes go on for longer than this is faulty, not restarted.
 const LONGEST_NS: i64 = 3_000_000_000;
+
+/// Idle times that differ by less than this may come from one timer.
+const ONE_EVENT_NS: i64 = 300_000_000;
 
 /// How long after its last close a restarting server may still refuse connections.
 const DOWN_NS: i64 = 10_000_000_000;
@@ -43,7 +47,7 @@ pub(super) struct Burst {
 impl Burst {
     /// Whether the server closed a connection in this burst.
     pub(super) fn holds(&self, connection: ConnectionId) -> bool {
-        self.closed.contains(&connection)
+        self.closed.binary_search(&connection).is_ok()
     }
 
     /// Whether a moment lies in the burst or in the time that the server may have been down after it.
@@ -63,12 +67,16 @@ impl Burst {
     }
 }
 
-/// A close by the server that none of its habits explains.
+/// A close by the server that was not announced.
+#[derive(Clone, Copy)]
 struct Odd {
     server: SocketAddr,
     at: SessionTime,
     connection: ConnectionId,
-    served: bool,
+    /// From the last response to the close; `None` when there was no response.
+    gap_ns: Option<i64>,
+    /// Whether the server's timer or limit explains it.
+    usual: bool,
 }
 
 /// The bursts on one link, by server address and time.
@@ -76,36 +84,103 @@ pub(super) fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<
     if habits.closes_after_each() {
         return Vec::new();
     }
-    let connections = || analysis.link(link).connections.iter().map(|&id| analysis.connection(id));
-    let mut odd: Vec<Odd> = connections().filter_map(|c| odd_close(c, habits)).collect();
+    let mut odd: Vec<Odd> = Vec::new();
+    let mut books: BTreeMap<SocketAddr, Book> = BTreeMap::new();
+    for &id in &analysis.link(link).connections {
+        let connection = analysis.connection(id);
+        books.entry(connection.inner.server).or_default().add(connection);
+        odd.extend(odd_close(connection, habits));
+    }
+    for book in books.values_mut() {
+        book.sort();
+    }
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
-    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
-    let chains = odd.chunk_by(together).filter(|chain| {
-        let lasts = chain[chain.len() - 1].at.since_ns(chain[0].at);
-        chain.len() >= FEWEST && lasts <= LONGEST_NS && chain.iter().filter(|one| one.served).count() >= 2
-    });
-    let mut all: Vec<Burst> = chains.map(|chain| burst(chain, connections())).collect();
+    let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
+    let mut chains = chains(&unusual, |_| true);
+    // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
+    // together than that are one event, whatever their idle times look like.
+    for chain in self::chains(&odd, is_one_event) {
+        let known =
+            |other: &&[Odd]| other.iter().any(|one| chain.iter().any(|x| x.connection == one.connection));
+        if !chains.iter().any(known) {
+            chains.push(chain);
+        }
+    }
+    chains.sort_unstable_by_key(|chain| (chain[0].server, chain[0].at));
+    let mut all: Vec<Burst> =
+        chains.into_iter().filter_map(|chain| Some(burst(chain, books.get(&chain[0].server)?))).collect();
     // A server that closes a few of many connections evicts or times out; it was not restarted.
     all.retain(|burst| burst.closed.len() as u64 * 3 >= burst.open);
     all
 }
 
-fn burst<'a>(chain: &[Odd], connections: impl Iterator<Item = ConnectionView<'a>>) -> Burst {
+/// The runs of closes of one server that may be a restart.
+fn chains(odd: &[Odd], fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
+    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
+    let chains = odd.chunk_by(together).filter(|chain| {
+        let served = chain.iter().filter(|one| one.gap_ns.is_some()).count();
+        chain.len() >= FEWEST && served >= 2 && lasts_ns(chain) <= LONGEST_NS && fits(chain)
+    });
+    chains.collect()
+}
+
+fn lasts_ns(chain: &[Odd]) -> i64 {
+    chain[chain.len() - 1].at.since_ns(chain[0].at)
+}
+
+/// Whether the closes lie much closer together than the idle times before them.
+fn is_one_event(chain: &[Odd]) -> bool {
+    let gaps = || chain.iter().filter_map(|one| one.gap_ns);
+    let spread = gaps().max().unwrap_or_default() - gaps().min().unwrap_or_default();
+    spread >= ONE_EVENT_NS && spread >= 10 * lasts_ns(chain)
+}
+
+/// When the connections of one server address began and ended, each list sorted.
+#[derive(Default)]
+struct Book {
+    begun: Vec<SessionTime>,
+    ended: Vec<SessionTime>,
+    refused: Vec<SessionTime>,
+}
+
+impl Book {
+    fn add(&mut self, connection: ConnectionView<'_>) {
+        let begins = connection.inner.first;
+        match connection.flow().opening {
+            Opening::Refused => self.refused.push(begins),
+            Opening::Unanswered => {}
+            Opening::Handshake | Opening::MidStream => {
+                self.begun.push(begins);
+                self.ended.extend(closes_at(connection));
+            }
+        }
+    }
+
+    fn sort(&mut self) {
+        for list in [&mut self.begun, &mut self.ended, &mut self.refused] {
+            list.sort_unstable();
+        }
+    }
+
+    /// How many connections were open just before a moment.
+    fn open_at(&self, at: SessionTime) -> u64 {
+        let begun = self.begun.partition_point(|&begins| begins <= at);
+        begun.saturating_sub(self.ended.partition_point(|&ends| ends < at)) as u64
+    }
+
+    /// How many connections were refused between two moments.
+    fn refused_in(&self, from: SessionTime, to: SessionTime) -> u64 {
+        let before = |at: SessionTime| self.refused.partition_point(|&refused| refused < at);
+        before(to).saturating_sub(before(from)) as u64
+    }
+}
+
+fn burst(chain: &[Odd], book: &Book) -> Burst {
     let (first, last) = (&chain[0], &chain[chain.len() - 1]);
     let mut closed: Vec<ConnectionId> = chain.iter().map(|one| one.connection).collect();
     closed.sort_unstable();
-    let (mut open, mut refused) = (0, 0);
-    for connection in connections.filter(|c| c.inner.server == first.server) {
-        let flow = connection.flow();
-        let alive = !matches!(flow.opening, Opening::Refused | Opening::Unanswered);
-        let begins = connection.inner.first;
-        if alive && begins <= first.at && closes_at(connection).is_none_or(|end| end >= first.at) {
-            open += 1;
-        }
-        let soon = (0..=DOWN_NS).contains(&begins.since_ns(first.at));
-        refused += u64::from(flow.opening == Opening::Refused && soon);
-    }
-    let open = (closed.len() as u64).max(open);
+    let open = (closed.len() as u64).max(book.open_at(first.at));
+    let refused = book.refused_in(first.at, SessionTime(last.at.0.saturating_add(DOWN_NS)));
     Burst { server: first.server, from: first.at, to: last.at, closed, open, refused }
 }
 
@@ -121,20 +196,24 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
         return None;
     }
     let end = Life::of(connection).server_ended()?;
-    let one = |served| Odd {
+    let one = |gap_ns, usual| Odd {
         server: connection.inner.server,
         at: connection.time(end.at),
         connection: connection.id,
-        served,
+        gap_ns,
+        usual,
     };
-    let Some(close) = habits.close_of(connection.id) else { return Some(one(false)) };
+    let Some(close) = habits.close_of(connection.id) else { return Some(one(None, false)) };
     let said = connection
         .exchanges()
         .last()
         .is_some_and(|x| x.raw.flags.has(ExchangeFlags::SERVER_CLOSES | ExchangeFlags::CLIENT_CLOSES));
-    let limit = habits.request_limit().is_some_and(|(limit, _)| close.at_once() && close.responses == limit);
-    let timer = habits.idle_timeout().is_some_and(|idle| idle.samples >= 2 && idle.fits(close.gap_ns));
-    (!said && !limit && !timer).then(|| one(true))
+    if said || habits.by_limit(close) {
+        return None;
+    }
+    // A single close proves no timer.
+    let timer = habits.idle.is_some_and(|idle| idle.samples >= 2) && habits.by_timer(close);
+    Some(one(Some(close.gap_ns), timer))
 }
 
 /// One note for each burst: an event worth knowing, whether or not a request was lost in it.

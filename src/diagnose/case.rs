@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
-use crate::http::{Exchange, Framing, MessageState};
+use crate::http::{Exchange, ExchangeFlags, Framing, MessageState, Method};
 use crate::tcp::{Event, Opening, Side};
 use crate::topology::{ExchangeId, LinkId, Role};
 
@@ -112,6 +112,19 @@ impl<'a> Case<'a> {
     pub(super) fn request_arrived(&self) -> bool {
         let acked = self.life.flow.direction(Side::Server).acked;
         acked.is_some_and(|ack| at_least(ack, self.raw.request.end_seq()))
+    }
+
+    /// Whether the server sent bytes behind the request that nobody could read as a response.
+    pub(super) fn has_unread_answer(&self) -> bool {
+        let Some(end) = self.life.flow.direction(Side::Server).end_seq else { return false };
+        let fin = u32::from(self.life.server_fin.is_some());
+        let sent = end.wrapping_sub(fin).wrapping_sub(self.raw.request.ack) as i32;
+        !self.raw.response.is_present() && !self.has(ExchangeFlags::PIPELINED) && sent > 0
+    }
+
+    /// Whether the method is one that everybody knows: a word of another protocol is none.
+    pub(super) fn has_known_method(&self) -> bool {
+        !matches!(self.raw.method, Method::Other(_) | Method::Missing)
     }
 
     /// Whether the request announces a body.

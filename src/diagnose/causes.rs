@@ -112,29 +112,23 @@ impl<'a> Judge<'a> {
             return Kind::AfterEach;
         }
         let Some(close) = close else { return Kind::Unknown };
-        let at_limit = |habits: &Habits| {
-            habits.request_limit().is_some_and(|(limit, _)| close.at_once() && close.responses == limit)
-        };
-        if self.scope(server, at_limit).is_some() {
+        if self.scope(server, |habits| habits.by_limit(close)).is_some() {
             return Kind::Limit(close.responses);
         }
-        if let Some(scope) = self.scope(server, |habits| closed_by_timer(habits, close)) {
+        if let Some(scope) = self.scope(server, |habits| habits.by_timer(close)) {
             return Kind::Idle(scope);
         }
-        if self.bursts.iter().any(|burst| burst.covers(server, close.at)) {
-            return Kind::Restart(self.bursts.iter().position(|b| b.covers(server, close.at)).unwrap_or(0));
+        if let Some(at) = self.bursts.iter().position(|burst| burst.covers(server, close.at)) {
+            return Kind::Restart(at);
         }
-        if close.at_once() && !close.announced && self.all.answered_reused > 0 {
-            Kind::Recycled
-        } else {
-            Kind::Unknown
-        }
+        let recycled = (close.at_once() || close.queued) && !close.announced && self.all.answered_reused > 0;
+        if recycled { Kind::Recycled } else { Kind::Unknown }
     }
 
     /// Nobody closed, and the server's side knows the connection no more.
     fn forgotten(&self, rejection: &Rejection, server: SocketAddr, close: Option<&Close>) -> Kind {
         if let Some(close) = close
-            && let Some(scope) = self.scope(server, |habits| closed_by_timer(habits, close))
+            && let Some(scope) = self.scope(server, |habits| habits.by_timer(close))
         {
             return Kind::Idle(scope);
         }
@@ -195,7 +189,7 @@ impl<'a> Judge<'a> {
 
     fn idle_timeout(&self, scope: Scope, cases: &[&Rejection]) -> Cause {
         let habits = self.habits(scope);
-        let Some(idle) = habits.idle_timeout() else {
+        let Some(idle) = habits.idle else {
             return plain(&texts::UNKNOWN_CAUSE, Certainty::Likely);
         };
         let tight = idle.samples >= 3 && idle.spread_ns() <= idle.timeout_ns / 10;
@@ -215,13 +209,17 @@ impl<'a> Judge<'a> {
                 ("keeps", self.client_keeps(&idle)),
                 ("sure", self.sure(&idle, cases)),
             ],
-            certainty: if tight { Certainty::Certain } else { Certainty::Likely },
+            certainty: match idle.samples {
+                1 => Certainty::Possible,
+                _ if tight => Certainty::Certain,
+                _ => Certainty::Likely,
+            },
         }
     }
 
     /// `for at least 60.0 s`, or the client's own timeout where its closes show it.
     fn client_keeps(&self, server: &IdleTimeout) -> String {
-        match self.all.client_timeout().filter(|client| client.timeout_ns > server.range_ns.0) {
+        match self.all.client_idle.filter(|client| client.timeout_ns > server.range_ns.0) {
             Some(client) => format!(
                 "and itself closes them only after {} (seen on {})",
                 duration(client.timeout_ns),
@@ -289,10 +287,6 @@ impl<'a> Judge<'a> {
 
 fn plain(words: &'static Words, certainty: Certainty) -> Cause {
     Cause { words, values: Vec::new(), certainty }
-}
-
-fn closed_by_timer(habits: &Habits, close: &Close) -> bool {
-    !close.at_once() && habits.idle_timeout().is_some_and(|idle| idle.fits(close.gap_ns))
 }
 
 /// `± 8.0 ms`, or the range of a coarse timer.

@@ -6,15 +6,15 @@ use hashbrown::HashSet;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::http::ExchangeFlags;
-use crate::tcp::{EventKind, Opening};
-use crate::topology::{ConnectionId, ExchangeId, LinkId};
+use crate::tcp::EventKind;
+use crate::topology::{ExchangeId, LinkId};
 
 use super::case::{Around, Case, Rule};
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
 use super::origins::is_refusable;
 use super::reuse::CASES;
-use super::texts::{self, Words};
+use super::texts::Words;
 use super::words::{counted, duration, grouped, listed};
 use super::{Certainty, Diagnosis, Finding, Outcome, request, response};
 
@@ -66,11 +66,8 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, known: &[Find
     keep_deepest(analysis, &mut hits);
     keep_deepest(analysis, &mut extras);
     hits.append(&mut extras);
-    let mut findings = refused_connections(analysis, diagnosis);
-    findings.extend(
-        by_link(analysis, hits).into_iter().map(|group| finding(analysis, diagnosis, &around, group)),
-    );
-    findings
+    let groups = by_link(analysis, hits).into_iter();
+    groups.map(|group| finding(analysis, diagnosis, &around, group)).collect()
 }
 
 /// Whether no rule can hold: most exchanges are whole, and as they should be.
@@ -233,34 +230,4 @@ fn prove(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
         let above = &analysis.lane(analysis.link(parent.link_id()).from).name;
         proofs.add(parent, parent.raw.response.first_frame, format!("{from} answers {above}: {status}"));
     }
-}
-
-/// Connections whose SYN was answered by a RST (C1).
-fn refused_connections(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
-    let mut by_link: BTreeMap<LinkId, Vec<ConnectionId>> = BTreeMap::new();
-    for connection in analysis.connections().filter(|c| c.flow().opening == Opening::Refused) {
-        by_link.entry(connection.inner.link).or_default().push(connection.id);
-    }
-    let finding = |(link, connections): (LinkId, Vec<ConnectionId>)| {
-        let mut draft = Draft::new(analysis, diagnosis, &texts::CONNECTION_REFUSED, link);
-        let mut servers: Vec<_> =
-            connections.iter().map(|&id| analysis.connection(id).inner.server).collect();
-        servers.sort_unstable();
-        servers.dedup();
-        let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
-        draft.values.push(("servers", listed(&names)));
-        let mut proofs = ProofList::new(analysis);
-        for &id in connections.iter().take(CASES) {
-            for event in analysis.connection(id).events() {
-                match event.kind {
-                    EventKind::Syn => proofs.add_packet(id, event.frame, "SYN"),
-                    EventKind::Rst => proofs.add_packet(id, event.frame, "answered by RST"),
-                    _ => {}
-                }
-            }
-        }
-        draft.connections = connections;
-        draft.finish(Vec::new(), proofs)
-    };
-    by_link.into_iter().map(finding).collect()
 }

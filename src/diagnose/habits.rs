@@ -5,12 +5,16 @@ use std::net::SocketAddr;
 use crate::analysis::{Analysis, ConnectionView};
 use crate::capture::SessionTime;
 use crate::http::ExchangeFlags;
+use crate::tcp::EventKind;
 use crate::topology::{ConnectionId, LinkId};
 
 use super::life::Life;
 
 /// A close within this time after a response is part of the server's handling of that response.
 const AT_ONCE_NS: i64 = 100_000_000;
+
+/// A request that lay at the server for longer than this before the close did not merely cross it.
+const QUEUED_NS: i64 = 60_000_000;
 
 /// Timers that are only looked at once a second close up to this much late (gunicorn's threads, Apache).
 const COARSE_TIMER_NS: i64 = 1_200_000_000;
@@ -26,6 +30,9 @@ pub(super) struct Close {
     pub(super) at: SessionTime,
     /// Whether the last response said `Connection: close`.
     pub(super) announced: bool,
+    /// Whether it was no close of an idle connection: a request had lain unread for longer than one needs that merely
+    /// crossed the close, or the server knew the connection no more.
+    pub(super) queued: bool,
 }
 
 impl Close {
@@ -45,6 +52,12 @@ pub(super) struct Habits {
     pub(super) answered_reused: u64,
     /// The most responses on any connection.
     pub(super) most_responses: u32,
+    /// The idle time after which the server closes, where its late closes agree on one.
+    pub(super) idle: Option<IdleTimeout>,
+    /// The idle time after which the client closes, where its closes agree on one.
+    pub(super) client_idle: Option<IdleTimeout>,
+    /// The number of requests after which the server closes each connection, and how often it did.
+    pub(super) limit: Option<(u32, u64)>,
     /// Idle times after which the client closed.
     client_gaps: Vec<i64>,
     /// The longest idle time for which the client left a connection open.
@@ -72,7 +85,7 @@ impl Habits {
                 habits.add(connection);
             }
         }
-        habits.client_gaps.sort_unstable();
+        habits.settle();
         habits
     }
 
@@ -103,13 +116,23 @@ impl Habits {
         match life.server_ended() {
             Some(close) => {
                 let gap_ns = close.at.0.saturating_sub(last);
-                let unfinished = connection.exchanges().any(|x| !x.raw.response.is_complete());
-                if !unfinished {
+                let pending = connection.exchanges().find(|x| !x.raw.response.is_complete());
+                if pending.is_none() {
                     self.note_idle(gap_ns);
                 }
                 let responses = if life.seen_from_start() { responses } else { 0 };
-                let at = connection.time(close.at);
-                self.closes.push(Close { connection: connection.id, responses, gap_ns, at, announced });
+                let waited = pending.map_or(0, |x| close.at.0.saturating_sub(x.raw.request.end.0));
+                // A bare RST answers a request on a connection that its sender does not know: no close of an idle one.
+                let unknown = close.kind == EventKind::Rst && !close.has_ack;
+                let (at, queued) = (connection.time(close.at), waited > QUEUED_NS || unknown);
+                self.closes.push(Close {
+                    connection: connection.id,
+                    responses,
+                    gap_ns,
+                    at,
+                    announced,
+                    queued,
+                });
             }
             None => {
                 self.kept += 1;
@@ -147,26 +170,34 @@ impl Habits {
         self.answered_reused == 0 && at_once > 0 && at_once * 10 >= (self.closes.len() as u64 + self.kept) * 9
     }
 
-    /// The idle time after which the server closes, where its late closes agree on one.
-    pub(super) fn idle_timeout(&self) -> Option<IdleTimeout> {
-        let mut gaps: Vec<i64> = self.closes.iter().filter(|c| !c.at_once()).map(|c| c.gap_ns).collect();
+    /// Finds the timers and limits behind what was collected.
+    fn settle(&mut self) {
+        let idle = self.closes.iter().filter(|c| !c.at_once() && !c.queued);
+        let mut gaps: Vec<i64> = idle.map(|c| c.gap_ns).collect();
         gaps.sort_unstable();
-        timer(&gaps)
-    }
-
-    /// The idle time after which the client closes, where its closes agree on one.
-    pub(super) fn client_timeout(&self) -> Option<IdleTimeout> {
+        self.idle = timer(&gaps);
+        self.client_gaps.sort_unstable();
         let from = self.client_gaps.partition_point(|&gap| gap < AT_ONCE_NS);
-        timer(&self.client_gaps[from..]).filter(|timer| timer.samples >= 2)
+        self.client_idle = timer(&self.client_gaps[from..]).filter(|timer| timer.samples >= 2);
+        self.limit = self.request_limit();
     }
 
-    /// The number of requests after which the server closes each connection, and how often it did.
-    pub(super) fn request_limit(&self) -> Option<(u32, u64)> {
+    fn request_limit(&self) -> Option<(u32, u64)> {
         let limit = self.most_responses;
         let at_once = self.closes.iter().filter(|close| close.at_once() && close.responses > 0);
         let (exact, other): (Vec<&Close>, Vec<&Close>) = at_once.partition(|close| close.responses == limit);
         (limit >= 2 && exact.len() >= 3 && other.len() * 10 <= exact.len())
             .then_some((limit, exact.len() as u64))
+    }
+
+    /// Whether the server closed this connection because it had been idle for its timeout.
+    pub(super) fn by_timer(&self, close: &Close) -> bool {
+        !close.at_once() && !close.queued && self.idle.is_some_and(|idle| idle.fits(close.gap_ns))
+    }
+
+    /// Whether the server closed this connection because it had carried as many requests as it may.
+    pub(super) fn by_limit(&self, close: &Close) -> bool {
+        self.limit.is_some_and(|(limit, _)| close.at_once() && close.responses == limit)
     }
 }
 
@@ -186,8 +217,7 @@ fn timer(gaps: &[i64]) -> Option<IdleTimeout> {
     }
     let (&first, &last) = (gaps.first()?, gaps.last()?);
     let middle = *best.get(best.len() / 2)?;
-    let agreed = best.len() >= 2 && best.len() * 2 >= gaps.len();
-    // Two closes agree by chance more often than not when the slack is wide.
+    let agreed = best.len() >= 3 && best.len() * 2 >= gaps.len();
     if !agreed && gaps.len() >= 4 && last - first <= COARSE_TIMER_NS && first >= COARSE_TIMER_NS / 2 {
         return Some(IdleTimeout::of(gaps, first));
     }
@@ -223,7 +253,7 @@ impl IdleTimeout {
     }
 }
 
-/// How far apart two closes by the same timer may lie: 30 ms and a twelfth.
+/// How far apart two closes by the same timer may lie: 50 ms and 4 %.
 fn slack(timeout_ns: i64) -> i64 {
-    30_000_000 + timeout_ns / 12
+    50_000_000 + timeout_ns / 25
 }

@@ -63,4 +63,10 @@ impl<'a> Life<'a> {
     pub(super) fn seen_from_start(&self) -> bool {
         self.flow.opening == Opening::Handshake
     }
+
+    /// Whether the capture holds every packet and lacks only what its snap length cut off.
+    pub(super) fn only_cut(&self) -> bool {
+        let directions = &self.flow.directions;
+        directions.iter().any(|d| d.cut_bytes > 0) && directions.iter().all(|d| d.missing_bytes == 0)
+    }
 }

@@ -4,18 +4,25 @@ mod board;
 mod burst;
 mod case;
 mod causes;
+mod connect;
+#[cfg(test)]
+mod connect_tests;
 mod draft;
 mod exhaustion;
 mod faults;
 mod habits;
 mod life;
 mod limits;
+mod mismatch;
 mod model;
+mod nolive;
 mod origins;
 mod reject;
 mod request;
 mod response;
 mod reuse;
+#[cfg(test)]
+mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
 mod steps;
@@ -24,9 +31,11 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod transport;
 mod verdict;
 #[cfg(test)]
 pub(crate) mod wirekit;
+mod with_logs;
 pub mod words;
 
 pub use model::{
@@ -35,14 +44,24 @@ pub use model::{
 };
 pub use steps::{Step, StepKind, steps};
 
+use std::collections::BTreeMap;
+
 use crate::analysis::Analysis;
+use crate::topology::{ExchangeId, LinkId};
 
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
 pub fn build(analysis: &Analysis) -> Diagnosis {
-    let (mut outcomes, rejections) = verdict::judge(analysis);
+    let (mut outcomes, mut rejections) = verdict::judge(analysis);
+    reuse::drop_consequences(analysis, &mut outcomes, &mut rejections);
     let exhausted = exhaustion::find(analysis);
     exhaustion::settle(analysis, &exhausted, &mut outcomes);
-    let explained = exhaustion::explained(&exhausted).collect();
+    let attempts = connect::attempts(analysis);
+    let mismatches = mismatch::find(analysis);
+    let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
+    let mut explained: BTreeMap<ExchangeId, LinkId> = exhaustion::explained(&exhausted).collect();
+    explained.extend(gateways.explained.iter().copied());
+    explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
+    explained.extend(mismatch::explained(analysis, &mismatches));
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
@@ -51,16 +70,29 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
     let mut findings = reuse::findings(analysis, &diagnosis);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
+    findings.extend(connect::findings(analysis, &diagnosis, &attempts));
+    findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
+    findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
     let known = std::mem::take(&mut findings);
     findings.extend(faults::findings(analysis, &diagnosis, &known));
     findings.extend(known);
+    let transport = transport::findings(analysis, &diagnosis, &attempts, &findings);
+    findings.extend(transport);
     findings.extend(burst::findings(analysis, &diagnosis));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));
+    let logs = with_logs::LogIndex::new(analysis);
+    if let Some(logs) = &logs {
+        findings.extend(logs.disagreements(&diagnosis));
+        findings.extend(with_logs::from_logs_alone(analysis, &diagnosis));
+    }
     findings.sort_by(|a, b| {
         let rank = |f: &Finding| (std::cmp::Reverse(f.severity), std::cmp::Reverse(f.count), f.link);
         rank(a).cmp(&rank(b)).then_with(|| (&a.kind, &a.cause).cmp(&(&b.kind, &b.cause)))
     });
+    if let Some(logs) = &logs {
+        diagnosis.log_lines = findings.iter().map(|finding| logs.lines(finding)).collect();
+    }
     diagnosis.findings = findings;
     diagnosis
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Frame;
+use crate::logs::LogLine;
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 
 /// How an exchange ended.
@@ -328,6 +329,8 @@ pub struct Diagnosis {
     pub rejections: Vec<Rejection>,
     /// Worst first.
     pub findings: Vec<Finding>,
+    /// By finding: the lines of the servers' logs that it explains; empty without logs.
+    pub log_lines: Vec<Vec<LogLine>>,
     /// For each lane that retried.
     pub retries: Vec<Retries>,
     /// What the user got.

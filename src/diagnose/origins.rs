@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::Analysis;
+use crate::correlate::Confidence;
 use crate::http::{Exchange, ExchangeFlags};
 use crate::topology::{ExchangeId, LaneId, LinkId};
 
@@ -103,6 +104,10 @@ pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried>
         }
         groups.clear();
         for &child in children {
+            // Who is given one of several parents that fit as well proves no second attempt.
+            if analysis.trees.parent(child).is_some_and(|p| p.confidence == Confidence::Ambiguous) {
+                continue;
+            }
             let link = analysis.exchange(child).link_id();
             let failed = fails(analysis, outcomes, child);
             match groups.iter_mut().find(|group| group.0 == link) {

@@ -115,7 +115,7 @@ fn bad_request(case: &Case<'_>) -> Option<Certainty> {
         Some(400) => Some(Certainty::Certain),
         Some(405 | 501 | 505) => Some(Certainty::Likely),
         None if case.outcome == Outcome::NoResponse && case.is_first() && case.is_whole() => {
-            Some(Certainty::Likely)
+            (case.has_known_method() && !case.has_unread_answer()).then_some(Certainty::Likely)
         }
         _ => None,
     }
@@ -178,7 +178,7 @@ fn early_response(case: &Case<'_>, end: EventKind) -> Option<Certainty> {
 }
 
 fn timeout_in_head(case: &Case<'_>) -> Option<Certainty> {
-    if case.raw.request.head_bytes == 0 { request_timeout(case) } else { None }
+    if case.raw.request.head_bytes == 0 && case.has_known_method() { request_timeout(case) } else { None }
 }
 
 fn timeout_in_body(case: &Case<'_>) -> Option<Certainty> {
@@ -225,7 +225,8 @@ fn left(case: &Case<'_>) -> bool {
         Outcome::TimedOut => case.server_role() == Role::Proxy,
         _ => false,
     };
-    gone && case.on_user_link() && !case.is_inherited() && !is_end_of_run(case)
+    let known = case.has_known_method() && !case.has_unread_answer();
+    gone && known && case.on_user_link() && !case.is_inherited() && !is_end_of_run(case)
 }
 
 /// Whether the client was about to end anyway: a load generator at the end of its run drops what is under way.
@@ -248,6 +249,7 @@ fn half_close(case: &Case<'_>) -> Option<Certainty> {
     let half_closed = matches!(case.outcome, Outcome::Aborted | Outcome::TimedOut)
         && case.raw.request.is_complete()
         && !case.raw.response.is_present()
+        && !case.has_unread_answer()
         && (0..=AT_ONCE_NS).contains(&after_ns)
         && case.life.client_rst.is_none();
     // The server took the FIN for a goodbye and closed as well.

@@ -46,7 +46,7 @@ pub(super) const ENDINGS: &[Rule] = &[
         holds: cut_length,
     },
     Rule { id: "P6", words: &texts::TRUNCATED_RESPONSE, form: "without its last chunk", holds: cut_chunked },
-    Rule { id: "P5", words: &texts::TRUNCATED_RESPONSE, form: "in the middle of its head", holds: cut_head },
+    Rule { id: "P5", words: &texts::TRUNCATED_RESPONSE, form: "in the middle of the head", holds: cut_head },
     Rule {
         id: "P5",
         words: &texts::TRUNCATED_RESPONSE,
@@ -70,9 +70,20 @@ fn refused(case: &Case<'_>) -> bool {
     is_refused(case.analysis, case.exchange.id)
 }
 
-/// P9: what came back starts with no status line.
+/// P9: what came back starts with no status line. To a request without a version that is as it should be
+/// (HTTP/0.9), and to one of another protocol too.
 fn not_http(case: &Case<'_>) -> Option<Certainty> {
-    (case.has(ExchangeFlags::NOT_HTTP_RESPONSE) && case.is_whole()).then_some(Certainty::Certain)
+    let request_is_http = case.raw.request.head_bytes > 0
+        && case.has_known_method()
+        && !case.has(ExchangeFlags::REQUEST_INVALID);
+    if !case.is_whole() || !request_is_http {
+        return None;
+    }
+    let unread = case.outcome == Outcome::NoResponse && case.is_first() && case.has_unread_answer();
+    if case.has(ExchangeFlags::NOT_HTTP_RESPONSE) {
+        return Some(Certainty::Certain);
+    }
+    unread.then_some(Certainty::Likely)
 }
 
 /// P10: both a length and chunks, and the proxy would have none of it.
@@ -183,7 +194,8 @@ fn cut_head(case: &Case<'_>) -> Option<Certainty> {
 
 /// P1: a new connection closed without a byte of an answer.
 fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
-    if case.outcome != Outcome::NoResponse || !case.is_first() {
+    let answered = case.raw.response.is_present() || case.has_unread_answer();
+    if case.outcome != Outcome::NoResponse || !case.is_first() || answered {
         return None;
     }
     let request = &case.raw.request;

@@ -8,11 +8,31 @@ use crate::topology::{ExchangeId, LinkId};
 
 use super::causes::{Cause, by_cause};
 use super::draft::{Draft, ProofList};
+use super::origins::fails;
 use super::words::grouped;
-use super::{Diagnosis, Finding, RejectForm, Rejection};
+use super::{Diagnosis, Finding, Outcome, RejectForm, Rejection};
 
 /// For how many cases a finding carries its packets.
 pub(super) const CASES: usize = 20;
+
+/// A proxy that closes without an answer because what it asked failed (HAProxy does so when a kept server connection
+/// dies) had the request and worked on it: that is a consequence, and no rejection.
+pub(super) fn drop_consequences(
+    analysis: &Analysis,
+    outcomes: &mut [Outcome],
+    rejections: &mut Vec<Rejection>,
+) {
+    let had_it = |form: RejectForm| matches!(form, RejectForm::Swallowed | RejectForm::QueuedReset);
+    rejections.retain(|rejection| {
+        let failed = |child: &ExchangeId| fails(analysis, outcomes, *child);
+        let passed_on = analysis.trees.children(rejection.exchange).iter().any(failed);
+        let consequence = had_it(rejection.form) && passed_on;
+        if consequence {
+            outcomes[rejection.exchange.0 as usize] = Outcome::NoResponse;
+        }
+        !consequence
+    });
+}
 
 /// One finding for each link and cause.
 pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {

@@ -158,6 +158,12 @@ fn p9_is_an_answer_without_a_status_line() {
         wire.say(App, "+OK this is another protocol\n").end(App, FIN).end(Up, FIN).say(Down, BAD_GATEWAY);
     });
     assert_eq!(garbage, ["app not-http P9 Certain"]);
+    // HTTP/0.9 has no status line, and a client of another protocol gets that protocol's answer.
+    for request in ["GET /old\r\n", "REGISTER sip:a SIP/2.0\r\nVia: b\r\n\r\n"] {
+        let mut wire = Wire::new();
+        wire.say(Up, request).say(App, "+OK hello\n").end(App, FIN).end(Up, FIN);
+        assert_eq!(wire.findings(), none(), "{request}");
+    }
 }
 
 #[test]

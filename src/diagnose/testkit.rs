@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::analysis::Analysis;
 use crate::capture::{CaptureId, CaptureTime, SessionTime};
 use crate::correlate::{Confidence, Evidence, Parentage, Trees};
-use crate::http::{CaptureFacts, Exchange, ExchangeFlags, Framing, Message, MessageState, Method, Protocol};
+use crate::http::{
+    CaptureFacts, Exchange, ExchangeFlags, FirstBytes, Framing, Message, MessageState, Method, Protocol,
+};
 use crate::tcp::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};
 use crate::topology::{
     Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId, Role,
@@ -146,6 +148,55 @@ impl Conn {
         self
     }
 
+    /// Any other event, with its sequence number counted from the side's first byte.
+    pub(crate) fn note(&mut self, kind: EventKind, from: Side, at: i64, seq: u32, len: u32) -> &mut Self {
+        self.event(kind, from, at, true);
+        let isn = self.flow.directions[from as usize].isn.unwrap();
+        let event = self.events.last_mut().unwrap();
+        (event.seq, event.len) = (isn.wrapping_add(1).wrapping_add(seq), len);
+        self
+    }
+
+    /// An ICMP error about a packet of the client's.
+    pub(crate) fn icmp(&mut self, kind: u8, code: u8, at: i64) -> &mut Self {
+        self.event(EventKind::Unreachable, Side::Client, at, false);
+        self.events.last_mut().unwrap().ack = u32::from(kind) << 8 | u32::from(code);
+        self
+    }
+
+    /// What the sides' first bytes were; a side that sent any has sent a hundred, and they were heard.
+    pub(crate) fn speak(&mut self, client: FirstBytes, server: FirstBytes) -> &mut Self {
+        self.flow.wire.first_bytes = [client, server];
+        for (side, first) in [client, server].into_iter().enumerate() {
+            self.flow.directions[side].bytes = if first == FirstBytes::None { 0 } else { 100 };
+        }
+        if self.exchanges.is_empty() {
+            self.seq[0] = self.seq[0].wrapping_add(100);
+            self.sync();
+        }
+        self
+    }
+
+    /// The largest segments of a side that were acknowledged.
+    pub(crate) fn largest_acked(&mut self, from: Side, bytes: u32) -> &mut Self {
+        self.flow.directions[from as usize].largest_acked = bytes;
+        self
+    }
+
+    /// The last response came in two parts, this long apart.
+    pub(crate) fn in_parts(&mut self, apart_ns: i64) -> &mut Self {
+        let response = &mut self.exchanges.last_mut().unwrap().response;
+        response.extent_count = 2;
+        response.start = CaptureTime(response.end.0 - apart_ns);
+        self
+    }
+
+    /// The last response said `Connection: close`.
+    pub(crate) fn says_close(&mut self) -> &mut Self {
+        self.exchanges.last_mut().unwrap().flags.set(ExchangeFlags::SERVER_CLOSES);
+        self
+    }
+
     /// The capture misses bytes of this connection.
     pub(crate) fn lossy(&mut self) -> &mut Self {
         self.flow.directions[1].missing_bytes = 100;
@@ -218,7 +269,27 @@ impl Chain {
         let conn = &mut self.conns[conn];
         conn.events.truncate(1);
         conn.flow.opening = Opening::Refused;
+        conn.known[1] = conn.seq[0];
         conn.rst(Side::Server, at + MS, true);
+    }
+
+    /// A connection whose SYN is sent at these times and never answered.
+    pub(crate) fn unanswered(&mut self, link: u16, times: &[i64]) -> usize {
+        let at = self.open(link, times[0]);
+        let conn = &mut self.conns[at];
+        conn.events.truncate(1);
+        let syn = conn.events[0];
+        for &again in &times[1..] {
+            let frame = conn.next_frame();
+            conn.events.push(Event { at: CaptureTime(again), frame, ..syn });
+            conn.flow.last = (CaptureTime(again), frame);
+        }
+        conn.flow.opening = Opening::Unanswered;
+        for direction in &mut conn.flow.directions {
+            (direction.packets, direction.acked) = (0, None);
+        }
+        conn.flow.directions[0].packets = times.len() as u32;
+        at
     }
 
     /// Says which exchange caused which.
@@ -244,10 +315,7 @@ impl Chain {
             })
             .collect();
         let mut topology = Topology {
-            clocks: vec![
-                Clock { offset_ns: 0, band_ns: None, method: ClockMethod::SameHost };
-                captures.len()
-            ],
+            clocks: vec![Clock { method: ClockMethod::SameHost, ..Clock::default() }; captures.len()],
             lanes: self.lanes.iter().enumerate().map(|(at, name)| lane(at as u16, name, hops)).collect(),
             links: (0..hops - 1).map(link).collect(),
             ..Topology::default()
@@ -288,6 +356,7 @@ impl Chain {
                 parent: ids[parent.0][parent.1],
                 confidence: Confidence::Certain,
                 evidence: Evidence(Evidence::REQUEST_ID),
+                runner_up: None,
                 attempt,
             });
         }
@@ -306,7 +375,15 @@ fn lane(at: u16, name: &str, hops: u16) -> Lane {
     };
     let server = address(at, 8000);
     let serves = if at == 0 { Vec::new() } else { vec![server] };
-    Lane { name: name.to_owned(), role, addresses: vec![server.ip()], serves, depth: at }
+    Lane {
+        name: name.to_owned(),
+        role,
+        addresses: vec![server.ip()],
+        serves,
+        depth: at,
+        named_by: String::new(),
+        inferred: false,
+    }
 }
 
 fn link(at: u16) -> Link {

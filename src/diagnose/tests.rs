@@ -193,10 +193,10 @@ fn the_story_gives_one_finding_with_its_figures_and_no_consequence_of_its_own() 
                    nginx retried 1 GET, which hid 1 failure.";
     assert!(finding.explanation.starts_with(figures), "{}", finding.explanation);
     assert!(finding.fixes[0].change.contains("proxy-http-version: \"1.0\""));
-    assert_eq!(diagnosis.failures.origin, [(crate::topology::LinkId(2), 2)]);
+    assert_eq!(diagnosis.failures.origin, [(LinkId(2), 2)]);
     assert_eq!(diagnosis.failures.visible["POST"]["502"], 1);
     assert_eq!(diagnosis.failures.masked["GET"], 1);
-    assert_eq!(diagnosis.board.boundary, Some(crate::topology::LinkId(1)));
+    assert_eq!(diagnosis.board.boundary, Some(LinkId(1)));
     let figures = &diagnosis.board.links[2];
     assert_eq!(figures.idle_gaps.iter().map(|gap| gap.0).sum::<u64>(), figures.reused_requests);
     assert_eq!(figures.idle_gaps.iter().map(|gap| gap.1).sum::<u64>(), 0);

@@ -1,7 +1,7 @@
 //! Each exchange to its outcome, from the packets of its own connection.
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::http::{Exchange, ExchangeFlags, MessageState};
+use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState};
 use crate::tcp::{Event, Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
@@ -88,12 +88,21 @@ fn judge_connection(
                 gave_up.push(GaveUp { link, silence_ns, exchange: view.id, waiting });
             }
         }
-        if view.raw.response.is_complete() {
+        let served = outcomes[at] == Outcome::Complete;
+        if served {
             last_complete = Some(view.raw);
         }
         // Behind a rejected request in a pipeline the next one is rejected for the same reason.
-        previous_served =
-            view.raw.response.is_complete() || (previous_served && outcomes[at] == Outcome::Rejected);
+        previous_served = served || (previous_served && outcomes[at] == Outcome::Rejected);
+    }
+}
+
+/// Whether a message with bytes cut off by the snap length came to its end: its length says so.
+fn is_whole_though_cut(message: &Message) -> bool {
+    match message.framing {
+        Framing::Length(length) => message.wire_bytes >= u64::from(message.head_bytes).saturating_add(length),
+        Framing::None => message.head_bytes > 0,
+        _ => false,
     }
 }
 
@@ -103,7 +112,8 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
     let lossy = exchange.flags.has(ExchangeFlags::NEAR_HOLE)
         || request.state == MessageState::Lossy
         || response.state == MessageState::Lossy;
-    if lossy {
+    // Where only the snap length cut bytes off, every packet is there: what was sent and when is known.
+    if lossy && !life.only_cut() {
         return Ending::Known(Outcome::Unknown);
     }
     if exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE) {
@@ -115,6 +125,11 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
     }
     if response.is_complete() || tunnel {
         return Ending::Known(Outcome::Complete);
+    }
+    if lossy && response.is_present() {
+        let followed = view.id.0 + 1 < view.connection().inner.exchanges.end;
+        let whole = is_whole_though_cut(response) || followed;
+        return Ending::Known(if whole { Outcome::Complete } else { Outcome::Unknown });
     }
     // From here on silence must mean silence: a capture that misses packets proves nothing.
     if life.flow.is_lossy() || life.flow.directions.iter().any(|d| d.packets == 0) || !request.is_present() {

@@ -4,10 +4,11 @@ use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::analysis::{Analysis, analyse};
+use crate::analysis::{Analysis, analyse_with_logs};
 use crate::capture::testing::{Conversation, PcapBuilder};
 use crate::capture::{Reader, TcpFlags};
 use crate::http::load_from;
+use crate::logs::LogFile;
 use crate::topology::{LaneOverride, Overrides};
 
 use super::Severity;
@@ -101,6 +102,11 @@ impl Wire {
     }
 
     pub(crate) fn analysis(&self) -> Analysis {
+        self.analysis_with(Vec::new())
+    }
+
+    /// With logs of the proxy.
+    pub(crate) fn analysis_with(&self, logs: Vec<Arc<LogFile>>) -> Analysis {
         let facts = self.files.iter().zip(["user.pcap", "app.pcap"]).map(|(file, name)| {
             let reader = Reader::new(Cursor::new(file.build()), None);
             Arc::new(load_from(reader, Path::new(name), &mut |_| true))
@@ -111,7 +117,7 @@ impl Wire {
             serves: Vec::new(),
         };
         let lanes = vec![lane("user", "10.0.0.1"), lane("proxy", "10.0.0.2"), lane("app", "10.0.0.3")];
-        analyse(facts.collect(), &Overrides { lanes, ..Overrides::default() })
+        analyse_with_logs(facts.collect(), logs, &Overrides { lanes, ..Overrides::default() })
     }
 
     /// `link kind/cause rule certainty` of everything above a note.

@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, Problem};
-use crate::diagnose::{ByMethod, Certainty, Finding, LinkFigures, RejectForm, Severity};
+use crate::correlate::Orphan;
+use crate::diagnose::{ByMethod, Certainty, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
-use crate::topology::{ClockMethod, ExchangeId, LaneId, Link, Role};
+use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
+use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Role};
 
 /// The schema that this program writes.
 pub const SCHEMA: &str = "hopscope/report/1";
@@ -33,6 +35,9 @@ pub struct Report {
     pub failures: FailureReport,
     /// Worst first.
     pub findings: Vec<FindingReport>,
+    /// The servers' logs, where some were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogReport>,
     /// Only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Vec<ExchangeReport>>,
@@ -61,8 +66,27 @@ pub struct CaptureReport {
     pub clock_band_ns: Option<i64>,
     /// How the offset was found.
     pub clock_method: ClockMethod,
+    /// What it rests on, in words.
+    pub clock_evidence: String,
+    /// Nanoseconds by which the offset grows in a second; 0 where no drift was found.
+    pub clock_drift_ppb: i64,
+    /// The offset at the capture's last packet, drift and steps included.
+    pub clock_offset_at_end_ns: i64,
+    /// Half-width around the offset once drift and steps are reckoned with.
+    pub clock_fine_band_ns: Option<i64>,
+    /// Where the clock was set while it recorded.
+    pub clock_steps: Vec<ClockStepReport>,
     /// What went wrong while reading.
     pub problems: Vec<Problem>,
+}
+
+/// Where a capture's clock was set while it recorded.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClockStepReport {
+    /// When, by the capture's own clock, RFC 3339.
+    pub at: Option<String>,
+    /// Nanoseconds that the offset grows by.
+    pub by_ns: i64,
 }
 
 /// A lane.
@@ -78,6 +102,10 @@ pub struct LaneReport {
     pub addresses: Vec<IpAddr>,
     /// Where it listens.
     pub serves: Vec<SocketAddr>,
+    /// What its name rests on.
+    pub named_by: String,
+    /// It was not captured itself.
+    pub inferred: bool,
 }
 
 /// A link with its figures.
@@ -95,6 +123,8 @@ pub struct LinkReport {
     pub responses: u64,
     pub status: BTreeMap<String, BTreeMap<String, u64>>,
     pub reused_requests: u64,
+    /// Requests whose cause was found, by how sure that is: `certain`, `likely`, `ambiguous`.
+    pub parents: BTreeMap<&'static str, u64>,
     pub rejected_reused_requests: RejectedReport,
     /// `null` without a response.
     pub latency_ms: Option<LatencyReport>,
@@ -170,6 +200,21 @@ pub struct FindingReport {
     pub log_line: String,
     pub doubt: String,
     pub evidence: Vec<ProofReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log_lines: Vec<LogLine>,
+}
+
+/// A log.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of LogFile and LogFigures")]
+pub struct LogReport {
+    pub path: String,
+    pub kind: LogKind,
+    pub lines: u64,
+    pub unread: u64,
+    pub dropped: u64,
+    #[serde(flatten)]
+    pub figures: LogFigures,
 }
 
 /// A change that mends a fault.
@@ -225,6 +270,8 @@ pub struct ExchangeReport {
     pub parent: Option<ExchangeId>,
     pub parent_confidence: Option<&'static str>,
     pub parent_evidence: Vec<&'static str>,
+    pub parent_runner_up: Option<ExchangeId>,
+    pub orphan: Option<&'static str>,
     pub attempt: u16,
     pub request_frames: Vec<FramesReport>,
     pub response_frames: Vec<FramesReport>,
@@ -241,6 +288,8 @@ impl Report {
             role: lane.role,
             addresses: lane.addresses.clone(),
             serves: lane.serves.clone(),
+            named_by: lane.named_by.clone(),
+            inferred: lane.inferred,
         };
         let figures = &analysis.diagnosis.board.links;
         Self {
@@ -253,11 +302,15 @@ impl Report {
                 .links
                 .iter()
                 .zip(figures)
-                .map(|(link, figures)| link_report(link, figures))
+                .zip(parent_counts(analysis))
+                .map(|((link, figures), parents)| link_report(link, figures, parents))
                 .collect(),
             retries: retries(analysis),
             failures: failures(analysis),
-            findings: analysis.diagnosis.findings.iter().map(|f| finding(analysis, &names, f)).collect(),
+            findings: (0..analysis.diagnosis.findings.len())
+                .map(|at| finding(analysis, &names, at))
+                .collect(),
+            logs: analysis.logs.iter().map(|log| log_report(log)).collect(),
             exchanges: with_exchanges
                 .then(|| analysis.exchanges().map(|exchange| exchange_report(exchange, &names)).collect()),
         }
@@ -301,7 +354,9 @@ pub fn rfc3339(unix_ns: i64) -> Option<String> {
 
 fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
     let info = &analysis.capture(id).info;
-    let clock = analysis.topology.clocks.get(id.index());
+    let clock = analysis.topology.clocks.get(id.index()).copied().unwrap_or_default();
+    let ends = info.first.zip(info.last);
+    let step = |step: &ClockStep| ClockStepReport { at: rfc3339(step.at.0), by_ns: step.by_ns };
     CaptureReport {
         path: info.path.to_string_lossy().into_owned(),
         format: info.format.clone(),
@@ -310,20 +365,38 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
         bytes: info.bytes,
         first: info.first.and_then(|at| rfc3339(at.0)),
         last: info.last.and_then(|at| rfc3339(at.0)),
-        clock_offset_ns: clock.map_or(0, |clock| clock.offset_ns),
-        clock_band_ns: clock.and_then(|clock| clock.band_ns),
-        clock_method: clock.map_or(ClockMethod::None, |clock| clock.method),
+        clock_offset_ns: clock.offset_ns,
+        // One number for the whole file is only as good as the clock is steady.
+        clock_band_ns: ends.map_or(clock.band_ns, |(first, last)| clock.whole_band_ns(first, last)),
+        clock_method: clock.method,
+        clock_evidence: clock.evidence(),
+        clock_drift_ppb: clock.drift_ppb,
+        clock_offset_at_end_ns: info.last.map_or(clock.offset_ns, |last| clock.offset_at(last)),
+        clock_fine_band_ns: clock.band_ns,
+        clock_steps: clock.steps.iter().flatten().map(step).collect(),
         problems: info.problems.clone(),
     }
 }
 
-fn link_report(link: &Link, figures: &LinkFigures) -> LinkReport {
+/// For each link, how many of its requests have a parent, by how sure that is.
+fn parent_counts(analysis: &Analysis) -> Vec<BTreeMap<&'static str, u64>> {
+    let mut counts = vec![BTreeMap::new(); analysis.topology.links.len()];
+    for exchange in analysis.exchanges() {
+        if let Some(parent) = analysis.trees.parent(exchange.id) {
+            *counts[usize::from(exchange.link_id().0)].entry(parent.confidence.name()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn link_report(link: &Link, figures: &LinkFigures, parents: BTreeMap<&'static str, u64>) -> LinkReport {
     let forms = RejectForm::ALL.map(|form| {
         let count = figures.rejected_by_form.get(form.name()).copied().unwrap_or(0);
         (form.name().to_owned(), count)
     });
     let ms = |ns: i64| ns as f64 / 1e6;
     LinkReport {
+        parents,
         from: link.from,
         to: link.to,
         servers: link.servers.clone(),
@@ -376,7 +449,19 @@ fn failures(analysis: &Analysis) -> FailureReport {
     }
 }
 
-fn finding(analysis: &Analysis, names: &CaptureNames, finding: &Finding) -> FindingReport {
+fn log_report(log: &LogFile) -> LogReport {
+    LogReport {
+        path: log.path.to_string_lossy().into_owned(),
+        kind: log.kind,
+        lines: log.lines,
+        unread: log.unread,
+        dropped: log.dropped,
+        figures: log.figures.clone(),
+    }
+}
+
+fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingReport {
+    let finding = &analysis.diagnosis.findings[at];
     let link = finding.link.map(|id| analysis.link(id));
     let fix = |fix: &crate::diagnose::Fix| FixReport {
         product: fix.product.clone(),
@@ -405,6 +490,7 @@ fn finding(analysis: &Analysis, names: &CaptureNames, finding: &Finding) -> Find
         log_line: finding.log_line.clone(),
         doubt: finding.doubt.clone(),
         evidence: finding.evidence.iter().map(proof).collect(),
+        log_lines: analysis.diagnosis.log_lines.get(at).cloned().unwrap_or_default(),
     }
 }
 
@@ -444,6 +530,8 @@ fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> Exchange
         parent: parent.map(|parent| parent.parent),
         parent_confidence: parent.map(|parent| parent.confidence.name()),
         parent_evidence: parent.map(|parent| parent.evidence.names()).unwrap_or_default(),
+        parent_runner_up: parent.and_then(|parent| parent.runner_up),
+        orphan: exchange.analysis.trees.orphan(exchange.id).map(Orphan::name),
         attempt: exchange.attempt(),
         request_frames: frames(&raw.request),
         response_frames: frames(&raw.response),

@@ -6,6 +6,7 @@ use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::diagnose::words::{counted, duration, grouped, listed, methods};
 use crate::diagnose::{Finding, Severity};
+use crate::logs::LogLine;
 use crate::topology::{LinkId, Role};
 
 use super::report::CaptureNames;
@@ -16,6 +17,9 @@ const WIDTH: usize = 100;
 /// How many packets of a finding are listed; JSON has them all.
 const FRAMES_SHOWN: usize = 12;
 
+/// How many log lines of a finding are listed.
+const LINES_SHOWN: usize = 6;
+
 /// The whole report as text, ending with a line break.
 pub fn text(analysis: &Analysis) -> String {
     let mut out = String::new();
@@ -25,6 +29,7 @@ pub fn text(analysis: &Analysis) -> String {
     retries(analysis, &mut out);
     findings(analysis, &mut out);
     captures(analysis, &mut out);
+    logs(analysis, &mut out);
     out
 }
 
@@ -32,7 +37,9 @@ fn verdict(analysis: &Analysis, out: &mut String) {
     let worst = analysis.diagnosis.findings.first().filter(|finding| finding.severity >= Severity::Warning);
     let Some(finding) = worst else {
         let requests = user_requests(analysis);
-        let text = if analysis.topology.exchanges.is_empty() {
+        let text = if analysis.captures.is_empty() && !analysis.logs.is_empty() {
+            "No failure behind a proxy in these logs.".to_owned()
+        } else if analysis.topology.exchanges.is_empty() {
             "No HTTP exchange in these captures.".to_owned()
         } else if analysis.diagnosis.failures.visible.is_empty() {
             format!("No fault found: {} from users, no failure.", counted(requests, "request"))
@@ -195,6 +202,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
             out.push('\n');
         }
         one_finding(out, at + 1, finding, &names);
+        log_lines(out, analysis.diagnosis.log_lines.get(at).map(Vec::as_slice).unwrap_or_default());
     }
 }
 
@@ -233,6 +241,57 @@ fn one_finding(out: &mut String, number: usize, finding: &Finding, names: &Captu
     let more = finding.evidence.len().saturating_sub(FRAMES_SHOWN);
     if more > 0 {
         let _ = writeln!(out, "     … and {} in the JSON report.", counted(more as u64, "more packet"));
+    }
+}
+
+/// The lines of the servers' logs that a finding explains; JSON has them all.
+fn log_lines(out: &mut String, lines: &[LogLine]) {
+    if lines.is_empty() {
+        return;
+    }
+    out.push_str("     In the logs:\n");
+    for line in lines.iter().take(LINES_SHOWN) {
+        paragraph(out, &format!("       {}:{} ", line.file, line.line), &line.text);
+    }
+    let more = lines.len().saturating_sub(LINES_SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "     … and {} in the JSON report.", counted(more as u64, "more line"));
+    }
+}
+
+/// What each log says by itself: statuses, retries, and where attempts failed.
+fn logs(analysis: &Analysis, out: &mut String) {
+    if analysis.logs.is_empty() {
+        return;
+    }
+    heading(out, "Logs");
+    for log in &analysis.logs {
+        let figures = &log.figures;
+        let mut parts = vec![counted(log.lines, "line")];
+        for (method, by_status) in &figures.status {
+            let all: Vec<String> =
+                by_status.iter().map(|(status, number)| format!("{} × {status}", grouped(*number))).collect();
+            parts.push(format!("{method} {}", all.join(", ")));
+        }
+        if !figures.retried.is_empty() {
+            let saved = if figures.saved.is_empty() {
+                "none of them saved".to_owned()
+            } else {
+                format!("saved {}", methods(&figures.saved))
+            };
+            parts.push(format!("retried {} ({saved})", methods(&figures.retried)));
+        }
+        for (address, number) in &figures.failed_behind {
+            parts.push(format!("{} failed at {address}", counted(*number, "attempt")));
+        }
+        if figures.failed_without_attempt > 0 {
+            parts.push(format!("{} without any attempt behind", grouped(figures.failed_without_attempt)));
+        }
+        parts.extend(figures.faults.iter().map(|(class, number)| format!("{} × {class}", grouped(*number))));
+        if log.dropped > 0 {
+            parts.push(format!("{} counted only: too many to keep", grouped(log.dropped)));
+        }
+        paragraph(out, &format!("  {}  ", log.name()), &parts.join("; "));
     }
 }
 

@@ -62,6 +62,12 @@ impl Handler for Conversation {
             rest.seq = rest.seq.wrapping_add(used as u32);
         }
         self.stream(from).next_seq = Some(rest.seq);
+        if from == Side::Server
+            && let [only] = &mut self.exchanges[..]
+            && only.status.is_some_and(|status| status.get() == 400)
+        {
+            note_plain_to_tls(only, chunk.data);
+        }
     }
 
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Context) {
@@ -113,6 +119,21 @@ impl Handler for Conversation {
             context.note_server(flow.server, name);
         }
         context.facts.add_flow(flow, events, &self.exchanges);
+    }
+}
+
+/// What nginx, Apache httpd and Go's server say in a 400 when a plain HTTP request comes to a TLS port.
+const WANTS_TLS: [&[u8]; 3] = [
+    b"plain HTTP request was sent to HTTPS port",
+    b"speaking plain HTTP to an SSL-enabled server port",
+    b"sent an HTTP request to an HTTPS server",
+];
+
+/// Looks for these words in a part of the first response, which is a 400.
+#[cold]
+fn note_plain_to_tls(exchange: &mut Exchange, bytes: &[u8]) {
+    if WANTS_TLS.iter().any(|words| memchr::memmem::find(bytes, words).is_some()) {
+        exchange.flags.set(ExchangeFlags::PLAIN_TO_TLS);
     }
 }
 

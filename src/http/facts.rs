@@ -9,8 +9,8 @@ use std::num::NonZeroU16;
 
 use hashbrown::HashMap;
 
-use crate::capture::{CaptureInfo, CaptureTime, Extent};
-use crate::tcp::{Event, Flow, FlowId};
+use crate::capture::{CaptureInfo, CaptureTime, Extent, Frame};
+use crate::tcp::{Event, Flow, FlowId, Side};
 
 use super::ExchangeFlags;
 
@@ -197,7 +197,12 @@ pub struct HeaderDigest(u64);
 const DIGEST_SEED: u64 = 0x5e_ed0f_4095_c09e;
 
 impl HeaderDigest {
-    /// The digest of a header.
+    /// The digest of a header of this (lower-case) name: of the part that names the same thing at every hop.
+    pub fn of(id: NameId, name: &str, value: &[u8]) -> Self {
+        Self::new(id, same_at_every_hop(name, value))
+    }
+
+    /// The digest of a value.
     pub fn new(name: NameId, value: &[u8]) -> Self {
         let mut hasher = foldhash::quality::FixedState::with_seed(DIGEST_SEED).build_hasher();
         hasher.write(value.trim_ascii());
@@ -214,6 +219,26 @@ impl HeaderDigest {
     #[inline]
     pub fn value(self) -> u64 {
         self.0 >> 16
+    }
+}
+
+/// The part of a header's value that hops pass on: a trace's id without the span that each of them makes anew (W3C
+/// Trace Context, section 3.2; B3; Jaeger; X-Ray; Cloud Trace), and the client that the last hop appended.
+fn same_at_every_hop<'a>(name: &str, value: &'a [u8]) -> &'a [u8] {
+    let until = |stop: u8| value.split(|byte| *byte == stop).next().unwrap_or(value);
+    match name {
+        "traceparent" => {
+            value.split(|byte| *byte == b'-').nth(1).filter(|id| id.len() == 32).unwrap_or(value)
+        }
+        "b3" => until(b'-'),
+        "uber-trace-id" => until(b':'),
+        "x-cloud-trace-context" => until(b'/'),
+        "x-amzn-trace-id" => value
+            .split(|byte| *byte == b';')
+            .find(|part| part.trim_ascii().starts_with(b"Root="))
+            .unwrap_or(value),
+        "x-forwarded-for" => value.rsplit(|byte| *byte == b',').next().unwrap_or(value),
+        _ => value,
     }
 }
 
@@ -244,6 +269,27 @@ pub struct Exchange {
     pub response: Message,
 }
 
+/// A segment that this capture does not hold and another one lent: facts of its connection rest on that frame too.
+/// Where they name a packet of this capture for it, that is the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LentBytes {
+    /// Client of the connection.
+    pub client: std::net::SocketAddr,
+    /// Server of the connection.
+    pub server: std::net::SocketAddr,
+    /// Who sent the segment.
+    pub from: Side,
+    /// Its absolute sequence number.
+    pub seq: u32,
+    /// Its payload bytes.
+    pub len: u32,
+    /// The packet that holds it.
+    pub frame: Frame,
+}
+
+/// Stands for the file position of bytes that another capture lent: they cannot be read from this file.
+pub(super) const LENT_OFFSET: u64 = 1 << 62;
+
 /// Everything that one capture file holds, immutable once loaded.
 #[derive(Debug, Default)]
 pub struct CaptureFacts {
@@ -257,6 +303,8 @@ pub struct CaptureFacts {
     pub exchanges: Vec<Exchange>,
     /// The `Server` header first seen from each server address, sorted by address, as names.
     pub server_headers: Vec<(std::net::SocketAddr, NameId)>,
+    /// What other captures lent of connections that this one holds with gaps.
+    pub lent: Vec<LentBytes>,
     names: Vec<Box<str>>,
     name_index: HashMap<Box<str>, NameId, foldhash::fast::FixedState>,
     texts: Vec<u8>,
@@ -362,7 +410,7 @@ impl CaptureFacts {
         start
     }
 
-    /// Where the bytes of a message lie in the file, in stream order.
+    /// Where the bytes of a message lie in the file, in stream order. Bytes that another capture lent are not in it.
     pub fn extents(&self, message: &Message) -> Vec<Extent> {
         let mut rest = self.extents.get(message.extents as usize..).unwrap_or_default();
         let mut last = Extent { frame: 0, offset: 0, len: 0 };
@@ -378,7 +426,9 @@ impl CaptureFacts {
                 offset: (last.offset as i64 + offset) as u64,
                 len: len as u32,
             };
-            all.push(last);
+            if last.offset < LENT_OFFSET {
+                all.push(last);
+            }
             last.offset += u64::from(last.len);
         }
         all
@@ -414,6 +464,21 @@ impl CaptureFacts {
         self.server_headers.sort_unstable();
         self.exchanges.shrink_to_fit();
         self.events.shrink_to_fit();
+    }
+
+    /// Forgets connections, by a mark for each whether to keep it.
+    pub(super) fn keep_flows(&mut self, keep: &[bool]) {
+        let (flows, events, exchanges) = (
+            std::mem::take(&mut self.flows),
+            std::mem::take(&mut self.events),
+            std::mem::take(&mut self.exchanges),
+        );
+        for (flow, _) in flows.into_iter().zip(keep).filter(|(_, keep)| **keep) {
+            let own_events = flow.events.start as usize..flow.events.end as usize;
+            let own = flow.exchanges.start as usize..flow.exchanges.end as usize;
+            self.add_flow(flow, &events[own_events], &exchanges[own]);
+        }
+        self.settle();
     }
 
     /// Adds a finished connection with its events and exchanges, and sets the ids and ranges in them.
@@ -498,6 +563,21 @@ mod tests {
         assert_eq!((facts.name(a), facts.name(b)), ("host", "x-request-id"));
         let text = facts.add_text(b"/api/\xff");
         assert_eq!(facts.text(text), "/api/\u{fffd}");
+    }
+
+    #[test]
+    fn a_digest_is_of_what_hops_pass_on() {
+        let same = |name: &str, one: &str, other: &str| {
+            let digest = |value: &str| HeaderDigest::of(NameId(1), name, value.as_bytes());
+            digest(one) == digest(other)
+        };
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let span = |span: &str| format!("00-{trace}-{span}-01");
+        assert!(same("traceparent", &span("b7ad6b7169203331"), &span("00f067aa0ba902b7")));
+        assert!(!same("traceparent", "00-short-1", "00-short-2"));
+        assert!(same("x-amzn-trace-id", "Root=1-67;Parent=a", "Self=2; Root=1-67"));
+        assert!(same("x-forwarded-for", "10.0.0.9, 10.0.0.1", "10.0.0.1"));
+        assert!(!same("x-other", "a, b", "b"));
     }
 
     #[test]

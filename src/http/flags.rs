@@ -55,6 +55,9 @@ impl ExchangeFlags {
     /// Two readers may find the end of one of the messages in different places: the shapes that request
     /// smuggling uses. The capture's problems name them.
     pub const AMBIGUOUS_FRAMING: u32 = 1 << 19;
+    /// The response is a 400 whose body says, in the words of a well-known server, that a plain HTTP request came to
+    /// a port where TLS is spoken.
+    pub const PLAIN_TO_TLS: u32 = 1 << 24;
 
     /// A response that ends with the connection ([`Self::UNFRAMED`]), and the server's FIN came a second or more
     /// after its last byte.

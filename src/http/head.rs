@@ -71,7 +71,8 @@ pub(super) fn request(bytes: &[u8], frame: u32, context: &mut Context) -> Reques
     let mut host = None;
     for header in parsed.headers.iter() {
         let name = context.facts.intern_header(header.name);
-        context.digests.push(HeaderDigest::new(name, header.value));
+        let spelt = context.facts.name(name);
+        context.digests.push(HeaderDigest::of(name, spelt, header.value));
         if header.name.eq_ignore_ascii_case("host") {
             fields.hosts += 1;
             host = host.or_else(|| Some(context.facts.intern(&String::from_utf8_lossy(header.value))));

@@ -34,6 +34,18 @@ impl Problems for Context {
 }
 
 impl Context {
+    /// Goes on with the facts of a capture that was read before.
+    pub(super) fn of(facts: CaptureFacts) -> Self {
+        let servers = facts.server_headers.iter().map(|(server, _)| *server).collect();
+        Self { facts, servers, ..Self::default() }
+    }
+
+    /// The facts, with only some of the connections.
+    pub(super) fn into_facts(mut self, keep: &[bool]) -> CaptureFacts {
+        self.facts.keep_flows(keep);
+        self.facts
+    }
+
     /// Notes the `Server` header of an address, once.
     pub(super) fn note_server(&mut self, server: SocketAddr, name: NameId) {
         if self.servers.insert(server) {

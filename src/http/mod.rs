@@ -5,6 +5,7 @@ mod facts;
 mod flags;
 mod head;
 mod load;
+pub(crate) mod reload;
 mod sniff;
 mod stream;
 #[cfg(test)]
@@ -12,8 +13,8 @@ mod tests;
 mod wire;
 
 pub use facts::{
-    CaptureFacts, Exchange, Framing, HeaderDigest, Message, MessageState, Method, NameId, Protocol, Text,
-    Version,
+    CaptureFacts, Exchange, Framing, HeaderDigest, LentBytes, Message, MessageState, Method, NameId,
+    Protocol, Text, Version,
 };
 pub use flags::ExchangeFlags;
 pub use wire::{FirstBytes, WireFacts};

@@ -14,7 +14,7 @@ use crate::capture::ProblemKind;
 use crate::diagnose::{Board, Certainty, Fix, Outcome, RejectForm, Severity};
 use crate::http::{Framing, MessageState, Version};
 use crate::tcp::{Closing, EventKind, Opening, Side};
-use crate::topology::{ClockMethod, Overrides, Role};
+use crate::topology::{ClockMethod, ClockStep, Overrides, Role};
 
 /// What the schema field of every version begins with.
 pub(super) const SCHEMA_PREFIX: &str = "hopscope/session/";
@@ -96,12 +96,22 @@ pub(super) struct FileCapture {
     pub problems: Vec<FileProblem>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileClock {
     pub offset_ns: i64,
+    /// The user's part of the offset.
+    #[serde(default)]
+    pub manual_ns: i64,
     #[serde(default)]
     pub band_ns: Option<i64>,
     pub method: ClockMethod,
+    /// The capture's time that the offset is for.
+    #[serde(default)]
+    pub pivot: i64,
+    #[serde(default)]
+    pub drift_ppb: i64,
+    #[serde(default)]
+    pub steps: Vec<ClockStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use crate::diagnose::{Diagnosis, Failures, Finding, Proof, Rejection, Retries};
 use crate::http::{CaptureFacts, Exchange, ExchangeFlags, Message, Method, Protocol};
 use crate::tcp::{DirectionFacts, Event, Flow, FlowId};
 use crate::topology::{
-    Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId,
+    Clock, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId, MOST_CLOCK_STEPS,
     Sighting, Topology,
 };
 
@@ -68,9 +68,25 @@ fn info(capture: &super::file::FileCapture) -> CaptureInfo {
 
 /// Clocks, lanes and links; connections and exchanges are added one by one.
 fn topology(file: &File) -> Topology {
-    let clock = |capture: &super::file::FileCapture| match capture.clock {
-        Some(clock) => Clock { offset_ns: clock.offset_ns, band_ns: clock.band_ns, method: clock.method },
-        None => Clock { offset_ns: 0, band_ns: None, method: ClockMethod::None },
+    let clock = |capture: &super::file::FileCapture| match &capture.clock {
+        Some(clock) => {
+            let mut steps = [None; MOST_CLOCK_STEPS];
+            for (slot, step) in steps.iter_mut().zip(&clock.steps) {
+                *slot = Some(*step);
+            }
+            Clock {
+                offset_ns: clock.offset_ns,
+                computed_ns: clock.offset_ns.saturating_sub(clock.manual_ns),
+                manual_ns: clock.manual_ns,
+                band_ns: clock.band_ns,
+                method: clock.method,
+                pivot: CaptureTime(clock.pivot),
+                drift_ppb: clock.drift_ppb,
+                steps,
+                ..Clock::default()
+            }
+        }
+        None => Clock::default(),
     };
     let lane = |lane: &super::file::FileLane| Lane {
         name: lane.name.clone(),
@@ -78,6 +94,8 @@ fn topology(file: &File) -> Topology {
         addresses: lane.addresses.clone(),
         serves: lane.serves.clone(),
         depth: lane.depth,
+        named_by: String::new(),
+        inferred: false,
     };
     let link = |link: &super::file::FileLink| Link {
         from: LaneId(link.from),
@@ -237,6 +255,7 @@ fn parentage(exchange: &FileExchange) -> Option<Parentage> {
         parent: ExchangeId(parent.exchange),
         confidence,
         evidence: Evidence(named.fold(0, |all, bit| all | bit)),
+        runner_up: None,
         attempt: parent.attempt,
     })
 }

@@ -119,11 +119,19 @@ fn chain(path: &Path, shift: u32) -> Analysis {
         addresses: vec!["10.0.0.1".parse().unwrap()],
         serves: vec!["10.0.0.2:80".parse().unwrap()],
         depth: 0,
+        named_by: String::new(),
+        inferred: false,
     };
     let link =
         |from, to| Link { from: LaneId(from), to: LaneId(to), servers: Vec::new(), connections: Vec::new() };
     analysis.topology = Topology {
-        clocks: vec![Clock { offset_ns: 500, band_ns: Some(9), method: ClockMethod::Containment }],
+        clocks: vec![Clock {
+            offset_ns: 500,
+            computed_ns: 500,
+            band_ns: Some(9),
+            method: ClockMethod::Containment,
+            ..Clock::default()
+        }],
         lanes: vec![lane("user", Role::Client), lane("nginx", Role::Proxy), lane("app", Role::Server)],
         links: vec![link(0, 1), link(1, 2)],
         ..Topology::default()
@@ -148,6 +156,7 @@ fn chain(path: &Path, shift: u32) -> Analysis {
         parent: ExchangeId(1),
         confidence: Confidence::Likely,
         evidence: Evidence(Evidence::REQUEST_ID | Evidence::BODY),
+        runner_up: None,
         attempt: 1,
     };
     analysis.trees = Trees::new(vec![None, None, None, Some(parent)], |id| i64::from(id.0));

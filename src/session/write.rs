@@ -100,8 +100,12 @@ fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapt
             last: info.last.map(|t| t.0),
             clock: analysis.topology.clocks.get(at).map(|clock| FileClock {
                 offset_ns: clock.offset_ns,
+                manual_ns: clock.manual_ns,
                 band_ns: clock.band_ns,
                 method: clock.method,
+                pivot: clock.pivot.0,
+                drift_ppb: clock.drift_ppb,
+                steps: clock.steps.iter().flatten().copied().collect(),
             }),
             problems: info.problems.iter().map(problem).collect(),
         }

@@ -33,11 +33,18 @@ impl SendOrder {
     pub(super) fn note(&mut self, segment: &Segment<'_>, in_order: bool) {
         self.at = segment.at;
         if in_order {
-            let step = segment.ip_id.wrapping_sub(self.id);
-            let rose = step.wrapping_sub(1) < MAX_ID_STEP;
+            let rose = segment.ip_id.wrapping_sub(self.id).wrapping_sub(1) < MAX_ID_STEP;
             self.steady = self.steady << 1 | u8::from(rose);
             self.id = segment.ip_id;
+            self.tsval = segment.tsval;
+        } else {
+            self.note_later(segment);
         }
+    }
+
+    /// The segments before this one have not come yet.
+    #[cold]
+    fn note_later(&mut self, segment: &Segment<'_>) {
         if segment.tsval != 0 && (self.tsval == 0 || seq_diff(segment.tsval, self.tsval) > 0) {
             self.tsval = segment.tsval;
         }
@@ -76,9 +83,7 @@ impl SendOrder {
         if segment.ip_id.wrapping_sub(self.id) <= MAX_ID_STEP {
             self.id = segment.ip_id;
         }
-        if segment.tsval != 0 && seq_diff(segment.tsval, self.tsval) > 0 {
-            self.tsval = segment.tsval;
-        }
+        self.note_later(segment);
         self.at = segment.at;
     }
 }

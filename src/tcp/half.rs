@@ -90,6 +90,9 @@ pub(super) enum Pushed {
 pub(super) struct Half {
     /// Sequence number of the next byte in order; `None` until the start is known.
     pub(super) next: Option<u32>,
+    /// Where the stream begins by what the peer says, until a byte of it is seen: of a side that was not captured at
+    /// all, nothing is missing.
+    pub(super) start_hint: Option<u32>,
     held: VecDeque<Held>,
     pub(super) held_bytes: usize,
     /// Highest byte that the peer acknowledged, and packets seen since that went beyond `next`.
@@ -99,8 +102,8 @@ pub(super) struct Half {
     largest: (u32, u32),
     /// Holes of which it is not known whether the peer had their bytes.
     open_holes: VecDeque<(u32, u32)>,
-    /// Sequence number and second eight bytes of the last segment, to compare with what repeats it.
-    sample: (u32, Option<[u8; 8]>),
+    /// Sequence number and second eight bytes of the last segment, to compare with what repeats it; 0 for none.
+    sample: (u32, u64),
     /// The last segment held other bytes than one before it.
     pub(super) conflict: bool,
     pub(super) facts: DirectionFacts,
@@ -169,7 +172,16 @@ impl Half {
         starts_message: bool,
         out: &mut impl FnMut(Piece<'_>),
     ) -> Pushed {
-        if starts_message && self.held.is_empty() {
+        if let Some(start) = self.start_hint.take()
+            && seq_diff(segment.seq, start) >= 0
+        {
+            self.next = Some(start);
+            let ahead = seq_diff(segment.seq, start);
+            if ahead > 0 {
+                return self.push_ahead(segment, out);
+            }
+        }
+        if (starts_message || self.next.is_some()) && self.held.is_empty() {
             self.next = Some(segment.seq);
             self.order.note(segment, true);
             self.sample = (segment.seq, sample_of(segment));
@@ -209,8 +221,7 @@ impl Half {
             return Pushed::Probe;
         }
         let (seq, first) = self.sample;
-        self.conflict |=
-            seq == segment.seq && first.zip(sample_of(segment)).is_some_and(|(first, again)| first != again);
+        self.conflict |= seq == segment.seq && first != 0 && ![0, first].contains(&sample_of(segment));
         self.repeated(segment)
     }
 
@@ -417,8 +428,11 @@ impl Half {
 
 /// A few bytes of a segment that differ where two messages do: the first eight are `HTTP/1.1` in most responses.
 #[inline]
-fn sample_of(segment: &Segment<'_>) -> Option<[u8; 8]> {
-    segment.payload.get(8..16)?.first_chunk().copied()
+fn sample_of(segment: &Segment<'_>) -> u64 {
+    match segment.payload.first_chunk::<16>() {
+        Some([.., a, b, c, d, e, f, g, h]) => u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+        None => 0,
+    }
 }
 
 #[cfg(test)]

@@ -222,6 +222,18 @@ fn a_lost_syn_or_answer_still_tells_the_start() {
 }
 
 #[test]
+fn of_a_side_that_was_not_captured_nothing_is_missing() {
+    let mut tape = Tape::new();
+    tape.client(SYN, C, 0, b"").client(ACK, c(0), s(0), GET).client(ACK, c(33), s(40), GET);
+    tape.client(ACK, c(66), s(80), b"").client(FIN_ACK, c(66), s(80), b"");
+    let facts = tape.facts();
+    assert!(!facts.flows[0].is_lossy(), "{:?}", facts.flows);
+    // Its first answer seen tells that the one before it was lost.
+    tape.server(ACK, s(80), c(67), OK);
+    assert_eq!(tape.facts().flows[0].directions[1].uncaptured_bytes, 80);
+}
+
+#[test]
 fn a_connection_whose_syn_was_lost_follows_one_with_the_same_addresses() {
     let mut tape = Tape::open();
     tape.client(ACK, c(0), s(0), GET).server(ACK, s(0), c(33), OK);

@@ -89,26 +89,28 @@ impl<H: Handler> Tracker<H> {
     pub fn push(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
         self.release_closed(segment.at, context);
         let (key, src_is_low) = Key::of(segment.src, segment.dst);
-        let mut slot = self.index.get(&key).copied();
-        if segment.is_icmp_error {
-            return self.push_error(slot, segment, src_is_low);
-        }
-        if let Some(known) = slot
-            && let Some(live) = &self.slots[known as usize]
-            && live.is_replaced_by(segment, src_is_low)
-        {
-            self.close_slot(known, context);
-            slot = None;
-        }
-        let slot = slot.unwrap_or_else(|| self.open(key, segment, src_is_low, context));
-        let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        let taken = live.push(segment, src_is_low, context);
-        if live.is_over() && !live.quarantined {
-            live.quarantined = true;
-            self.closed.push_back((segment.at, slot, live.first.1));
-        }
-        if taken != Taken::Here {
-            self.after_unusual(slot, taken, segment, src_is_low, context);
+        loop {
+            let mut slot = self.index.get(&key).copied();
+            if segment.is_icmp_error {
+                return self.push_error(slot, segment, src_is_low);
+            }
+            if let Some(known) = slot
+                && let Some(live) = &self.slots[known as usize]
+                && live.is_replaced_by(segment, src_is_low)
+            {
+                self.close_slot(known, context);
+                slot = None;
+            }
+            let slot = slot.unwrap_or_else(|| self.open(key, segment, src_is_low, context));
+            let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+            let taken = live.push(segment, src_is_low, context);
+            if live.is_over() && !live.quarantined {
+                live.quarantined = true;
+                self.closed.push_back((segment.at, slot, live.first.1));
+            }
+            if taken == Taken::Here || !self.gives_way(slot, taken, segment, src_is_low, context) {
+                return;
+            }
         }
     }
 
@@ -121,26 +123,23 @@ impl<H: Handler> Tracker<H> {
         }
     }
 
+    /// Keeps the bytes held in bounds, and tells whether a connection was let go of for the segment's own one.
     #[cold]
-    fn after_unusual(
+    fn gives_way(
         &mut self,
         slot: u32,
         taken: Taken,
         segment: &Segment<'_>,
         src_is_low: bool,
         context: &mut H::Context,
-    ) {
-        let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+    ) -> bool {
+        let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return false };
         if taken == Taken::Elsewhere {
-            if live.gives_way_to(segment, src_is_low) {
-                let key = live.key;
+            let gives_way = live.gives_way_to(segment, src_is_low);
+            if gives_way {
                 self.close_slot(slot, context);
-                let slot = self.open(key, segment, src_is_low, context);
-                if let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
-                    live.push(segment, src_is_low, context);
-                }
             }
-            return;
+            return gives_way;
         }
         let holds = live.held_bytes();
         self.held += holds.saturating_sub(live.held_counted);
@@ -153,6 +152,7 @@ impl<H: Handler> Tracker<H> {
                 live.let_go_of_held(segment, context);
             }
         }
+        false
     }
 
     /// Counts the bytes held anew, since those handed on are not taken off one by one.

@@ -23,16 +23,31 @@ pub struct Minimap {
     pub peak: u32,
 }
 
+/// Buckets of the overview that is made with the model: finer than any screen is wide.
+const FINE: usize = 16_384;
+
 impl Minimap {
-    /// The overview of a model in `width` buckets over the time that has exchanges. Reads every span: make it once a width.
+    /// The overview of a model in `width` buckets over the time that has exchanges.
     pub fn new(model: &Model, width: usize) -> Self {
-        let mut buckets = vec![Bucket::default(); width.clamp(1, 16_384)];
+        let mut buckets = vec![Bucket::default(); width.clamp(1, FINE)];
+        let count = buckets.len();
+        for (at, fine) in model.overview.buckets.iter().enumerate() {
+            let bucket = &mut buckets[at * count / model.overview.buckets.len()];
+            bucket.count += fine.count;
+            bucket.failed += fine.failed;
+            bucket.rejected += fine.rejected;
+        }
+        Self::of(buckets)
+    }
+
+    /// The finest overview. Reads every span: it is made once, with the model.
+    pub(super) fn finest(model: &Model) -> Self {
+        let mut buckets = vec![Bucket::default(); FINE];
         let fit = model.fit();
-        let per_ns = buckets.len() as f64 / fit.end.since_ns(fit.start).max(1) as f64;
-        let last = buckets.len() - 1;
+        let per_ns = FINE as f64 / fit.end.since_ns(fit.start).max(1) as f64;
         for span in model.links.iter().flat_map(|l| &l.rows).flat_map(|r| &r.spans) {
             let at = (span.start.saturating_sub(fit.start.0) as f64 * per_ns) as usize;
-            let bucket = &mut buckets[at.min(last)];
+            let bucket = &mut buckets[at.min(FINE - 1)];
             bucket.count += 1;
             match span.look {
                 Look::Rejected => bucket.rejected += 1,
@@ -40,6 +55,10 @@ impl Minimap {
                 Look::Answered | Look::Unknown => {}
             }
         }
+        Self::of(buckets)
+    }
+
+    fn of(buckets: Vec<Bucket>) -> Self {
         let peak = buckets.iter().map(|b| b.count).max().unwrap_or(0).max(1);
         Self { buckets, peak }
     }

@@ -3,6 +3,7 @@
 use hashbrown::HashSet;
 
 use super::facts::{LaneFact, lane_fact};
+use super::minimap::Minimap;
 use super::pack::pack;
 use super::row::{ConnectionSpan, Look, Row, Span, SpanFlags, Tick, TickKind};
 use super::scale::Limits;
@@ -71,6 +72,7 @@ pub struct Model {
     pub links: Vec<LinkRows>,
     /// For each lane the links that are drawn below its band: those from it.
     pub links_below: Vec<Vec<LinkIndex>>,
+    pub(super) overview: Minimap,
     places: Vec<Place>,
     range: Option<(SessionTime, SessionTime)>,
 }
@@ -101,7 +103,10 @@ impl Model {
                 }
             })
             .collect();
-        Self { lanes, links, links_below, places, range: whole_range(analysis) }
+        let range = whole_range(analysis);
+        let mut model = Self { lanes, links, links_below, places, range, ..Self::default() };
+        model.overview = Minimap::finest(&model);
+        model
     }
 
     /// The limits of zoom and pan.

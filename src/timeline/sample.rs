@@ -201,7 +201,7 @@ fn add_flow(
 fn add_lanes(analysis: &mut Analysis) {
     let ip = |a, b| IpAddr::V4(Ipv4Addr::new(10, 88, a, b));
     let topology = &mut analysis.topology;
-    topology.clocks = vec![Clock { offset_ns: 0, band_ns: Some(0), method: ClockMethod::SameHost }];
+    topology.clocks = vec![Clock { band_ns: Some(0), method: ClockMethod::SameHost, ..Clock::default() }];
     for (at, name) in ["user", "nginx", "ingress", "uwsgi"].into_iter().enumerate() {
         topology.lanes.push(Lane {
             name: name.to_owned(),
@@ -209,6 +209,8 @@ fn add_lanes(analysis: &mut Analysis) {
             addresses: if at == 0 { vec![ip(1, 1)] } else { vec![ip(at as u8, 2), ip(at as u8 + 1, 1)] },
             serves: if at == 0 { vec![] } else { vec![server(at - 1)] },
             depth: at as u16,
+            named_by: String::new(),
+            inferred: false,
         });
     }
     for link in 0..3u16 {
@@ -229,6 +231,7 @@ fn judge(analysis: &mut Analysis, plan: &[Planned], ids: &[ExchangeId]) {
             parent: ids[parent],
             confidence: Confidence::Certain,
             evidence: Evidence(Evidence::REQUEST_ID),
+            runner_up: None,
             attempt,
         });
         if p.status.is_none() {

@@ -4,16 +4,18 @@
 //! and one to the client `δ − d'`, where d, d' ≥ 0: δ lies between the largest of the latter and the smallest
 //! of the former. A child inside its parent gives bounds of the same form.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::capture::CaptureTime;
+use crate::capture::{CaptureId, CaptureTime};
 use crate::http::CaptureFacts;
 use crate::tcp::{EventKind, Flow, Side};
 
-use super::keys::{IdNames, request_key};
-use super::{Clock, ClockMethod, Overrides, Sighting};
+use super::fit::{Bounds, Fit};
+use super::keys::{IdHeaders, request_key};
+use super::{Clock, ClockMethod, ClockStep, MOST_CLOCK_STEPS, Overrides, Sighting};
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -25,27 +27,16 @@ const SAMPLED_EXCHANGES: usize = 64;
 const SAMPLED_IDS: usize = 50_000;
 /// Pairs of exchanges that containment needs at least.
 const LEAST_PAIRS: usize = 3;
-/// No statement about clocks is finer than the timestamps of most captures.
-const LEAST_BAND_NS: i64 = 1_000;
-/// What a one-way delay in a data centre stays under, where only one direction was seen.
-const ONE_WAY_NS: i64 = 1_000_000;
-
-/// Differences `t_B − t_A` of what both captures saw, by the direction in which it went.
-#[derive(Clone, Debug, Default)]
-struct Differences {
-    to_server: Vec<i64>,
-    to_client: Vec<i64>,
-}
+/// Pairs told by nothing but their order that containment needs at least.
+const LEAST_IN_ORDER: usize = 24;
 
 /// What two captures say about their clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Tie {
     a: usize,
     b: usize,
-    /// Clock of B minus clock of A.
-    delta_ns: i64,
-    band_ns: i64,
-    weight: usize,
+    /// Clock of B minus clock of A, by A's time.
+    fit: Fit,
     method: ClockMethod,
 }
 
@@ -53,29 +44,35 @@ struct Tie {
 pub(super) fn align(
     captures: &[Arc<CaptureFacts>],
     connections: &[Vec<Sighting>],
+    ids: &IdHeaders,
     overrides: &Overrides,
 ) -> Vec<Clock> {
-    let unknown = Clock { offset_ns: 0, band_ns: None, method: ClockMethod::None };
-    let mut clocks = vec![unknown; captures.len()];
+    let mut clocks = vec![Clock::default(); captures.len()];
     if let [only] = clocks.as_mut_slice() {
-        *only = Clock { offset_ns: 0, band_ns: Some(0), method: ClockMethod::SameHost };
+        *only = reference();
     } else if clocks.len() > 1 {
         let mut ties = segment_ties(captures, connections);
         let apart = components(captures.len(), &ties);
         if apart.iter().any(|&root| root != apart[0]) {
-            ties.extend(containment_ties(captures, &apart));
+            ties.extend(containment_ties(captures, ids, &apart));
         }
         spread(captures, &ties, &mut clocks);
     }
     for &(capture, by_ns) in &overrides.clock_ns {
         if let Some(clock) = clocks.get_mut(usize::from(capture)) {
-            clock.offset_ns = clock.offset_ns.saturating_add(by_ns);
+            clock.manual_ns = clock.manual_ns.saturating_add(by_ns);
+            clock.offset_ns = clock.computed_ns.saturating_add(clock.manual_ns);
             if clock.method == ClockMethod::None {
-                clock.method = ClockMethod::Declared;
+                (clock.method, clock.group) = (ClockMethod::Declared, 0);
             }
         }
     }
     clocks
+}
+
+/// The clock that the others are compared with.
+fn reference() -> Clock {
+    Clock { band_ns: Some(0), method: ClockMethod::SameHost, ..Clock::default() }
 }
 
 /// Ties from the segments that two captures both hold.
@@ -94,16 +91,16 @@ fn segment_ties(captures: &[Arc<CaptureFacts>], connections: &[Vec<Sighting>]) -
     pairs
         .into_iter()
         .filter_map(|((a, b), both)| {
-            let mut differences = Differences::default();
+            let mut bounds = Bounds::default();
             for (one, other) in both.iter().step_by(both.len().div_ceil(SAMPLED_CONNECTIONS)) {
-                compare(&captures[a], &captures[b], *one, *other, &mut differences);
+                compare(&captures[a], &captures[b], *one, *other, &mut bounds);
             }
-            differences.tie(a, b, ClockMethod::SameSegment)
+            Some(Tie { a, b, fit: bounds.fit()?, method: ClockMethod::SameSegment })
         })
         .collect()
 }
 
-fn compare(a: &CaptureFacts, b: &CaptureFacts, one: Sighting, other: Sighting, out: &mut Differences) {
+fn compare(a: &CaptureFacts, b: &CaptureFacts, one: Sighting, other: Sighting, out: &mut Bounds) {
     let (flow_a, flow_b) = (a.flow(one.flow), b.flow(other.flow));
     // Without a handshake the two may disagree on who asks; translated addresses are no disagreement.
     if flow_a.client == flow_b.server {
@@ -114,8 +111,8 @@ fn compare(a: &CaptureFacts, b: &CaptureFacts, one: Sighting, other: Sighting, o
         let Ok(found) = marks.binary_search_by_key(&key, |mark| mark.0) else { continue };
         let difference = marks[found].1.0.saturating_sub(at_a.0);
         match key.0 {
-            Side::Client => out.to_server.push(difference),
-            Side::Server => out.to_client.push(difference),
+            Side::Client => out.to_server.push((at_a.0, difference)),
+            Side::Server => out.to_client.push((at_a.0, difference)),
         }
     }
 }
@@ -152,115 +149,89 @@ fn marks(facts: &CaptureFacts, flow: &Flow) -> Vec<Mark> {
     (0..marks.len()).filter(|&at| alone(at, &marks)).map(|at| marks[at]).collect()
 }
 
-/// Ties from children inside their parents, where no segment ties two groups of captures.
-fn containment_ties(captures: &[Arc<CaptureFacts>], apart: &[usize]) -> Vec<Tie> {
-    let by_id: Vec<_> = captures.iter().map(|facts| unique_requests(facts, true)).collect();
-    let by_text: Vec<_> = captures.iter().map(|facts| unique_requests(facts, false)).collect();
+/// Ties from children inside their parents, where no segment ties two groups of captures: by ids, else by
+/// requests that happen once, else by equal requests in their order, where both captures hold as many.
+fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[usize]) -> Vec<Tie> {
+    let by_id: Vec<Occurrences> = captures.iter().map(|facts| occurrences(facts, Some(ids))).collect();
+    let by_text: Vec<Occurrences> = captures.iter().map(|facts| occurrences(facts, None)).collect();
     let mut ties = Vec::new();
     for a in 0..captures.len() {
         for b in a + 1..captures.len() {
             if apart[a] == apart[b] {
                 continue;
             }
-            let tie =
-                contained(&by_id[a], &by_id[b], a, b).or_else(|| contained(&by_text[a], &by_text[b], a, b));
+            let tie = contained(&by_id[a], &by_id[b], a, b, true)
+                .or_else(|| contained(&by_text[a], &by_text[b], a, b, true))
+                .or_else(|| contained(&by_text[a], &by_text[b], a, b, false));
             ties.extend(tie);
         }
     }
     ties
 }
 
-/// When a request was made and answered, by the clock of its capture; `None` where a key is not unique.
-type Unique = FixedMap<u64, FixedMap<std::net::SocketAddr, Option<(i64, i64)>>>;
+/// When requests with one key were made and answered at each server, by the clock of their capture.
+type Occurrences = FixedMap<u64, Vec<(SocketAddr, Vec<(i64, i64)>)>>;
 
-fn unique_requests(facts: &CaptureFacts, by_id: bool) -> Unique {
-    let names = IdNames::of(facts);
+fn occurrences(facts: &CaptureFacts, ids: Option<&IdHeaders>) -> Occurrences {
+    let names = ids.map(|ids| ids.of(facts));
     let step = facts.exchanges.len().div_ceil(SAMPLED_IDS).max(1) as u64;
-    let mut all = Unique::default();
+    let mut all = Occurrences::default();
     for exchange in &facts.exchanges {
         if !exchange.request.is_present() || !exchange.response.is_complete() {
             continue;
         }
-        let key = if by_id {
+        let key = if let Some(names) = &names {
             let Some((rank, id)) = names.best(facts, exchange) else { continue };
             id ^ ((rank as u64) << 56)
         } else {
             request_key(facts, exchange) ^ u64::from(exchange.request.body_crc)
         };
         // By the key and not by the place: the other captures must choose the same requests.
-        if key % step != 0 {
+        if !key.is_multiple_of(step) {
             continue;
         }
         let server = facts.flow(exchange.flow).server;
         let times = (exchange.request.start.0, exchange.response.end.0);
-        all.entry(key).or_default().entry(server).and_modify(|known| *known = None).or_insert(Some(times));
+        let servers = all.entry(key).or_default();
+        match servers.iter().position(|known| known.0 == server) {
+            Some(known) => servers[known].1.push(times),
+            None => servers.push((server, vec![times])),
+        }
+    }
+    for (_, times) in all.values_mut().flatten() {
+        times.sort_unstable();
     }
     all
 }
 
-fn contained(one: &Unique, other: &Unique, a: usize, b: usize) -> Option<Tie> {
-    let mut by_legs: FixedMap<_, Differences> = FixedMap::default();
+fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, unique: bool) -> Option<Tie> {
+    let mut by_legs: FixedMap<(SocketAddr, SocketAddr), Bounds> = FixedMap::default();
     for (key, servers) in one {
         let Some(others) = other.get(key) else { continue };
         for (server_a, times_a) in servers {
             for (server_b, times_b) in others {
-                let (Some(at_a), Some(at_b)) = (times_a, times_b) else { continue };
-                if server_a != server_b {
-                    let differences = by_legs.entry((*server_a, *server_b)).or_default();
-                    differences.to_server.push(at_b.0.saturating_sub(at_a.0));
-                    differences.to_client.push(at_b.1.saturating_sub(at_a.1));
+                if server_a == server_b || times_a.len() != times_b.len() || (unique && times_a.len() > 1) {
+                    continue;
+                }
+                let bounds = by_legs.entry((*server_a, *server_b)).or_default();
+                for (at_a, at_b) in times_a.iter().zip(times_b) {
+                    bounds.to_server.push((at_a.0, at_b.0.saturating_sub(at_a.0)));
+                    bounds.to_client.push((at_a.1, at_b.1.saturating_sub(at_a.1)));
                 }
             }
         }
     }
-    let mut legs: Vec<_> = by_legs.into_iter().filter(|(_, d)| d.to_server.len() >= LEAST_PAIRS).collect();
+    let least = if unique { LEAST_PAIRS } else { LEAST_IN_ORDER };
+    let mut legs: Vec<_> = by_legs.into_iter().filter(|(_, d)| d.to_server.len() >= least).collect();
     legs.sort_by_key(|(leg, _)| *leg);
     let most = legs.iter().map(|(_, d)| d.to_server.len()).max()?;
     legs.into_iter()
         .filter(|(_, d)| d.to_server.len() * 2 >= most)
-        .filter_map(|(_, d)| d.tie(a, b, ClockMethod::Containment))
-        .min_by_key(|tie| tie.band_ns)
-}
-
-impl Differences {
-    fn tie(mut self, a: usize, b: usize, method: ClockMethod) -> Option<Tie> {
-        let weight = self.to_server.len() + self.to_client.len();
-        self.to_server.sort_unstable();
-        self.to_client.sort_unstable();
-        let (delta_ns, band_ns) = match (self.to_server.as_slice(), self.to_client.as_slice()) {
-            ([], []) => return None,
-            (one, []) | ([], one) => {
-                let (low, high) = (at_share(one, 0), at_share(one, 100));
-                (at_share(one, 50), high.saturating_sub(low).saturating_add(ONE_WAY_NS))
-            }
-            (to_server, to_client) => bounds(to_server, to_client),
-        };
-        // Captures of one host, or of hosts in step: times stay as they were recorded.
-        let delta_ns = if delta_ns.saturating_abs() <= band_ns { 0 } else { delta_ns };
-        Some(Tie { a, b, delta_ns, band_ns, weight, method })
-    }
-}
-
-/// Midpoint and half-width of what the two directions allow. Both slices are sorted and hold something.
-fn bounds(to_server: &[i64], to_client: &[i64]) -> (i64, i64) {
-    // Segments to the server reach the capture nearer the client first: its differences are the larger ones.
-    let a_is_nearer = at_share(to_server, 50) >= at_share(to_client, 50);
-    let (above, below) = if a_is_nearer { (to_server, to_client) } else { (to_client, to_server) };
-    let crossing = at_share(below, 100).saturating_sub(at_share(above, 0)).max(0);
-    for share in [0, 1, 5, 25, 50] {
-        let (high, low) = (at_share(above, share), at_share(below, 100 - share));
-        if low <= high {
-            let half = high.saturating_sub(low) / 2;
-            return (low.saturating_add(half), half.max(crossing / 2).max(LEAST_BAND_NS));
-        }
-    }
-    (at_share(above, 50), crossing.max(LEAST_BAND_NS))
-}
-
-/// The value below which `percent` of a sorted list lie.
-fn at_share(sorted: &[i64], percent: usize) -> i64 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get(last * percent / 100).copied().unwrap_or_default()
+        .filter_map(|(_, d)| d.fit())
+        // Pairs told by order only count when every one of them fits.
+        .filter(|fit| unique || fit.is_exact)
+        .min_by_key(|fit| fit.band_ns)
+        .map(|fit| Tie { a, b, fit, method: ClockMethod::Containment })
 }
 
 /// For each capture the lowest one that ties lead to.
@@ -278,45 +249,100 @@ fn components(count: usize, ties: &[Tie]) -> Vec<usize> {
 /// Carries the offsets from a reference along the narrowest ties, one tree for each group of captures.
 fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut [Clock]) {
     let weight =
-        |at: usize| -> usize { ties.iter().filter(|t| t.a == at || t.b == at).map(|t| t.weight).sum() };
+        |at: usize| -> usize { ties.iter().filter(|t| t.a == at || t.b == at).map(|t| t.fit.weight).sum() };
     let name = |at: usize| (captures[at].info.first, &captures[at].info.path);
-    let mut order: Vec<usize> = (0..captures.len()).filter(|&at| weight(at) > 0).collect();
+    let mut order: Vec<usize> = (0..captures.len()).collect();
     // Not by index: the order in which files are given must not choose the clock.
     order.sort_by(|&a, &b| weight(b).cmp(&weight(a)).then_with(|| name(a).cmp(&name(b))).then(a.cmp(&b)));
     let mut done = vec![false; captures.len()];
-    for (group, reference) in order.into_iter().enumerate() {
-        if done[reference] {
+    let mut group = 0;
+    for start in order {
+        if done[start] {
             continue;
         }
-        done[reference] = true;
-        let first_of_group = done.clone();
-        clocks[reference] = Clock { offset_ns: 0, band_ns: Some(0), method: ClockMethod::SameHost };
+        let mut members = vec![start];
+        done[start] = true;
+        clocks[start] = reference();
         loop {
             let edge = ties.iter().filter(|tie| done[tie.a] != done[tie.b]).min_by(|x, y| {
                 let far = |tie: &Tie| if done[tie.a] { tie.b } else { tie.a };
-                (x.band_ns).cmp(&y.band_ns).then_with(|| name(far(x)).cmp(&name(far(y))))
+                (x.fit.band_ns).cmp(&y.fit.band_ns).then_with(|| name(far(x)).cmp(&name(far(y))))
             });
             let Some(tie) = edge else { break };
-            let (from, to, delta_ns) = if done[tie.a] {
-                (tie.a, tie.b, tie.delta_ns)
-            } else {
-                (tie.b, tie.a, tie.delta_ns.saturating_neg())
-            };
+            let (from, to) = if done[tie.a] { (tie.a, tie.b) } else { (tie.b, tie.a) };
             done[to] = true;
-            clocks[to] = Clock {
-                offset_ns: clocks[from].offset_ns.saturating_sub(delta_ns),
-                band_ns: clocks[from].band_ns.map(|band| band.saturating_add(tie.band_ns)),
-                method: tie.method,
-            };
+            members.push(to);
+            clocks[to] = carry(&clocks[from], tie, from == tie.a);
+            clocks[to].against = Some(CaptureId(from as u16));
             if clocks[from].method == ClockMethod::SameHost {
-                clocks[from].method = tie.method;
+                (clocks[from].method, clocks[from].compared) = (tie.method, clocks[to].compared);
+                clocks[from].against = Some(CaptureId(to as u16));
             }
         }
-        // Captures tied among themselves only: they agree with each other, and with the others by chance.
-        for at in
-            (0..clocks.len()).filter(|&at| group > 0 && done[at] && (at == reference || !first_of_group[at]))
-        {
-            (clocks[at].band_ns, clocks[at].method) = (None, ClockMethod::None);
+        for &at in &members {
+            clocks[at].group = group;
+            // Captures tied among themselves only: they agree with each other, and with the others by chance.
+            if group > 0 || (members.len() == 1 && captures.len() > 1) {
+                (clocks[at].band_ns, clocks[at].method) = (None, ClockMethod::None);
+            }
+        }
+        group += 1;
+    }
+}
+
+/// The clock at the far end of a tie; `to_b` when that is the tie's B.
+fn carry(from: &Clock, tie: &Tie, to_b: bool) -> Clock {
+    let fit = &tie.fit;
+    // Session time minus the far clock's time, where the near clock shows `fit.pivot` or what B shows then.
+    let (near_at, far_at, far_slope) = if to_b {
+        (fit.pivot, fit.pivot.saturating_add(fit.delta_ns), -fit.drift / (1.0 + fit.drift))
+    } else {
+        (fit.pivot.saturating_add(fit.delta_ns), fit.pivot, fit.drift)
+    };
+    let sign = if to_b { -1 } else { 1 };
+    let near_session = near_at.saturating_add(from.offset_at(CaptureTime(near_at)));
+    let mut offset = near_session.saturating_sub(far_at);
+    // Captures of one host, or of hosts in step: times stay as they were recorded.
+    let is_plain = fit.drift == 0.0 && fit.steps.is_empty() && from.drift_ppb == 0 && from.steps[0].is_none();
+    if is_plain && fit.delta_ns.saturating_abs() <= fit.band_ns {
+        offset = from.offset_ns;
+    }
+    let drift = far_slope + from.drift_ppb as f64 / 1e9 * (1.0 + far_slope);
+    let own = fit
+        .steps
+        .iter()
+        .map(|&(at, by)| (if to_b { at.saturating_add(fit.delta_ns) } else { at }, sign * by));
+    let shift = far_at.saturating_sub(near_at);
+    let theirs = from.steps.iter().flatten().map(|step| (step.at.0.saturating_add(shift), step.by_ns));
+    Clock {
+        offset_ns: offset,
+        computed_ns: offset,
+        band_ns: from.band_ns.map(|band| band.saturating_add(fit.band_ns)),
+        method: tie.method,
+        pivot: CaptureTime(far_at),
+        drift_ppb: (drift * 1e9).round() as i64,
+        steps: steps(own.chain(theirs).collect(), fit.band_ns),
+        compared: u32::try_from(fit.weight).unwrap_or(u32::MAX),
+        ..Clock::default()
+    }
+}
+
+/// Steps in time order; those that undo each other, since both captures were compared with the one that was
+/// set, are none.
+fn steps(mut all: Vec<(i64, i64)>, band_ns: i64) -> [Option<ClockStep>; MOST_CLOCK_STEPS] {
+    const SAME_MOMENT_NS: i64 = 2_000_000_000;
+    all.sort_unstable();
+    let mut merged: Vec<(i64, i64)> = Vec::new();
+    for (at, by) in all {
+        match merged.last_mut().filter(|last| at.saturating_sub(last.0) <= SAME_MOMENT_NS) {
+            Some(last) => last.1 = last.1.saturating_add(by),
+            None => merged.push((at, by)),
         }
     }
+    let mut kept = [None; MOST_CLOCK_STEPS];
+    let real = merged.into_iter().filter(|step| step.1.saturating_abs() > 2 * band_ns);
+    for (slot, (at, by_ns)) in kept.iter_mut().zip(real) {
+        *slot = Some(ClockStep { at: CaptureTime(at), by_ns });
+    }
+    kept
 }

@@ -1,6 +1,9 @@
 //! Hashes of requests that are comparable across captures, and the request ids that proxies pass on.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use crate::http::{CaptureFacts, Exchange, NameId};
 
@@ -8,7 +11,7 @@ use crate::http::{CaptureFacts, Exchange, NameId};
 const SEED: u64 = 0x7061_7261_6c6c_656c;
 
 /// Request headers whose whole value names one request, best first. Names in lower case.
-const ID_HEADERS: [&str; 8] = [
+const ID_HEADERS: [&str; 11] = [
     "x-request-id",
     "x-correlation-id",
     "request-id",
@@ -17,17 +20,50 @@ const ID_HEADERS: [&str; 8] = [
     "x-trace-id",
     "traceparent",
     "x-amz-cf-id",
+    "b3",
+    "uber-trace-id",
+    "x-cloud-trace-context",
 ];
 
-/// Hash of the request's method and target.
+/// Hash of the request's method and target, the target as a proxy may normalise it.
 pub(crate) fn request_key(facts: &CaptureFacts, exchange: &Exchange) -> u64 {
-    hash2(facts.method(exchange.method).as_bytes(), facts.text_bytes(exchange.target))
+    hash2(facts.method(exchange.method).as_bytes(), &normal(facts.text_bytes(exchange.target)))
+}
+
+/// A target without scheme and authority, with `%XX` decoded and repeated slashes of the path as one: proxies
+/// pass a target on in any of these spellings (RFC 3986, section 6.2.2; nginx's `merge_slashes`).
+fn normal(target: &[u8]) -> Cow<'_, [u8]> {
+    let mut target = target;
+    if !target.starts_with(b"/")
+        && let Some(at) = memchr::memmem::find(target, b"://")
+    {
+        let authority = &target[at + 3..];
+        target = memchr::memchr(b'/', authority).map_or(b"/", |path| &authority[path..]);
+    }
+    if memchr::memchr(b'%', target).is_none() && memchr::memmem::find(target, b"//").is_none() {
+        return Cow::Borrowed(target);
+    }
+    let mut out = Vec::with_capacity(target.len());
+    let (mut at, mut in_path) = (0, true);
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    while let Some(&byte) = target.get(at) {
+        at += 1;
+        in_path &= byte != b'?';
+        let coded = target.get(at..at + 2).filter(|_| byte == b'%');
+        if let Some((high, low)) = coded.and_then(|pair| Some((digit(pair[0])?, digit(pair[1])?))) {
+            out.push((high * 16 + low) as u8);
+            at += 2;
+        } else if !(in_path && byte == b'/' && out.last() == Some(&b'/')) {
+            out.push(byte);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Hash of the method and the target from its last `/` on: equal also when a hop cut or added a prefix.
 pub(crate) fn suffix_key(facts: &CaptureFacts, exchange: &Exchange) -> u64 {
-    let target = facts.text_bytes(exchange.target);
-    let path_end = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let target = normal(facts.text_bytes(exchange.target));
+    let path_end = memchr::memchr(b'?', &target).unwrap_or(target.len());
     let from = memchr::memrchr(b'/', &target[..path_end]).unwrap_or(0);
     hash2(facts.method(exchange.method).as_bytes(), &target[from..])
 }
@@ -57,22 +93,84 @@ pub(crate) fn text_hash(text: &str) -> u64 {
     hash2(text.as_bytes(), b"").max(1)
 }
 
-/// The id headers that one capture knows, as its own names.
-#[derive(Clone, Debug)]
-pub(crate) struct IdNames([Option<NameId>; ID_HEADERS.len()]);
+/// Id headers looked for in all; further ones that might be ids are not.
+pub(crate) const MOST_IDS: usize = 16;
+/// Exchanges of each capture that are looked at to learn which headers are ids.
+const LEARNT_FROM: usize = 4_096;
+/// Values that a header which nobody knows must at least have to count as an id.
+const LEAST_VALUES: usize = 8;
+/// Headers whose values may all differ without naming a request.
+const NEVER_IDS: [&str; 8] = [
+    "content-length",
+    "range",
+    "date",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-none-match",
+    "if-match",
+    "content-md5",
+];
 
-impl IdNames {
-    /// Number of id headers looked for; ranks are below it.
-    pub(crate) const COUNT: usize = ID_HEADERS.len();
+/// The names of request headers that name one request: those known for it, and those whose values in these
+/// captures are (nearly) all different. Whether two hops share the ids is for others to find out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IdHeaders {
+    /// Names in lower case, best first.
+    names: Vec<String>,
+}
 
-    /// Looks the names up in a capture.
-    pub(crate) fn of(facts: &CaptureFacts) -> Self {
-        Self(ID_HEADERS.map(|name| facts.find_name(name)))
+impl IdHeaders {
+    /// Learns the names from the captures.
+    pub(crate) fn learn(captures: &[Arc<CaptureFacts>]) -> Self {
+        let mut learnt: BTreeSet<&str> = BTreeSet::new();
+        for facts in captures {
+            let step = facts.exchanges.len().div_ceil(LEARNT_FROM).max(1);
+            let mut values: BTreeMap<NameId, Vec<u64>> = BTreeMap::new();
+            for exchange in facts.exchanges.iter().step_by(step) {
+                for digest in facts.headers(exchange) {
+                    values.entry(digest.name()).or_default().push(digest.value());
+                }
+            }
+            for (name, mut list) in values {
+                let total = list.len();
+                list.sort_unstable();
+                list.dedup();
+                // A retried request repeats its id, and a capture may hold several links that carry it.
+                if list.len() >= LEAST_VALUES && list.len() * 4 >= total {
+                    learnt.insert(facts.name(name));
+                }
+            }
+        }
+        let is_known = |name: &&str| ID_HEADERS.contains(name);
+        let known =
+            ID_HEADERS.into_iter().filter(|name| captures.iter().any(|f| f.find_name(name).is_some()));
+        let others = learnt.iter().copied().filter(|name| !is_known(name) && !NEVER_IDS.contains(name));
+        Self { names: known.chain(others).take(MOST_IDS).map(str::to_owned).collect() }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The same names as one capture numbers them.
+    pub(crate) fn of(&self, facts: &CaptureFacts) -> IdNames {
+        let mut names = [None; MOST_IDS];
+        for (slot, name) in names.iter_mut().zip(&self.names) {
+            *slot = facts.find_name(name);
+        }
+        IdNames(names)
+    }
+}
+
+/// The id headers as one capture numbers them, by rank.
+#[derive(Clone, Debug)]
+pub(crate) struct IdNames([Option<NameId>; MOST_IDS]);
+
+impl IdNames {
     /// The ids of an exchange by rank; 0 where the header is absent.
-    pub(crate) fn ids(&self, facts: &CaptureFacts, exchange: &Exchange) -> [u64; Self::COUNT] {
-        let mut ids = [0; Self::COUNT];
+    pub(crate) fn ids(&self, facts: &CaptureFacts, exchange: &Exchange) -> [u64; MOST_IDS] {
+        let mut ids = [0; MOST_IDS];
         if self.0.iter().all(Option::is_none) {
             return ids;
         }
@@ -89,5 +187,37 @@ impl IdNames {
     /// The best id of an exchange: its rank and value.
     pub(crate) fn best(&self, facts: &CaptureFacts, exchange: &Exchange) -> Option<(usize, u64)> {
         self.ids(facts, exchange).into_iter().enumerate().find(|(_, id)| *id != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_that_a_proxy_may_change_are_one_target() {
+        for (one, other) in [
+            ("http://shop.example/a%20b", "/a b"),
+            ("/a//b///c?x=//", "/a/b/c?x=//"),
+            ("http://shop.example", "/"),
+            ("/%zz%4", "/%zz%4"),
+        ] {
+            assert_eq!(normal(one.as_bytes()), normal(other.as_bytes()), "{one}");
+        }
+        assert_ne!(normal(b"/a/b"), normal(b"/a/c"));
+        assert_ne!(normal(b"/a?x=//"), normal(b"/a?x=/"));
+    }
+
+    #[test]
+    fn an_id_header_is_learnt_where_nobody_knows_it() {
+        let mut script = crate::testing::Script::new("a.pcap");
+        let conn = script.connection(0, "10.0.0.1:3000", "10.0.0.2:80", 1);
+        for n in 0..12 {
+            let (id, length) = (format!("{n}-{}", n * 7), format!("{}", 100 + n));
+            let headers = [("x-shop-ref", id.as_str()), ("content-length", &length), ("accept", "*/*")];
+            script.request(conn, n * 1_000, "GET", "/", &headers, "");
+        }
+        let headers = IdHeaders::learn(&[script.finish()]);
+        assert_eq!(headers.names, ["x-shop-ref"]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::capture::CaptureTime;
+use crate::capture::{CaptureId, CaptureTime};
 use crate::http::CaptureFacts;
 use crate::tcp::Flow;
 
@@ -14,7 +14,7 @@ use super::{Clock, LaneOverride, Role, Sighting};
 /// More lanes than a person can read: the endpoints with the least traffic share the last one.
 const MOST_LANES: usize = 40;
 /// Slack of clocks that agree: timestamps of one host are taken at different points of its stack.
-const SLACK_NS: i64 = 20_000;
+pub(crate) const SLACK_NS: i64 = 20_000;
 /// Slack of clocks of which nothing is known.
 const UNKNOWN_CLOCK_NS: i64 = 50_000_000;
 /// A clock band wider than this proves nothing about containment.
@@ -42,6 +42,11 @@ impl<'a> Seen<'a> {
         self.facts(at).flow(self.connections[at][0].flow)
     }
 
+    /// The capture of a connection's best sighting.
+    pub(super) fn capture(&self, at: usize) -> CaptureId {
+        self.connections[at][0].capture
+    }
+
     /// A time of a connection's best sighting in session time, in nanoseconds.
     pub(super) fn time(&self, at: usize, time: CaptureTime) -> i64 {
         self.clocks[self.connections[at][0].capture.index()].session(time).0
@@ -67,6 +72,10 @@ pub(super) struct Hop {
     pub exchanges: usize,
     /// The name that the user gave.
     pub given: Option<String>,
+    /// What its name rests on, in words.
+    pub named_by: String,
+    /// It was not captured itself.
+    pub inferred: bool,
     /// Place in the user's list; lanes found come after.
     pub rank: usize,
 }
@@ -127,6 +136,10 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
         parents[leg.endpoint].extend(leg.parents.iter().map(|parent| parent.0));
     }
     let above = ancestors(&parents);
+    let mut callers: Vec<BTreeSet<IpAddr>> = vec![BTreeSet::new(); count];
+    for leg in &causes.legs {
+        callers[leg.endpoint].insert(leg.client);
+    }
     // Endpoints are few against requests, and are only compared with those of the same address or port.
     let mut root: Vec<usize> = (0..count).collect();
     for round in 0..3 {
@@ -136,6 +149,12 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
                 continue;
             }
             let lanes = |at: usize| -> BTreeSet<usize> { parents[at].iter().map(|&p| before[p]).collect() };
+            // Who is called by the host itself stands behind who is called from elsewhere (an auth service).
+            if callers[a].is_disjoint(&callers[b])
+                && causes.endpoints[a].address.ip() == causes.endpoints[b].address.ip()
+            {
+                continue;
+            }
             if are_replicas(&causes.endpoints[a], &causes.endpoints[b], &lanes(a), &lanes(b)) {
                 let (low, high) = (root[a].min(root[b]), root[a].max(root[b]));
                 root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);

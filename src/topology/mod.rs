@@ -3,19 +3,23 @@
 mod cause;
 mod clocks;
 mod edits;
+mod fit;
+mod heal;
 pub(crate) mod keys;
 mod lanes;
 mod merge;
 mod model;
 mod names;
 mod nat;
+mod votes;
 
+pub use heal::heal;
 pub use model::{
-    Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, LaneOverride, Link,
-    LinkId, Overrides, Role, Sighting, Topology,
+    Clock, ClockMethod, ClockStep, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId,
+    LaneOverride, Link, LinkId, MOST_CLOCK_STEPS, Overrides, Role, Sighting, Topology,
 };
 
-pub(crate) use lanes::tolerance_ns;
+pub(crate) use lanes::{SLACK_NS, tolerance_ns};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +29,8 @@ use crate::http::CaptureFacts;
 /// Finds the chain: clocks, connections counted once, lanes, links.
 pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology {
     let mut sightings = merge::sightings(captures);
-    let clocks = clocks::align(captures, &sightings, overrides);
+    let ids = keys::IdHeaders::learn(captures);
+    let clocks = clocks::align(captures, &sightings, &ids, overrides);
     let flow = |all: &[Sighting]| captures[all[0].capture.index()].flow(all[0].flow);
     sightings.sort_by_cached_key(|all| {
         let (flow, best) = (flow(all), all[0]);
@@ -39,9 +44,9 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     });
     let ends: Vec<_> = sightings.iter().map(|all| nat::ends(captures, all)).collect();
     let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings, ends: &ends };
-    let causes = cause::find(&seen);
-    let chain = lanes::arrange(&causes, &overrides.lanes);
-    let names = names::names(&seen, &chain, &causes.leg_of, overrides);
+    let causes = cause::find(&seen, &ids);
+    let mut chain = lanes::arrange(&causes, &overrides.lanes);
+    let names = names::names(&seen, &mut chain, &causes.leg_of, overrides);
     let (chain, names) = edits::apply(chain, names, overrides);
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
     let link_ids = make_links(&mut topology, &chain, &causes);
@@ -65,6 +70,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         });
     }
     topology.clocks = clocks;
+    topology.id_headers = ids;
     topology
 }
 
@@ -76,6 +82,8 @@ fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {
         addresses: hop.addresses.iter().copied().collect(),
         serves: hop.serves.iter().copied().collect(),
         depth: hop.depth,
+        named_by: hop.named_by.clone(),
+        inferred: hop.inferred,
     })
     .collect()
 }

@@ -87,6 +87,10 @@ pub struct Lane {
     pub serves: Vec<SocketAddr>,
     /// How far from the user: 0 for the lanes that nobody calls.
     pub depth: u16,
+    /// What its name rests on, in words; empty where that is not known any more.
+    pub named_by: String,
+    /// It was not captured itself: what others sent shows that it is there.
+    pub inferred: bool,
 }
 
 /// Two lanes that talk, with the connections between them.
@@ -118,22 +122,119 @@ pub enum ClockMethod {
     None,
 }
 
+/// Where a capture's clock was set while it recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStep {
+    /// The capture's time from which on the step counts.
+    pub at: CaptureTime,
+    /// Nanoseconds that are added to the offset from there on.
+    pub by_ns: i64,
+}
+
+/// Steps kept for each clock.
+pub const MOST_CLOCK_STEPS: usize = super::fit::MOST_STEPS;
+
 /// The clock of one capture against session time (that of the reference capture).
+///
+/// The offset at a time `t` of the capture is `offset_ns + drift · (t − pivot)`, and what steps before `t` add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// Nanoseconds to add to the capture's timestamps to get session time.
+    /// Nanoseconds to add to the capture's timestamps to get session time: computed and manual together.
     pub offset_ns: i64,
+    /// The part of the offset that was computed, in nanoseconds.
+    pub computed_ns: i64,
+    /// The part of the offset that the user gave, in nanoseconds.
+    pub manual_ns: i64,
     /// Half-width of what the evidence allows, in nanoseconds; `None` when it is not known.
     pub band_ns: Option<i64>,
     /// How the offset was found.
     pub method: ClockMethod,
+    /// The capture's time that `offset_ns` is for.
+    pub pivot: CaptureTime,
+    /// By how much the offset grows, in nanoseconds a second (parts in 10⁹); 0 where no drift was found.
+    pub drift_ppb: i64,
+    /// Steps noticed, in time order.
+    pub steps: [Option<ClockStep>; MOST_CLOCK_STEPS],
+    /// The capture that this clock was compared with.
+    pub against: Option<CaptureId>,
+    /// Packets or exchanges that were compared.
+    pub compared: u32,
+    /// Captures of one group have clocks that are tied to each other; 0 is the group of session time.
+    pub group: u16,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            offset_ns: 0,
+            computed_ns: 0,
+            manual_ns: 0,
+            band_ns: None,
+            method: ClockMethod::None,
+            pivot: CaptureTime(0),
+            drift_ppb: 0,
+            steps: [None; MOST_CLOCK_STEPS],
+            against: None,
+            compared: 0,
+            group: 0,
+        }
+    }
 }
 
 impl Clock {
     /// A time of this capture in session time.
     #[inline]
     pub fn session(&self, at: CaptureTime) -> SessionTime {
-        SessionTime(at.0.saturating_add(self.offset_ns))
+        if self.drift_ppb == 0 && self.steps[0].is_none() {
+            return SessionTime(at.0.saturating_add(self.offset_ns));
+        }
+        SessionTime(at.0.saturating_add(self.offset_at(at)))
+    }
+
+    /// The offset at a time of this capture, in nanoseconds.
+    #[cold]
+    pub fn offset_at(&self, at: CaptureTime) -> i64 {
+        let since = i128::from(at.0) - i128::from(self.pivot.0);
+        let drifted = (since * i128::from(self.drift_ppb) / 1_000_000_000) as i64;
+        let steps = self.steps.iter().flatten();
+        // The offset at the pivot holds the steps before the pivot already.
+        let stepped = |until: CaptureTime| -> i64 {
+            steps.clone().filter(|step| step.at <= until).fold(0, |sum, step| sum.saturating_add(step.by_ns))
+        };
+        let stepped = stepped(at).saturating_sub(stepped(self.pivot));
+        self.offset_ns.saturating_add(drifted).saturating_add(stepped)
+    }
+
+    /// Half-width in nanoseconds around `offset_ns` that holds the offset at every time from `first` to `last`,
+    /// for who adds one number to all timestamps; `None` when it is not known.
+    pub fn whole_band_ns(&self, first: CaptureTime, last: CaptureTime) -> Option<i64> {
+        let mut times = vec![first, last];
+        times.extend(
+            self.steps.iter().flatten().flat_map(|step| [step.at, CaptureTime(step.at.0.saturating_sub(1))]),
+        );
+        let off = |at: CaptureTime| self.offset_at(at).saturating_sub(self.offset_ns).saturating_abs();
+        let most = times.into_iter().filter(|at| *at >= first && *at <= last).map(off).max().unwrap_or(0);
+        Some(self.band_ns?.saturating_add(most))
+    }
+
+    /// What the offset rests on, in words, such as `812 packets that both captures hold`.
+    pub fn evidence(&self) -> String {
+        let mut words = match self.method {
+            ClockMethod::SameSegment => format!("{} packets that both captures hold", self.compared),
+            ClockMethod::Containment => {
+                format!("{} exchanges, each inside the one that caused it", self.compared.div_ceil(2))
+            }
+            ClockMethod::Declared => "given by the user".to_owned(),
+            ClockMethod::SameHost => "the clock that the others are compared with".to_owned(),
+            ClockMethod::None => "nothing ties this clock to the others".to_owned(),
+        };
+        if self.drift_ppb != 0 {
+            words.push_str(&format!("; it drifts by {:.1} µs a second", -self.drift_ppb as f64 / 1e3));
+        }
+        for step in self.steps.iter().flatten() {
+            words.push_str(&format!("; it was set by {:.3} ms while it recorded", -step.by_ns as f64 / 1e6));
+        }
+        words
     }
 }
 
@@ -183,4 +284,6 @@ pub struct Topology {
     pub lanes: Vec<Lane>,
     /// Links ordered by lanes.
     pub links: Vec<Link>,
+    /// Request headers that may name a request.
+    pub(crate) id_headers: super::keys::IdHeaders,
 }

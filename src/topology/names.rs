@@ -1,9 +1,14 @@
-//! Names for lanes: from capture files, `Server` headers and the place in the chain.
+//! Names for lanes, and what each rests on: capture files and folders, protocols, `Server` headers, the place in the chain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::{Chain, Seen, role};
 use super::{Overrides, Role};
+
+/// Request headers that only a proxy adds.
+const FORWARDING: [&str; 5] = ["x-forwarded-for", "x-real-ip", "forwarded", "via", "x-forwarded-proto"];
+/// Requests looked at for them on each connection, and connections on each lane.
+const SAMPLED: usize = 64;
 
 /// Words that name no hop, however often they name a capture file.
 const GENERIC: [&str; 18] = [
@@ -13,38 +18,94 @@ const GENERIC: [&str; 18] = [
 /// Interface names, followed by a number.
 const INTERFACES: [&str; 10] = ["eth", "ens", "enp", "en", "wlan", "veth", "cni", "bond", "br", "lo"];
 
-/// The name of each lane, in their order; each is different.
-pub(super) fn names(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize], overrides: &Overrides) -> Vec<String> {
+/// The name of each lane, in their order; each is different. Notes at each hop what its name rests on.
+pub(super) fn names(
+    seen: &Seen<'_>,
+    chain: &mut Chain,
+    leg_of: &[usize],
+    overrides: &Overrides,
+) -> Vec<String> {
     let files = by_files(seen, chain, leg_of);
+    let protocols = by_protocols(seen, chain, leg_of);
     let products = by_products(seen, chain);
+    let forwards = forwards(seen, chain, leg_of);
     let last = last_server(chain);
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
-    (0..chain.hops.len())
-        .map(|at| {
-            let role = role(at, &chain.ends);
-            let found = match &chain.hops[at].given {
-                Some(name) => name.clone(),
-                None if role == Role::Client => "user".to_owned(),
-                None => files
-                    .get(&at)
-                    .or_else(|| if last == Some(at) { None } else { products.get(&at) })
-                    .cloned()
-                    .unwrap_or_else(|| {
-                        let word = match role {
-                            Role::Server if last == Some(at) => "app",
-                            Role::Server => "server",
-                            _ => "proxy",
-                        };
-                        word.to_owned()
-                    }),
+    let mut names = Vec::with_capacity(chain.hops.len());
+    for at in 0..chain.hops.len() {
+        let role = role(at, &chain.ends);
+        let (found, named_by) = if let Some(name) = &chain.hops[at].given {
+            (name.clone(), "given by the user".to_owned())
+        } else if role == Role::Client && forwards.contains(&at) {
+            let evidence = "its requests carry headers that a proxy adds; who asks it was not captured";
+            chain.hops[at].inferred = true;
+            ("proxy".to_owned(), evidence.to_owned())
+        } else if role == Role::Client {
+            ("user".to_owned(), "it only asks".to_owned())
+        } else if let Some((name, file)) = files.get(&at) {
+            (name.clone(), format!("all connections of {file} touch it"))
+        } else if let Some(name) = protocols.get(&at) {
+            (name.clone(), format!("it is spoken to in {name}"))
+        } else if let Some(product) = products.get(&at).filter(|_| last != Some(at)) {
+            (product.clone(), "the Server header of its answers".to_owned())
+        } else {
+            let (name, evidence) = match role {
+                Role::Server if last == Some(at) => ("app", "the deepest that answers and asks nobody"),
+                Role::Server => ("server", "it only answers"),
+                _ => ("proxy", "it is asked, and asks on"),
             };
-            let count = used.entry(found.clone()).or_default();
-            *count += 1;
-            let name = if *count == 1 { found } else { format!("{found} {count}") };
-            let renamed = overrides.renamed.iter().rev().find(|(old, _)| *old == name);
-            renamed.map_or(name, |(_, new)| new.clone())
-        })
-        .collect()
+            (name.to_owned(), evidence.to_owned())
+        };
+        chain.hops[at].named_by = named_by;
+        let count = used.entry(found.clone()).or_default();
+        *count += 1;
+        let name = if *count == 1 { found } else { format!("{found} {count}") };
+        let renamed = overrides.renamed.iter().rev().find(|(old, _)| *old == name);
+        if renamed.is_some() {
+            chain.hops[at].named_by = format!("renamed by the user; found as {name}");
+        }
+        names.push(renamed.map_or(name, |(_, new)| new.clone()));
+    }
+    names
+}
+
+/// Client lanes most of whose requests a proxy must have sent.
+fn forwards(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeSet<usize> {
+    let mut counts: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
+    for (at, &leg) in leg_of.iter().enumerate() {
+        let lane = chain.ends[leg].0;
+        if role(lane, &chain.ends) != Role::Client {
+            continue;
+        }
+        let (connections, requests, with) = counts.entry(lane).or_default();
+        *connections += 1;
+        if *connections > SAMPLED {
+            continue;
+        }
+        let facts = seen.facts(at);
+        let names = FORWARDING.map(|name| facts.find_name(name));
+        let asked = facts.exchanges_of(seen.flow(at)).iter().filter(|x| x.request.is_present());
+        for exchange in asked.take(SAMPLED) {
+            *requests += 1;
+            *with += usize::from(facts.headers(exchange).iter().any(|h| names.contains(&Some(h.name()))));
+        }
+    }
+    let mostly = |(_, (_, requests, with)): &(usize, (usize, usize, usize))| {
+        *requests > 0 && with * 10 >= requests * 9
+    };
+    counts.into_iter().filter(mostly).map(|(lane, _)| lane).collect()
+}
+
+/// Lanes named by a protocol that only application servers speak.
+fn by_protocols(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize, String> {
+    let mut names = BTreeMap::new();
+    for (at, &leg) in leg_of.iter().enumerate() {
+        let name = seen.flow(at).protocol.name();
+        if matches!(name, "uwsgi" | "fastcgi" | "scgi" | "ajp") {
+            names.entry(chain.ends[leg].1).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
 }
 
 /// The lane that is the application: the deepest one that answers HTTP and asks nobody.
@@ -56,8 +117,9 @@ fn last_server(chain: &Chain) -> Option<usize> {
     })
 }
 
-/// Lanes named by the file of the capture that was taken there: the lane that all its connections touch.
-fn by_files(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize, String> {
+/// Lanes named by the file of the capture that was taken there, with that file: the lane that all its connections
+/// touch.
+fn by_files(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize, (String, String)> {
     let mut touched: Vec<Option<BTreeSet<usize>>> = vec![None; seen.captures.len()];
     let mut links: Vec<BTreeSet<(usize, usize)>> = vec![BTreeSet::new(); seen.captures.len()];
     for (sightings, &leg) in seen.connections.iter().zip(leg_of) {
@@ -73,25 +135,44 @@ fn by_files(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize,
     }
     // A capture of one link touches two lanes: it names the one that is not yet named, the accepting one first.
     let mut names = BTreeMap::new();
-    let mut files: Vec<(usize, BTreeSet<usize>, String)> = touched
+    let mut files: Vec<(usize, BTreeSet<usize>, String, String)> = touched
         .into_iter()
-        .zip(seen.captures)
-        .filter_map(|(lanes, facts)| {
-            let stem = facts.info.path.file_name()?.to_str()?;
-            Some((lanes?, speaking(stem)?))
+        .enumerate()
+        .filter_map(|(at, lanes)| {
+            let file = seen.captures[at].info.path.file_name()?.to_str()?;
+            let lanes = lanes?;
+            Some((lanes.len(), lanes, speaking(file).or_else(|| folder(seen, at))?, file.to_owned()))
         })
-        .map(|(lanes, stem)| (lanes.len(), lanes, stem))
         .collect();
     files.sort();
-    for (_, lanes, stem) in files {
+    // Replicas are captured one by one: what their files' names have in common names the lane.
+    for same in files.chunk_by(|a, b| a.1 == b.1) {
+        let (_, lanes, stem, file) = &same[0];
+        let stem = same[1..].iter().fold(stem.clone(), |common, other| in_common(&common, &other.2));
+        let stem = if stem.is_empty() { same[0].2.clone() } else { stem };
         let free = |lane: &&usize| !names.contains_key(*lane) && role(**lane, &chain.ends) != Role::Client;
         if stem != "user"
             && let Some(&lane) = lanes.iter().rev().find(free)
         {
-            names.insert(lane, stem);
+            names.insert(lane, (stem, file.clone()));
         }
     }
     names
+}
+
+/// What two names begin with, up to the last whole word.
+fn in_common(one: &str, other: &str) -> String {
+    let count = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let common = one.get(..count).unwrap_or_default();
+    common.trim_end_matches(|c: char| !c.is_alphabetic()).to_owned()
+}
+
+/// The name of a capture's folder, where it names something and each capture has a folder of its own.
+fn folder(seen: &Seen<'_>, at: usize) -> Option<String> {
+    let of = |at: usize| seen.captures[at].info.path.parent()?.file_name()?.to_str();
+    let own = of(at)?;
+    let is_own = (0..seen.captures.len()).filter(|&other| of(other) == Some(own)).count() == 1;
+    if is_own && seen.captures.len() > 1 { speaking(own) } else { None }
 }
 
 /// The part of a file name that names a hop; `None` when it names none.
@@ -141,5 +222,12 @@ mod tests {
         ];
         let found: Vec<_> = names.map(|name| speaking(name).unwrap_or_default()).to_vec();
         assert_eq!(found, ["nginx", "", "", "ingress", "", ""]);
+    }
+
+    #[test]
+    fn replicas_share_what_their_files_begin_with() {
+        assert_eq!(in_common("app-2a", "app-2b"), "app");
+        assert_eq!(in_common("ingress", "ingress"), "ingress");
+        assert_eq!(in_common("red", "blue"), "");
     }
 }

@@ -139,7 +139,7 @@ def pcapng_all():
             out.packet((packet[0] - 1000 * 10**9, *packet[1:]), 1, 1000)
         else:
             out.packet(packet, 0, 1, *([(1, b"pod shop-7d9f, nginx[12]")] if number == 0 else []))
-    out.block(0x0BAD, b"nobody knows this block")
+    out.block(0x80000001, b"nobody knows this block")  # a number for local use
     out.block(5, struct.pack("<III", 0, 0, 0), (5, struct.pack("<Q", 7)))
     out.section().interface(101)
     for time, data, length in plain(client="10.0.0.1:40001", at=START + 10**9):

@@ -37,11 +37,11 @@ pub fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mu
     ScrollArea::both().id_salt("figures").auto_shrink(false).show(ui, |ui| {
         ui.horizontal_top(|ui| {
             column(ui, pane, "ordinal on the connection × answered", 210.0, |ui| {
-                ordinals_ui(ui, pane, figures)
+                ordinals_ui(ui, pane, figures);
             });
             column(ui, pane, "idle before the request × answered", 235.0, |ui| idle_ui(ui, pane, figures));
             column(ui, pane, "attempts and failures by method", 325.0, |ui| {
-                methods_ui(ui, pane, shown, figures)
+                methods_ui(ui, pane, shown, figures);
             });
             column(ui, pane, "by server address", 365.0, |ui| servers_ui(ui, pane, figures));
         });

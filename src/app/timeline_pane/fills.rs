@@ -92,9 +92,8 @@ fn bar_text(
     layers.texts += 1;
     let palette = &frame.palette;
     let ink = match span.look {
-        Look::Answered => palette.on_bar,
         Look::Failed if strength > 0.9 => palette.on_failed,
-        Look::Failed => palette.on_bar,
+        Look::Answered | Look::Failed => palette.on_bar,
         _ => palette.text,
     };
     let ink = if strength < 0.5 { palette.muted } else { ink };

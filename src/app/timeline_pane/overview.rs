@@ -72,6 +72,10 @@ fn density(painter: &egui::Painter, frame: &Frame<'_>, map: &Minimap, strip: Rec
     let mut mesh = Mesh::default();
     let mut marks = Vec::new();
     let mut last_cross = f32::NEG_INFINITY;
+    let used = map.buckets.iter().filter(|bucket| bucket.count > 0).count();
+    let failing = map.buckets.iter().filter(|bucket| bucket.failed + bucket.rejected > 0).count();
+    // Where failures are everywhere, full stripes would hide how much went on: they hang from the top then.
+    let many = failing * 4 > used;
     for (at, bucket) in map.buckets.iter().enumerate() {
         if bucket.count == 0 {
             continue;
@@ -84,7 +88,9 @@ fn density(painter: &egui::Painter, frame: &Frame<'_>, map: &Minimap, strip: Rec
             Rect::from_min_max(Pos2::new(x, top), Pos2::new(x + (width - 0.5).max(1.0), strip.bottom()));
         mesh.add_colored_rect(bar, palette.answered.gamma_multiply(0.75));
         if bucket.failed + bucket.rejected > 0 {
-            let stripe = Rect::from_x_y_ranges(x..=x + width.max(2.0), strip.y_range());
+            let share = (bucket.failed + bucket.rejected) as f32 / bucket.count as f32;
+            let depth = if many { (strip.height() * share).max(7.0) } else { strip.height() };
+            let stripe = Rect::from_x_y_ranges(x..=x + width.max(2.0), strip.top()..=strip.top() + depth);
             mesh.add_colored_rect(stripe, palette.failed);
         }
         if bucket.rejected > 0 && x - last_cross > 9.0 {

@@ -1,14 +1,21 @@
 //! The words of every finding in one table: edit them here; `{names}` in braces are filled with figures.
 
+mod connect;
 mod exhaustion;
+mod logs;
 mod other;
 mod request;
 mod response;
 mod reuse;
 mod transport;
 
+pub(super) use connect::{
+    ACCEPT_QUEUE_OVERFLOW, CONNECT_TIMEOUT, CONNECTION_REFUSED, HOST_UNREACHABLE, HTTP2_MISMATCH,
+    NO_LIVE_UPSTREAM, PLAIN_TO_TLS, PROXY_EXPECTED, PROXY_NOT_EXPECTED, TLS_TO_PLAIN,
+};
 pub(super) use exhaustion::WORKER_EXHAUSTION;
-pub(super) use other::{CAPTURE_LOSS, CONNECTION_REFUSED, PARTIAL_CAPTURE};
+pub(super) use logs::{FAULT_BEHIND, LOG_DISAGREEMENT};
+pub(super) use other::{CAPTURE_LOSS, PARTIAL_CAPTURE};
 pub(super) use request::{
     BAD_REQUEST, CLIENT_ABORT, CONTINUE_STALL, EARLY_RESPONSE_CLOSED, EARLY_RESPONSE_RESET, HALF_CLOSE,
     REQUEST_HEADER_TOO_LARGE, REQUEST_TIMEOUT, REQUEST_TOO_LARGE, UNSOLICITED_1XX,
@@ -23,7 +30,7 @@ pub(super) use reuse::{
     CLOSES_AFTER_EACH, IDLE_TIMEOUT, KNOWN_IDLE_TIMEOUTS, MAX_REQUESTS, MIDDLEBOX, RECYCLED, RESTARTED,
     UNKNOWN_CAUSE, VANISHED,
 };
-pub(super) use transport::RESTART_BURST;
+pub(super) use transport::{DELAYED_ACK, MTU_BLACK_HOLE, RESTART_BURST, RETRANSMISSION_DELAY, ZERO_WINDOW};
 
 use super::{Fix, Severity};
 
@@ -90,8 +97,16 @@ mod tests {
     #[test]
     fn every_kind_has_its_words_and_no_cause_stands_twice() {
         // One list a file: a new family adds its own.
-        let files: [&[&Words]; 6] =
-            [&exhaustion::ALL, &other::ALL, &request::ALL, &response::ALL, &reuse::ALL, &transport::ALL];
+        let files: [&[&Words]; 8] = [
+            &connect::ALL,
+            &exhaustion::ALL,
+            &logs::ALL,
+            &other::ALL,
+            &request::ALL,
+            &response::ALL,
+            &reuse::ALL,
+            &transport::ALL,
+        ];
         let all: Vec<&Words> = files.into_iter().flatten().copied().collect();
         let mut names: Vec<_> = all.iter().map(|words| (words.kind, words.cause)).collect();
         names.sort_unstable();

@@ -2,23 +2,6 @@
 
 use super::{Severity, Words};
 
-/// C1.
-pub(in crate::diagnose) static CONNECTION_REFUSED: Words = Words {
-    kind: "connection-refused",
-    cause: "",
-    rule: "C1",
-    severity: Severity::Error,
-    summary: "{link}: {servers} refused connections, {times}",
-    explanation: "The SYN was answered by a RST: nothing listens on {servers}, or a policy rejects. {from} then \
-        answers 502 or tries another address.",
-    fixes: &[
-        ("kubernetes", "readinessProbe, and a preStop sleep", "Only pods that listen should be endpoints."),
-        ("server", "listen on the address and port that the proxy connects to", ""),
-    ],
-    log_line: "connect() failed (111: Connection refused) while connecting to upstream",
-    doubt: "Probes and scanners connect to closed ports too.",
-};
-
 /// T7.
 pub(in crate::diagnose) static CAPTURE_LOSS: Words = Words {
     kind: "capture-loss",
@@ -48,4 +31,4 @@ pub(in crate::diagnose) static PARTIAL_CAPTURE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 3] = [&CONNECTION_REFUSED, &CAPTURE_LOSS, &PARTIAL_CAPTURE];
+pub(in crate::diagnose) static ALL: [&Words; 2] = [&CAPTURE_LOSS, &PARTIAL_CAPTURE];

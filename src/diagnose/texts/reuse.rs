@@ -152,7 +152,7 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
     severity: Severity::Error,
     summary: "{link}: {server} was restarted with requests on its connections, {times}",
     explanation: "{server} closed {share} within {window}{refused}. Before that, reused connections worked: it was \
-        restarted, reloaded or killed, and the requests on those connections were lost. {users}",
+        restarted, reloaded or killed, or its workers ended together (max-requests), and the requests on those connections were lost. {users}",
     fixes: &[
         (
             "kubernetes",

@@ -23,6 +23,97 @@ pub(in crate::diagnose) static RESTART_BURST: Words = Words {
     doubt: "The packets show the event, not its reason.",
 };
 
+/// T1.
+pub(in crate::diagnose) static RETRANSMISSION_DELAY: Words = Words {
+    kind: "retransmission-delay",
+    cause: "",
+    rule: "T1",
+    severity: Severity::Warning,
+    summary: "{link}: lost packets delayed requests, {times}",
+    explanation: "Segments of these requests or responses were lost and sent again. They stood still for {wait} (median; \
+        {longest} at most) because of it, and took {think} without that: the network waits, not {to}. {failed}",
+    fixes: &[
+        (
+            "network",
+            "ip -s link, ethtool -S, nstat -az TcpRetransSegs: where are packets dropped?",
+            "On both hosts and between.",
+        ),
+        ("kubernetes", "look for CPU limits and conntrack drops on the nodes of this path", ""),
+    ],
+    log_line: "",
+    doubt: "A retransmission that was not needed (the acknowledgement was late) delays nothing.",
+};
+
+/// T2.
+pub(in crate::diagnose) static ZERO_WINDOW: Words = Words {
+    kind: "zero-window",
+    cause: "",
+    rule: "T2",
+    severity: Severity::Warning,
+    summary: "{link}: {who} does not read what {peer} sends, {times}",
+    explanation: "{who} closed its receive window, so {peer} had to wait: for up to {longest}, {all} in all. The program \
+        at {who} reads slower than the data comes.",
+    fixes: &[
+        ("server", "find what keeps the program at {who} from reading: busy, blocked, or a slow disk", ""),
+        (
+            "nginx",
+            "proxy_buffering on; larger proxy_buffers",
+            "Where {who} is a slow client, nginx then frees the upstream.",
+        ),
+        ("ingress-nginx", "nginx.ingress.kubernetes.io/proxy-buffering: \"on\"", "Off by default."),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while sending request to upstream, where it lasts",
+    doubt: "A slow download by a slow client is no fault.",
+};
+
+/// T3.
+pub(in crate::diagnose) static MTU_BLACK_HOLE: Words = Words {
+    kind: "mtu-black-hole",
+    cause: "",
+    rule: "T3",
+    severity: Severity::Error,
+    summary: "{link}: large packets from {who} to {peer} never arrive, {times}",
+    explanation: "{who} sent segments of {len} bytes up to {again} over {longest} and none was ever acknowledged, while \
+        segments of up to {through} bytes got through, and no ICMP error said that they are too big. Somewhere between, \
+        the MTU is smaller and the message about it is filtered.",
+    fixes: &[
+        (
+            "network",
+            "ping -M do -s 1472 ADDRESS, smaller until it works",
+            "That size plus 28 is the path's MTU.",
+        ),
+        (
+            "kubernetes",
+            "set the MTU of the network plugin (Calico veth_mtu, Flannel, Cilium mtu)",
+            "The node's MTU less the overlay's header: 50 for VXLAN.",
+        ),
+        ("network", "allow ICMP type 3 code 4 (IPv6: type 2)", "Path MTU discovery needs it."),
+        ("server", "sysctl -w net.ipv4.tcp_mtu_probing=1", "The sender then finds the size by itself."),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while reading upstream",
+    doubt: "A host that died in the middle of a large response looks alike on a single connection.",
+};
+
+/// T4.
+pub(in crate::diagnose) static DELAYED_ACK: Words = Words {
+    kind: "delayed-ack-stall",
+    cause: "",
+    rule: "T4",
+    severity: Severity::Warning,
+    summary: "{link}: {who} sends {what} in parts with 40 ms between, {times}",
+    explanation: "The first part of these small {what} was followed by the rest 40 ms later, and hardly any took about as \
+        long: {who} holds the rest back (Nagle) until {peer} acknowledges, and {peer} delays its acknowledgement by 40 ms.",
+    fixes: &[
+        ("server", "set TCP_NODELAY, or write head and body with one call", ""),
+        ("nginx", "tcp_nodelay on;", "The default; look whether it was turned off."),
+        ("uwsgi", "--tcp-nodelay", ""),
+        ("node", "socket.setNoDelay(true)", "The default since version 16."),
+    ],
+    log_line: "",
+    doubt: "An application that itself takes 40 ms between its writes looks the same.",
+};
+
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 1] = [&RESTART_BURST];
+pub(in crate::diagnose) static ALL: [&Words; 5] =
+    [&RESTART_BURST, &RETRANSMISSION_DELAY, &ZERO_WINDOW, &MTU_BLACK_HOLE, &DELAYED_ACK];

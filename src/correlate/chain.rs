@@ -1,0 +1,173 @@
+//! Attempts of one request: what follows a failure, byte for byte the same.
+//!
+//! Each request of a lane was started either by a request that came in or by an attempt that failed. Which of
+//! them it was is one assignment of causes to starts, so that a request that merely starts at the time of
+//! another's failure keeps its own cause.
+
+use super::Confidence;
+use super::assign::{Choice, Choices, cheapest};
+use super::gaps::Gaps;
+use super::matching::{Candidates, Matching};
+use super::node::Node;
+
+/// A retry comes this long after the failure at the latest, in nanoseconds; load balancers wait a second.
+const LONGEST_WAIT_NS: i64 = 3_000_000_000;
+/// A retry may be sent before the failed connection's end is seen: the proxy that gives up closes it itself.
+const EARLIEST_NS: i64 = 2_000_000;
+/// Starts after a failure that may be its retry.
+const MOST_FOLLOWERS: usize = 8;
+/// What it costs to be a retry: most requests are not.
+const RETRY: i64 = 1_000;
+/// What it costs where the lane passed on as many failures as it got: then it seems to retry nothing.
+const UNLIKELY_RETRY: i64 = 7_000;
+/// Odds from which on a retry is a likely one: e to the power of this, in thousandths.
+const LIKELY: i64 = 3_500;
+
+/// Attempts of one request, in time order; most have one.
+#[derive(Debug)]
+pub(super) struct Unit {
+    /// Indices of the children.
+    pub children: Vec<u32>,
+    /// Their rows among the candidates.
+    pub rows: Vec<u32>,
+    /// How sure it is that they belong together.
+    pub confidence: Confidence,
+}
+
+impl Unit {
+    /// The first and the last child.
+    pub(super) fn ends(&self) -> (u32, u32) {
+        let at = |child: Option<&u32>| child.copied().unwrap_or_default();
+        (at(self.children.first()), at(self.children.last()))
+    }
+}
+
+/// Whether a proxy may have tried again after this.
+fn may_be_retried(child: &Node) -> bool {
+    !child.answered || child.status >= 500 || matches!(child.status, 403 | 404 | 429)
+}
+
+/// Joins the candidates to units.
+pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates) -> Vec<Unit> {
+    let mut units = Vec::with_capacity(candidates.rows.len());
+    let mut from = 0;
+    let retry = if passes_failures_on(matching, candidates) { UNLIKELY_RETRY } else { RETRY };
+    for same in candidates.keys.chunk_by(|a, b| a == b) {
+        let rows = from..from + same.len();
+        from = rows.end;
+        let rows_of = &candidates.rows[rows.clone()];
+        let group = Group { matching, candidates, first: rows.start, rows: rows_of, retry };
+        let follows = group.follows();
+        if follows.is_empty() {
+            units.extend(rows.map(|row| Unit {
+                children: vec![candidates.rows[row]],
+                rows: vec![row as u32],
+                confidence: Confidence::Certain,
+            }));
+        } else {
+            group.join(&follows, &mut units);
+        }
+    }
+    units
+}
+
+/// Whether the requests of the lane failed about as often as its attempts: it retried next to none.
+fn passes_failures_on(matching: &Matching<'_>, candidates: &Candidates) -> bool {
+    let failed = |node: &Node| !node.answered || node.status >= 500;
+    let below = candidates.rows.iter().filter(|&&child| failed(&matching.children[child as usize])).count();
+    let mut asked: Vec<u32> = (0..candidates.rows.len())
+        .flat_map(|row| candidates.fitting.of(row).iter().map(|choice| choice.parent))
+        .collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let above = asked.into_iter().filter(|&parent| failed(&matching.parents[parent as usize])).count();
+    above > 0 && above * 10 >= below * 9
+}
+
+/// The candidates of one key.
+struct Group<'a> {
+    matching: &'a Matching<'a>,
+    candidates: &'a Candidates,
+    /// The first row.
+    first: usize,
+    /// The children, in time order.
+    rows: &'a [u32],
+    /// What it costs to be a retry.
+    retry: i64,
+}
+
+impl Group<'_> {
+    fn child(&self, at: usize) -> &Node {
+        &self.matching.children[self.rows[at] as usize]
+    }
+
+    /// Pairs of a failed child and one that may be its retry, as places in the group, by the latter.
+    fn follows(&self) -> Vec<(usize, usize)> {
+        let mut pairs = Vec::new();
+        for failed in (0..self.rows.len()).filter(|&at| may_be_retried(self.child(at))) {
+            let node = self.child(failed);
+            let earliest = node.settled.saturating_sub(EARLIEST_NS).max(node.start.saturating_add(1));
+            let from =
+                self.rows.partition_point(|&row| self.matching.children[row as usize].start < earliest);
+            let same = (from..self.rows.len())
+                .take_while(|&at| self.child(at).start <= node.settled.saturating_add(LONGEST_WAIT_NS))
+                .filter(|&at| at != failed && self.child(at).head == node.head)
+                .take(MOST_FOLLOWERS);
+            pairs.extend(same.map(|at| (at, failed)));
+        }
+        pairs.sort_unstable();
+        pairs
+    }
+
+    /// Finds what caused each start, a request above or a failure beside, and joins along the failures.
+    fn join(&self, follows: &[(usize, usize)], units: &mut Vec<Unit>) {
+        let fitting = |at: usize| self.candidates.fitting.of(self.first + at);
+        let mut parents: Vec<u32> =
+            (0..self.rows.len()).flat_map(|at| fitting(at).iter().map(|c| c.parent)).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        let column = |parent: u32| parents.partition_point(|&other| other < parent) as u32;
+        let waits = Gaps::default();
+        let mut choices = Choices::default();
+        let mut next = follows;
+        for at in 0..self.rows.len() {
+            let start = self.child(at).start;
+            let mut own: Vec<Choice> = fitting(at)
+                .iter()
+                .map(|choice| {
+                    let late = start.saturating_sub(self.matching.parents[choice.parent as usize].start);
+                    Choice { cost: self.matching.before_cost(late), parent: column(choice.parent) }
+                })
+                .collect();
+            while let Some((&(_, failed), rest)) = next.split_first().filter(|(pair, _)| pair.0 == at) {
+                let cost = self.retry
+                    + waits.cost(start.saturating_sub(self.child(failed).settled).saturating_abs());
+                own.push(Choice { cost, parent: (parents.len() + failed) as u32 });
+                next = rest;
+            }
+            choices.push(&own);
+        }
+        let causes = cheapest(&choices, parents.len() + self.rows.len());
+        let mut retry_of = vec![None; self.rows.len()];
+        for (at, cause) in causes.iter().enumerate() {
+            let failed = cause.and_then(|cause| (cause.parent as usize).checked_sub(parents.len()));
+            if let (Some(failed), Some(cause)) = (failed, cause) {
+                let is_likely = cause.margin.is_none_or(|margin| margin >= LIKELY);
+                let confidence = if is_likely { Confidence::Certain } else { Confidence::Ambiguous };
+                retry_of[failed] = Some((at, confidence));
+            }
+        }
+        let is_retry = |at: usize| causes[at].is_some_and(|cause| cause.parent as usize >= parents.len());
+        for first in (0..self.rows.len()).filter(|&at| !is_retry(at)) {
+            let mut unit = Unit { children: Vec::new(), rows: Vec::new(), confidence: Confidence::Certain };
+            let mut at = Some((first, Confidence::Certain));
+            while let Some((place, confidence)) = at {
+                unit.children.push(self.rows[place]);
+                unit.rows.push((self.first + place) as u32);
+                unit.confidence = unit.confidence.min(confidence);
+                at = retry_of[place];
+            }
+            units.push(unit);
+        }
+    }
+}

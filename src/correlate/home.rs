@@ -1,0 +1,85 @@
+//! A lane's own view of its exchanges: the times at which it got and sent them, where a capture shows that.
+//!
+//! The capture that holds most of a connection may be the one at its far end, where a request arrives after its
+//! delay. A proxy that has long given an attempt up would then seem to have sent it too late for its parent.
+
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::capture::{CaptureId, SessionTime};
+use crate::http::{CaptureFacts, Exchange};
+use crate::tcp::{EventKind, Flow, Side};
+use crate::topology::{LinkId, Sighting, tolerance_ns};
+
+use super::node::Node;
+
+/// How far the index of an exchange in one capture may be from that in another that misses packets.
+const NEAR: usize = 64;
+
+/// The captures that hold connections of both sides of a lane, by capture: they were taken there.
+pub(super) fn captures(analysis: &Analysis, into: &[LinkId], outs: &[LinkId]) -> Vec<bool> {
+    let held = |links: &[LinkId]| {
+        let mut held = vec![false; analysis.captures.len()];
+        let connections = links.iter().flat_map(|&link| &analysis.link(link).connections);
+        for sighting in connections.flat_map(|&id| &analysis.connection(id).inner.sightings) {
+            held[sighting.capture.index()] = true;
+        }
+        held
+    };
+    held(into).into_iter().zip(held(outs)).map(|(one, other)| one && other).collect()
+}
+
+/// The sighting of a connection that shows the lane's own times, where it is not the best one.
+pub(super) fn sighting(connection: &ConnectionView<'_>, home: &[bool]) -> Option<Sighting> {
+    let all = &connection.inner.sightings;
+    let own = all.iter().position(|sighting| home[sighting.capture.index()])?;
+    (own > 0).then(|| all[own])
+}
+
+/// Sets a node's times to those of another sighting, where that holds the exchange.
+pub(super) fn set_times(analysis: &Analysis, node: &mut Node, exchange: &ExchangeView<'_>, at: Sighting) {
+    let facts = analysis.capture(at.capture);
+    let flow = facts.flow(at.flow);
+    let index = (exchange.raw.ordinal as usize).saturating_sub(1);
+    let Some(twin) = twin(facts.exchanges_of(flow), exchange.raw, index) else { return };
+    let time = |time| analysis.session_time(at.capture, time).0;
+    node.start = time(twin.request.start);
+    if exchange.left_before_response().is_none() {
+        if twin.response.is_complete() {
+            node.settled = time(twin.response.end);
+        } else if !node.answered {
+            node.settled = given_up(analysis, facts, flow, twin, at.capture).0;
+        }
+    }
+    if node.answered {
+        node.limit = node.settled;
+    }
+    node.capture = at.capture;
+    node.tolerance = tolerance_ns(&analysis.topology.clocks[at.capture.index()]);
+}
+
+/// The same exchange in another capture of its connection.
+fn twin<'a>(all: &'a [Exchange], own: &Exchange, index: usize) -> Option<&'a Exchange> {
+    let is_same = |other: &&Exchange| other.request.is_present() && other.request.seq == own.request.seq;
+    if let Some(found) = all.get(index).filter(is_same) {
+        return Some(found);
+    }
+    let from = index.saturating_sub(NEAR);
+    all.iter().skip(from).take(2 * NEAR).find(is_same)
+}
+
+/// When an exchange without an answer was known to have none: at once when its connection was closed before.
+fn given_up(
+    analysis: &Analysis,
+    facts: &CaptureFacts,
+    flow: &Flow,
+    exchange: &Exchange,
+    capture: CaptureId,
+) -> SessionTime {
+    let ends = |kind: EventKind| matches!(kind, EventKind::Rst | EventKind::Fin);
+    let events = facts.events_of(flow);
+    let was_closed = events.iter().any(|event| {
+        ends(event.kind) && event.from == Side::Server && event.frame < exchange.request.first_frame
+    });
+    let after = events.iter().find(|event| ends(event.kind) && event.frame > exchange.request.last_frame);
+    let at = after.filter(|_| !was_closed).map_or(exchange.request.end, |event| event.at);
+    analysis.session_time(capture, at)
+}

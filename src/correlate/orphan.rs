@@ -1,0 +1,144 @@
+//! Requests without a cause or without consequences, and why that is as it should be.
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::http::ExchangeFlags;
+use crate::topology::{ExchangeId, LaneId};
+
+use super::Trees;
+
+/// Why a request has no parent, or why the lane that got it did not pass it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Orphan {
+    /// The lane answered it well by itself: from a cache, or with content of its own.
+    AnsweredHere,
+    /// The lane refused it by itself (4xx, such as 413 or 429).
+    RefusedHere,
+    /// The lane answered 5xx and no attempt to pass it on was captured.
+    FailedHere,
+    /// It asks whether a server lives; nobody's request caused it.
+    HealthCheck,
+    /// It came before the capture of the other link began, or after it had ended.
+    OutsideCapture,
+    /// The capture misses packets around it.
+    CaptureLoss,
+    /// Nothing captured explains it.
+    Unexplained,
+}
+
+impl Orphan {
+    /// The name that reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AnsweredHere => "answered-here",
+            Self::RefusedHere => "refused-here",
+            Self::FailedHere => "failed-here",
+            Self::HealthCheck => "health-check",
+            Self::OutsideCapture => "outside-capture",
+            Self::CaptureLoss => "capture-loss",
+            Self::Unexplained => "unexplained",
+        }
+    }
+
+    /// What it says of the request, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::AnsweredHere => "answered without asking on: from a cache, or with content of its own",
+            Self::RefusedHere => "refused without asking on",
+            Self::FailedHere => "failed without an attempt to ask on that was captured",
+            Self::HealthCheck => "a health check: no request caused it",
+            Self::OutsideCapture => "the other link was not captured at that time",
+            Self::CaptureLoss => "the capture misses packets around it",
+            Self::Unexplained => "nothing captured explains it",
+        }
+    }
+}
+
+/// Parts of a path that ask whether a server lives.
+const HEALTH: [&str; 11] = [
+    "health",
+    "healthz",
+    "healthcheck",
+    "ping",
+    "ready",
+    "readyz",
+    "livez",
+    "live",
+    "alive",
+    "status",
+    "heartbeat",
+];
+
+/// All orphans in the order of their ids.
+pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orphan)> {
+    let topology = &analysis.topology;
+    let lanes = topology.lanes.len();
+    // By lane: from when to when the links into it and out of it were captured.
+    let (mut into, mut out) = (vec![None; lanes], vec![None; lanes]);
+    for link in &topology.links {
+        for &id in &link.connections {
+            let connection = analysis.connection(id);
+            let info = &analysis.capture(connection.capture()).info;
+            let Some((first, last)) = info.first.zip(info.last) else { continue };
+            let times = (connection.time(first).0, connection.time(last).0);
+            for (span, lane) in [(&mut into, link.to), (&mut out, link.from)] {
+                let span: &mut Option<(i64, i64)> = &mut span[usize::from(lane.0)];
+                let known = span.unwrap_or(times);
+                *span = Some((known.0.min(times.0), known.1.max(times.1)));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for exchange in analysis.exchanges().filter(|x| x.raw.request.is_present()) {
+        let link = analysis.link(exchange.link_id());
+        let span = |lane: LaneId, spans: &[Option<(i64, i64)>]| spans[usize::from(lane.0)];
+        let orphan = match (span(link.from, &into), span(link.to, &out)) {
+            (Some(captured), _) if trees.parent(exchange.id).is_none() => {
+                Some(without_parent(&exchange, captured))
+            }
+            (_, Some(captured)) if trees.children(exchange.id).is_empty() => {
+                without_children(&exchange, captured)
+            }
+            _ => None,
+        };
+        all.extend(orphan.map(|orphan| (exchange.id, orphan)));
+    }
+    all
+}
+
+fn without_parent(exchange: &ExchangeView<'_>, captured: (i64, i64)) -> Orphan {
+    if asks_for_health(exchange) {
+        Orphan::HealthCheck
+    } else if is_outside(exchange, captured) {
+        Orphan::OutsideCapture
+    } else if exchange.raw.flags.has(ExchangeFlags::NEAR_HOLE) {
+        Orphan::CaptureLoss
+    } else {
+        Orphan::Unexplained
+    }
+}
+
+fn without_children(exchange: &ExchangeView<'_>, captured: (i64, i64)) -> Option<Orphan> {
+    if is_outside(exchange, captured) {
+        return Some(Orphan::OutsideCapture);
+    }
+    if exchange.raw.flags.has(ExchangeFlags::NEAR_HOLE) {
+        return Some(Orphan::CaptureLoss);
+    }
+    match exchange.status()? {
+        ..400 => Some(Orphan::AnsweredHere),
+        400..500 => Some(Orphan::RefusedHere),
+        _ => Some(Orphan::FailedHere),
+    }
+}
+
+fn is_outside(exchange: &ExchangeView<'_>, (first, last): (i64, i64)) -> bool {
+    let start = exchange.started().0;
+    start < first || start > last
+}
+
+fn asks_for_health(exchange: &ExchangeView<'_>) -> bool {
+    let target = exchange.target();
+    let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    let asks = matches!(exchange.method(), "GET" | "HEAD" | "OPTIONS");
+    asks && path.split(['/', '-', '_', '.']).any(|part| HEALTH.contains(&part))
+}

@@ -1,0 +1,348 @@
+//! Connections that never came about: refused, unreachable, unanswered, or stuck before a full accept queue (C1 to C4).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::analysis::{Analysis, ConnectionView};
+use crate::capture::SessionTime;
+use crate::tcp::{Event, EventKind, Opening, Side};
+use crate::topology::{ConnectionId, LinkId};
+
+use super::draft::{Draft, ProofList};
+use super::reuse::CASES;
+use super::texts::{self, Words};
+use super::words::{counted, duration, listed};
+use super::{Certainty, Diagnosis, Finding, Severity};
+
+/// SYNs are sent again after a second (RFC 6298, section 2); what comes sooner is a copy in the capture.
+const SYN_AGAIN_NS: i64 = 800_000_000;
+
+/// A SYN,ACK sent again this long after the client has acknowledged the first one was not lost: it is a refusal to
+/// believe the acknowledgement.
+const IGNORED_NS: i64 = 400_000_000;
+
+/// How a connection attempt failed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Failed {
+    Refused,
+    Unreachable,
+    Unanswered,
+    Overflow,
+}
+
+/// A failed or delayed attempt to connect.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) connection: ConnectionId,
+    pub(super) link: LinkId,
+    pub(super) how: Failed,
+    /// Whether the connection never came about.
+    pub(super) lost: bool,
+}
+
+/// What one connection's own packets say of its beginning.
+enum Start {
+    Refused,
+    Unreachable,
+    /// SYN after SYN and nothing back.
+    Unanswered,
+    /// The same, but answered in the end.
+    AnsweredLate,
+    /// The handshake was done for the client and not for the server.
+    Ignored,
+}
+
+/// All failed attempts, ordered by connection.
+pub(super) fn attempts(analysis: &Analysis) -> Vec<Attempt> {
+    let starts: Vec<(ConnectionView<'_>, Start)> =
+        analysis.connections().filter_map(|c| start(c).map(|start| (c, start))).collect();
+    let stuck = overflowing(analysis, &starts);
+    let attempt = |(connection, start): &(ConnectionView<'_>, Start)| {
+        let full = stuck.contains(&connection.inner.server);
+        let how = match start {
+            Start::Refused => Failed::Refused,
+            Start::Unreachable => Failed::Unreachable,
+            Start::Unanswered if !full => Failed::Unanswered,
+            _ if full => Failed::Overflow,
+            _ => return None,
+        };
+        let lost = !matches!(start, Start::AnsweredLate | Start::Ignored);
+        Some(Attempt { connection: connection.id, link: connection.inner.link, how, lost })
+    };
+    starts.iter().filter_map(attempt).collect()
+}
+
+fn start(connection: ConnectionView<'_>) -> Option<Start> {
+    let flow = connection.flow();
+    match flow.opening {
+        Opening::Refused => is_refused(connection).then_some(Start::Refused),
+        Opening::Unanswered => {
+            let client = flow.direction(Side::Client);
+            if connection.events().iter().any(is_unreachable) {
+                return Some(Start::Unreachable);
+            }
+            // A client that acknowledges or speaks has had an answer: the capture only lacks that direction.
+            let silent = flow.direction(Side::Server).packets == 0
+                && client.bytes == 0
+                && client.acked.is_none()
+                && client.missing_bytes == 0;
+            (silent && sent_again(connection) && waited_long(connection)).then_some(Start::Unanswered)
+        }
+        Opening::Handshake if is_ignored(connection) => Some(Start::Ignored),
+        Opening::Handshake => sent_again(connection).then_some(Start::AnsweredLate),
+        Opening::MidStream => None,
+    }
+}
+
+/// Whether the SYN itself was answered by a RST: a later reset in a capture with gaps acknowledges more.
+pub(super) fn is_refused(connection: ConnectionView<'_>) -> bool {
+    let flow = connection.flow();
+    let client = flow.direction(Side::Client);
+    let Some(isn) = client.isn else { return false };
+    let answers = |e: &&Event| e.kind == EventKind::Rst && e.from == Side::Server;
+    let rst = connection.events().iter().find(answers);
+    flow.opening == Opening::Refused
+        && client.bytes == 0
+        && rst.is_some_and(|rst| rst.has_ack && rst.ack == isn.wrapping_add(1))
+}
+
+/// An ICMP error that ends an attempt: destination unreachable but not "packet too big" (RFC 792, RFC 4443).
+fn is_unreachable(event: &Event) -> bool {
+    let fatal = |(kind, code): (u8, u8)| kind == 3 && code != 4 || kind == 1;
+    event.from == Side::Client && event.icmp().is_some_and(fatal)
+}
+
+fn syns(connection: ConnectionView<'_>) -> impl Iterator<Item = &Event> {
+    connection.events().iter().filter(|e| e.kind == EventKind::Syn && e.from == Side::Client)
+}
+
+/// Whether the same SYN was sent again after its timer.
+fn sent_again(connection: ConnectionView<'_>) -> bool {
+    let first = syns(connection).next();
+    let last = syns(connection).last();
+    matches!((first, last), (Some(a), Some(b)) if a.seq == b.seq && b.at.0.saturating_sub(a.at.0) >= SYN_AGAIN_NS)
+}
+
+/// Whether the capture goes on long enough after the last SYN to say that no answer came.
+fn waited_long(connection: ConnectionView<'_>) -> bool {
+    let end = connection.analysis.capture(connection.capture()).info.last;
+    let last = syns(connection).last().map_or(0, |e| e.at.0);
+    let enough = syns(connection).count() >= 3;
+    enough || end.is_some_and(|end| end.0.saturating_sub(last) >= SYN_AGAIN_NS)
+}
+
+/// Whether the server sent its SYN,ACK again although the client had acknowledged the first one and spoken.
+fn is_ignored(connection: ConnectionView<'_>) -> bool {
+    let events = connection.events();
+    let Some(done) = events.iter().find(|e| e.kind == EventKind::Established) else { return false };
+    let again = |e: &&Event| {
+        e.kind == EventKind::SynAck && e.at.0.saturating_sub(done.at.0) >= IGNORED_NS && e.frame > done.frame
+    };
+    let Some(again) = events.iter().find(again) else { return false };
+    // One lost acknowledgement is mended by the client's data: only where that was ignored too it is no loss.
+    let repeated =
+        |e: &&Event| e.kind == EventKind::Retransmission && e.from == Side::Client && e.frame < again.frame;
+    events.iter().any(|e| repeated(&e)) || connection.inner.exchanges.is_empty()
+}
+
+/// What shows that a server with unanswered attempts was alive, and its path sound.
+#[derive(Default)]
+struct Alive {
+    suspects: Vec<ConnectionId>,
+    /// When it began to answer requests, sorted.
+    answers: Vec<SessionTime>,
+    /// Connections on which data had to be sent again.
+    resent: usize,
+}
+
+/// Servers whose accept queue was full: alive, and yet several attempts were left without an answer.
+fn overflowing(analysis: &Analysis, starts: &[(ConnectionView<'_>, Start)]) -> BTreeSet<SocketAddr> {
+    let mut servers: BTreeMap<SocketAddr, Alive> = BTreeMap::new();
+    for (connection, start) in starts {
+        if matches!(start, Start::Unanswered | Start::AnsweredLate | Start::Ignored) {
+            servers.entry(connection.inner.server).or_default().suspects.push(connection.id);
+        }
+    }
+    if servers.is_empty() {
+        return BTreeSet::new();
+    }
+    for connection in analysis.connections() {
+        let Some(alive) = servers.get_mut(&connection.inner.server) else { continue };
+        let answered = connection.exchanges().filter(|x| x.raw.response.is_present());
+        alive.answers.extend(answered.map(|x| connection.time(x.raw.response.start)));
+        let resent = connection.flow().directions.iter().any(|d| d.retransmitted > 0);
+        alive.resent += usize::from(resent && !is_ignored(connection));
+    }
+    servers.retain(|_, alive| alive.is_full(analysis));
+    servers.into_keys().collect()
+}
+
+impl Alive {
+    fn is_full(&mut self, analysis: &Analysis) -> bool {
+        self.answers.sort_unstable();
+        let meanwhile = |id: &&ConnectionId| {
+            let waiting = analysis.connection(**id);
+            let from = waiting.inner.first;
+            let till = SessionTime(from.0.saturating_add(delay_ns(waiting)));
+            self.answers.partition_point(|&at| at < from) < self.answers.partition_point(|&at| at <= till)
+        };
+        let suspects = self.suspects.iter().filter(meanwhile).count();
+        // Where data is lost as well, SYNs may be.
+        suspects >= 2 && self.resent * 4 <= suspects
+    }
+}
+
+/// One finding for each link and way to fail.
+pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, attempts: &[Attempt]) -> Vec<Finding> {
+    let mut groups: BTreeMap<(LinkId, Failed), Vec<&Attempt>> = BTreeMap::new();
+    for attempt in attempts {
+        groups.entry((attempt.link, attempt.how)).or_default().push(attempt);
+    }
+    groups.into_iter().map(|((link, how), cases)| finding(analysis, diagnosis, link, how, &cases)).collect()
+}
+
+fn words(how: Failed) -> &'static Words {
+    match how {
+        Failed::Refused => &texts::CONNECTION_REFUSED,
+        Failed::Unreachable => &texts::HOST_UNREACHABLE,
+        Failed::Unanswered => &texts::CONNECT_TIMEOUT,
+        Failed::Overflow => &texts::ACCEPT_QUEUE_OVERFLOW,
+    }
+}
+
+fn finding(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    link: LinkId,
+    how: Failed,
+    cases: &[&Attempt],
+) -> Finding {
+    let mut draft = Draft::new(analysis, diagnosis, words(how), link);
+    let views: Vec<ConnectionView<'_>> = cases.iter().map(|a| analysis.connection(a.connection)).collect();
+    let mut servers: Vec<SocketAddr> = views.iter().map(|c| c.inner.server).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    draft.values.push(("servers", listed(&servers.iter().map(ToString::to_string).collect::<Vec<_>>())));
+    match how {
+        Failed::Refused => {
+            if let Some(why) = is_harmless(analysis, link, &views) {
+                draft.severity = Severity::Warning;
+                draft.values.push(("meaning", why));
+            } else {
+                draft.values.push(("meaning", String::new()));
+            }
+        }
+        Failed::Unreachable => draft.values.push(("codes", listed(&codes(&views)))),
+        Failed::Unanswered => {
+            draft.certainty = Certainty::Likely;
+            let syns = views.iter().map(|c| syns(*c).count() as u64).max().unwrap_or_default();
+            draft.values.push(("syns", counted(syns, "SYN")));
+            draft.values.push(("alive", alive(analysis, link, &servers)));
+        }
+        Failed::Overflow => {
+            draft.certainty = Certainty::Likely;
+            let lost = cases.iter().filter(|a| a.lost || failed(diagnosis, analysis, a.connection)).count();
+            if lost == 0 {
+                draft.severity = Severity::Warning;
+            }
+            let delay = views.iter().map(|c| delay_ns(*c)).max().unwrap_or_default();
+            draft.values.push(("lost", counted(lost as u64, "connection")));
+            draft.values.push(("delay", duration(delay)));
+        }
+    }
+    let mut proofs = ProofList::new(analysis);
+    for connection in views.iter().take(CASES) {
+        prove(*connection, how, &mut proofs);
+    }
+    draft.connections = cases.iter().map(|a| a.connection).collect();
+    draft.finish(Vec::new(), proofs)
+}
+
+fn failed(diagnosis: &Diagnosis, analysis: &Analysis, id: ConnectionId) -> bool {
+    analysis.connection(id).exchanges().any(|x| diagnosis.outcomes[x.id.0 as usize].is_failure())
+}
+
+/// From the first SYN to the last SYN or SYN,ACK.
+fn delay_ns(connection: ConnectionView<'_>) -> i64 {
+    let opened = connection.events().iter().filter(|e| matches!(e.kind, EventKind::Syn | EventKind::SynAck));
+    let times: Vec<i64> = opened.map(|e| e.at.0).collect();
+    times.iter().max().zip(times.first()).map_or(0, |(last, first)| last - first)
+}
+
+/// Refusals that cost nobody a request: all before the server first accepted, or an address that the client passes
+/// over for one of the other family (`localhost` as ::1 and 127.0.0.1).
+fn is_harmless(analysis: &Analysis, link: LinkId, refused: &[ConnectionView<'_>]) -> Option<String> {
+    let all = || analysis.connections().filter(|c| c.flow().opening == Opening::Handshake);
+    let last = refused.iter().map(|c| c.inner.first).max()?;
+    let server = refused[0].inner.server;
+    let same = refused.iter().all(|c| c.inner.server == server);
+    let accepted = all().filter(|c| c.inner.server == server).map(|c| c.inner.first).min();
+    let asked = |c: &ConnectionView<'_>| !c.inner.exchanges.is_empty() && c.inner.first <= last;
+    let before_anything = !analysis.link(link).connections.iter().any(|&id| asked(&analysis.connection(id)));
+    if same && before_anything && accepted.is_some_and(|first| first > last) {
+        return Some("All of them came before it first accepted: it was still starting.".to_owned());
+    }
+    let other_family = |c: &ConnectionView<'_>| {
+        let other = c.inner.server;
+        other.port() == server.port() && other.is_ipv4() != server.is_ipv4()
+    };
+    let passed_over = |c: &ConnectionView<'_>| {
+        let soon = |other: ConnectionView<'_>| {
+            other_family(&other) && (0..=1_000_000_000).contains(&other.inner.first.since_ns(c.inner.first))
+        };
+        server.ip().is_loopback() && all().any(soon)
+    };
+    (same && accepted.is_none() && refused.iter().take(CASES).all(passed_over))
+        .then(|| "The client then used the other address family at once: nothing was lost.".to_owned())
+}
+
+/// `network unreachable (ICMP 3/0)`.
+fn codes(connections: &[ConnectionView<'_>]) -> Vec<String> {
+    let mut all: Vec<(u8, u8)> =
+        connections.iter().filter_map(|c| c.events().iter().find(|e| is_unreachable(e))?.icmp()).collect();
+    all.sort_unstable();
+    all.dedup();
+    let name = |&(kind, code): &(u8, u8)| {
+        let words = match (kind, code) {
+            (1 | 3, 0) => "no route to the network",
+            (3, 1) | (1, 3) => "no such host",
+            (3, 3) | (1, 4) => "port rejected, as by a firewall",
+            (3, 9 | 10 | 13) | (1, 1) => "forbidden by policy",
+            _ => "unreachable",
+        };
+        format!("{words} (ICMP type {kind}, code {code})")
+    };
+    all.iter().map(name).collect()
+}
+
+/// Whether the same addresses answered at other times.
+fn alive(analysis: &Analysis, link: LinkId, servers: &[SocketAddr]) -> String {
+    let answered = analysis.link(link).connections.iter().any(|&id| {
+        let connection = analysis.connection(id);
+        connection.flow().opening == Opening::Handshake && servers.contains(&connection.inner.server)
+    });
+    let words = if answered {
+        "It accepted other connections in this capture, so it may also have been overloaded for a while."
+    } else {
+        "It answered nothing in this capture: wrong address, host down, or a firewall that drops."
+    };
+    words.to_owned()
+}
+
+fn prove(connection: ConnectionView<'_>, how: Failed, proofs: &mut ProofList<'_>) {
+    let mut number = 0;
+    for event in connection.events() {
+        let note = match event.kind {
+            EventKind::Syn => {
+                number += 1;
+                if number == 1 { "SYN".to_owned() } else { format!("the same SYN again ({number})") }
+            }
+            EventKind::Rst if how == Failed::Refused => "answered by RST".to_owned(),
+            EventKind::Unreachable => "answered by an ICMP error".to_owned(),
+            EventKind::SynAck if how == Failed::Overflow => "SYN,ACK".to_owned(),
+            EventKind::Established if how == Failed::Overflow => "acknowledged by the client".to_owned(),
+            _ => continue,
+        };
+        proofs.add_packet(connection.id, event.frame, note);
+    }
+}

@@ -1,0 +1,252 @@
+//! Connections that never came about, protocols that clash and what the transport did: each rule, and a near miss.
+
+use super::testkit::{Chain, Conn, MS};
+use super::*;
+use crate::http::FirstBytes::{self, *};
+use crate::http::Method::Get;
+use crate::tcp::EventKind;
+use crate::tcp::Side::{Client, Server};
+
+const S: i64 = 1_000 * MS;
+
+fn told(chain: Chain) -> Vec<String> {
+    let diagnosis = chain.analyse().diagnosis;
+    let one = |f: &Finding| {
+        let words = [&f.summary, &f.explanation, &f.doubt];
+        assert!(words.iter().all(|text| !text.contains(['{', '}'])), "{words:?}");
+        assert!(!f.evidence.is_empty(), "{}", f.kind);
+        format!("{}/{} {:?} {:?} ×{}", f.kind, f.cause, f.severity, f.confidence, f.count)
+    };
+    diagnosis.findings.iter().map(one).collect()
+}
+
+/// Two lanes, with a connection that works at the start and at the end.
+fn around(then: impl FnOnce(&mut Chain)) -> Vec<String> {
+    let mut chain = Chain::new(&["nginx", "app"]);
+    for start in [0, 60 * S] {
+        let at = chain.open(0, start);
+        chain.conns[at]
+            .request(Get, "/", start + MS)
+            .response(200, start + 2 * MS)
+            .fin(Client, start + 3 * MS);
+    }
+    then(&mut chain);
+    told(chain)
+}
+
+#[test]
+fn c1_needs_a_reset_that_answers_the_syn() {
+    assert_eq!(around(|chain| chain.refused(0, S)), ["connection-refused/ Error Certain ×1"]);
+    // The capture lost the handshake and all that followed; the reset acknowledges more than the SYN.
+    let lossy = around(|chain| {
+        chain.refused(0, S);
+        let rst = chain.conns[2].events.last_mut().unwrap();
+        rst.ack = rst.ack.wrapping_add(400);
+    });
+    assert!(lossy.is_empty(), "{lossy:?}");
+    // A server that is still starting has refused nobody's request.
+    let mut chain = Chain::new(&["user", "app"]);
+    chain.refused(0, 0);
+    let at = chain.open(0, S);
+    chain.conns[at].request(Get, "/", S + MS).response(200, S + 2 * MS);
+    assert_eq!(told(chain), ["connection-refused/ Warning Certain ×1"]);
+}
+
+#[test]
+fn c2_is_an_icmp_error_that_ends_the_attempt() {
+    let icmp = |kind, code| {
+        around(|chain| {
+            let at = chain.unanswered(0, &[S]);
+            chain.conns[at].icmp(kind, code, S + MS);
+        })
+    };
+    assert_eq!(icmp(3, 1), ["host-unreachable/ Error Certain ×1"]);
+    assert_eq!(icmp(1, 3), ["host-unreachable/ Error Certain ×1"]);
+    // "Fragmentation needed" only says that packets must be smaller.
+    assert!(icmp(3, 4).is_empty());
+}
+
+#[test]
+fn c3_needs_the_same_syn_again_and_silence_long_after() {
+    let syns = |times: &'static [i64]| {
+        around(|chain| {
+            chain.unanswered(0, times);
+        })
+    };
+    assert_eq!(syns(&[S, 2 * S, 4 * S]), ["connect-timeout/ Error Likely ×1"]);
+    assert!(syns(&[S]).is_empty(), "one SYN may be the capture's last");
+    assert!(syns(&[S, S + 50 * MS]).is_empty(), "a copy is no second try");
+    assert!(syns(&[59 * S + 500 * MS, 60 * S + 500 * MS]).is_empty(), "the capture ends too soon");
+}
+
+#[test]
+fn c4_is_a_server_that_answers_others_meanwhile() {
+    let busy = |chain: &mut Chain, from: i64| {
+        let at = chain.open(0, from);
+        for round in 0..10 {
+            let at_ns = from + round * 400 * MS;
+            chain.conns[at].request(Get, "/", at_ns + MS).response(200, at_ns + 2 * MS);
+        }
+    };
+    let full = around(|chain| {
+        busy(chain, S);
+        chain.unanswered(0, &[S + MS, 2 * S, 4 * S]);
+        chain.unanswered(0, &[S + 2 * MS, 2 * S, 4 * S]);
+    });
+    assert_eq!(full, ["accept-queue-overflow/ Error Likely ×2"]);
+    let alone = around(|chain| {
+        busy(chain, 20 * S);
+        chain.unanswered(0, &[S + MS, 2 * S, 4 * S]);
+        chain.unanswered(0, &[S + 2 * MS, 2 * S, 4 * S]);
+    });
+    assert_eq!(alone, ["connect-timeout/ Error Likely ×2"]);
+}
+
+/// User, nginx and app; requests that nginx answers 502 at once, between two that reach the app.
+fn gateway(then: impl FnOnce(&mut Chain)) -> Vec<String> {
+    let mut chain = Chain::new(&["user", "nginx", "app"]);
+    for (number, start) in [0, 100 * S].into_iter().enumerate() {
+        let (user, app) = (chain.open(0, start), chain.open(1, start));
+        chain.conns[app]
+            .request(Get, "/", start + 2 * MS)
+            .response(200, start + 3 * MS)
+            .fin(Client, start + S);
+        chain.conns[user].request(Get, "/", start + MS).response(200, start + 4 * MS).fin(Client, start + S);
+        chain.parent((app, 0), (user, 0), 1);
+        assert_eq!((user, app), (2 * number, 2 * number + 1));
+    }
+    then(&mut chain);
+    told(chain)
+}
+
+fn bad_gateway(chain: &mut Chain, at: i64) {
+    let user = chain.open(0, at);
+    chain.conns[user].request(Get, "/", at + MS).response(502, at + 3 * MS).fin(Client, at + 4 * MS);
+}
+
+#[test]
+fn c5_needs_silence_behind_the_gateway() {
+    let none = gateway(|chain| {
+        chain.refused(1, 49 * S);
+        bad_gateway(chain, 50 * S);
+    });
+    assert_eq!(none, ["no-live-upstream/ Error Likely ×1", "connection-refused/ Error Certain ×1"]);
+    // A refused attempt explains its 502, and nothing else is to be said.
+    let refused = gateway(|chain| {
+        bad_gateway(chain, 50 * S);
+        chain.refused(1, 50 * S + MS);
+    });
+    assert_eq!(refused, ["connection-refused/ Error Certain ×1"]);
+    // An attempt of which nobody knows whose it is: correlation may have failed.
+    let orphan = gateway(|chain| {
+        bad_gateway(chain, 50 * S);
+        let app = chain.open(1, 50 * S + MS);
+        chain.conns[app].request(Get, "/y", 50 * S + 2 * MS).response(200, 50 * S + 3 * MS);
+    });
+    assert!(orphan.iter().all(|finding| !finding.starts_with("no-live")), "{orphan:?}");
+}
+
+fn speak(client: FirstBytes, server: FirstBytes, then: impl Fn(&mut Conn)) -> Vec<String> {
+    around(|chain| {
+        let at = chain.open(0, S);
+        then(&mut chain.conns[at]);
+        chain.conns[at].speak(client, server);
+        // What the server speaks otherwise.
+        chain.conns[0].speak(HttpRequest, HttpResponse);
+    })
+}
+
+fn bad_request(conn: &mut Conn) {
+    conn.request(Get, "/", S + MS).response(400, S + 2 * MS).fin(Server, S + 3 * MS);
+}
+
+#[test]
+fn c6_to_c8_are_told_by_the_first_bytes_of_both_sides() {
+    let nothing = |_: &mut Conn| {};
+    assert_eq!(
+        speak(TlsHandshake, HttpResponse, nothing),
+        ["tls-plain-mismatch/tls-to-plain Error Certain ×1"]
+    );
+    assert_eq!(speak(HttpRequest, TlsAlert, nothing), ["tls-plain-mismatch/plain-to-tls Error Certain ×1"]);
+    assert!(speak(TlsHandshake, TlsHandshake, nothing).is_empty());
+    assert!(
+        speak(TlsHandshake, TlsAlert, nothing).is_empty(),
+        "both speak TLS and disagree on something else"
+    );
+    assert_eq!(
+        speak(ProxyV1, HttpResponse, bad_request),
+        ["proxy-protocol-mismatch/header-not-expected Error Certain ×1"]
+    );
+    let fine = |conn: &mut Conn| {
+        conn.request(Get, "/", S + MS).response(200, S + 2 * MS);
+    };
+    assert!(speak(ProxyV2, HttpResponse, fine).is_empty());
+    assert_eq!(speak(Http2Preface, HttpResponse, nothing), ["http2-mismatch/ Error Certain ×1"]);
+    assert_eq!(speak(HttpRequest, Http2Frames, nothing), ["http2-mismatch/ Error Certain ×1"]);
+    assert!(speak(Http2Preface, Http2Frames, nothing).is_empty());
+}
+
+#[test]
+fn t1_counts_what_stood_still_for_a_timer() {
+    let resent = |after: i64| {
+        around(|chain| {
+            let at = chain.open(0, S);
+            chain.conns[at].request(Get, "/", S + MS);
+            chain.conns[at].note(EventKind::Retransmission, Client, S + MS + after, 0, 100);
+            chain.conns[at].response(200, S + 2 * MS + after);
+        })
+    };
+    assert_eq!(resent(210 * MS), ["retransmission-delay/ Warning Likely ×1"]);
+    assert!(resent(5 * MS).is_empty(), "mended without a timer");
+}
+
+#[test]
+fn t2_is_a_window_closed_for_long() {
+    let closed = |ns: i64| {
+        around(|chain| {
+            let at = chain.open(0, S);
+            chain.conns[at].request(Get, "/", S + MS).response(200, S + 2 * MS);
+            chain.conns[at].note(EventKind::ZeroWindow, Client, S + 3 * MS, 0, 0);
+            chain.conns[at].note(EventKind::WindowOpened, Client, S + 3 * MS + ns, 0, 0);
+        })
+    };
+    assert_eq!(closed(700 * MS), ["zero-window/ Warning Certain ×1"]);
+    assert!(closed(20 * MS).is_empty());
+}
+
+#[test]
+fn t3_is_a_size_that_never_gets_through() {
+    let stuck = |through: u32| {
+        around(|chain| {
+            for start in [S, 2 * S] {
+                let at = chain.open(0, start);
+                let conn = &mut chain.conns[at];
+                conn.request(Get, "/big", start + MS).sync().largest_acked(Server, 300);
+                for again in 0..5 {
+                    conn.note(EventKind::Retransmission, Server, start + (1 + again) * S, 0, 1448);
+                }
+            }
+            chain.conns[0].largest_acked(Server, through);
+        })
+    };
+    assert!(stuck(300).contains(&"mtu-black-hole/ Error Certain ×2".to_owned()), "{:?}", stuck(300));
+    assert!(stuck(1448).iter().all(|finding| !finding.starts_with("mtu")), "such segments do get through");
+}
+
+#[test]
+fn t4_is_a_peak_at_40_ms() {
+    let parts = |apart: &'static [i64]| {
+        around(|chain| {
+            for (number, &ns) in apart.iter().enumerate() {
+                let start = (number as i64 + 1) * S;
+                let at = chain.open(0, start);
+                chain.conns[at]
+                    .request(Get, "/", start + MS)
+                    .response(200, start + 90 * MS)
+                    .in_parts(ns * MS);
+            }
+        })
+    };
+    assert_eq!(parts(&[40, 41, 40, 42, 43, 41, 40]), ["delayed-ack-stall/ Warning Possible ×7"]);
+    assert!(parts(&[40, 41, 40, 42, 43, 41, 20, 30, 50, 60]).is_empty(), "no peak");
+}

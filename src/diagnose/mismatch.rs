@@ -1,0 +1,288 @@
+//! Connections on which the two sides speak different protocols, told by their first bytes (C6 to C8).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::analysis::{Analysis, ConnectionView};
+use crate::http::{ExchangeFlags, FirstBytes};
+use crate::tcp::{EventKind, Opening, Side};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
+
+use super::draft::{Draft, ProofList};
+use super::life::{Life, at_least};
+use super::reuse::CASES;
+use super::texts::{self, Words};
+use super::words::listed;
+use super::{Certainty, Diagnosis, Finding};
+
+/// A close that comes this soon after the first bytes, beyond the round trip, is an answer to them.
+const PROMPT_NS: i64 = 20_000_000;
+
+/// So many connections closed at once, and none answered ever, are no accident.
+const NEVER_ANSWERED: u64 = 5;
+
+/// Which languages do not fit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Clash {
+    TlsToPlain,
+    PlainToTls,
+    ProxyUnexpected,
+    ProxyMissing,
+    Http2,
+}
+
+/// A connection that began in the wrong language.
+pub(super) struct Mismatch {
+    pub(super) connection: ConnectionId,
+    pub(super) link: LinkId,
+    clash: Clash,
+    certainty: Certainty,
+}
+
+/// What all connections to one server address show of the languages that it speaks.
+#[derive(Default)]
+struct Speaks {
+    tls: bool,
+    http: bool,
+    /// Connections with a PROXY header that got an answer other than 400.
+    proxied: bool,
+    /// Connections with any answer.
+    answered: u64,
+    /// Connections closed at once without an answer.
+    turned_away: u64,
+    /// All other connections with a request.
+    other: u64,
+}
+
+/// All mismatches, ordered by connection.
+pub(super) fn find(analysis: &Analysis) -> Vec<Mismatch> {
+    let mut servers: BTreeMap<SocketAddr, Speaks> = BTreeMap::new();
+    for connection in analysis.connections() {
+        servers.entry(connection.inner.server).or_default().add(connection);
+    }
+    let mismatch = |connection: ConnectionView<'_>| {
+        let (clash, certainty) = clash(connection, servers.get(&connection.inner.server)?)?;
+        Some(Mismatch { connection: connection.id, link: connection.inner.link, clash, certainty })
+    };
+    analysis.connections().filter_map(mismatch).collect()
+}
+
+impl Speaks {
+    fn add(&mut self, connection: ConnectionView<'_>) {
+        let (asked, answered) = first_bytes(connection);
+        self.tls |= answered == FirstBytes::TlsHandshake;
+        self.http |= answered == FirstBytes::HttpResponse;
+        if !matches!(answered, FirstBytes::None | FirstBytes::Missing) {
+            self.answered += 1;
+        } else if is_turned_away(connection) {
+            self.turned_away += 1;
+        } else if asked != FirstBytes::None {
+            self.other += 1;
+        }
+        self.proxied |= is_proxy(asked) && status(connection).is_some_and(|status| status != 400);
+    }
+}
+
+fn first_bytes(connection: ConnectionView<'_>) -> (FirstBytes, FirstBytes) {
+    let wire = &connection.flow().wire;
+    (wire.first(Side::Client), wire.first(Side::Server))
+}
+
+fn is_proxy(bytes: FirstBytes) -> bool {
+    matches!(bytes, FirstBytes::ProxyV1 | FirstBytes::ProxyV2)
+}
+
+/// The status of the first response.
+fn status(connection: ConnectionView<'_>) -> Option<u16> {
+    connection.exchanges().next()?.status()
+}
+
+/// Whether the server had the first bytes, sent none, and closed.
+fn is_closed_unanswered(connection: ConnectionView<'_>) -> bool {
+    let flow = connection.flow();
+    let (client, server) = (flow.direction(Side::Client), flow.direction(Side::Server));
+    let heard = client.isn.zip(server.acked).is_some_and(|(isn, ack)| at_least(ack, isn.wrapping_add(2)));
+    flow.opening == Opening::Handshake
+        && !flow.is_lossy()
+        && client.bytes > 0
+        && server.bytes == 0
+        && heard
+        && Life::of(connection).server_ended().is_some()
+}
+
+/// Whether it closed so soon that nothing but the first bytes can be the reason.
+fn is_turned_away(connection: ConnectionView<'_>) -> bool {
+    let life = Life::of(connection);
+    let Some(end) = life.server_ended().filter(|_| is_closed_unanswered(connection)) else { return false };
+    let Some(first) = connection.exchanges().next() else { return false };
+    let syn = connection.events().iter().find(|e| e.kind == EventKind::Syn);
+    let done = connection.events().iter().find(|e| e.kind == EventKind::Established);
+    let trip = syn.zip(done).map_or(0, |(a, b)| b.at.0.saturating_sub(a.at.0));
+    end.at.0.saturating_sub(first.raw.request.end.0) <= 2 * trip + PROMPT_NS
+}
+
+fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Certainty)> {
+    use FirstBytes::{
+        Http2Frames, Http2Preface, HttpRequest, HttpResponse, None as Nothing, TlsAlert, TlsHandshake,
+    };
+    // A proxy passes the answer on: the fault is on the link where it was given.
+    if connection.exchanges().any(|x| !connection.analysis.trees.children(x.id).is_empty()) {
+        return None;
+    }
+    let flag = |flag| connection.exchanges().next().is_some_and(|x| x.raw.flags.has(flag));
+    let bad_request = || status(connection) == Some(400);
+    let closed = || is_closed_unanswered(connection);
+    Some(match first_bytes(connection) {
+        (TlsHandshake, HttpResponse) => (Clash::TlsToPlain, Certainty::Certain),
+        (TlsHandshake, Nothing) if !speaks.tls && speaks.http && closed() => {
+            (Clash::TlsToPlain, Certainty::Likely)
+        }
+        (TlsHandshake, Nothing) if is_never_answered(connection, speaks) => {
+            let again = speaks.turned_away + speaks.other >= 2;
+            (Clash::TlsToPlain, if again { Certainty::Likely } else { Certainty::Possible })
+        }
+        (HttpRequest | Http2Preface, TlsAlert | TlsHandshake) => (Clash::PlainToTls, Certainty::Certain),
+        (HttpRequest, HttpResponse) if flag(ExchangeFlags::PLAIN_TO_TLS) => {
+            (Clash::PlainToTls, Certainty::Certain)
+        }
+        (HttpRequest, Nothing) if speaks.tls && closed() => (Clash::PlainToTls, Certainty::Likely),
+        (asked, HttpResponse) if is_proxy(asked) && !speaks.proxied && bad_request() => {
+            (Clash::ProxyUnexpected, Certainty::Certain)
+        }
+        (asked, Nothing) if is_proxy(asked) && !speaks.proxied && closed() => {
+            (Clash::ProxyUnexpected, Certainty::Likely)
+        }
+        (HttpRequest, Nothing) if speaks.proxied && is_turned_away(connection) => {
+            (Clash::ProxyMissing, Certainty::Certain)
+        }
+        (HttpRequest, Nothing) if turns_all_away(speaks) && is_turned_away(connection) => {
+            (Clash::ProxyMissing, Certainty::Possible)
+        }
+        (Http2Preface, HttpResponse) | (HttpRequest, Http2Frames) => (Clash::Http2, Certainty::Certain),
+        (Http2Preface, Nothing) if speaks.http && closed() => (Clash::Http2, Certainty::Likely),
+        _ => return None,
+    })
+}
+
+/// Whether a server answers no TLS handshake at all, and somebody gave up on this one.
+fn is_never_answered(connection: ConnectionView<'_>, speaks: &Speaks) -> bool {
+    let life = Life::of(connection);
+    let ended = life.server_ended().or(life.client_ended());
+    let whole = !life.flow.is_lossy() && life.flow.opening == Opening::Handshake;
+    whole && speaks.answered == 0 && ended.is_some() && life.flow.direction(Side::Server).packets > 0
+}
+
+fn turns_all_away(speaks: &Speaks) -> bool {
+    speaks.answered == 0 && speaks.other == 0 && speaks.turned_away >= NEVER_ANSWERED
+}
+
+/// The exchanges that these findings explain.
+pub(super) fn explained<'a>(
+    analysis: &'a Analysis,
+    all: &'a [Mismatch],
+) -> impl Iterator<Item = (ExchangeId, LinkId)> + 'a {
+    all.iter().flat_map(|one| analysis.connection(one.connection).exchanges().map(|x| (x.id, one.link)))
+}
+
+/// One finding for each link and clash.
+pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, all: &[Mismatch]) -> Vec<Finding> {
+    let mut groups: BTreeMap<(LinkId, Clash), Vec<&Mismatch>> = BTreeMap::new();
+    for one in all {
+        groups.entry((one.link, one.clash)).or_default().push(one);
+    }
+    groups
+        .into_iter()
+        .map(|((link, clash), cases)| finding(analysis, diagnosis, link, clash, &cases))
+        .collect()
+}
+
+fn words(clash: Clash) -> &'static Words {
+    match clash {
+        Clash::TlsToPlain => &texts::TLS_TO_PLAIN,
+        Clash::PlainToTls => &texts::PLAIN_TO_TLS,
+        Clash::ProxyUnexpected => &texts::PROXY_NOT_EXPECTED,
+        Clash::ProxyMissing => &texts::PROXY_EXPECTED,
+        Clash::Http2 => &texts::HTTP2_MISMATCH,
+    }
+}
+
+fn finding(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    link: LinkId,
+    clash: Clash,
+    cases: &[&Mismatch],
+) -> Finding {
+    let mut draft = Draft::new(analysis, diagnosis, words(clash), link);
+    draft.certainty = cases.iter().map(|one| one.certainty).max().unwrap_or(Certainty::Possible);
+    let views: Vec<ConnectionView<'_>> =
+        cases.iter().map(|one| analysis.connection(one.connection)).collect();
+    let mut servers: Vec<SocketAddr> = views.iter().map(|c| c.inner.server).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    let to = &analysis.lane(analysis.link(link).to).name;
+    let mut answers: Vec<String> = views.iter().map(|c| answer(*c, to)).collect();
+    answers.sort_unstable();
+    answers.dedup();
+    draft.values.push(("servers", listed(&servers.iter().map(ToString::to_string).collect::<Vec<_>>())));
+    let begins = match (clash, views.first().map(|c| first_bytes(*c).0)) {
+        (Clash::Http2, Some(asked)) => {
+            format!("{} begins with {}, and ", analysis.lane(analysis.link(link).from).name, asked.name())
+        }
+        _ => String::new(),
+    };
+    draft.values.push(("answer", format!("{begins}{}", listed(&answers))));
+    let seems = if draft.certainty == Certainty::Possible { ", it seems: it closes all of them" } else { "" };
+    draft.values.push(("seems", seems.to_owned()));
+    draft.values.push(("doubt", doubt(clash, draft.certainty).to_owned()));
+    let mut proofs = ProofList::new(analysis);
+    for connection in views.iter().take(CASES) {
+        prove(*connection, to, &mut proofs);
+    }
+    draft.connections = cases.iter().map(|one| one.connection).collect();
+    draft.finish(Vec::new(), proofs)
+}
+
+/// What came back, in words.
+fn answer(connection: ConnectionView<'_>, to: &str) -> String {
+    let (_, answered) = first_bytes(connection);
+    match (answered, status(connection)) {
+        (FirstBytes::HttpResponse, Some(status)) => format!("{to} answers HTTP {status}"),
+        (FirstBytes::None, _) if Life::of(connection).server_ended().is_some() => {
+            format!("{to} closes without a byte")
+        }
+        (FirstBytes::None, _) => format!("{to} answers nothing"),
+        (other, _) => format!("{to} answers with {}", other.name()),
+    }
+}
+
+fn doubt(clash: Clash, certainty: Certainty) -> &'static str {
+    match (clash, certainty) {
+        (Clash::ProxyMissing, Certainty::Possible) => {
+            "Only the pattern speaks for it: every connection is closed at once without a byte. A server that wants TLS \
+             or crashes on each request does the same: look in its log."
+        }
+        (_, Certainty::Certain) => "None: both sides' first bytes show it.",
+        _ => "A server that hangs or crashes on each of these connections looks the same: look in its log.",
+    }
+}
+
+fn prove(connection: ConnectionView<'_>, to: &str, proofs: &mut ProofList<'_>) {
+    let (asked, _) = first_bytes(connection);
+    let exchange = connection.exchanges().next();
+    let events = connection.events();
+    match exchange {
+        Some(exchange) => {
+            proofs.add(exchange, exchange.raw.request.first_frame, format!("begins with {}", asked.name()));
+            proofs.add(exchange, exchange.raw.response.first_frame, answer(connection, to));
+        }
+        None => {
+            let done = events.iter().find(|e| e.kind == EventKind::Established);
+            let note = format!("connected; what follows is {}", asked.name());
+            proofs.add_packet(connection.id, done.map_or(connection.flow().first.1, |e| e.frame), note);
+        }
+    }
+    if let Some(end) = Life::of(connection).server_ended() {
+        proofs.add_packet(connection.id, end.frame, format!("{to} closes"));
+    }
+}

@@ -1,0 +1,273 @@
+//! Gateways that answer 502 or 503 at once because they hold no upstream for alive (C5), and gateway errors that a
+//! failed connection explains.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::capture::{CaptureId, SessionTime};
+use crate::correlate::Confidence;
+use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
+
+use super::connect::Attempt;
+use super::draft::{Draft, ProofList, statuses};
+use super::mismatch::Mismatch;
+use super::reuse::CASES;
+use super::words::duration;
+use super::{Certainty, Diagnosis, Finding, Outcome, texts};
+
+/// A gateway that asks nobody answers within this time.
+const AT_ONCE_NS: i64 = 50_000_000;
+
+/// nginx holds a failed address for dead for 10 s by default; after so long a failure is no reason any more.
+const DEAD_NS: i64 = 60_000_000_000;
+
+/// A gateway that reaches an upstream for the same host so shortly before or after has a live one.
+const NEAR_NS: i64 = 1_000_000_000;
+
+/// So few errors more than attempts prove nothing without a common clock.
+const FEWEST: usize = 3;
+
+/// How far apart packets of one event may lie on one clock.
+const SLACK_NS: i64 = 1_000_000;
+
+/// What one lane sent out on the links behind it.
+#[derive(Default)]
+struct Outgoing {
+    /// Starts of exchanges and of connections, with what they belong to.
+    starts: Vec<(SessionTime, Start)>,
+    /// Failed connections, sorted by time.
+    failed: Vec<(SessionTime, LinkId)>,
+    captures: Vec<CaptureId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Start {
+    Exchange(ExchangeId),
+    /// A connection that carried no exchange.
+    Bare(ConnectionId),
+}
+
+/// Gateway errors by what explains them.
+#[derive(Default)]
+pub(super) struct Gateways {
+    /// Errors that a failed connection behind the gateway explains, with its link.
+    pub(super) explained: Vec<(ExchangeId, LinkId)>,
+    /// Errors without any attempt.
+    pub(super) no_live: Vec<ExchangeId>,
+    /// Those of them that failures on the links behind went before.
+    after_failures: usize,
+}
+
+/// A gateway error for which nothing was found behind the gateway.
+struct Candidate {
+    exchange: ExchangeId,
+    /// Whether the captures behind the gateway hold its time on a clock that is tied to the gateway's.
+    proven: bool,
+    after_failure: bool,
+}
+
+/// Looks at every gateway error that no attempt explains.
+pub(super) fn find(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    attempts: &[Attempt],
+    mismatches: &[Mismatch],
+) -> Gateways {
+    let mut gateways = Gateways::default();
+    let errors: Vec<ExchangeView<'_>> =
+        analysis.exchanges().filter(|x| is_childless_error(analysis, outcomes, *x)).collect();
+    if errors.is_empty() {
+        return gateways;
+    }
+    let lanes = outgoing(analysis, outcomes, attempts, mismatches);
+    let mut candidates: BTreeMap<LaneId, Vec<Candidate>> = BTreeMap::new();
+    for error in errors {
+        let lane = analysis.link(error.link_id()).to;
+        let Some(out) = lanes.get(&lane) else { continue };
+        let tied = out.slack_ns(analysis, error.capture);
+        let slack = tied.unwrap_or(SLACK_NS);
+        let from = SessionTime(error.started().0.saturating_sub(slack));
+        let to = SessionTime(error.settled().0.saturating_add(slack));
+        if let Some(link) = out.failed_in(from, to) {
+            gateways.explained.push((error.id, link));
+        } else if out.asked_nobody(analysis, error, from, to) {
+            let since = SessionTime(from.0.saturating_sub(DEAD_NS));
+            let after_failure = out.failed_in(since, from).is_some();
+            let proven = tied.is_some() && out.holds(analysis, from, to);
+            let one = Candidate { exchange: error.id, proven, after_failure };
+            candidates.entry(lane).or_default().push(one);
+        }
+    }
+    for (lane, found) in candidates {
+        // Without a common clock the count alone tells: more errors than there are attempts they could belong to.
+        let unclaimed = lanes.get(&lane).map_or(0, |out| out.unclaimed(analysis));
+        if found.iter().any(|one| one.proven) || found.len() > 2 * unclaimed + FEWEST {
+            gateways.after_failures += found.iter().filter(|one| one.after_failure).count();
+            gateways.no_live.extend(found.iter().map(|one| one.exchange));
+        }
+    }
+    gateways
+}
+
+/// A gateway's own error, or a request that its client gave up on, where nothing is known behind the gateway.
+fn is_childless_error(analysis: &Analysis, outcomes: &[Outcome], exchange: ExchangeView<'_>) -> bool {
+    let outcome = outcomes[exchange.id.0 as usize];
+    let own = outcome == Outcome::Complete && matches!(exchange.status(), Some(502..=504));
+    (own || matches!(outcome, Outcome::TimedOut | Outcome::Aborted))
+        && exchange.raw.request.is_present()
+        && analysis.trees.children(exchange.id).is_empty()
+}
+
+fn outgoing(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    attempts: &[Attempt],
+    mismatches: &[Mismatch],
+) -> BTreeMap<LaneId, Outgoing> {
+    let mut lanes: BTreeMap<LaneId, Outgoing> = BTreeMap::new();
+    for connection in analysis.connections() {
+        let link = connection.inner.link;
+        let out = lanes.entry(analysis.link(link).from).or_default();
+        if connection.inner.exchanges.is_empty() {
+            out.starts.push((connection.inner.first, Start::Bare(connection.id)));
+        }
+        for exchange in connection.exchanges() {
+            out.starts.push((exchange.started(), Start::Exchange(exchange.id)));
+            if outcomes[exchange.id.0 as usize].is_failure() {
+                out.failed.push((exchange.started(), link));
+            }
+        }
+        if !out.captures.contains(&connection.capture()) {
+            out.captures.push(connection.capture());
+        }
+    }
+    let connections = attempts.iter().map(|a| (a.connection, a.link));
+    for (id, link) in connections.chain(mismatches.iter().map(|m| (m.connection, m.link))) {
+        if let Some(out) = lanes.get_mut(&analysis.link(link).from) {
+            out.failed.push((analysis.connection(id).inner.first, link));
+        }
+    }
+    for out in lanes.values_mut() {
+        out.starts.sort_unstable();
+        out.failed.sort_unstable();
+    }
+    lanes
+}
+
+impl Outgoing {
+    /// How far the clocks of a capture and of those behind the lane may be apart; `None` when nothing ties them.
+    fn slack_ns(&self, analysis: &Analysis, capture: CaptureId) -> Option<i64> {
+        let clock = |id: CaptureId| analysis.topology.clocks[id.index()];
+        let others = self.captures.iter().filter(|&&id| id != capture);
+        let mut slack = SLACK_NS;
+        for &other in others {
+            for clock in [clock(capture), clock(other)] {
+                if clock.method == ClockMethod::None {
+                    return None;
+                }
+                slack = slack.saturating_add(clock.band_ns.unwrap_or(0));
+            }
+        }
+        Some(slack)
+    }
+
+    /// The link of a failed attempt in this time.
+    fn failed_in(&self, from: SessionTime, to: SessionTime) -> Option<LinkId> {
+        let at = self.failed.partition_point(|&(at, _)| at < from);
+        self.failed.get(at).filter(|&&(at, _)| at <= to).map(|&(_, link)| link)
+    }
+
+    /// Whether the lane sent nothing for this request: the answer came at once, and all that went out meanwhile belongs
+    /// to other requests for sure.
+    fn asked_nobody(
+        &self,
+        analysis: &Analysis,
+        error: ExchangeView<'_>,
+        from: SessionTime,
+        to: SessionTime,
+    ) -> bool {
+        let prompt = error.latency_ns().is_some_and(|ns| ns <= AT_ONCE_NS);
+        prompt
+            && matches!(error.status(), Some(502 | 503))
+            && self.between(from, to).iter().all(|(_, start)| belongs_elsewhere(analysis, *start))
+            && !self.serves_host(analysis, error, from, to)
+    }
+
+    /// Whether the captures behind the lane go on over this time.
+    fn holds(&self, analysis: &Analysis, from: SessionTime, to: SessionTime) -> bool {
+        self.captures.iter().any(|&id| {
+            let info = &analysis.capture(id).info;
+            let inside = |first, last| {
+                analysis.session_time(id, first) <= from && to <= analysis.session_time(id, last)
+            };
+            info.first.zip(info.last).is_some_and(|(first, last)| inside(first, last))
+        })
+    }
+
+    /// How many of its attempts may belong to a request of which nothing else is known.
+    fn unclaimed(&self, analysis: &Analysis) -> usize {
+        self.starts.iter().filter(|(_, start)| !belongs_elsewhere(analysis, *start)).count()
+    }
+
+    fn between(&self, from: SessionTime, to: SessionTime) -> &[(SessionTime, Start)] {
+        let first = self.starts.partition_point(|&(at, _)| at < from);
+        let last = self.starts.partition_point(|&(at, _)| at <= to);
+        &self.starts[first..last.max(first)]
+    }
+
+    /// Whether a request for the same host got through to an upstream at about this time.
+    fn serves_host(
+        &self,
+        analysis: &Analysis,
+        error: ExchangeView<'_>,
+        from: SessionTime,
+        to: SessionTime,
+    ) -> bool {
+        let near = (SessionTime(from.0.saturating_sub(NEAR_NS)), SessionTime(to.0.saturating_add(NEAR_NS)));
+        self.between(near.0, near.1).iter().any(|&(_, start)| match start {
+            Start::Exchange(id) => {
+                let asked = analysis.trees.parent(id).map(|p| analysis.exchange(p.parent));
+                analysis.exchange(id).raw.response.is_present()
+                    && asked.is_none_or(|asked| asked.host() == error.host())
+            }
+            Start::Bare(_) => false,
+        })
+    }
+}
+
+fn belongs_elsewhere(analysis: &Analysis, start: Start) -> bool {
+    match start {
+        Start::Exchange(id) => {
+            analysis.trees.parent(id).is_some_and(|parentage| parentage.confidence != Confidence::Ambiguous)
+        }
+        Start::Bare(_) => false,
+    }
+}
+
+/// One finding for each link.
+pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, gateways: &Gateways) -> Vec<Finding> {
+    let mut by_link: BTreeMap<LinkId, Vec<ExchangeId>> = BTreeMap::new();
+    for &id in &gateways.no_live {
+        by_link.entry(analysis.exchange(id).link_id()).or_default().push(id);
+    }
+    let finding = |(link, mut exchanges): (LinkId, Vec<ExchangeId>)| {
+        exchanges.sort_unstable_by_key(|&id| (analysis.exchange(id).started(), id));
+        let mut draft = Draft::new(analysis, diagnosis, &texts::NO_LIVE_UPSTREAM, link);
+        let failed_before = gateways.after_failures * 2 >= gateways.no_live.len();
+        draft.certainty = if failed_before { Certainty::Likely } else { Certainty::Possible };
+        let longest = exchanges.iter().filter_map(|&id| analysis.exchange(id).latency_ns()).max();
+        draft.values.push(("t", duration(longest.unwrap_or_default())));
+        draft.values.push(("statuses", statuses(analysis, &exchanges)));
+        let before = "Attempts behind it had failed shortly before, which is why.";
+        draft.values.push(("before", if failed_before { before } else { "" }.to_owned()));
+        let mut proofs = ProofList::new(analysis);
+        for &id in exchanges.iter().take(CASES) {
+            let exchange = analysis.exchange(id);
+            proofs.add(exchange, exchange.raw.request.first_frame, "request, and nothing behind the gateway");
+            let status = exchange.status().unwrap_or_default();
+            proofs.add(exchange, exchange.raw.response.first_frame, format!("answered {status} at once"));
+        }
+        draft.finish(exchanges, proofs)
+    };
+    by_link.into_iter().map(finding).collect()
+}

@@ -1,0 +1,221 @@
+//! Causes of rejected reuse, restarts and taken workers: each where it holds, and where something only looks like it.
+
+use super::testkit::{Chain, Conn, MS};
+use super::*;
+use crate::http::Method::{Get, Post};
+use crate::tcp::Side::{Client, Server};
+
+const S: i64 = 1_000 * MS;
+
+/// `kind/cause rule certainty ×count` of every finding.
+fn told(diagnosis: &Diagnosis) -> Vec<String> {
+    let one = |f: &Finding| format!("{}/{} {} {:?} ×{}", f.kind, f.cause, f.rule, f.confidence, f.count);
+    diagnosis.findings.iter().map(one).collect()
+}
+
+/// Two lanes with connections that open at these times.
+fn link(starts: &[i64], mut make: impl FnMut(&mut Conn, usize, i64)) -> Diagnosis {
+    let mut chain = Chain::new(&["nginx", "app"]);
+    for (number, &start) in starts.iter().enumerate() {
+        let at = chain.open(0, start);
+        make(&mut chain.conns[at], number, start);
+    }
+    let diagnosis = chain.analyse().diagnosis;
+    for finding in &diagnosis.findings {
+        let words = [&finding.summary, &finding.explanation, &finding.doubt];
+        assert!(words.iter().all(|text| !text.contains(['{', '}'])), "{words:?}");
+    }
+    diagnosis
+}
+
+fn twice(conn: &mut Conn, start: i64) {
+    conn.request(Get, "/1", start + MS).response(200, start + 2 * MS);
+    conn.request(Get, "/2", start + 3 * MS).response(200, start + 4 * MS);
+}
+
+#[test]
+fn an_idle_timeout_is_given_with_its_spread_and_how_long_the_proxy_keeps() {
+    let starts: Vec<i64> = (0..6).map(|n| n * 20 * S).collect();
+    let closes = |number: usize| 1_150 * MS + (number as i64 - 3) * 3 * MS;
+    let diagnosis = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        let closed = start + 4 * MS + closes(number);
+        conn.fin(Server, closed);
+        if number > 3 {
+            conn.request(Post, "/3", closed + MS / 2).rst(Server, closed + MS, false);
+        }
+    });
+    assert_eq!(told(&diagnosis)[0], "rejected-reused-request/idle-timeout-mismatch R2 Certain ×2");
+    let words = &diagnosis.findings[0].explanation;
+    let figures =
+        "idle for 1.15 s ± 7.5 ms (seen on 6 connections); nginx keeps idle connections for at least 1.16 s";
+    assert!(words.contains(figures), "{words}");
+    // Nobody sent anything: those closes are as they should be.
+    let silent = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        conn.fin(Server, start + 4 * MS + closes(number))
+            .fin_acked(Client, start + 5 * S)
+            .fin(Client, start + 5 * S);
+    });
+    assert!(silent.findings.is_empty(), "{:?}", told(&silent));
+}
+
+#[test]
+fn mixed_causes_on_one_link_are_told_apart_by_request() {
+    // Six idle closes at 5 s, one of which a request meets; later five connections die at once with requests on them.
+    let mut starts: Vec<i64> = (0..6).map(|n| n * 10 * S).collect();
+    starts.extend((0..5).map(|n| 100 * S + n * MS));
+    let diagnosis = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        if number < 6 {
+            let closed = start + 4 * MS + 5 * S + number as i64 * MS;
+            conn.fin(Server, closed);
+            if number == 2 {
+                conn.request(Get, "/3", closed).rst(Server, closed + MS, false);
+            }
+        } else {
+            let closed = 101 * S + number as i64 * 7 * MS;
+            conn.request(Post, "/3", closed - 2 * MS).sync().rst(Server, closed, true);
+        }
+    });
+    assert_eq!(
+        told(&diagnosis),
+        [
+            "rejected-reused-request/server-restarted R3 Certain ×5",
+            "rejected-reused-request/idle-timeout-mismatch R2 Certain ×1",
+            "restart-burst/ T6 Certain ×5",
+        ]
+    );
+    assert!(diagnosis.findings[0].explanation.contains("all of its 5 connections within 28 ms"));
+}
+
+#[test]
+fn a_burst_without_a_lost_request_is_a_note_and_the_end_of_a_load_is_none() {
+    let starts: Vec<i64> = (0..6).map(|n| n * 300 * MS).collect();
+    let graceful = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        conn.fin(Server, 10 * S + number as i64 * MS)
+            .fin_acked(Client, 10 * S + 20 * MS)
+            .fin(Client, 10 * S + 20 * MS);
+    });
+    assert_eq!(told(&graceful), ["restart-burst/ T6 Certain ×6"]);
+    assert_eq!(graceful.findings[0].severity, Severity::Note);
+    // The same, announced: that is how a server should end.
+    let announced = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        conn.says_close().fin(Server, 10 * S + number as i64 * MS);
+    });
+    assert!(announced.findings.is_empty(), "{:?}", told(&announced));
+    // All were last used at the same time, and are closed by their timer.
+    let ended = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        let last = 3 * S + number as i64 * MS;
+        conn.request(Get, "/last", last).response(200, last + MS);
+        conn.fin(Server, last + MS + 5 * S).fin_acked(Client, last + 5 * S + 2 * MS);
+    });
+    assert!(ended.findings.is_empty(), "{:?}", told(&ended));
+}
+
+#[test]
+fn a_middlebox_is_blamed_only_where_shorter_idle_times_worked() {
+    let forgotten = |idle: i64| {
+        link(&[0, S, 2 * S], move |conn, _, start| {
+            twice(conn, start);
+            conn.request(Get, "/3", start + 20 * S).response(200, start + 20 * S + MS);
+            let sent = start + 20 * S + MS + idle;
+            conn.request(Get, "/4", sent).retransmitted();
+            conn.note(crate::tcp::EventKind::Retransmission, Client, sent + 200 * MS, 300, 100);
+            conn.note(crate::tcp::EventKind::Retransmission, Client, sent + 600 * MS, 300, 100);
+            conn.fin(Client, sent + 5 * S);
+        })
+    };
+    assert_eq!(told(&forgotten(300 * S)), ["rejected-reused-request/middlebox-dropped R6 Likely ×3"]);
+    assert_eq!(told(&forgotten(3 * S)), ["rejected-reused-request/host-vanished R6 Possible ×3"]);
+    // A bare reset shortly after an answer: its sender knows no such connection.
+    let bare = link(&[0], |conn, _, start| {
+        twice(conn, start);
+        conn.request(Get, "/3", start + S).rst(Server, start + S + MS, false);
+    });
+    assert_eq!(told(&bare), ["rejected-reused-request/host-vanished R5 Possible ×1"]);
+}
+
+#[test]
+fn workers_that_end_one_at_a_time_are_no_restart() {
+    let starts: Vec<i64> = (0..8).map(|n| n * 20 * S).collect();
+    let diagnosis = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        for more in 0..number as i64 {
+            conn.request(Get, "/m", start + (10 + more) * MS).response(200, start + (10 + more) * MS);
+        }
+        if number.is_multiple_of(3) {
+            let closed = start + 30 * MS;
+            conn.fin(Server, closed).request(Get, "/x", closed).rst(Server, closed + MS, false);
+        }
+    });
+    assert_eq!(told(&diagnosis), ["rejected-reused-request/worker-recycled R2 Possible ×3"]);
+}
+
+#[test]
+fn a_server_that_worked_on_the_request_before_it_closed_has_not_rejected_it() {
+    let outcome = |worked: i64| {
+        let diagnosis = link(&[0], move |conn, _, start| {
+            twice(conn, start);
+            conn.request(Get, "/3", start + 10 * MS).sync().fin(Server, start + 10 * MS + worked);
+        });
+        diagnosis.outcomes[2]
+    };
+    assert_eq!(outcome(MS), Outcome::Rejected);
+    assert_eq!(outcome(2 * S), Outcome::NoResponse);
+}
+
+#[test]
+fn a_proxy_that_closes_because_its_own_request_was_rejected_is_no_second_fault() {
+    let mut chain = Chain::new(&["edge", "haproxy", "app"]);
+    let front = chain.open(0, 0);
+    chain.conns[front].request(Get, "/1", MS).response(200, 4 * MS);
+    chain.conns[front].request(Get, "/2", 9 * MS).sync().fin(Server, 12 * MS);
+    let back = chain.open(1, 0);
+    chain.conns[back].request(Get, "/1", 2 * MS).response(200, 3 * MS);
+    chain.conns[back].fin(Server, 9 * MS).request(Get, "/2", 10 * MS).rst(Server, 11 * MS, false);
+    chain.parent((back, 0), (front, 0), 1);
+    chain.parent((back, 1), (front, 1), 1);
+    let diagnosis = chain.analyse().diagnosis;
+    assert_eq!(told(&diagnosis).len(), 1, "{:?}", told(&diagnosis));
+    assert_eq!(diagnosis.findings[0].link.map(|link| link.0), Some(1));
+}
+
+/// Two workers, each with a kept connection that is asked again and again; others come and wait.
+fn workers(waiting: i64, then: impl Fn(&mut Conn, i64)) -> Diagnosis {
+    let starts: Vec<i64> = (0..2).chain(10..10 + waiting).map(|n| n * 10 * MS).collect();
+    link(&starts, |conn, number, start| {
+        if number < 2 {
+            for round in 0..60 {
+                let at = start + round * 100 * MS;
+                conn.request(Get, "/item/7", at + MS).response(200, at + 3 * MS);
+            }
+            conn.fin(Client, 7 * S);
+        } else {
+            then(conn, start);
+        }
+    })
+}
+
+#[test]
+fn workers_are_counted_where_each_is_bound_to_a_kept_connection() {
+    let starved = workers(6, |conn, start| {
+        conn.request(Get, "/item/9", start + MS).sync().fin(Client, start + 3 * S);
+    });
+    assert_eq!(told(&starved), ["worker-exhaustion/ fact 6 Certain ×6"]);
+    assert!(starved.findings[0].summary.contains("all 2 workers"), "{}", starved.findings[0].summary);
+    assert!(starved.outcomes.iter().filter(|&&o| o == Outcome::TimedOut).count() == 6);
+    // Slow answers while others are served quickly: there is a worker for them.
+    let slow = workers(6, |conn, start| {
+        conn.request(Get, "/item/9", start + MS).response(200, start + 3 * S);
+    });
+    assert!(slow.findings.is_empty(), "{:?}", told(&slow));
+    // What hangs is one kind of request, which nobody answers anywhere.
+    let hanging = workers(6, |conn, start| {
+        conn.request(Get, "/hang", start + MS).sync().fin(Client, start + 3 * S);
+    });
+    assert!(hanging.findings.iter().all(|f| f.kind != "worker-exhaustion"), "{:?}", told(&hanging));
+}

@@ -1,0 +1,411 @@
+//! What the transport did to requests: loss, closed windows, sizes that do not get through, delayed acknowledgements
+//! (T1 to T4).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::http::Message;
+use crate::tcp::{Event, EventKind, Opening, Side};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
+
+use super::connect::{Attempt, Failed};
+use super::draft::{Draft, ProofList};
+use super::life::at_least;
+use super::reuse::CASES;
+use super::texts;
+use super::words::{counted, duration};
+use super::{Certainty, Diagnosis, Finding, Outcome};
+
+/// The shortest retransmission timer is 200 ms (Linux); what costs less was mended without it.
+const NOTICEABLE_NS: i64 = 150_000_000;
+
+/// A window closed for less than this delays nobody.
+const CLOSED_NS: i64 = 200_000_000;
+
+/// A segment sent again so often, and for so long, does not get through.
+const STUCK_TIMES: usize = 3;
+const STUCK_NS: i64 = 1_000_000_000;
+
+/// Segments smaller than this fit through any path (RFC 8200, section 5: 1,280 bytes with headers).
+const SMALL_SEGMENT: u32 = 1_200;
+
+/// Linux delays an acknowledgement by 40 ms; timers fire a little late.
+const DELAYED_ACK_NS: std::ops::RangeInclusive<i64> = 39_000_000..=45_000_000;
+
+/// Times around it that a peak at 40 ms must stand out from.
+const AROUND_NS: std::ops::RangeInclusive<i64> = 15_000_000..=90_000_000;
+
+/// A message of this size is a few small writes.
+const FEW_WRITES_BYTES: u64 = 6_000;
+
+/// Fewer messages make no peak.
+const FEWEST_STEPS: usize = 6;
+
+/// All findings about the transport, beside those `known` already.
+pub(super) fn findings(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    attempts: &[Attempt],
+    known: &[Finding],
+) -> Vec<Finding> {
+    // A window that stayed closed until somebody gave up is a stalled request, which says more.
+    let stalls = known.iter().filter(|finding| finding.kind == texts::SEND_STALL.kind);
+    let stalls = stalls.flat_map(|finding| &finding.exchanges);
+    let stalled: BTreeSet<ConnectionId> = stalls.map(|&id| analysis.exchange(id).connection_id()).collect();
+    let mut waits: BTreeMap<LinkId, Vec<Wait>> = BTreeMap::new();
+    let mut closed: BTreeMap<(LinkId, Side), Vec<Closed>> = BTreeMap::new();
+    let mut stuck: BTreeMap<(LinkId, Side), Vec<Stuck>> = BTreeMap::new();
+    for connection in analysis.connections() {
+        let link = connection.inner.link;
+        if connection.events().iter().any(|e| e.kind == EventKind::Retransmission) {
+            for side in [Side::Client, Side::Server] {
+                if let Some(one) = stuck_segment(connection, side) {
+                    stuck.entry((link, side)).or_default().push(one);
+                }
+            }
+            waits.entry(link).or_default().extend(loss_waits(connection, diagnosis));
+        }
+        for (side, one) in closed_windows(connection) {
+            if stalled.contains(&connection.id) {
+                continue;
+            }
+            closed.entry((link, side)).or_default().push(one);
+        }
+    }
+    // What a full accept queue ignored was not lost, and what never gets through has a finding of its own.
+    let mut holes: Vec<ConnectionId> = stuck.values().flatten().map(|one| one.connection).collect();
+    holes.sort_unstable();
+    let full = overflowing(analysis, attempts);
+    let delayed = |wait: &Wait| {
+        let connection = analysis.exchange(wait.exchange).connection();
+        holes.binary_search(&connection.id).is_err() && !full.contains(&connection.inner.server)
+    };
+    let mut findings = Vec::new();
+    for ((link, side), cases) in stuck {
+        findings.extend(black_hole(analysis, diagnosis, link, side, &cases));
+    }
+    for (link, mut cases) in waits {
+        cases.retain(delayed);
+        if !cases.is_empty() {
+            findings.push(loss(analysis, diagnosis, link, cases));
+        }
+    }
+    for ((link, side), cases) in closed {
+        findings.push(zero_window(analysis, diagnosis, link, side, cases));
+    }
+    findings.extend(delayed_acks(analysis, diagnosis));
+    findings
+}
+
+/// The servers whose accept queue was full.
+fn overflowing(analysis: &Analysis, attempts: &[Attempt]) -> BTreeSet<SocketAddr> {
+    let full = attempts.iter().filter(|attempt| attempt.how == Failed::Overflow);
+    full.map(|attempt| analysis.connection(attempt.connection).inner.server).collect()
+}
+
+/// An exchange that waited for segments to be sent again (T1).
+struct Wait {
+    exchange: ExchangeId,
+    wait_ns: i64,
+    from: Side,
+    frame: u32,
+}
+
+fn loss_waits(connection: ConnectionView<'_>, diagnosis: &Diagnosis) -> Vec<Wait> {
+    let resent: Vec<&Event> =
+        connection.events().iter().filter(|e| e.kind == EventKind::Retransmission).collect();
+    let wait = |exchange: ExchangeView<'_>| {
+        if diagnosis.outcomes[exchange.id.0 as usize] == Outcome::Rejected {
+            return None;
+        }
+        let raw = exchange.raw;
+        let request = repeated(&resent, Side::Client, &raw.request);
+        let response = repeated(&resent, Side::Server, &raw.response);
+        let (wait_ns, from, event) = [request, response].into_iter().flatten().max_by_key(|one| one.0)?;
+        let both = request.map_or(0, |one| one.0) + response.map_or(0, |one| one.0);
+        let wait_ns = both.max(wait_ns);
+        (wait_ns >= NOTICEABLE_NS).then_some(Wait {
+            exchange: exchange.id,
+            wait_ns,
+            from,
+            frame: event.frame,
+        })
+    };
+    connection.exchanges().filter_map(wait).collect()
+}
+
+/// How long a message stood still before bytes of it were sent again, and the last of these segments.
+fn repeated<'a>(resent: &[&'a Event], from: Side, message: &Message) -> Option<(i64, Side, &'a Event)> {
+    if !message.is_present() {
+        return None;
+    }
+    let inside = |seq: u32| at_least(seq, message.seq) && !at_least(seq, message.end_seq());
+    let mut until = message.start.0;
+    let (mut wait, mut last) = (0i64, None);
+    for &event in resent.iter().filter(|e| e.from == from && inside(e.seq)) {
+        // Bytes that came before and were lost later stood still since the message began at the most, and while the
+        // message went on it did not stand still.
+        let since = if event.at > message.end { until.max(message.end.0) } else { until };
+        let since = if event.seq == message.seq { until } else { since };
+        let more = event.at.0.saturating_sub(since);
+        if more > 0 {
+            wait += more;
+            until = event.at.0;
+        }
+        last = Some(event);
+    }
+    last.map(|event| (wait, from, event))
+}
+
+fn loss(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, mut cases: Vec<Wait>) -> Finding {
+    cases.sort_unstable_by_key(|wait| (analysis.exchange(wait.exchange).started(), wait.exchange));
+    let mut draft = Draft::new(analysis, diagnosis, &texts::RETRANSMISSION_DELAY, link);
+    let median = |mut values: Vec<i64>| {
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    let waits = median(cases.iter().map(|wait| wait.wait_ns).collect());
+    let think = |wait: &Wait| Some((analysis.exchange(wait.exchange).latency_ns()? - wait.wait_ns).max(0));
+    let think = median(cases.iter().filter_map(think).collect());
+    let longest = cases.iter().map(|wait| wait.wait_ns).max().unwrap_or_default();
+    let failed =
+        cases.iter().filter(|w| diagnosis.outcomes[w.exchange.0 as usize].is_failure()).count() as u64;
+    draft.certainty = Certainty::Likely;
+    draft.values.push(("wait", duration(waits)));
+    draft.values.push(("think", duration(think)));
+    draft.values.push(("longest", duration(longest)));
+    draft.values.push((
+        "failed",
+        match failed {
+            0 => "All of them were answered in the end.".to_owned(),
+            _ => format!("{} of them failed.", counted(failed, "request")),
+        },
+    ));
+    let mut proofs = ProofList::new(analysis);
+    for wait in cases.iter().take(CASES) {
+        let exchange = analysis.exchange(wait.exchange);
+        let (message, what) = match wait.from {
+            Side::Client => (&exchange.raw.request, "request"),
+            Side::Server => (&exchange.raw.response, "response"),
+        };
+        proofs.add(exchange, message.first_frame, format!("{what} {} sent", exchange.raw.ordinal));
+        proofs.add(exchange, wait.frame, format!("sent again; stood still for {}", duration(wait.wait_ns)));
+    }
+    draft.finish(cases.iter().map(|wait| wait.exchange).collect(), proofs)
+}
+
+/// A time during which a side took no more bytes (T2).
+struct Closed {
+    connection: ConnectionId,
+    frame: u32,
+    ns: i64,
+}
+
+fn closed_windows(connection: ConnectionView<'_>) -> Vec<(Side, Closed)> {
+    let events = connection.events();
+    let mut all = Vec::new();
+    for (at, event) in events.iter().enumerate().filter(|(_, e)| e.kind == EventKind::ZeroWindow) {
+        let rest = &events[at + 1..];
+        let over = |e: &&Event| {
+            e.kind == EventKind::WindowOpened && e.from == event.from
+                || matches!(e.kind, EventKind::Rst | EventKind::Fin)
+        };
+        let end = rest.iter().find(over).map_or(connection.flow().last.0, |e| e.at);
+        let ns = end.0.saturating_sub(event.at.0);
+        if ns >= CLOSED_NS {
+            all.push((event.from, Closed { connection: connection.id, frame: event.frame, ns }));
+        }
+    }
+    all
+}
+
+fn zero_window(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    link: LinkId,
+    side: Side,
+    mut cases: Vec<Closed>,
+) -> Finding {
+    cases.sort_unstable_by_key(|one| (one.connection, one.frame));
+    let mut draft = Draft::new(analysis, diagnosis, &texts::ZERO_WINDOW, link);
+    draft.values.extend(sides(analysis, link, side));
+    let longest = cases.iter().map(|one| one.ns).max().unwrap_or_default();
+    let all: i64 = cases.iter().map(|one| one.ns).sum();
+    draft.values.push(("longest", duration(longest)));
+    draft.values.push(("all", duration(all)));
+    let mut proofs = ProofList::new(analysis);
+    for one in cases.iter().take(CASES) {
+        proofs.add_packet(one.connection, one.frame, format!("window 0, for {}", duration(one.ns)));
+    }
+    draft.connections = cases.iter().map(|one| one.connection).collect();
+    draft.connections.dedup();
+    draft.finish(Vec::new(), proofs)
+}
+
+/// The names of a side (`who`) and of its peer (`peer`).
+fn sides(analysis: &Analysis, link: LinkId, side: Side) -> [(&'static str, String); 2] {
+    let link = analysis.link(link);
+    let name = |side| {
+        let lane = if side == Side::Client { link.from } else { link.to };
+        analysis.lane(lane).name.clone()
+    };
+    [("who", name(side)), ("peer", name(side.peer()))]
+}
+
+/// A large segment that is sent again and again while small ones get through (T3).
+struct Stuck {
+    connection: ConnectionId,
+    len: u32,
+    times: usize,
+    lasts_ns: i64,
+    first: u32,
+    last: u32,
+}
+
+fn stuck_segment(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
+    let flow = connection.flow();
+    let (sent, acked) = (flow.direction(side), flow.direction(side.peer()).acked?);
+    // Both directions must be there, and the path must have carried something.
+    let alive = flow.opening == Opening::Handshake && sent.uncaptured_bytes == 0;
+    let mtu_told = |e: &&Event| e.kind == EventKind::Unreachable && e.from == side;
+    if !alive || connection.events().iter().any(|e| mtu_told(&e)) {
+        return None;
+    }
+    let here = |e: &&Event| e.kind == EventKind::Retransmission && e.from == side && e.seq == acked;
+    let resent: Vec<&Event> = connection.events().iter().filter(here).collect();
+    let (first, last) = (resent.first()?, resent.last()?);
+    let lasts_ns = last.at.0.saturating_sub(first.at.0);
+    let large = first.len >= SMALL_SEGMENT && first.len > sent.largest_acked;
+    (large && resent.len() >= STUCK_TIMES && lasts_ns >= STUCK_NS).then_some(Stuck {
+        connection: connection.id,
+        len: first.len,
+        times: resent.len(),
+        lasts_ns,
+        first: first.frame,
+        last: last.frame,
+    })
+}
+
+fn black_hole(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    link: LinkId,
+    side: Side,
+    cases: &[Stuck],
+) -> Option<Finding> {
+    let smallest = cases.iter().map(|one| one.len).min()?;
+    // A path that carried such segments on other connections has no such limit.
+    let largest_through = analysis
+        .link(link)
+        .connections
+        .iter()
+        .map(|&id| analysis.connection(id).flow().direction(side).largest_acked)
+        .max()
+        .unwrap_or_default();
+    if largest_through >= smallest {
+        return None;
+    }
+    let mut draft = Draft::new(analysis, diagnosis, &texts::MTU_BLACK_HOLE, link);
+    draft.certainty =
+        if cases.len() >= 2 && largest_through > 0 { Certainty::Certain } else { Certainty::Likely };
+    draft.values.extend(sides(analysis, link, side));
+    draft.values.push(("len", smallest.to_string()));
+    draft.values.push(("through", largest_through.to_string()));
+    let times = cases.iter().map(|one| one.times as u64).max().unwrap_or_default();
+    draft.values.push(("again", counted(times, "time")));
+    let longest = cases.iter().map(|one| one.lasts_ns).max().unwrap_or_default();
+    draft.values.push(("longest", duration(longest)));
+    let mut proofs = ProofList::new(analysis);
+    for one in cases.iter().take(CASES) {
+        proofs.add_packet(one.connection, one.first, format!("{} bytes sent again", one.len));
+        proofs.add_packet(one.connection, one.last, format!("and again, the {}th time", one.times));
+    }
+    draft.connections = cases.iter().map(|one| one.connection).collect();
+    Some(draft.finish(Vec::new(), proofs))
+}
+
+/// Small messages that took 40 ms between their first and last packet, far more often than about as long (T4).
+fn delayed_acks(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
+    let mut peaks: BTreeMap<(LinkId, Side), Vec<ExchangeId>> = BTreeMap::new();
+    for at in 0..analysis.topology.links.len() {
+        let link = LinkId(at as u16);
+        for side in [Side::Client, Side::Server] {
+            let steps = steps_of_40_ms(analysis, link, side);
+            if !steps.is_empty() {
+                peaks.insert((link, side), steps);
+            }
+        }
+    }
+    // A proxy that passes parts on as they come only repeats the pause.
+    let all: BTreeSet<ExchangeId> = peaks.values().flatten().copied().collect();
+    let began_here = |id: &ExchangeId| !analysis.trees.children(*id).iter().any(|child| all.contains(child));
+    for ((_, side), exchanges) in &mut peaks {
+        if *side == Side::Server {
+            exchanges.retain(began_here);
+        }
+    }
+    peaks.retain(|_, exchanges| exchanges.len() >= FEWEST_STEPS);
+    peaks
+        .into_iter()
+        .map(|((link, side), exchanges)| delayed_ack(analysis, diagnosis, link, side, exchanges))
+        .collect()
+}
+
+/// The exchanges of a link whose message took 40 ms, where they stand out; else none.
+fn steps_of_40_ms(analysis: &Analysis, link: LinkId, side: Side) -> Vec<ExchangeId> {
+    let (mut steps, mut around) = (Vec::new(), 0);
+    for &id in &analysis.link(link).connections {
+        let connection = analysis.connection(id);
+        if connection.flow().direction(side).retransmitted > 0 {
+            continue;
+        }
+        for exchange in connection.exchanges() {
+            let message = message(exchange, side);
+            let took = message.end.0.saturating_sub(message.start.0);
+            let small = message.extent_count >= 2 && message.wire_bytes <= FEW_WRITES_BYTES;
+            if !small || !message.is_complete() {
+                continue;
+            }
+            if DELAYED_ACK_NS.contains(&took) {
+                steps.push(exchange.id);
+            } else if AROUND_NS.contains(&took) {
+                around += 1;
+            }
+        }
+    }
+    if steps.len() < FEWEST_STEPS.max(2 * around) {
+        steps.clear();
+    }
+    steps
+}
+
+/// What a side sent in an exchange.
+fn message(exchange: ExchangeView<'_>, side: Side) -> &Message {
+    match side {
+        Side::Client => &exchange.raw.request,
+        Side::Server => &exchange.raw.response,
+    }
+}
+
+fn delayed_ack(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    link: LinkId,
+    side: Side,
+    exchanges: Vec<ExchangeId>,
+) -> Finding {
+    let mut draft = Draft::new(analysis, diagnosis, &texts::DELAYED_ACK, link);
+    draft.certainty = Certainty::Possible;
+    draft.values.extend(sides(analysis, link, side));
+    draft.values.push(("what", if side == Side::Client { "requests" } else { "responses" }.to_owned()));
+    let mut proofs = ProofList::new(analysis);
+    for &id in exchanges.iter().take(CASES) {
+        let exchange = analysis.exchange(id);
+        let message = message(exchange, side);
+        proofs.add(exchange, message.first_frame, "first part");
+        let took = duration(message.end.0.saturating_sub(message.start.0));
+        proofs.add(exchange, message.last_frame, format!("last part, {took} later"));
+    }
+    draft.finish(exchanges, proofs)
+}

@@ -1,0 +1,388 @@
+//! The logs join in: which lines a finding explains, where log and wire disagree, and what logs alone tell.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::http::{HeaderDigest, NameId};
+use crate::logs::{LogFile, LogKind, LogLine, LoggedAttempt, LoggedError, LoggedRequest};
+use crate::topology::keys::{IdNames, text_hash};
+use crate::topology::{ExchangeId, LaneId, LinkId};
+
+use super::draft::{Draft, ProofList};
+use super::reuse::CASES;
+use super::texts;
+use super::words::{count, counted, grouped, listed};
+use super::{Certainty, Diagnosis, Finding, Outcome};
+
+/// How far the time of a line and that of a packet may lie apart: logs of errors have whole seconds, and a
+/// capture's clock is not the server's.
+const TOLERANCE_NS: i64 = 2_500_000_000;
+/// Time zones lie at multiples of a quarter of an hour.
+const ZONE_STEP_S: i64 = 900;
+/// Most lines shown for a finding.
+const MAX_LINES: usize = 40;
+/// Lines looked at for one exchange, where many requests are alike.
+const MAX_ALIKE: usize = 512;
+
+/// Places in a log: the file and the entry.
+type Places = HashMap<u64, Vec<(u16, u32)>, foldhash::fast::FixedState>;
+
+/// All logs, found by request.
+pub(super) struct LogIndex<'a> {
+    analysis: &'a Analysis,
+    by_id: Places,
+    by_request: Places,
+    faults: Places,
+    /// The lane that wrote each file.
+    lanes: Vec<Option<LaneId>>,
+    /// What to add to an error log's local times to get UTC, in seconds.
+    zones: Vec<i64>,
+    ids: Vec<IdNames>,
+}
+
+fn request_hash(method: &str, target: &str) -> u64 {
+    text_hash(method).rotate_left(7) ^ text_hash(target)
+}
+
+impl<'a> LogIndex<'a> {
+    /// `None` without logs.
+    pub(super) fn new(analysis: &'a Analysis) -> Option<Self> {
+        if analysis.logs.is_empty() {
+            return None;
+        }
+        let (mut by_id, mut by_request, mut faults) =
+            (Places::default(), Places::default(), Places::default());
+        for (file, log) in analysis.logs.iter().enumerate() {
+            for (at, request) in log.requests.iter().enumerate().filter(|(_, request)| !request.id.is_empty())
+            {
+                let id = HeaderDigest::new(NameId(0), request.id.as_bytes()).value();
+                by_id.entry(id).or_default().push((file as u16, at as u32));
+            }
+            for (at, request) in log.requests.iter().enumerate() {
+                let hash = request_hash(&request.method, &request.target);
+                by_request.entry(hash).or_default().push((file as u16, at as u32));
+            }
+            for (at, error) in log.errors.iter().enumerate() {
+                let Some((method, target)) = &error.request else { continue };
+                faults.entry(request_hash(method, target)).or_default().push((file as u16, at as u32));
+            }
+        }
+        let lanes = analysis.logs.iter().map(|log| lane_of(analysis, log)).collect();
+        let headers = &analysis.topology.id_headers;
+        let ids = analysis.captures.iter().map(|facts| headers.of(facts)).collect();
+        let mut index = Self { analysis, by_id, by_request, faults, lanes, zones: Vec::new(), ids };
+        index.zones = index.find_zones();
+        Some(index)
+    }
+
+    fn error(&self, (file, at): (u16, u32)) -> &'a LoggedError {
+        &self.analysis.logs[usize::from(file)].errors[at as usize]
+    }
+
+    fn request(&self, (file, at): (u16, u32)) -> &'a LoggedRequest {
+        &self.analysis.logs[usize::from(file)].requests[at as usize]
+    }
+
+    /// Error lines about a request like this one: of the lane that asked this server, or of the lane that was asked.
+    fn faults_of(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
+        let server = exchange.connection().inner.server;
+        let asked = Some(self.analysis.link(exchange.link_id()).to);
+        let alike = self.faults.get(&request_hash(exchange.method(), &exchange.target()));
+        let alike = alike.map(Vec::as_slice).unwrap_or_default().iter().copied().take(MAX_ALIKE);
+        alike.filter(move |&place| {
+            let own = self.lanes[usize::from(place.0)] == asked;
+            own || self.error(place).upstream.is_none_or(|upstream| upstream == server)
+        })
+    }
+
+    /// The time zone of each error log: the one in which most of its lines meet their exchanges.
+    fn find_zones(&self) -> Vec<i64> {
+        let mut votes: Vec<BTreeMap<i64, u64>> = vec![BTreeMap::new(); self.lanes.len()];
+        if !self.faults.is_empty() {
+            for exchange in self.analysis.exchanges() {
+                for place in self.faults_of(exchange).take(8) {
+                    let off = exchange.settled().0 / 1_000_000_000 - self.error(place).local_s;
+                    let zone = (off + ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S) * ZONE_STEP_S;
+                    if (off - zone).abs() <= TOLERANCE_NS / 1_000_000_000 {
+                        *votes[usize::from(place.0)].entry(zone).or_default() += 1;
+                    }
+                }
+            }
+        }
+        let most = |votes: &BTreeMap<i64, u64>| {
+            votes.iter().max_by_key(|(zone, n)| (**n, -zone.abs())).map(|(z, _)| *z)
+        };
+        votes.iter().map(|votes| most(votes).unwrap_or(0)).collect()
+    }
+
+    /// The line of this lane's access log about this exchange, which the lane answered.
+    fn access(&self, exchange: ExchangeView<'_>) -> Option<(u16, u32)> {
+        let lane = self.analysis.link(exchange.link_id()).to;
+        let children = self.analysis.trees.children(exchange.id).iter().map(|&id| self.analysis.exchange(id));
+        let same = std::iter::once(exchange).chain(children);
+        let ids = same.flat_map(|x| self.ids[x.capture.index()].ids(x.facts, x.raw)).filter(|&id| id != 0);
+        let places = ids.filter_map(|id| self.by_id.get(&id)).flatten().copied();
+        let ended = exchange.settled().0;
+        let away = |place: (u16, u32)| {
+            let at = self.request(place).at_ns?;
+            let away = at.saturating_sub(ended).saturating_abs();
+            (away <= TOLERANCE_NS).then_some(away)
+        };
+        let fits = |place: &(u16, u32)| {
+            let request = self.request(*place);
+            self.lanes[usize::from(place.0)] == Some(lane) && *request.method == *exchange.method()
+        };
+        // Attempts of one request share its id: the nearest in time is meant.
+        let nearest = places.filter(fits).filter_map(|place| Some((away(place)?, place)));
+        if let Some((_, place)) = nearest.min() {
+            return Some(place);
+        }
+        // Without an id the request line and the time must do, where they fit one line only.
+        let alike = self.by_request.get(&request_hash(exchange.method(), &exchange.target()))?;
+        let mut alike =
+            alike.iter().copied().take(MAX_ALIKE).filter(fits).filter(|&place| away(place).is_some());
+        let only = alike.next()?;
+        alike.next().is_none().then_some(only)
+    }
+
+    /// The lines that a finding explains, those of its first cases.
+    pub(super) fn lines(&self, finding: &Finding) -> Vec<LogLine> {
+        let mut errors: HashSet<(u16, u32), foldhash::fast::FixedState> = HashSet::default();
+        let mut requests = errors.clone();
+        for &id in finding.exchanges.iter().take(CASES) {
+            let exchange = self.analysis.exchange(id);
+            let (started, settled) = (exchange.started().0, exchange.settled().0);
+            let near = |&place: &(u16, u32)| {
+                let error = self.error(place);
+                let at = (error.local_s + self.zones[usize::from(place.0)]).saturating_mul(1_000_000_000);
+                error.kinds().contains(&finding.kind.as_str())
+                    && (started.saturating_sub(TOLERANCE_NS)..=settled.saturating_add(TOLERANCE_NS))
+                        .contains(&at)
+            };
+            let fresh = |place: &(u16, u32)| !errors.contains(place);
+            let line = self.faults_of(exchange).filter(near).find(fresh);
+            errors.extend(line);
+            let parent = self.analysis.trees.parent(id).map(|p| self.analysis.exchange(p.parent));
+            requests.extend([Some(exchange), parent].into_iter().flatten().filter_map(|x| self.access(x)));
+        }
+        // What went wrong says more than what was answered: error lines first.
+        let mut all: Vec<(bool, (u16, u32))> = errors.into_iter().map(|place| (false, place)).collect();
+        all.extend(requests.into_iter().map(|place| (true, place)));
+        all.sort_unstable();
+        let line = |(is_access, place): (bool, (u16, u32))| {
+            let (line, text) = if is_access {
+                (self.request(place).line, &self.request(place).text)
+            } else {
+                (self.error(place).line, &self.error(place).text)
+            };
+            LogLine { file: self.analysis.logs[usize::from(place.0)].name(), line, text: text.to_string() }
+        };
+        all.into_iter().take(MAX_LINES).map(line).collect()
+    }
+
+    /// Requests of which the log says one thing and the wire another: one finding for each link.
+    pub(super) fn disagreements(&self, diagnosis: &Diagnosis) -> Vec<Finding> {
+        let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
+        for exchange in self.analysis.exchanges() {
+            let lane = self.analysis.link(exchange.link_id()).to;
+            let known = self.lanes.contains(&Some(lane)) && exchange.raw.request.is_present();
+            let outcome = diagnosis.outcomes[exchange.id.0 as usize];
+            if !known || outcome == Outcome::Unknown {
+                continue;
+            }
+            let Some(place) = self.access(exchange) else { continue };
+            if let Some(says) = disagreement(self.request(place), exchange, outcome) {
+                let entry = by_link.entry(exchange.link_id()).or_default();
+                count(&mut entry.0, &says);
+                entry.1.push(exchange.id);
+            }
+        }
+        let finding = |(link, (pairs, exchanges)): (LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>))| {
+            let mut draft = Draft::new(self.analysis, diagnosis, &texts::LOG_DISAGREEMENT, link);
+            let pairs: Vec<String> =
+                pairs.iter().map(|(says, number)| format!("{says} ({})", grouped(*number))).collect();
+            draft.values.push(("pairs", listed(&pairs)));
+            let mut proofs = ProofList::new(self.analysis);
+            for &id in exchanges.iter().take(CASES) {
+                let exchange = self.analysis.exchange(id);
+                proofs.add(exchange, exchange.raw.request.first_frame, "request sent");
+                proofs.add(exchange, exchange.raw.response.last_frame, "last byte of the answer");
+            }
+            draft.finish(exchanges, proofs)
+        };
+        by_link.into_iter().map(finding).collect()
+    }
+}
+
+/// What a line says that the packets do not show; `None` where both agree.
+fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Outcome) -> Option<String> {
+    let said = request.status;
+    let left = matches!(outcome, Outcome::Aborted | Outcome::TimedOut);
+    match (exchange.status(), outcome) {
+        (Some(sent), Outcome::Truncated) if said < 400 && said == sent => {
+            Some(format!("{said:03} in the log, a truncated answer on the wire"))
+        }
+        (Some(sent), Outcome::Complete) if sent != said => {
+            Some(format!("{said:03} in the log, {sent} on the wire"))
+        }
+        // 499 is how nginx logs a client that left, and no answer is what that looks like.
+        (None, _) if left && said == 499 => None,
+        (None, outcome) if outcome.is_failure() => {
+            Some(format!("{said:03} in the log, no answer on the wire"))
+        }
+        _ => None,
+    }
+}
+
+/// The lane that wrote a log: the one that connects to the servers which the log names behind itself.
+fn lane_of(analysis: &Analysis, log: &LogFile) -> Option<LaneId> {
+    let mut named: BTreeMap<String, u64> = BTreeMap::new();
+    for attempt in log.requests.iter().take(10_000).flat_map(|request| &request.attempts) {
+        count(&mut named, &attempt.address);
+    }
+    for upstream in log.errors.iter().take(10_000).filter_map(|error| error.upstream) {
+        count(&mut named, &upstream.to_string());
+    }
+    let mut votes: BTreeMap<LaneId, u64> = BTreeMap::new();
+    for link in &analysis.topology.links {
+        for server in &link.servers {
+            if let Some(times) = named.get(&server.to_string()) {
+                *votes.entry(link.from).or_default() += times;
+            }
+        }
+    }
+    votes.into_iter().max_by_key(|(lane, times)| (*times, std::cmp::Reverse(*lane))).map(|(lane, _)| lane)
+}
+
+/// Without captures: which proxy's failures came from behind it, and where nothing lies behind any more.
+pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
+    if !analysis.topology.exchanges.is_empty() {
+        return Vec::new();
+    }
+    let logs: Vec<&LogFile> =
+        analysis.logs.iter().map(|log| &**log).filter(|log| log.kind == LogKind::Access).collect();
+    let by_id: Vec<HashMap<&str, &LoggedRequest, foldhash::fast::FixedState>> = logs
+        .iter()
+        .map(|log| log.requests.iter().filter(|r| !r.id.is_empty()).map(|r| (&*r.id, r)).collect())
+        .collect();
+    let finding = |at: usize| {
+        let log = logs[at];
+        let failed =
+            log.requests.iter().filter(|request| request.attempts.last().is_some_and(LoggedAttempt::failed));
+        let failed: Vec<&LoggedRequest> = failed.filter(|request| request.status >= 500).collect();
+        // Another log that saw the same requests fail, and earlier, stands behind this one. Where the stamps do not
+        // tell: behind a proxy that retries there are more lines than before it.
+        let stands_behind = |other: usize| {
+            let shared: Vec<_> =
+                failed.iter().filter_map(|r| Some((*r, *by_id[other].get(&*r.id)?))).collect();
+            let all_failed = shared.iter().all(|(_, its)| its.status >= 500);
+            if other == at || shared.len() * 2 <= failed.len() || !all_failed {
+                return false;
+            }
+            let lead =
+                |(mine, its): &(&LoggedRequest, &LoggedRequest)| Some(mine.at_ns?.saturating_sub(its.at_ns?));
+            let earlier_ns = shared.iter().filter_map(lead).fold(0i64, i64::saturating_add);
+            (earlier_ns, logs[other].requests.len(), other) > (0, log.requests.len(), at)
+        };
+        let deeper = (0..logs.len()).find(|&other| stands_behind(other));
+        if failed.is_empty() || deeper.is_some() {
+            return None;
+        }
+        let (mut statuses, mut behind) = (BTreeMap::new(), BTreeMap::new());
+        for request in &failed {
+            count(&mut statuses, &request.status.to_string());
+            count(
+                &mut behind,
+                &request.attempts.last().map(|last| last.address.to_string()).unwrap_or_default(),
+            );
+        }
+        let named = |map: &BTreeMap<String, u64>| {
+            listed(
+                &map.iter()
+                    .map(|(name, number)| format!("{name} ({})", grouped(*number)))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let mut draft = Draft::new(analysis, diagnosis, &texts::FAULT_BEHIND, None);
+        draft.certainty = Certainty::Likely;
+        draft.values.push(("file", log.name()));
+        draft.values.push(("requests", counted(failed.len() as u64, "request")));
+        draft.values.push(("statuses", named(&statuses)));
+        draft.values.push(("behind", named(&behind)));
+        let mut finding = draft.finish(Vec::new(), ProofList::new(analysis));
+        finding.count = failed.len() as u64;
+        Some(finding)
+    };
+    (0..logs.len()).filter_map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::analysis::analyse_with_logs;
+    use crate::diagnose::wirekit::{FIN, Who, Wire};
+    use crate::logs::read_log;
+    use crate::topology::Overrides;
+
+    fn logs(files: &[(&str, &str)]) -> Vec<Arc<LogFile>> {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |(name, text): &(&str, &str)| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Arc::new(read_log(&path, None).unwrap())
+        };
+        files.iter().map(read).collect()
+    }
+
+    /// A truncated answer, with both logs of the proxy; the error log's host lives two hours east of Greenwich.
+    fn truncated() -> Analysis {
+        let mut wire = Wire::new();
+        let get = "GET /cut HTTP/1.1\r\nHost: shop\r\nX-Request-ID: 00112233445566778899aabbccddeeff\r\n\r\n";
+        let half = "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhalf";
+        wire.say(Who::User, get).say(Who::Up, get).say(Who::App, half).say(Who::Down, half);
+        wire.wait(50).end(Who::App, FIN).end(Who::Down, FIN);
+        let access = "0000000000.560 10.0.0.1 \"GET /cut HTTP/1.1\" 200 4 to=\"10.0.0.3:8000\" got=\"200\" \
+            id=00112233445566778899aabbccddeeff\n0000000000.500 10.0.0.1 \"GET /other HTTP/1.1\" 200 4 \
+            to=\"10.0.0.3:8000\" got=\"200\" id=ffeeddccbbaa99887766554433221100\n";
+        let error = "1970/01/01 02:00:01 [error] 1#1: *9 upstream prematurely closed connection while reading upstream, \
+            client: 10.0.0.1, server: shop, request: \"GET /cut HTTP/1.1\", upstream: \"http://10.0.0.3:8000/cut\", host: \
+            \"shop\"\n";
+        wire.analysis_with(logs(&[("access.log", access), ("error.log", error)]))
+    }
+
+    #[test]
+    fn a_finding_shows_its_lines_and_a_200_that_was_cut_off_is_a_disagreement() {
+        let diagnosis = truncated().diagnosis;
+        let kinds: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.kind.as_str()).collect();
+        assert_eq!(kinds, ["truncated-response", "log-disagreement"]);
+        let lines: Vec<(&str, u64)> =
+            diagnosis.log_lines[0].iter().map(|l| (l.file.as_str(), l.line)).collect();
+        assert_eq!(lines, [("error.log", 1), ("access.log", 1)]);
+        let words = &diagnosis.findings[1].explanation;
+        assert!(words.contains("200 in the log, a truncated answer on the wire (1)"), "{words}");
+    }
+
+    #[test]
+    fn logs_alone_say_behind_which_proxy_the_fault_lies() {
+        let line = |at: &str, status: &str, to: &str, id: &str| {
+            format!(
+                "{at} 10.0.0.1 \"GET /a HTTP/1.1\" {status} 4 to=\"{to}\" got=\"{status}\" id=0123456789abcde{id}\n"
+            )
+        };
+        let edge = ["1", "2"].map(|id| line("1795493951.009", "502", "10.0.1.1:80", id)).concat();
+        let inner = ["1", "2"].map(|id| line("1795493951.007", "502", "10.0.2.1:8000", id)).concat();
+        let sound = line("1795493951.007", "200", "10.0.2.1:8000", "3");
+        let files = logs(&[("edge.log", &edge), ("ingress.log", &(inner + &sound))]);
+        let diagnosis = analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis;
+        let told: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.summary.as_str()).collect();
+        let expected =
+            "ingress.log: 2 requests failed, and the fault lies behind this proxy: at 10.0.2.1:8000 (2)";
+        assert_eq!(told, [expected]);
+        let files = logs(&[("ingress.log", &sound)]);
+        assert!(analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis.findings.is_empty());
+    }
+}

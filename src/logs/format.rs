@@ -1,0 +1,71 @@
+//! An access log's `log_format`, given as its string: which part of a line is which variable.
+
+use super::access::set;
+use super::model::LoggedRequest;
+
+/// A `log_format` of nginx, as it stands in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFormat {
+    /// What comes before the first variable.
+    prefix: String,
+    /// Each variable with the text behind it.
+    variables: Vec<(String, String)>,
+}
+
+impl LogFormat {
+    /// Reads a format; `None` when it holds no request or no status.
+    pub fn new(format: &str) -> Option<Self> {
+        let mut parts = format.split('$');
+        let prefix = parts.next()?.to_owned();
+        let variables: Vec<(String, String)> = parts
+            .map(|part| {
+                let braced = part.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+                let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+                let (name, rest) = braced.unwrap_or_else(|| part.split_at(end));
+                (name.to_owned(), rest.to_owned())
+            })
+            .collect();
+        let has = |names: &[&str]| variables.iter().any(|(name, _)| names.contains(&name.as_str()));
+        (has(&["request", "request_uri", "uri"]) && has(&["status"])).then_some(Self { prefix, variables })
+    }
+
+    /// The request of a line; `None` when the line is of another format.
+    pub fn read(&self, line: &str) -> Option<LoggedRequest> {
+        let mut rest = line.strip_prefix(self.prefix.as_str())?;
+        let mut request = LoggedRequest::default();
+        for (at, (name, behind)) in self.variables.iter().enumerate() {
+            let last = at + 1 == self.variables.len();
+            let end = match behind.as_str() {
+                "" if last => rest.len(),
+                "" => return None,
+                behind => rest.find(behind)?,
+            };
+            set(&mut request, name, &rest[..end]);
+            rest = rest.get(end + behind.len()..)?;
+        }
+        (request.status > 0 && !request.method.is_empty()).then_some(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_reads_its_own_lines_and_no_others() {
+        let format = LogFormat::new(
+            "$remote_addr <$time_iso8601> {$request} -> $status/$upstream_status [$upstream_addr] $request_id",
+        )
+        .unwrap();
+        let line = "10.0.0.1 <2026-11-25T14:35:00+00:00> {GET /a?b=c HTTP/1.1} -> 200/502, 200 \
+                    [10.0.1.1:80, 10.0.1.2:80] abcd";
+        let request = format.read(line).unwrap();
+        assert_eq!((&*request.method, &*request.target, request.status), ("GET", "/a?b=c", 200));
+        assert_eq!(request.at_ns, Some(1_795_617_300_000_000_000));
+        assert_eq!(request.attempts.len(), 2);
+        assert_eq!((&*request.attempts[1].address, request.attempts[0].status), ("10.0.1.2:80", Some(502)));
+        assert_eq!(&*request.id, "abcd");
+        assert_eq!(format.read("something else"), None);
+        assert_eq!(LogFormat::new("$remote_addr $status"), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! The vote on who causes whom: which of two endpoints is above the other, then the lowest one above each leg.
+//!
+//! By chance a slow request below holds a quick one above, and clocks that agree to some microseconds only let
+//! a child seem to begin before its parent. So the order of two endpoints is found first, from how long the
+//! same requests take at each, which no clock offset changes: who waits for the other takes longer.
+
+use std::cmp::{Ordering, Reverse};
+
+use hashbrown::HashMap;
+
+use super::cause::{Causes, Common, Leg, Request};
+
+type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// Earlier requests with the same key that a vote looks at.
+const LOOK_BACK: usize = 512;
+/// Later requests with the same key that a vote looks at: those that seem to begin later by the clocks only.
+const LOOK_AHEAD: usize = 8;
+/// Weight of a vote that leaves no choice: at most one request of each endpoint holds the voter. By chance a
+/// request holds others of the same target, more so the more of them are in flight.
+const CLEAR: usize = 16;
+/// Weight of votes from which on a leg needs no support by others.
+const STRONG: usize = 6 * CLEAR;
+/// Nobody is called an ancestor on fewer than this share of the votes, in percent.
+const LEAST_SHARE: usize = 50;
+/// Endpoints compared for one key.
+const MOST_COMPARED: usize = 16;
+/// How far times of one capture may be off: it stamps packets at different points of the host's stack.
+const SAME_CAPTURE_NS: i64 = 2_000;
+/// Open requests without an answer hold others for so long.
+const PATIENCE_NS: i64 = 60_000_000_000;
+
+/// Which of two endpoints is above the other, as far as known: positive where the first (lower) index is.
+#[derive(Debug, Default)]
+pub(super) struct Orders(FixedMap<(u32, u32), i64>);
+
+impl Orders {
+    /// Compares, key by key, how long the same requests take at each endpoint.
+    fn learn(&mut self, requests: &[Request], by_id: bool) {
+        let weight = if by_id { CLEAR as i64 } else { 1 };
+        let mut durations: Vec<(u32, Vec<i64>)> = Vec::new();
+        for same in requests.chunk_by(|a, b| a.key == b.key) {
+            durations.clear();
+            for request in same {
+                let Some(end) = request.end else { continue };
+                let takes = end.saturating_sub(request.start);
+                match durations.iter().position(|known| known.0 == request.endpoint) {
+                    Some(known) => durations[known].1.push(takes),
+                    None if durations.len() < MOST_COMPARED => {
+                        durations.push((request.endpoint, vec![takes]));
+                    }
+                    None => {}
+                }
+            }
+            for (_, list) in &mut durations {
+                list.sort_unstable();
+            }
+            for (at, one) in durations.iter().enumerate() {
+                for other in &durations[at + 1..] {
+                    let (low, high) = if one.0 < other.0 { (one, other) } else { (other, one) };
+                    let longer = quartiles(&low.1).saturating_sub(quartiles(&high.1)).signum();
+                    let count = low.1.len().min(high.1.len()).min(64) as i64;
+                    *self.0.entry((low.0, high.0)).or_default() += longer * count * weight;
+                }
+            }
+        }
+    }
+
+    /// `Greater` when the first is above the second.
+    fn of(&self, upper: u32, lower: u32) -> Ordering {
+        let sign = if upper < lower { 1 } else { -1 };
+        let known = self.0.get(&(upper.min(lower), upper.max(lower))).copied().unwrap_or_default();
+        (known * sign).cmp(&0)
+    }
+}
+
+/// Sum of the quartiles of a sorted list.
+fn quartiles(sorted: &[i64]) -> i64 {
+    let last = sorted.len().saturating_sub(1);
+    let at = |quarter: usize| sorted.get(last * quarter / 4).copied().unwrap_or_default();
+    at(1).saturating_add(at(2)).saturating_add(at(3))
+}
+
+/// Lets requests vote for the lowest endpoint above them, and settles the parents of legs that have none.
+pub(super) fn vote(causes: &mut Causes, requests: &[Request], common: Common, orders: &mut Orders) {
+    orders.learn(requests, matches!(common, Common::Id(_)));
+    let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
+    let mut voters = vec![0usize; causes.legs.len()];
+    // By endpoint: latest start of a request that holds the voter, and how many do.
+    let mut above: Vec<(u32, i64, usize)> = Vec::new();
+    for same in requests.chunk_by(|a, b| a.key == b.key) {
+        let mut beyond: Option<Vec<(u32, u16)>> = None;
+        for (at, request) in same.iter().enumerate().filter(|(_, request)| request.votes) {
+            above.clear();
+            let later = same[at + 1..].iter().take(LOOK_AHEAD);
+            for parent in same[..at].iter().rev().take(LOOK_BACK).chain(later) {
+                if parent.endpoint == request.endpoint
+                    || orders.of(parent.endpoint, request.endpoint) != Ordering::Greater
+                    || !holds(parent, request)
+                {
+                    continue;
+                }
+                match above.iter_mut().find(|known| known.0 == parent.endpoint) {
+                    Some(known) => (known.1, known.2) = (known.1.max(parent.start), known.2 + 1),
+                    None => above.push((parent.endpoint, parent.start, 1)),
+                }
+            }
+            let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
+            voters[request.leg as usize] += weight;
+            if above.is_empty() {
+                // Nothing ties some captures' clocks: that the same is asked for there, and takes longer, must do.
+                let others = beyond.get_or_insert_with(|| endpoints_of(same)).iter();
+                let others = others.filter(|other| other.1 != request.group);
+                let longer = others.filter(|other| orders.of(other.0, request.endpoint) == Ordering::Greater);
+                above.extend(longer.map(|other| (other.0, 0, 2)));
+            }
+            if let Some(endpoint) = lowest(&above, orders) {
+                let votes = ballots.entry((request.leg, endpoint)).or_default();
+                votes.weight += weight;
+                votes.count += 1;
+            }
+        }
+    }
+    let mut ballots: Vec<_> = ballots.into_iter().collect();
+    ballots.sort_unstable();
+    let ballots = without_chance(&ballots, orders);
+    settle(causes, &ballots, &voters, common);
+}
+
+/// The votes of a leg for one endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Votes {
+    weight: usize,
+    count: usize,
+}
+
+impl Votes {
+    fn is_clear(self) -> bool {
+        self.weight * 2 >= self.count * CLEAR
+    }
+}
+
+/// Drops endpoints that hold requests of a leg by chance, as a replica beside it does when all requests are
+/// equal: then many have no choice but the endpoint above.
+fn without_chance(ballots: &[((u32, u32), Votes)], orders: &Orders) -> Vec<((u32, u32), usize)> {
+    let mut kept = Vec::new();
+    for same in ballots.chunk_by(|a, b| a.0.0 == b.0.0) {
+        let all: usize = same.iter().map(|(_, votes)| votes.weight).sum();
+        for &((leg, upper), votes) in same {
+            let is_above = |other: u32| orders.of(other, upper) == Ordering::Greater;
+            let passed_by =
+                same.iter().filter(|((_, other), _)| is_above(*other)).map(|(_, votes)| votes.weight);
+            if votes.is_clear() || passed_by.sum::<usize>() * 10 < all {
+                kept.push(((leg, upper), votes.weight));
+            }
+        }
+    }
+    // What was taken from one that is there by chance belongs to the one above it.
+    let mut sums: FixedMap<u32, usize> = FixedMap::default();
+    for &((leg, _), weight) in &kept {
+        *sums.entry(leg).or_default() += weight;
+    }
+    let mut all: FixedMap<u32, usize> = FixedMap::default();
+    for &((leg, _), votes) in ballots {
+        *all.entry(leg).or_default() += votes.weight;
+    }
+    for ((leg, _), weight) in &mut kept {
+        *weight = *weight * all[leg] / sums[leg].max(1);
+    }
+    kept
+}
+
+/// The endpoints of these requests, each with the group that its clock is of.
+fn endpoints_of(requests: &[Request]) -> Vec<(u32, u16)> {
+    let mut all: Vec<(u32, u16)> = requests.iter().map(|request| (request.endpoint, request.group)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The endpoint that is above none of the others; of several the one whose request began last.
+fn lowest(above: &[(u32, i64, usize)], orders: &Orders) -> Option<u32> {
+    let is_lowest =
+        |one: &&(u32, i64, usize)| !above.iter().any(|other| orders.of(one.0, other.0) == Ordering::Greater);
+    let last = |known: &&(u32, i64, usize)| (known.1, Reverse(known.0));
+    let found = above.iter().filter(is_lowest).max_by_key(last);
+    // A circle of orders leaves none that is lowest.
+    found.or_else(|| above.iter().max_by_key(last)).map(|known| known.0)
+}
+
+/// Whether a request may have caused another, by time alone.
+fn holds(parent: &Request, child: &Request) -> bool {
+    if parent.group != child.group {
+        return false;
+    }
+    let tolerance = if parent.capture == child.capture {
+        SAME_CAPTURE_NS
+    } else {
+        parent.tolerance.saturating_add(child.tolerance)
+    };
+    let starts = parent.start <= child.start.saturating_add(tolerance);
+    let ends = match (parent.end, child.end) {
+        (Some(parent), Some(child)) => child <= parent.saturating_add(tolerance),
+        (Some(parent), None) => child.start <= parent.saturating_add(tolerance),
+        (None, _) => child.start.saturating_sub(parent.start) < PATIENCE_NS,
+    };
+    starts && ends
+}
+
+/// Keeps for each leg the parents that enough votes name.
+fn settle(causes: &mut Causes, ballots: &[((u32, u32), usize)], voters: &[usize], common: Common) {
+    let endpoint_of: Vec<usize> = causes.legs.iter().map(|leg| leg.endpoint).collect();
+    // Endpoint under endpoint by the votes of all its legs.
+    let mut under: FixedMap<(usize, usize), usize> = FixedMap::default();
+    let mut asked: FixedMap<usize, usize> = FixedMap::default();
+    for (leg, count) in voters.iter().enumerate() {
+        *asked.entry(endpoint_of[leg]).or_default() += count;
+    }
+    for &((leg, upper), votes) in ballots {
+        *under.entry((upper as usize, endpoint_of[leg as usize])).or_default() += votes;
+    }
+    let strong = |ballot: &&((u32, u32), usize)| {
+        let ((leg, _), votes) = **ballot;
+        let all = voters[leg as usize];
+        all >= STRONG && votes * 100 >= all * LEAST_SHARE
+    };
+    let known: FixedMap<(usize, usize), ()> = ballots
+        .iter()
+        .filter(strong)
+        .map(|&((leg, upper), _)| ((upper as usize, endpoint_of[leg as usize]), ()))
+        .collect();
+    let supported = |upper: usize, lower: usize| {
+        let votes = under.get(&(upper, lower)).copied().unwrap_or_default();
+        known.contains_key(&(upper, lower))
+            || votes * 100 >= 30 * asked.get(&lower).copied().unwrap_or_default()
+    };
+    for same in ballots.chunk_by(|a, b| a.0.0 == b.0.0) {
+        let at = same[0].0.0 as usize;
+        // One request inside another of the same target may be chance: legs of few requests need support.
+        let weak = voters[at] < STRONG;
+        let named = same.iter().map(|&((_, upper), votes)| (upper as usize, votes));
+        let mut parents: Vec<(usize, usize)> =
+            named.filter(|&(upper, _)| !weak || supported(upper, endpoint_of[at])).collect();
+        let leg: &mut Leg = &mut causes.legs[at];
+        if parents.iter().map(|parent| parent.1).sum::<usize>() * 100 < voters[at] * LEAST_SHARE {
+            continue;
+        }
+        parents.sort_by_key(|&(endpoint, votes)| (Reverse(votes), endpoint));
+        let most = parents.first().map_or(0, |parent| parent.1);
+        parents.retain(|parent| parent.1 * 8 >= most);
+        leg.by = Some(common);
+        leg.parents = parents;
+    }
+    for (leg, &count) in causes.legs.iter_mut().zip(voters) {
+        leg.voters = leg.voters.max(count);
+    }
+}
