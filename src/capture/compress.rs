@@ -163,7 +163,7 @@ impl<R: BufRead> Unzstd<R> {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
-                Err(error) => return Err(zstd_error(error)),
+                Err(error) => return Err(zstd_error(&error)),
             }
         }
         Ok(false)
@@ -184,7 +184,7 @@ impl<R: BufRead> Read for Unzstd<R> {
                 // A block of a frame at a time: as much as the window must hold anyhow.
                 self.decoder
                     .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(zstd_error)?;
+                    .map_err(|error| zstd_error(&error))?;
             } else if !self.next_frame()? {
                 return Ok(0);
             }
@@ -193,8 +193,8 @@ impl<R: BufRead> Read for Unzstd<R> {
 }
 
 /// The decoder's error as one of reading: the end of the file, where that is below it.
-fn zstd_error(error: FrameDecoderError) -> io::Error {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+fn zstd_error(error: &FrameDecoderError) -> io::Error {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(inner) = cause {
         if inner.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
             return io::ErrorKind::UnexpectedEof.into();

@@ -206,7 +206,7 @@ impl Decoder {
             ),
             id: header.identification(),
         };
-        self.transport(packet, ip, tunnels, problems)
+        self.transport(packet, &ip, tunnels, problems)
     }
 
     #[inline]
@@ -235,7 +235,7 @@ impl Decoder {
             fragment: Fragment::WHOLE,
             id: 0,
         };
-        self.transport(packet, ip, tunnels, problems)
+        self.transport(packet, &ip, tunnels, problems)
     }
 
     /// Decodes what follows IP. The usual case stays apart from the others, or the compiler keeps all of [`Ip`] in
@@ -244,12 +244,12 @@ impl Decoder {
     fn transport<'a, A: Into<IpAddr> + Copy>(
         &mut self,
         packet: &Packet<'a>,
-        ip: Ip<'a, A>,
+        ip: &Ip<'a, A>,
         tunnels: u8,
         problems: &mut impl Problems,
     ) -> Option<Segment<'a>> {
         if ip.protocol == ip_number::TCP && ip.fragment.is_whole() {
-            return tcp(packet, &ip, problems);
+            return tcp(packet, ip, problems);
         }
         let ip = Ip {
             src: ip.src.into(),

@@ -18,7 +18,10 @@ fn pcap(magic: u32, version: (u16, u16), link: u32, extra: &[u8], records: &[(Ve
     file
 }
 
-fn packets(file: &[u8]) -> (Vec<(i64, u16, Vec<u8>)>, Vec<Problem>) {
+/// Time, link type and bytes of a packet.
+type Found = (i64, u16, Vec<u8>);
+
+fn packets(file: &[u8]) -> (Vec<Found>, Vec<Problem>) {
     let mut reader = Reader::new(Cursor::new(file.to_vec()), None).unwrap();
     let mut log = ProblemLog::default();
     let mut all = Vec::new();
@@ -32,8 +35,10 @@ fn packets(file: &[u8]) -> (Vec<(i64, u16, Vec<u8>)>, Vec<Problem>) {
 #[test]
 fn variants_of_pcap_are_told_apart() {
     const SECOND: u32 = 1_700_000_000;
-    // (magic, version, link type, behind the file header, fields behind those of a record, nanoseconds a unit)
-    let cases: [(u32, (u16, u16), u32, &[u8], usize, i64, bool); 9] = [
+    /// Magic number, version, link type; what is behind the file header; fields behind those of a record;
+    /// nanoseconds a unit; whether the lengths are in the old order.
+    type Case = (u32, (u16, u16), u32, &'static [u8], usize, i64, bool);
+    let cases: [Case; 9] = [
         (0xA1B2_C3D4, (2, 4), 1, &[], 0, 1_000, false),
         (0xA1B2_CD34, (2, 4), 1, &[], 2, 1_000, false),
         (0xA1B2_CD34, (2, 4), 1, &[], 3, 1_000, false),
