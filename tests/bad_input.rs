@@ -94,12 +94,13 @@ fn standard_input_gives_the_same_report_as_the_file() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hopscope"));
     let piped = command.args(["report", "--format", "json", "-"]).stdin(input).output().unwrap();
     assert_eq!((piped.status.code(), stderr(&piped).as_str()), (Some(0), ""));
-    let whole = String::from_utf8(report(&[&path]).stdout).unwrap();
-    let text = String::from_utf8(piped.stdout).unwrap();
-    let path_as_json = serde_json::to_string(&path).unwrap();
-    // The evidence names the file too.
-    let name = format!("{:?}", path.file_name().unwrap());
-    assert_eq!(whole.replace(&path_as_json, "\"-\"").replace(&name, "\"-\""), text);
+    // A lane may be named after its file: what was counted must be the same.
+    let counted = |output: &Output| -> serde_json::Value {
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let captures = &report["captures"][0];
+        serde_json::json!([captures["packets"], captures["bytes"], report["links"], report["failures"]])
+    };
+    assert_eq!(counted(&piped), counted(&report(&[&path])));
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::CutPacket
         | ProblemKind::TimeBackwards
         | ProblemKind::TimeMissing
-        | ProblemKind::LenientHttp => false,
+        | ProblemKind::LenientHttp
+        | ProblemKind::AmbiguousFraming => false,
     }
 }
 

@@ -38,6 +38,8 @@ pub enum ProblemKind {
     ConflictingBytes,
     /// An HTTP message that strays from RFC 9112 and was read leniently.
     LenientHttp,
+    /// An HTTP message whose end two readers may find in different places: a shape that request smuggling uses.
+    AmbiguousFraming,
 }
 
 impl ProblemKind {
@@ -59,6 +61,7 @@ impl ProblemKind {
             Self::CaptureLoss => "capture-loss",
             Self::ConflictingBytes => "conflicting-bytes",
             Self::LenientHttp => "lenient-http",
+            Self::AmbiguousFraming => "ambiguous-framing",
         }
     }
 }

@@ -234,6 +234,23 @@ fn t3_is_a_size_that_never_gets_through() {
 }
 
 #[test]
+fn t3_shows_at_the_receiver_as_large_parts_that_never_come() {
+    let never = |through: u32| {
+        around(|chain| {
+            for start in [S, 2 * S] {
+                let at = chain.open(0, start);
+                let conn = &mut chain.conns[at];
+                conn.request(Get, "/big", start + MS).sync().largest_acked(Server, 148).unarrived(17_000);
+                conn.note(EventKind::Hole, Server, start + 4 * S, 148, 17_000);
+            }
+            chain.conns[0].largest_acked(Server, through);
+        })
+    };
+    assert!(never(148).contains(&"mtu-black-hole/ Error Likely ×2".to_owned()), "{:?}", never(148));
+    assert!(never(1448).iter().all(|finding| !finding.starts_with("mtu")), "such segments do get through");
+}
+
+#[test]
 fn t4_is_a_peak_at_40_ms() {
     let parts = |apart: &'static [i64]| {
         around(|chain| {

@@ -183,6 +183,13 @@ impl Conn {
         self
     }
 
+    /// Bytes of the server's that never came.
+    pub(crate) fn unarrived(&mut self, bytes: u64) -> &mut Self {
+        let direction = &mut self.flow.directions[1];
+        (direction.missing_bytes, direction.unarrived_bytes) = (bytes, bytes);
+        self
+    }
+
     /// The last response came in two parts, this long apart.
     pub(crate) fn in_parts(&mut self, apart_ns: i64) -> &mut Self {
         let response = &mut self.exchanges.last_mut().unwrap().response;

@@ -58,7 +58,8 @@ pub(super) fn findings(
     let mut stuck: BTreeMap<(LinkId, Side), Vec<Stuck>> = BTreeMap::new();
     for connection in analysis.connections() {
         let link = connection.inner.link;
-        if connection.events().iter().any(|e| e.kind == EventKind::Retransmission) {
+        let unarrived = connection.flow().directions.iter().any(|d| d.unarrived_bytes > 0);
+        if unarrived || connection.events().iter().any(|e| e.kind == EventKind::Retransmission) {
             for side in [Side::Client, Side::Server] {
                 if let Some(one) = stuck_segment(connection, side) {
                     stuck.entry((link, side)).or_default().push(one);
@@ -272,6 +273,9 @@ fn stuck_segment(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
     if !alive || connection.events().iter().any(|e| mtu_told(&e)) {
         return None;
     }
+    if sent.unarrived_bytes >= u64::from(SMALL_SEGMENT) {
+        return never_arrived(connection, side);
+    }
     let here = |e: &&Event| e.kind == EventKind::Retransmission && e.from == side && e.seq == acked;
     let resent: Vec<&Event> = connection.events().iter().filter(here).collect();
     let (first, last) = (resent.first()?, resent.last()?);
@@ -284,6 +288,22 @@ fn stuck_segment(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
         lasts_ns,
         first: first.frame,
         last: last.frame,
+    })
+}
+
+/// The same seen from the receiver's side: the large parts never pass the place of capture.
+fn never_arrived(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
+    let asked = connection.exchanges().last()?.raw.request;
+    let lasts_ns = connection.flow().last.0.0.saturating_sub(asked.end.0);
+    let hole = connection.events().iter().find(|e| e.kind == EventKind::Hole && e.from == side)?;
+    let large = hole.len >= SMALL_SEGMENT && connection.flow().direction(side).largest_acked < SMALL_SEGMENT;
+    (side == Side::Server && large && lasts_ns >= STUCK_NS).then_some(Stuck {
+        connection: connection.id,
+        len: SMALL_SEGMENT,
+        times: 0,
+        lasts_ns,
+        first: asked.last_frame,
+        last: hole.frame,
     })
 }
 
@@ -303,23 +323,45 @@ fn black_hole(
         .map(|&id| analysis.connection(id).flow().direction(side).largest_acked)
         .max()
         .unwrap_or_default();
-    if largest_through >= smallest {
+    let never_seen = cases.iter().all(|one| one.times == 0);
+    if largest_through >= smallest || never_seen && cases.len() < 2 {
         return None;
     }
     let mut draft = Draft::new(analysis, diagnosis, &texts::MTU_BLACK_HOLE, link);
-    draft.certainty =
-        if cases.len() >= 2 && largest_through > 0 { Certainty::Certain } else { Certainty::Likely };
+    draft.certainty = if cases.len() >= 2 && largest_through > 0 && !never_seen {
+        Certainty::Certain
+    } else {
+        Certainty::Likely
+    };
     draft.values.extend(sides(analysis, link, side));
-    draft.values.push(("len", smallest.to_string()));
-    draft.values.push(("through", largest_through.to_string()));
     let times = cases.iter().map(|one| one.times as u64).max().unwrap_or_default();
-    draft.values.push(("again", counted(times, "time")));
-    let longest = cases.iter().map(|one| one.lasts_ns).max().unwrap_or_default();
-    draft.values.push(("longest", duration(longest)));
+    let longest = duration(cases.iter().map(|one| one.lasts_ns).max().unwrap_or_default());
+    let who = &draft.values[0].1;
+    let seen = if never_seen {
+        format!(
+            "Parts of {smallest} bytes and more that {who} sent never came, for {longest}, though later ones did,"
+        )
+    } else {
+        let again = counted(times, "time");
+        format!(
+            "{who} sent segments of {smallest} bytes up to {again} over {longest} and none was ever acknowledged,"
+        )
+    };
+    draft.values.push(("seen", seen));
+    draft.values.push(("through", largest_through.to_string()));
     let mut proofs = ProofList::new(analysis);
     for one in cases.iter().take(CASES) {
-        proofs.add_packet(one.connection, one.first, format!("{} bytes sent again", one.len));
-        proofs.add_packet(one.connection, one.last, format!("and again, the {}th time", one.times));
+        let (first, last) = match one.times {
+            0 => (
+                "request; its answer never came whole".to_owned(),
+                "a part behind one that is missing".to_owned(),
+            ),
+            times => {
+                (format!("{} bytes sent again", one.len), format!("and again, the last of {times} times"))
+            }
+        };
+        proofs.add_packet(one.connection, one.first, first);
+        proofs.add_packet(one.connection, one.last, last);
     }
     draft.connections = cases.iter().map(|one| one.connection).collect();
     Some(draft.finish(Vec::new(), proofs))

@@ -1,46 +1,67 @@
-//! Both streams of one connection to exchanges: which response answers which request.
-//!
-//! HTTP/1 answers in order (RFC 9112, section 9.3), so the next response belongs to the oldest request that
-//! has none. Where the capture lost bytes this count would slip; acknowledgement numbers hold it: a server
-//! cannot answer a request of which it has not acknowledged a byte, and a client that does not pipeline
-//! sends its next request only once it has the answer.
+//! One connection: finds out by its first bytes what it carries, and hands its streams to the reader of that
+//! protocol.
 
 use crate::capture::{CaptureTime, ProblemKind, Problems};
-use crate::tcp::{Chunk, Event, Flow, Handler, Hole, Opening, Side, seq_diff};
+use crate::tcp::{Chunk, Event, Flow, Handler, Hole, Opening, Side};
 
-use super::head::{self, ResponseHead};
+use super::FirstBytes;
+use super::http1::Http1;
 use super::load::Context;
-use super::sniff;
-use super::stream::{MAX_HEAD, Progress, Stage, Stream};
-use super::{
-    Exchange, ExchangeFlags, FirstBytes, Framing, Message, MessageState, Method, NameId, Protocol, Text,
-    Version,
-};
+use super::protocols::{Wire, reader_of};
+use super::proxy::{self, Parsed};
+use super::sniff::{self, Sniffed};
 
-/// Most requests that may wait for their response on one connection.
-const MAX_PENDING: usize = 10_000;
+/// Most bytes kept while a stream's first message is not yet known by them: a PROXY header of version 2 may
+/// be 64 KiB long, a request line that comes in pieces 16 KiB.
+const MAX_OPENING: usize = (64 << 10) + 16;
+/// The longest start of a stream that is waited for to end a request line, in bytes.
+const MAX_UNDECIDED: usize = 16 << 10;
 
-/// A close this long after the last byte of a body is no part of sending it.
-const LATE_CLOSE_NS: i64 = 1_000_000_000;
+/// How far the start of a stream is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Start {
+    /// No byte was handed on yet.
+    #[default]
+    Unknown,
+    /// A PROXY header went by; what follows is not known yet.
+    BehindProxy,
+    /// Known.
+    Known,
+}
 
 /// The exchanges of one connection in the making.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
-    requests: Stream,
-    responses: Stream,
-    exchanges: Vec<Exchange>,
-    /// How many of the exchanges have had their response (or have lost it).
-    answered: usize,
-    /// What the first bytes told, when it is not HTTP/1.
-    foreign: Option<Protocol>,
-    server: Option<NameId>,
-    /// End of the last hole in the responses, until a response is paired again.
-    response_hole: Option<u32>,
-    /// A CONNECT or an upgrade succeeded: the rest is no HTTP.
-    tunnel: bool,
+    /// Reads the streams, unless another protocol was found.
+    http: Http1,
+    other: Option<Box<dyn Wire>>,
+    starts: [Start; 2],
     first_bytes: [FirstBytes; 2],
-    /// Which side's bytes the capture misses some of.
-    lost: [bool; 2],
+    proxied: Option<Box<(std::net::SocketAddr, std::net::SocketAddr)>>,
+    held: [Vec<HeldChunk>; 2],
+}
+
+/// A chunk of a start that is not known yet.
+#[derive(Debug)]
+struct HeldChunk {
+    data: Box<[u8]>,
+    at: CaptureTime,
+    frame: u32,
+    seq: u32,
+    ack: u32,
+    file_offset: u64,
+}
+
+impl HeldChunk {
+    fn of(chunk: &Chunk<'_>) -> Self {
+        let Chunk { data, at, frame, seq, ack, file_offset } = *chunk;
+        Self { data: data.into(), at, frame, seq, ack, file_offset }
+    }
+
+    fn chunk(&self) -> Chunk<'_> {
+        let &Self { ref data, at, frame, seq, ack, file_offset } = self;
+        Chunk { data, at, frame, seq, ack, file_offset }
+    }
 }
 
 impl Handler for Conversation {
@@ -50,108 +71,42 @@ impl Handler for Conversation {
         sniff::sender_of(payload)
     }
 
+    #[inline]
     fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Context) {
-        if self.first_bytes[from as usize] == FirstBytes::None {
-            self.first_bytes[from as usize] = sniff::first_bytes(chunk.data);
-        }
-        let mut rest = chunk;
-        while !rest.data.is_empty() {
-            let used = self.step(from, &rest, context).clamp(1, rest.data.len());
-            rest.data = &rest.data[used..];
-            rest.file_offset += used as u64;
-            rest.seq = rest.seq.wrapping_add(used as u32);
-        }
-        self.stream(from).next_seq = Some(rest.seq);
-        if from == Side::Server
-            && let [only] = &mut self.exchanges[..]
-            && only.status.is_some_and(|status| status.get() == 400)
-        {
-            note_plain_to_tls(only, chunk.data);
+        if self.starts[from as usize] == Start::Known {
+            self.feed(from, &chunk, context);
+        } else {
+            self.open(from, &chunk, context);
         }
     }
 
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Context) {
+        if self.starts[from as usize] != Start::Known {
+            self.settle_held(from, context);
+        }
         if self.first_bytes[from as usize] == FirstBytes::None {
             self.first_bytes[from as usize] = FirstBytes::Missing;
         }
-        self.lost[from as usize] = true;
-        if self.stream(from).stage == Stage::Closed {
-            return;
+        match &mut self.other {
+            None => self.http.hole(from, &hole, context),
+            Some(other) => other.hole(from, &hole, context),
         }
-        let in_message = self.stream(from).in_message();
-        let goes_on = in_message && self.stream(from).hole(&hole);
-        if !(goes_on && hole.cut) {
-            self.flag_near_hole();
-            if from == Side::Server {
-                self.response_hole = Some(hole.seq.wrapping_add(hole.len));
-            }
-        }
-        if goes_on {
-            if self.stream(from).stage == Stage::Body(0) {
-                self.end_message(from, true, Some(hole.at), context);
-            }
-            return;
-        }
-        if in_message {
-            self.flush(from, context);
-        }
-        self.stream(from).stage = Stage::Lost;
     }
 
     fn fin(&mut self, from: Side, at: CaptureTime, _frame: u32, context: &mut Context) {
-        if self.stream(from).stage == Stage::UntilClose {
-            self.note_late_close(from, at);
-            self.end_message(from, true, Some(at), context);
+        if self.starts[from as usize] != Start::Known {
+            self.settle_held(from, context);
+        }
+        match &mut self.other {
+            None => self.http.fin(from, at, context),
+            Some(other) => other.fin(from, at, context),
         }
     }
 
     fn close(mut self, mut flow: Flow, events: &[Event], context: &mut Context) {
         for side in [Side::Client, Side::Server] {
-            self.flush(side, context);
+            self.settle_held(side, context);
         }
-        for (index, exchange) in self.exchanges.iter_mut().enumerate() {
-            exchange.ordinal = index as u32 + 1;
-        }
-        self.settle_start(&flow);
-        flow.wire.first_bytes = self.first_bytes;
-        flow.protocol = self.protocol(&flow);
-        if let Some(name) = self.server {
-            context.note_server(flow.server, name);
-        }
-        context.facts.add_flow(flow, events, &self.exchanges);
-    }
-}
-
-/// What nginx, Apache httpd and Go's server say in a 400 when a plain HTTP request comes to a TLS port.
-const WANTS_TLS: [&[u8]; 3] = [
-    b"plain HTTP request was sent to HTTPS port",
-    b"speaking plain HTTP to an SSL-enabled server port",
-    b"sent an HTTP request to an HTTPS server",
-];
-
-/// Looks for these words in a part of the first response, which is a 400.
-#[cold]
-fn note_plain_to_tls(exchange: &mut Exchange, bytes: &[u8]) {
-    if WANTS_TLS.iter().any(|words| memchr::memmem::find(bytes, words).is_some()) {
-        exchange.flags.set(ExchangeFlags::PLAIN_TO_TLS);
-    }
-}
-
-impl Conversation {
-    /// A body that ends with the connection: whether the close came long after its last byte.
-    fn note_late_close(&mut self, from: Side, at: CaptureTime) {
-        let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
-        if from == Side::Server
-            && late
-            && let Some(exchange) = self.exchanges.get_mut(self.responses.exchange)
-            && exchange.flags.has(ExchangeFlags::UNFRAMED)
-        {
-            exchange.flags.set(ExchangeFlags::LATE_CLOSE);
-        }
-    }
-
-    /// Takes back what holds only for a connection of which the start was captured.
-    fn settle_start(&mut self, flow: &Flow) {
         if flow.opening == Opening::MidStream {
             for first in &mut self.first_bytes {
                 if *first == FirstBytes::Other {
@@ -159,435 +114,128 @@ impl Conversation {
                 }
             }
         }
-        let asked =
-            self.exchanges.iter().position(|x| x.request.is_present()).unwrap_or(self.exchanges.len());
-        let start = flow.directions[0].isn.map(|isn| isn.wrapping_add(1));
-        for exchange in &mut self.exchanges[..asked] {
-            if start != Some(exchange.response.ack) {
-                exchange.flags.clear(ExchangeFlags::UNSOLICITED);
-            }
-        }
-        // Without the start, what looks like the first answer may be the middle of another.
-        if flow.opening == Opening::MidStream
-            && let Some(first) = self.exchanges.iter_mut().find(|x| x.response.is_present())
-            && first.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE)
-        {
-            first.flags.clear(ExchangeFlags::NOT_HTTP_RESPONSE);
-            first.flags.set(ExchangeFlags::NEAR_HOLE);
-            first.response.state = MessageState::Lossy;
-        }
-    }
-
-    fn stream(&mut self, side: Side) -> &mut Stream {
-        match side {
-            Side::Client => &mut self.requests,
-            Side::Server => &mut self.responses,
-        }
-    }
-
-    /// Takes bytes from the start of the chunk: how many.
-    fn step(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
-        match self.stream(from).stage {
-            Stage::Closed => chunk.data.len(),
-            Stage::Idle => self.start(from, chunk, context),
-            Stage::Head => self.continue_head(from, chunk, context),
-            Stage::Lost => {
-                let starts = match from {
-                    Side::Client => sniff::is_request_line(chunk.data),
-                    Side::Server => sniff::is_status_line(chunk.data),
-                };
-                if !starts {
-                    return chunk.data.len();
-                }
-                self.stream(from).stage = Stage::Idle;
-                self.start(from, chunk, context)
-            }
-            _ => {
-                let (used, progress) = self.stream(from).body(chunk);
-                self.after(from, progress, context);
-                used
-            }
-        }
-    }
-
-    fn after(&mut self, from: Side, progress: Progress, context: &mut Context) {
-        match progress {
-            Progress::More => {}
-            Progress::Ended => self.end_message(from, true, None, context),
-            Progress::Nonsense => {
-                let stream = self.stream(from);
-                let frame = stream.message.last_frame;
-                context.report(
-                    ProblemKind::LenientHttp,
-                    format_args!(
-                        "packet {frame}: chunked framing that makes no sense; the message was cut there"
-                    ),
-                );
-                self.end_message(from, false, None, context);
-                self.stream(from).stage = Stage::Lost;
-            }
-        }
-    }
-
-    /// Between messages: skips empty lines, then a message starts, or nonsense.
-    fn start(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
-        let empty = chunk.data.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
-        if empty > 0 {
-            return empty;
-        }
-        let plausible = match from {
-            Side::Client => sniff::may_become_request(chunk.data) && !sniff::is_http2_preface(chunk.data),
-            Side::Server => sniff::may_become_response(chunk.data),
+        flow.wire.first_bytes = self.first_bytes;
+        flow.wire.proxied = self.proxied.take();
+        let mut exchanges = match &mut self.other {
+            None => self.http.close(&mut flow, context),
+            Some(other) => other.close(&mut flow, context),
         };
-        if !plausible {
-            self.on_foreign_bytes(from, chunk, context);
-            return chunk.data.len();
+        for (exchange, ordinal) in exchanges.iter_mut().zip(1..) {
+            exchange.ordinal = ordinal;
         }
-        let stream = self.stream(from);
-        stream.begin(chunk);
-        match head::head_end(chunk.data, 0) {
-            Some(end) => {
-                stream.account(chunk, end);
-                self.on_head(from, &chunk.data[..end], context);
-                end
-            }
-            None => self.carry_head(from, chunk, context),
-        }
-    }
-
-    fn continue_head(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
-        let stream = self.stream(from);
-        let known = stream.carry.len();
-        // Only the few bytes before the seam can be part of the empty line.
-        let seam: Vec<u8> = stream.carry[known.saturating_sub(3)..].to_vec();
-        let probe: Vec<u8> = seam.iter().chain(chunk.data).copied().collect();
-        let Some(end) = head::head_end(&probe, 0) else { return self.carry_head(from, chunk, context) };
-        let used = end.saturating_sub(seam.len());
-        stream.account(chunk, used);
-        let mut whole = std::mem::take(&mut stream.carry);
-        whole.extend_from_slice(&chunk.data[..used]);
-        self.on_head(from, &whole, context);
-        used
-    }
-
-    fn carry_head(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
-        let stream = self.stream(from);
-        stream.account(chunk, chunk.data.len());
-        stream.carry.extend_from_slice(chunk.data);
-        if stream.carry.len() > MAX_HEAD {
-            context.report(
-                ProblemKind::LimitReached,
-                format_args!(
-                    "packet {}: a message head of more than {MAX_HEAD} bytes; the rest was skipped",
-                    chunk.frame
-                ),
-            );
-            self.flush(from, context);
-            self.stream(from).stage = Stage::Lost;
-        }
-        chunk.data.len()
-    }
-
-    /// The bytes start no message. At the start of a connection they may name another protocol.
-    fn on_foreign_bytes(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
-        let foreign = if sniff::is_tls(chunk.data) {
-            Some(Protocol::Tls)
-        } else if sniff::is_http2_preface(chunk.data) {
-            Some(Protocol::Http2)
-        } else {
-            None
-        };
-        if self.exchanges.is_empty() && foreign.is_some() {
-            self.foreign = foreign;
-            self.requests.stage = Stage::Closed;
-            self.responses.stage = Stage::Closed;
-        } else if from == Side::Server && !self.lost[Side::Server as usize] {
-            self.on_foreign_response(chunk, context);
-        } else {
-            self.lost[from as usize] |= from == Side::Client;
-            self.stream(from).stage = Stage::Lost;
-        }
-    }
-
-    /// The server sends what starts no response: behind one that is complete, or in place of one.
-    #[cold]
-    fn on_foreign_response(&mut self, chunk: &Chunk<'_>, context: &mut Context) {
-        self.responses.stage = Stage::Lost;
-        let awaited =
-            self.exchanges.get(self.answered).is_some_and(|x| seq_diff(chunk.ack, x.request.seq) > 0);
-        match self.answered.checked_sub(1).and_then(|at| self.exchanges.get_mut(at)) {
-            Some(before)
-                if before.response.is_complete()
-                    && (!awaited || before.response.last_frame == chunk.frame) =>
-            {
-                before.flags.set(ExchangeFlags::EXTRA_BYTES);
-            }
-            _ if awaited => {
-                self.responses.begin(chunk);
-                self.responses.exchange = self.answered;
-                self.exchanges[self.answered].flags.set(ExchangeFlags::NOT_HTTP_RESPONSE);
-                self.exchanges[self.answered].response = self.responses.message;
-                self.responses.start_body(Framing::UntilClose);
-                let (_, progress) = self.responses.body(chunk);
-                self.after(Side::Server, progress, context);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_head(&mut self, from: Side, bytes: &[u8], context: &mut Context) {
-        let stream = self.stream(from);
-        stream.message.head_bytes = bytes.len() as u32;
-        stream.message.head_crc = crc32fast::hash(bytes);
-        let frame = stream.message.first_frame;
-        match from {
-            Side::Client => {
-                let head = head::request(bytes, frame, context);
-                self.on_request(&head, context);
-            }
-            Side::Server => match head::response(bytes, frame, context) {
-                Some(head) => self.on_response(&head, context),
-                None => {
-                    self.responses.discard();
-                    self.responses.stage = Stage::Lost;
-                }
-            },
-        }
-    }
-
-    fn on_request(&mut self, head: &head::RequestHead, context: &mut Context) {
-        if self.exchanges.len() - self.answered >= MAX_PENDING {
-            let frame = self.requests.message.first_frame;
-            context.report(
-                ProblemKind::LimitReached,
-                format_args!("packet {frame}: more than {MAX_PENDING} requests wait for a response; the rest was skipped"),
-            );
-            self.requests.discard();
-            self.requests.stage = Stage::Closed;
-            return;
-        }
-        self.settle_lost_responses(context);
-        let index = self.place_for_request();
-        self.requests.message.version = head.version;
-        self.requests.message.header_lines = head.header_lines;
-        let pipelined = self.answered < index;
-        let exchange = &mut self.exchanges[index];
-        exchange.method = head.method;
-        exchange.target = head.target;
-        exchange.host = head.host;
-        (exchange.headers, exchange.header_count) = head.headers;
-        exchange.flags.set(head.flags);
-        exchange.flags.clear(ExchangeFlags::UNSOLICITED);
-        if pipelined {
-            exchange.flags.set(ExchangeFlags::PIPELINED);
-        }
-        exchange.request = self.requests.message;
-        self.requests.exchange = index;
-        self.requests.digests_body = true;
-        let progress = self.requests.start_body(head.framing);
-        self.after(Side::Client, progress, context);
-    }
-
-    /// The exchange that a starting request belongs to: a new one, or that of a response which the capture
-    /// recorded ahead of its request.
-    fn place_for_request(&mut self) -> usize {
-        let seq = self.requests.message.seq;
-        if let Some(last) = self.exchanges.last()
-            && last.method == Method::Missing
-            && seq_diff(last.response.ack, seq) > 0
-        {
-            return self.exchanges.len() - 1;
-        }
-        self.exchanges.push(empty_exchange());
-        self.exchanges.len() - 1
-    }
-
-    /// A hole swallowed responses: a client that does not pipeline has had the answers to all its earlier
-    /// requests once it acknowledges the hole and asks again.
-    fn settle_lost_responses(&mut self, context: &mut Context) {
-        let Some(hole_end) = self.response_hole else { return };
-        if self.answered >= self.exchanges.len() || seq_diff(self.requests.message.ack, hole_end) < 0 {
-            return;
-        }
-        if self.responses.in_message() && self.responses.stage != Stage::Head {
-            self.flush(Side::Server, context);
-            self.responses.stage = Stage::Lost;
-        }
-        for exchange in &mut self.exchanges[self.answered..] {
-            exchange.flags.set(ExchangeFlags::NEAR_HOLE);
-            if !exchange.response.is_present() {
-                exchange.response.state = MessageState::Lossy;
-            }
-        }
-        self.answered = self.exchanges.len();
-        self.response_hole = None;
-    }
-
-    fn on_response(&mut self, head: &ResponseHead, context: &mut Context) {
-        self.server = self.server.or(head.server);
-        if (100..200).contains(&head.status) && head.status != 101 {
-            if let Some(pending) = self.exchanges.get_mut(self.answered) {
-                pending.flags.set(ExchangeFlags::INTERIM);
-                if head.status == 100 {
-                    pending.flags.set(ExchangeFlags::CONTINUED);
-                }
-                let known = pending.request.head_bytes > 0;
-                if known && !pending.flags.has(ExchangeFlags::EXPECTS_CONTINUE) {
-                    pending.flags.set(ExchangeFlags::UNASKED_INTERIM);
-                }
-            }
-            self.responses.discard();
-            return;
-        }
-        let index = self.exchange_for_response();
-        let request_open = self.requests.in_message() && self.requests.exchange == index;
-        let exchange = &mut self.exchanges[index];
-        let tunnel =
-            head.status == 101 || exchange.method == Method::Connect && (200..300).contains(&head.status);
-        let framing = if tunnel {
-            Framing::Tunnel
-        } else if exchange.method == Method::Head || matches!(head.status, 204 | 304) {
-            Framing::None
-        } else {
-            head.framing
-        };
-        exchange.status = head::status(head.status);
-        exchange.flags.set(head.flags);
-        if framing != Framing::UntilClose {
-            exchange.flags.clear(ExchangeFlags::UNFRAMED);
-        }
-        self.responses.message.header_lines = head.header_lines;
-        for (flag, set) in [(ExchangeFlags::TUNNEL, tunnel), (ExchangeFlags::EARLY_RESPONSE, request_open)] {
-            if set {
-                exchange.flags.set(flag);
-            }
-        }
-        self.responses.message.version = head.version;
-        exchange.response = self.responses.message;
-        self.responses.exchange = index;
-        let progress = self.responses.start_body(framing);
-        self.after(Side::Server, progress, context);
-        if tunnel {
-            self.requests.stage = Stage::Closed;
-            self.responses.stage = Stage::Closed;
-            self.tunnel = true;
-        }
-    }
-
-    /// The exchange that a starting response answers; an empty one when its request was not captured.
-    fn exchange_for_response(&mut self) -> usize {
-        let ack = self.responses.message.ack;
-        if let Some(hole_end) = self.response_hole.take() {
-            self.skip_answered_in_hole(hole_end, ack);
-        }
-        let answers = self.exchanges.get(self.answered).is_some_and(|x| seq_diff(ack, x.request.seq) > 0);
-        if !answers {
-            let mut unasked = empty_exchange();
-            let asked_up_to = self.requests.next_seq;
-            if !self.lost[Side::Client as usize] && asked_up_to.is_none_or(|next| seq_diff(ack, next) <= 0) {
-                unasked.flags.set(ExchangeFlags::UNSOLICITED);
-            }
-            self.exchanges.insert(self.answered, unasked);
-            if self.requests.in_message() && self.requests.exchange >= self.answered {
-                self.requests.exchange += 1;
-            }
-        }
-        self.answered
-    }
-
-    /// Behind a hole in the responses: requests whose answer lay in it. Their client sent another request
-    /// after it had the hole's bytes, and the server had that one too when it answered now (with `ack`).
-    fn skip_answered_in_hole(&mut self, hole_end: u32, ack: u32) {
-        while let [front, next, ..] = &mut self.exchanges[self.answered..]
-            && seq_diff(next.request.ack, hole_end) >= 0
-            && seq_diff(ack, next.request.seq) > 0
-        {
-            front.response.state = MessageState::Lossy;
-            front.flags.set(ExchangeFlags::NEAR_HOLE);
-            next.flags.clear(ExchangeFlags::PIPELINED);
-            self.answered += 1;
-        }
-    }
-
-    /// The message under way is over.
-    fn end_message(&mut self, from: Side, complete: bool, at: Option<CaptureTime>, context: &mut Context) {
-        let stream = self.stream(from);
-        let index = stream.exchange;
-        let message = stream.end(complete, at, &mut context.facts);
-        let Some(exchange) = self.exchanges.get_mut(index) else { return };
-        match from {
-            Side::Client => exchange.request = message,
-            Side::Server => {
-                exchange.response = message;
-                self.answered = index + 1;
-            }
-        }
-    }
-
-    /// Keeps what there is of a message that will not go on.
-    fn flush(&mut self, from: Side, context: &mut Context) {
-        let stream = self.stream(from);
-        if !stream.in_message() {
-            return;
-        }
-        if stream.stage == Stage::Head {
-            self.flush_head(from, context);
-        }
-        self.end_message(from, false, None, context);
-    }
-
-    /// A head whose end never came: the exchange it belongs to.
-    fn flush_head(&mut self, from: Side, context: &mut Context) {
-        match from {
-            Side::Client => {
-                let bytes = std::mem::take(&mut self.requests.carry);
-                let head = head::malformed_request(&bytes, self.requests.message.first_frame, context);
-                let index = self.place_for_request();
-                self.exchanges[index].method = head.method;
-                self.exchanges[index].target = head.target;
-                self.requests.exchange = index;
-            }
-            Side::Server => self.responses.exchange = self.exchange_for_response(),
-        }
-    }
-
-    fn flag_near_hole(&mut self) {
-        let from = self.answered.saturating_sub(1);
-        for exchange in self.exchanges.iter_mut().skip(from) {
-            exchange.flags.set(ExchangeFlags::NEAR_HOLE);
-        }
-    }
-
-    fn protocol(&self, flow: &Flow) -> Protocol {
-        if let Some(foreign) = self.foreign {
-            return foreign;
-        }
-        let versions = self
-            .exchanges
-            .iter()
-            .map(|x| if x.request.is_present() { x.request.version } else { x.response.version });
-        match versions.max() {
-            Some(Version::Http11) => Protocol::Http11,
-            Some(Version::Http10) => Protocol::Http10,
-            None if flow.directions.iter().all(|d| d.bytes == 0) => Protocol::Empty,
-            None => Protocol::Unknown,
-        }
+        context.facts.add_flow(flow, events, &exchanges);
     }
 }
 
-/// An exchange of which nothing is known yet.
-fn empty_exchange() -> Exchange {
-    Exchange {
-        flow: crate::tcp::FlowId(0),
-        ordinal: 0,
-        method: Method::Missing,
-        status: None,
-        flags: ExchangeFlags::default(),
-        target: Text::default(),
-        host: None,
-        headers: 0,
-        header_count: 0,
-        request: Message::default(),
-        response: Message::default(),
+impl Conversation {
+    #[inline]
+    fn feed(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
+        match &mut self.other {
+            None => self.http.data(from, chunk, context),
+            Some(other) => other.data(from, chunk, context),
+        }
+    }
+
+    /// Takes bytes of a stream whose start is not known yet.
+    #[cold]
+    fn open(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
+        // Whoever answers has understood what there was.
+        if !self.held[from.peer() as usize].is_empty() {
+            self.settle_held(from.peer(), context);
+        }
+        let held = &mut self.held[from as usize];
+        if !held.is_empty() {
+            held.push(HeldChunk::of(chunk));
+            let bytes: Vec<u8> = held.iter().flat_map(|chunk| &*chunk.data).copied().collect();
+            if let Some(behind) = self.decide(from, &bytes, chunk.frame, context) {
+                self.replay(from, behind, context);
+            }
+            return;
+        }
+        match self.decide(from, chunk.data, chunk.frame, context) {
+            Some(0) => self.feed(from, chunk, context),
+            Some(behind) => self.hand_on(from, chunk, behind, context),
+            None => self.held[from as usize].push(HeldChunk::of(chunk)),
+        }
+    }
+
+    /// Decides by all bytes of a start: how many of them are a PROXY header and done with; `None` when more
+    /// bytes are needed.
+    fn decide(&mut self, from: Side, bytes: &[u8], frame: u32, context: &mut Context) -> Option<usize> {
+        let mut kind = match sniff::first_bytes(from, bytes) {
+            Sniffed::Is(kind) => kind,
+            Sniffed::More if bytes.len() < MAX_UNDECIDED => return None,
+            Sniffed::More => sniff::guess(from, bytes),
+        };
+        if matches!(kind, FirstBytes::ProxyV1 | FirstBytes::ProxyV2)
+            && self.starts[from as usize] == Start::Unknown
+        {
+            match proxy::parse(bytes) {
+                Parsed::Header { len, addresses } => {
+                    self.note_first(from, kind);
+                    self.proxied = addresses.map(Box::new);
+                    self.starts[from as usize] = Start::BehindProxy;
+                    return Some(len);
+                }
+                Parsed::More if bytes.len() <= MAX_OPENING => return None,
+                Parsed::More | Parsed::Broken => {
+                    context.report(
+                        ProblemKind::LenientHttp,
+                        format_args!("packet {frame}: a PROXY header that cannot be read"),
+                    );
+                    self.note_first(from, kind);
+                    kind = FirstBytes::Other;
+                }
+            }
+        }
+        self.settle(from, kind);
+        Some(0)
+    }
+
+    fn note_first(&mut self, from: Side, kind: FirstBytes) {
+        let first = &mut self.first_bytes[from as usize];
+        if *first == FirstBytes::None {
+            *first = kind;
+        }
+    }
+
+    /// The start is known: the reader is chosen.
+    fn settle(&mut self, from: Side, kind: FirstBytes) {
+        self.note_first(from, kind);
+        self.starts[from as usize] = Start::Known;
+        // A server that answers an HTTP request in another protocol has not changed what was asked.
+        let asked = from == Side::Server
+            && !matches!(self.first_bytes[Side::Client as usize], FirstBytes::None | FirstBytes::Missing);
+        if self.other.is_none() && !asked {
+            self.other = reader_of(kind, &mut self.http);
+        }
+    }
+
+    /// No more bytes will come before the held ones must be understood.
+    #[cold]
+    fn settle_held(&mut self, from: Side, context: &mut Context) {
+        let held = &self.held[from as usize];
+        if held.is_empty() {
+            return;
+        }
+        let bytes: Vec<u8> = held.iter().flat_map(|chunk| &*chunk.data).copied().collect();
+        self.settle(from, sniff::guess(from, &bytes));
+        self.replay(from, 0, context);
+    }
+
+    /// Hands on the held chunks without their first `behind` bytes.
+    fn replay(&mut self, from: Side, mut behind: usize, context: &mut Context) {
+        for held in std::mem::take(&mut self.held[from as usize]) {
+            let skip = behind.min(held.data.len());
+            behind -= skip;
+            self.hand_on(from, &held.chunk(), skip, context);
+        }
+    }
+
+    /// Hands on a chunk without its first `skip` bytes.
+    fn hand_on(&mut self, from: Side, chunk: &Chunk<'_>, skip: usize, context: &mut Context) {
+        if skip < chunk.data.len() {
+            self.data(from, chunk.behind(skip), context);
+        }
     }
 }

@@ -23,8 +23,18 @@ pub enum Protocol {
     Http11,
     /// A TLS handshake opens it.
     Tls,
-    /// An HTTP/2 preface opens it.
+    /// An HTTP/2 preface opens it, or HTTP/1 handed over to it (`Upgrade: h2c`).
     Http2,
+    /// HTTP/0.9: a line `GET target`, and raw bytes for an answer.
+    Http09,
+    /// HTTP/1 handed over to WebSocket (RFC 6455).
+    WebSocket,
+    /// HTTP/1 handed over to bytes of any kind: CONNECT, or an upgrade to another protocol.
+    Tunnel,
+    /// The uwsgi binary protocol.
+    Uwsgi,
+    /// FastCGI.
+    FastCgi,
     /// No payload was seen.
     Empty,
     /// Something else.
@@ -33,6 +43,21 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Http10,
+        Self::Http11,
+        Self::Tls,
+        Self::Http2,
+        Self::Http09,
+        Self::WebSocket,
+        Self::Tunnel,
+        Self::Uwsgi,
+        Self::FastCgi,
+        Self::Empty,
+        Self::Unknown,
+    ];
+
     /// The name that reports use.
     pub fn name(self) -> &'static str {
         match self {
@@ -40,6 +65,11 @@ impl Protocol {
             Self::Http11 => "http/1.1",
             Self::Tls => "tls",
             Self::Http2 => "http/2",
+            Self::Http09 => "http/0.9",
+            Self::WebSocket => "websocket",
+            Self::Tunnel => "tunnel",
+            Self::Uwsgi => "uwsgi",
+            Self::FastCgi => "fastcgi",
             Self::Empty => "empty",
             Self::Unknown => "unknown",
         }
@@ -60,7 +90,7 @@ pub struct Text {
 }
 
 /// A request method (RFC 9110, section 9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the variants are the methods' own names")]
 pub enum Method {
     Get,
@@ -75,12 +105,15 @@ pub enum Method {
     /// Any other token, by its name in the capture's name table.
     Other(NameId),
     /// The capture holds a response whose request it does not hold.
+    #[default]
     Missing,
 }
 
 /// HTTP version of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
+    /// HTTP/0.9: no version on the wire.
+    Http09,
     /// HTTP/1.0.
     Http10,
     /// HTTP/1.1.
@@ -92,6 +125,7 @@ impl Version {
     /// `1.0` or `1.1`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Http09 => "0.9",
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
         }
@@ -122,7 +156,7 @@ pub enum MessageState {
     Absent,
     /// It began and did not end by its framing.
     Partial,
-    /// It ended by its framing.
+    /// It ended by its framing. Bytes inside its body may be missing ([`ExchangeFlags::BODY_HOLE`]).
     Complete,
     /// The capture misses bytes of it, so its end is a guess.
     Lossy,
@@ -163,7 +197,7 @@ pub struct Message {
     pub framing: Framing,
     /// Bytes seen on the wire, head and chunk framing included.
     pub wire_bytes: u64,
-    /// Bytes of the body seen, without chunk framing.
+    /// Bytes of the body, without chunk framing; those that the capture misses inside it count.
     pub body_bytes: u64,
 }
 

@@ -62,6 +62,11 @@ impl ExchangeFlags {
     /// A response that ends with the connection ([`Self::UNFRAMED`]), and the server's FIN came a second or more
     /// after its last byte.
     pub const LATE_CLOSE: u32 = 1 << 20;
+    /// The capture misses bytes inside the body of one of the messages and its end is known all the same: packets
+    /// cut by the snap length, or lost ones. `body_bytes` counts them; a request's `body_crc` is 0 then.
+    pub const BODY_HOLE: u32 = 1 << 21;
+    /// The head of one of the messages was cut in the capture: what its first line tells was kept.
+    pub const HEAD_CUT: u32 = 1 << 22;
 
     /// Whether the flag is set.
     #[inline]

@@ -1,20 +1,21 @@
-//! The heads of messages: start line and headers, through `httparse`, to what framing and pairing need.
+//! The heads of messages: start line and headers, through `httparse`, to what framing and pairing need. What it
+//! refuses is read leniently, line by line.
 
 use std::mem::MaybeUninit;
 use std::num::NonZeroU16;
 
 use memchr::memchr;
 
-use crate::capture::{ProblemKind, Problems};
-
+use super::lenient::{self, LenientHead};
 use super::load::Context;
-use super::{ExchangeFlags, Framing, HeaderDigest, Method, NameId, Text, Version};
+use super::oddity::{Oddities, Oddity};
+use super::{CaptureFacts, ExchangeFlags, Framing, HeaderDigest, Method, NameId, Protocol, Text, Version};
 
-/// Most headers read of one head; further ones make it malformed.
+/// Most headers whose digests are kept of one head; further ones are read for framing only.
 const MAX_HEADERS: usize = 256;
 
 /// A request's head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RequestHead {
     pub method: Method,
     pub target: Text,
@@ -36,144 +37,176 @@ pub(super) struct ResponseHead {
     pub flags: u32,
     pub header_lines: u16,
     pub server: Option<NameId>,
+    /// What its `Upgrade` header leads to.
+    pub upgrade: Option<Protocol>,
 }
 
-/// The length of the head at the start of `bytes`, its empty line included; lines may end in a bare LF
-/// (RFC 9112, section 2.2). Nothing before `from` can end it.
+/// The end of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeadEnd {
+    /// The head's length in bytes, its empty line included.
+    pub len: usize,
+    /// Whether all its lines end in CRLF.
+    pub crlf: bool,
+}
+
+/// The end of the head at the start of `bytes`; lines may end in a bare LF (RFC 9112, section 2.2).
 #[inline]
-pub(super) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
+pub(super) fn head_end(bytes: &[u8]) -> Option<HeadEnd> {
+    let (mut at, mut crlf) = (0, true);
     while let Some(found) = memchr(b'\n', &bytes[at..]) {
         at += found + 1;
+        crlf &= at >= 2 && bytes[at - 2] == b'\r';
         match &bytes[at..] {
-            [b'\n', ..] => return Some(at + 1),
-            [b'\r', b'\n', ..] => return Some(at + 2),
+            [b'\n', ..] => return Some(HeadEnd { len: at + 1, crlf: false }),
+            [b'\r', b'\n', ..] => return Some(HeadEnd { len: at + 2, crlf }),
             _ => {}
         }
     }
     None
 }
 
-/// Reads a request's head. A malformed one gives what its first line tells, and a problem.
-pub(super) fn request(bytes: &[u8], frame: u32, context: &mut Context) -> RequestHead {
+/// Reads a request's head.
+pub(super) fn request(bytes: &[u8], crlf: bool, frame: u32, context: &mut Context) -> RequestHead {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
-    let mut config = httparse::ParserConfig::default();
-    config.allow_multiple_spaces_in_request_line_delimiters(true);
-    config.ignore_invalid_headers_in_requests(true);
-    let result = config.parse_request_with_uninit_headers(&mut parsed, bytes, &mut headers);
+    let strict = httparse::ParserConfig::default();
+    let result = strict.parse_request_with_uninit_headers(&mut parsed, bytes, &mut headers);
     if !matches!(result, Ok(httparse::Status::Complete(_))) {
-        return malformed_request(bytes, frame, context);
+        return lenient_request(&lenient::read(bytes, true), frame, context);
     }
-    let version = version(parsed.version);
-    let mut fields = Fields::default();
-    context.digests.clear();
-    let mut host = None;
+    let mut reading = Reading::start(context);
     for header in parsed.headers.iter() {
-        let name = context.facts.intern_header(header.name);
-        let spelt = context.facts.name(name);
-        context.digests.push(HeaderDigest::of(name, spelt, header.value));
-        if header.name.eq_ignore_ascii_case("host") {
-            fields.hosts += 1;
-            host = host.or_else(|| Some(context.facts.intern(&String::from_utf8_lossy(header.value))));
-        } else {
-            fields.read(header.name, header.value);
-        }
+        reading.request_header(header.name, header.value, context);
     }
-    let (facts, digests) = (&mut context.facts, &context.digests);
-    let mut flags = fields.flags(version, ExchangeFlags::CLIENT_CLOSES);
-    if fields.is_bad_request(version)
-        || parsed.method.is_some_and(|m| m.bytes().any(|b| b.is_ascii_lowercase()))
-    {
-        flags |= ExchangeFlags::REQUEST_INVALID;
+    let (name, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
+    if name.bytes().any(|b| b.is_ascii_lowercase()) {
+        reading.oddities.add(Oddity::Method);
     }
-    let head = RequestHead {
-        method: method(parsed.method.unwrap_or_default(), facts),
-        target: facts.add_text(parsed.path.unwrap_or_default().as_bytes()),
-        host,
-        headers: facts.add_headers(digests),
-        version,
-        framing: fields.framing().unwrap_or(Framing::None),
-        header_lines: parsed.headers.len() as u16,
-        flags,
-    };
-    fields.complain(frame, context);
+    if !crlf {
+        reading.oddities.add(Oddity::BareLf);
+    }
+    reading.end_request(name.as_bytes(), target.as_bytes(), version(parsed.version), frame, context)
+}
+
+/// Reads a request's head that breaks the grammar.
+#[cold]
+fn lenient_request(lines: &LenientHead<'_>, frame: u32, context: &mut Context) -> RequestHead {
+    let mut reading = Reading::start(context);
+    reading.oddities = lines.oddities;
+    for (name, value) in &lines.fields {
+        reading.request_header(&String::from_utf8_lossy(name), value, context);
+    }
+    reading.lines = lines.lines;
+    let (method, target, version) = lenient::request_line(lines.start_line, &mut reading.oddities);
+    // More spaces than one are common enough that servers take them; anything else they may refuse.
+    let invalid = lines.has_invalid_line() || reading.oddities.has(Oddity::Version) || version.is_none();
+    let mut head = reading.end_request(method, target, version.unwrap_or_default(), frame, context);
+    if invalid || reading.oddities.has(Oddity::RequestLine) && target.iter().any(u8::is_ascii_whitespace) {
+        head.flags |= ExchangeFlags::REQUEST_INVALID;
+    }
     head
+}
+
+/// What a request's head tells that was cut off in the capture or by its sender: nothing odd in that.
+#[cold]
+pub(super) fn cut_request(bytes: &[u8], context: &mut Context) -> RequestHead {
+    let lines = lenient::read(bytes, false);
+    let mut reading = Reading::start(context);
+    for (name, value) in &lines.fields {
+        reading.request_header(&String::from_utf8_lossy(name), value, context);
+    }
+    let (name, target, version) = lenient::request_line(lines.start_line, &mut Oddities::default());
+    RequestHead {
+        method: method(&String::from_utf8_lossy(name), &mut context.facts),
+        target: context.facts.add_text(target),
+        host: reading.host,
+        headers: context.facts.add_headers(&context.digests),
+        header_lines: lines.lines as u16,
+        version: version.unwrap_or_default(),
+        ..RequestHead::default()
+    }
+}
+
+/// A request of HTTP/0.9: its one line.
+#[cold]
+pub(super) fn simple_request(line: &[u8], context: &mut Context) -> RequestHead {
+    let (_, target, _) = lenient::request_line(line, &mut Oddities::default());
+    RequestHead {
+        method: Method::Get,
+        target: context.facts.add_text(target),
+        version: Version::Http09,
+        flags: ExchangeFlags::CLIENT_CLOSES,
+        ..RequestHead::default()
+    }
 }
 
 /// Reads a response's head; `None` when its status line cannot be read.
-pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
-    let head = read_response(bytes, frame, context).or_else(|| {
-        // Control bytes in a field stop the parser, and the fields around it are good all the same.
-        let control = |&b: &u8| b < b' ' && !matches!(b, b'\r' | b'\n' | b'\t') || b == 0x7f;
-        let cleaned: Vec<u8> = bytes.iter().map(|b| if control(b) { b'-' } else { *b }).collect();
-        let mut head = read_response(&cleaned, frame, context)?;
-        head.flags |= ExchangeFlags::INVALID_HEADER;
-        Some(head)
-    });
-    if head.is_none() {
-        context.report(
-            ProblemKind::LenientHttp,
-            format_args!(
-                "packet {frame}: a response head that cannot be read; its connection is read on behind it"
-            ),
-        );
-    }
-    head
-}
-
-fn read_response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
+pub(super) fn response(bytes: &[u8], crlf: bool, frame: u32, context: &mut Context) -> Option<ResponseHead> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
-    let mut config = httparse::ParserConfig::default();
-    config.allow_spaces_after_header_name_in_responses(true);
-    config.allow_obsolete_multiline_headers_in_responses(true);
-    config.allow_multiple_spaces_in_response_status_delimiters(true);
-    config.ignore_invalid_headers_in_responses(true);
-    let result = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers);
-    let complete = matches!(result, Ok(httparse::Status::Complete(_)));
-    let status = parsed.code.filter(|_| complete)?;
-    let version = version(parsed.version);
-    let mut fields = Fields::default();
-    let mut server = None;
-    for header in parsed.headers.iter() {
-        if header.name.eq_ignore_ascii_case("server") {
-            server = Some(context.facts.intern(&String::from_utf8_lossy(header.value)));
-        } else {
-            fields.read(header.name, header.value);
-        }
-    }
-    let head = ResponseHead {
-        status,
-        version,
-        framing: fields.framing().unwrap_or(Framing::UntilClose),
-        flags: fields.response_flags(version, has_invalid_line(bytes)),
-        header_lines: parsed.headers.len() as u16,
-        server,
+    let strict = httparse::ParserConfig::default();
+    let result = strict.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers);
+    let (Some(status), Ok(httparse::Status::Complete(_))) = (parsed.code, result) else {
+        return lenient_response(bytes, frame, context);
     };
-    fields.complain(frame, context);
-    Some(head)
+    let mut reading = Reading::default();
+    for header in parsed.headers.iter() {
+        reading.response_header(header.name, header.value, context);
+    }
+    if !crlf {
+        reading.oddities.add(Oddity::BareLf);
+    }
+    if matches!(bytes.get(12), Some(b'\r' | b'\n')) {
+        reading.oddities.add(Oddity::NoReason);
+    }
+    Some(reading.end_response(status, version(parsed.version), false, frame, context))
 }
 
-/// What the first line of a request tells, when the rest cannot be read (also of a head that was cut off).
-pub(super) fn malformed_request(bytes: &[u8], frame: u32, context: &mut Context) -> RequestHead {
-    context.report(
-        ProblemKind::LenientHttp,
-        format_args!("packet {frame}: a request head that cannot be read beyond its first line"),
-    );
-    let line = &bytes[..memchr(b'\n', bytes).unwrap_or(bytes.len())];
-    let mut words = line.split(|&b| b == b' ');
-    let name = String::from_utf8_lossy(words.next().unwrap_or_default()).trim().to_owned();
-    RequestHead {
-        method: method(&name, &mut context.facts),
-        target: context.facts.add_text(words.next().unwrap_or_default().trim_ascii()),
-        host: None,
-        headers: (0, 0),
-        version: Version::Http11,
-        framing: Framing::None,
-        header_lines: 0,
-        flags: ExchangeFlags::REQUEST_INVALID,
+#[cold]
+fn lenient_response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
+    let lines = lenient::read(bytes, true);
+    let mut reading = Reading { oddities: lines.oddities, ..Reading::default() };
+    let (version, status) = lenient::status_line(lines.start_line, &mut reading.oddities)?;
+    for (name, value) in &lines.fields {
+        reading.response_header(&String::from_utf8_lossy(name), value, context);
     }
+    reading.lines = lines.lines;
+    Some(reading.end_response(status, version, lines.has_invalid_line(), frame, context))
+}
+
+/// Reads the head of a response through a gateway interface: header fields, among them `Status` (RFC 3875,
+/// section 6.3), or a whole HTTP head.
+pub(super) fn gateway_response(bytes: &[u8], frame: u32, context: &mut Context) -> Option<ResponseHead> {
+    let ends = head_end(bytes);
+    let crlf = ends.is_some_and(|end| end.crlf);
+    if bytes.starts_with(b"HTTP/") {
+        return response(bytes, crlf, frame, context);
+    }
+    let whole = [b"HTTP/1.1 200 OK\r\n", bytes].concat();
+    let lines = lenient::read(&whole, true);
+    let status = lines.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"status"));
+    let digits = status.and_then(|(_, value)| std::str::from_utf8(value.get(..3)?).ok()?.parse().ok());
+    let mut reading = Reading::default();
+    for (name, value) in &lines.fields {
+        reading.response_header(&String::from_utf8_lossy(name), value, context);
+    }
+    reading.lines = lines.lines;
+    let head = reading.end_response(
+        digits.unwrap_or(200),
+        Version::Http11,
+        lines.has_invalid_line(),
+        frame,
+        context,
+    );
+    // Who speaks through a gateway closes when it is done.
+    Some(ResponseHead { flags: head.flags & !ExchangeFlags::UNFRAMED, ..head })
+}
+
+/// Version and status at the start of a response head, which may be cut behind them.
+pub(super) fn status_line(bytes: &[u8]) -> Option<(Version, u16)> {
+    let line = &bytes[..memchr(b'\n', bytes).unwrap_or(bytes.len())];
+    lenient::status_line(line.trim_ascii_end(), &mut Oddities::default())
 }
 
 /// A status as the facts keep it.
@@ -185,7 +218,8 @@ fn version(minor: Option<u8>) -> Version {
     if minor == Some(0) { Version::Http10 } else { Version::Http11 }
 }
 
-fn method(name: &str, facts: &mut super::CaptureFacts) -> Method {
+/// A method by its token; a token that no one can mean (empty, or longer than 64 bytes) is `Missing`.
+pub(super) fn method(name: &str, facts: &mut CaptureFacts) -> Method {
     match name {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -196,26 +230,63 @@ fn method(name: &str, facts: &mut super::CaptureFacts) -> Method {
         "OPTIONS" => Method::Options,
         "TRACE" => Method::Trace,
         "PATCH" => Method::Patch,
+        other if other.is_empty() || other.len() > 64 => Method::Missing,
         other => Method::Other(facts.intern(other)),
     }
 }
 
 /// The header fields that decide framing and the connection's life.
 #[derive(Debug, Default)]
-struct Fields {
+struct Reading {
     length: Option<u64>,
-    bad_length: bool,
     chunked: bool,
     coded: bool,
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
-    upgrade: bool,
+    upgrade: Option<Protocol>,
     connection_upgrade: bool,
     hosts: u32,
+    host: Option<NameId>,
+    server: Option<NameId>,
+    lines: usize,
+    oddities: Oddities,
 }
 
-impl Fields {
+impl Reading {
+    fn start(context: &mut Context) -> Self {
+        context.digests.clear();
+        Self::default()
+    }
+
+    #[inline]
+    fn request_header(&mut self, name: &str, value: &[u8], context: &mut Context) {
+        self.lines += 1;
+        if context.digests.len() < MAX_HEADERS {
+            let id = context.facts.intern_header(name);
+            let digest = HeaderDigest::of(id, context.facts.name(id), value);
+            context.digests.push(digest);
+        } else {
+            self.oddities.add(Oddity::ManyHeaders);
+        }
+        if name.eq_ignore_ascii_case("host") {
+            self.hosts += 1;
+            self.host = self.host.or_else(|| Some(context.facts.intern(&String::from_utf8_lossy(value))));
+        } else {
+            self.read(name, value);
+        }
+    }
+
+    #[inline]
+    fn response_header(&mut self, name: &str, value: &[u8], context: &mut Context) {
+        self.lines += 1;
+        if name.eq_ignore_ascii_case("server") {
+            self.server = Some(context.facts.intern(&String::from_utf8_lossy(value)));
+        } else {
+            self.read(name, value);
+        }
+    }
+
     #[inline]
     fn read(&mut self, name: &str, value: &[u8]) {
         // The length of the name rules out nearly all others at once.
@@ -223,35 +294,55 @@ impl Fields {
             6 if name.eq_ignore_ascii_case("expect") => {
                 self.expects_continue |= contains_token(value, "100-continue");
             }
-            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
+            7 if name.eq_ignore_ascii_case("upgrade") => {
+                self.upgrade = Some(if contains_token(value, "websocket") {
+                    Protocol::WebSocket
+                } else if contains_token(value, "h2c") {
+                    Protocol::Http2
+                } else {
+                    Protocol::Tunnel
+                });
+            }
             10 if name.eq_ignore_ascii_case("connection") => {
                 self.close |= contains_token(value, "close");
                 self.keep_alive |= contains_token(value, "keep-alive");
                 self.connection_upgrade |= contains_token(value, "upgrade");
             }
             14 if name.eq_ignore_ascii_case("content-length") => self.read_length(value),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                self.coded = true;
-                // Only a final `chunked` frames the body (RFC 9112, section 6.3).
-                let last = value.rsplit(|&b| b == b',').next().unwrap_or_default().trim_ascii();
-                self.chunked = last.eq_ignore_ascii_case(b"chunked");
-            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.read_coding(value),
             _ => {}
         }
     }
 
     fn read_length(&mut self, value: &[u8]) {
         for one in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
-            let number = if one.is_empty() || !one.iter().all(u8::is_ascii_digit) {
-                None
-            } else {
-                std::str::from_utf8(one).ok().and_then(|digits| digits.parse().ok())
-            };
+            let digits = !one.is_empty() && one.iter().all(u8::is_ascii_digit);
+            let number = std::str::from_utf8(one).ok().filter(|_| digits).and_then(|text| text.parse().ok());
             match (number, self.length) {
                 (Some(number), None) => self.length = Some(number),
-                (Some(number), Some(known)) if number == known => {}
-                _ => self.bad_length = true,
+                (Some(number), Some(known)) if number == known => self.oddities.add(Oddity::LengthRepeated),
+                (Some(_), Some(_)) => self.oddities.add(Oddity::LengthsDiffer),
+                (None, _) => self.oddities.add(Oddity::LengthBroken),
             }
+        }
+    }
+
+    /// Only a final `chunked` frames the body (RFC 9112, section 6.3); `identity` is the obsolete word for none.
+    fn read_coding(&mut self, value: &[u8]) {
+        if self.coded {
+            self.oddities.add(Oddity::CodingOdd);
+        }
+        if value.trim_ascii().eq_ignore_ascii_case(b"identity") {
+            self.oddities.add(Oddity::CodingOdd);
+            return;
+        }
+        self.coded = true;
+        let last = value.rsplit(|&b| b == b',').next().unwrap_or_default().trim_ascii();
+        self.chunked = last.eq_ignore_ascii_case(b"chunked");
+        if value.iter().any(|&b| !(b' '..0x7f).contains(&b))
+            || !self.chunked && contains_token(value, "chunked")
+        {
+            self.oddities.add(Oddity::CodingOdd);
         }
     }
 
@@ -264,74 +355,108 @@ impl Fields {
         }
     }
 
-    fn flags(&self, version: Version, closes: u32) -> u32 {
+    fn flags(&mut self, version: Version, closes: u32) -> u32 {
         let mut flags = 0;
         if self.close || version == Version::Http10 && !self.keep_alive {
             flags |= closes;
         }
-        if self.expects_continue {
-            flags |= ExchangeFlags::EXPECTS_CONTINUE;
+        if self.coded {
+            if self.length.is_some() {
+                self.oddities.add(Oddity::LengthAndCoding);
+                flags |= ExchangeFlags::CONFLICTING_FRAMING;
+            }
+            if !self.chunked {
+                self.oddities.add(Oddity::CodingNotChunked);
+            }
+            if version == Version::Http10 {
+                self.oddities.add(Oddity::CodingOld);
+            }
         }
-        if self.upgrade && self.connection_upgrade {
-            flags |= ExchangeFlags::UPGRADE;
-        }
-        if self.coded && self.length.is_some() {
-            flags |= ExchangeFlags::CONFLICTING_FRAMING | ExchangeFlags::AMBIGUOUS_FRAMING;
-        }
-        if self.bad_length {
+        if !self.oddities.is_empty() && self.oddities.is_ambiguous() {
             flags |= ExchangeFlags::AMBIGUOUS_FRAMING;
         }
         flags
     }
 
-    /// What a response's fields say. That it offers an upgrade is no request for one.
-    fn response_flags(&self, version: Version, invalid_line: bool) -> u32 {
-        let mut flags = self.flags(version, ExchangeFlags::SERVER_CLOSES) & !ExchangeFlags::UPGRADE;
+    fn end_request(
+        &mut self,
+        name: &[u8],
+        target: &[u8],
+        version: Version,
+        frame: u32,
+        context: &mut Context,
+    ) -> RequestHead {
+        match self.hosts {
+            0 if version == Version::Http11 => self.oddities.add(Oddity::NoHost),
+            0 | 1 => {}
+            _ => self.oddities.add(Oddity::Hosts),
+        }
+        let mut flags = self.flags(version, ExchangeFlags::CLIENT_CLOSES);
+        if self.expects_continue {
+            flags |= ExchangeFlags::EXPECTS_CONTINUE;
+        }
+        if self.upgrade.is_some() && self.connection_upgrade {
+            flags |= ExchangeFlags::UPGRADE;
+        }
+        if !self.oddities.is_empty() {
+            use Oddity::{
+                CodingNotChunked, Hosts, LengthAndCoding, LengthBroken, LengthsDiffer, Method, NoHost,
+            };
+            let refused =
+                [NoHost, Hosts, Method, LengthAndCoding, LengthsDiffer, LengthBroken, CodingNotChunked];
+            if refused.into_iter().any(|oddity| self.oddities.has(oddity)) {
+                flags |= ExchangeFlags::REQUEST_INVALID;
+            }
+            context.note(self.oddities, frame);
+        }
+        RequestHead {
+            method: match std::str::from_utf8(name) {
+                Ok(name) => method(name, &mut context.facts),
+                Err(_) => method(&String::from_utf8_lossy(name), &mut context.facts),
+            },
+            target: context.facts.add_text(target),
+            host: self.host,
+            headers: context.facts.add_headers(&context.digests),
+            header_lines: self.lines.min(usize::from(u16::MAX)) as u16,
+            version,
+            framing: self.framing().unwrap_or(Framing::None),
+            flags,
+        }
+    }
+
+    fn end_response(
+        &mut self,
+        status: u16,
+        version: Version,
+        invalid_line: bool,
+        frame: u32,
+        context: &mut Context,
+    ) -> ResponseHead {
+        let mut flags = self.flags(version, ExchangeFlags::SERVER_CLOSES);
         if flags & ExchangeFlags::CONFLICTING_FRAMING != 0 {
             flags |= ExchangeFlags::RESPONSE_CONFLICTING_FRAMING;
-        }
-        if self.bad_length || invalid_line {
-            flags |= ExchangeFlags::INVALID_HEADER;
         }
         if version == Version::Http11 && !self.coded && self.length.is_none() && !self.close {
             flags |= ExchangeFlags::UNFRAMED;
         }
-        flags
-    }
-
-    /// Whether servers refuse such a request (RFC 9112, sections 3.2 and 6.1).
-    fn is_bad_request(&self, version: Version) -> bool {
-        let host = match version {
-            Version::Http11 => self.hosts != 1,
-            Version::Http10 => self.hosts > 1,
-        };
-        host || self.bad_length || self.coded && self.length.is_some()
-    }
-
-    fn complain(&self, frame: u32, context: &mut Context) {
-        if self.bad_length {
-            context.report(
-                ProblemKind::LenientHttp,
-                format_args!(
-                    "packet {frame}: a Content-Length that is no single number; the first was taken"
-                ),
-            );
+        if !self.oddities.is_empty() {
+            if invalid_line
+                || [Oddity::LengthsDiffer, Oddity::LengthBroken].into_iter().any(|o| self.oddities.has(o))
+            {
+                flags |= ExchangeFlags::INVALID_HEADER;
+            }
+            context.note(self.oddities, frame);
+        }
+        ResponseHead {
+            status,
+            version,
+            framing: self.framing().unwrap_or(Framing::UntilClose),
+            flags,
+            header_lines: self.lines.min(usize::from(u16::MAX)) as u16,
+            server: self.server,
+            upgrade: self.upgrade,
         }
     }
-}
-
-/// Whether a head holds a line that is no header field: no colon, an empty name, whitespace before the colon, or
-/// a control byte.
-fn has_invalid_line(head: &[u8]) -> bool {
-    let mut lines =
-        head.split(|&b| b == b'\n').skip(1).map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty());
-    lines.any(|line| {
-        // A line that starts with whitespace goes on with the field before it (RFC 9112, section 5.2).
-        let folded = matches!(line.first(), Some(b' ' | b'\t'));
-        let control = line.iter().any(|&b| b < b' ' && b != b'\t' || b == 0x7f);
-        let name = memchr(b':', line).map_or(&b""[..], |colon| &line[..colon]);
-        control || !folded && (name.is_empty() || name.ends_with(b" ") || name.ends_with(b"\t"))
-    })
 }
 
 /// Whether a comma-separated list holds a token, whatever its case.
@@ -345,9 +470,9 @@ mod tests {
 
     #[test]
     fn finds_the_end_of_a_head_with_either_line_end() {
-        assert_eq!(head_end(b"A: b\r\n\r\nbody", 0), Some(8));
-        assert_eq!(head_end(b"A: b\n\nbody", 0), Some(6));
-        assert_eq!(head_end(b"A: b\r\n\r", 0), None);
+        assert_eq!(head_end(b"A: b\r\n\r\nbody"), Some(HeadEnd { len: 8, crlf: true }));
+        assert_eq!(head_end(b"A: b\n\nbody"), Some(HeadEnd { len: 6, crlf: false }));
+        assert_eq!(head_end(b"A: b\r\n\r"), None);
     }
 
     #[test]
@@ -355,6 +480,7 @@ mod tests {
         let mut context = Context::default();
         let head = request(
             b"POST /a HTTP/1.1\r\nHost: shop\r\nContent-Length: 5, 5\r\nConnection: Close\r\nExpect: 100-continue\r\n\r\n",
+            true,
             1,
             &mut context,
         );
@@ -363,6 +489,7 @@ mod tests {
         assert_eq!(context.facts.name(head.host.unwrap()), "shop");
         let head = response(
             b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\nServer: nginx\r\n\r\n",
+            true,
             1,
             &mut context,
         )
@@ -376,7 +503,7 @@ mod tests {
     fn a_control_byte_in_a_response_header_costs_that_header_only() {
         let mut context = Context::default();
         let bytes = b"HTTP/1.1 200 OK\r\nX-Bad\0Name: 1\r\nContent-Length: 3\r\n\r\n";
-        let head = response(bytes, 1, &mut context).unwrap();
+        let head = response(bytes, true, 1, &mut context).unwrap();
         assert_eq!((head.status, head.framing), (200, Framing::Length(3)));
         assert_ne!(head.flags & ExchangeFlags::INVALID_HEADER, 0);
     }
@@ -384,7 +511,7 @@ mod tests {
     #[test]
     fn a_malformed_head_keeps_its_first_line() {
         let mut context = Context::default();
-        let head = request(b"GET /x HTTP/9.9\r\n\r\n", 1, &mut context);
+        let head = request(b"GET /x HTTP/9.9\r\n\r\n", true, 1, &mut context);
         assert_eq!((head.method, &*context.facts.text(head.target)), (Method::Get, "/x"));
     }
 }

@@ -12,6 +12,7 @@ use crate::capture::{
 use crate::tcp::{Flow, Tracker};
 
 use super::conversation::Conversation;
+use super::oddity::{Oddities, OddityLog};
 use super::{CaptureFacts, HeaderDigest, NameId};
 
 /// How often a load says how far it is and asks whether to stop, in packets.
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     /// Scratch space for the header digests of one request.
     pub(super) digests: Vec<HeaderDigest>,
     problems: ProblemLog,
+    oddities: OddityLog,
     servers: HashSet<SocketAddr, foldhash::fast::FixedState>,
 }
 
@@ -34,6 +36,12 @@ impl Problems for Context {
 }
 
 impl Context {
+    /// Counts what is odd about the message that begins in packet `frame`.
+    #[cold]
+    pub(super) fn note(&mut self, oddities: Oddities, frame: u32) {
+        self.oddities.note(oddities, frame);
+    }
+
     /// Goes on with the facts of a capture that was read before.
     pub(super) fn of(facts: CaptureFacts) -> Self {
         let servers = facts.server_headers.iter().map(|(server, _)| *server).collect();
@@ -75,8 +83,9 @@ pub fn load_from(
             CaptureInfo::default()
         }
     };
-    let Context { mut facts, problems, .. } = context;
+    let Context { mut facts, problems, oddities, .. } = context;
     let mut problems = problems.into_problems();
+    problems.extend(oddities.into_problems());
     problems.extend(capture_loss(&facts));
     problems.sort_by_key(|problem| problem.kind);
     facts.info = CaptureInfo { path: path.to_owned(), problems, ..info };

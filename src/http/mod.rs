@@ -2,14 +2,23 @@
 
 mod conversation;
 mod facts;
+mod fastcgi;
 mod flags;
 mod head;
+mod http1;
+mod lenient;
 mod load;
+mod oddity;
+mod protocols;
+mod proxy;
 pub(crate) mod reload;
 mod sniff;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod uwsgi;
+mod vars;
 mod wire;
 
 pub use facts::{
@@ -17,6 +26,7 @@ pub use facts::{
     Protocol, Text, Version,
 };
 pub use flags::ExchangeFlags;
+pub use tls::{TlsAlert, TlsFacts};
 pub use wire::{FirstBytes, WireFacts};
 
 pub use load::{load_file, load_from};

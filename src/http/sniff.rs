@@ -4,8 +4,10 @@ use memchr::memchr;
 
 use crate::tcp::Side;
 
-use super::FirstBytes;
+use super::{FirstBytes, fastcgi, proxy, uwsgi};
 
+/// A status is awaited in so many bytes.
+const MAX_STATUS_LINE: usize = 32;
 /// The longest method token that is believed.
 const MAX_METHOD: usize = 24;
 
@@ -13,41 +15,119 @@ const MAX_METHOD: usize = 24;
 #[inline]
 pub(super) fn sender_of(payload: &[u8]) -> Option<Side> {
     if is_status_line(payload) {
-        Some(Side::Server)
-    } else if is_request_line(payload) || is_http2_preface(payload) {
-        Some(Side::Client)
-    } else if is_tls(payload) {
+        return Some(Side::Server);
+    }
+    match payload.first()? {
         // The first handshake message: ClientHello or ServerHello (RFC 8446, section 4).
-        match payload.get(5) {
+        0x16 if is_tls(payload) => match payload.get(5) {
             Some(1) => Some(Side::Client),
             Some(2) => Some(Side::Server),
             _ => None,
+        },
+        0..=31 => {
+            let binary = payload.starts_with(proxy::V2_SIGNATURE)
+                || fastcgi::starts_record(Side::Client, payload) == Some(true)
+                || uwsgi::starts_packet(payload) == Some(true);
+            binary.then_some(Side::Client)
         }
-    } else {
-        None
+        _ => {
+            let text = starts_request(payload) || is_http2_preface(payload) || payload.starts_with(V1_START);
+            text.then_some(Side::Client)
+        }
     }
 }
 
+/// What the start of a stream tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sniffed {
+    /// What it is.
+    Is(FirstBytes),
+    /// More bytes are needed.
+    More,
+}
+
 /// What the first bytes of a side are.
-pub(super) fn first_bytes(bytes: &[u8]) -> FirstBytes {
-    if is_status_line(bytes) {
-        FirstBytes::HttpResponse
-    } else if is_http2_preface(bytes) {
-        FirstBytes::Http2Preface
-    } else if bytes.starts_with(b"PROXY ") {
-        FirstBytes::ProxyV1
-    } else if bytes.starts_with(b"\r\n\r\n\0\r\nQUIT\n") {
-        FirstBytes::ProxyV2
-    } else if is_request_line(bytes) || may_become_request(bytes) && bytes.len() >= 3 {
-        FirstBytes::HttpRequest
-    } else if is_tls(bytes) {
-        FirstBytes::TlsHandshake
-    } else if matches!(bytes, [0x15, 3, 0..=4, 0, 2, 1..=2, _, ..]) {
-        FirstBytes::TlsAlert
-    } else if is_http2_frame(bytes) {
-        FirstBytes::Http2Frames
+pub(super) fn first_bytes(from: Side, bytes: &[u8]) -> Sniffed {
+    if let Some(kind) = binary(from, bytes) {
+        return kind;
+    }
+    let text = [
+        (V1_START, FirstBytes::ProxyV1),
+        (proxy::V2_SIGNATURE, FirstBytes::ProxyV2),
+        (H2_PREFACE, FirstBytes::Http2Preface),
+    ];
+    for (start, kind) in text {
+        if bytes.starts_with(start) {
+            return Sniffed::Is(kind);
+        }
+        if start.starts_with(bytes) {
+            return Sniffed::More;
+        }
+    }
+    if from == Side::Server {
+        return if is_status_line(bytes) {
+            Sniffed::Is(FirstBytes::HttpResponse)
+        } else if bytes.len() < MAX_STATUS_LINE
+            && memchr(b'\n', bytes).is_none()
+            && may_become_response(bytes)
+        {
+            Sniffed::More
+        } else {
+            Sniffed::Is(FirstBytes::Other)
+        };
+    }
+    // Empty lines before a request line are skipped (RFC 9112, section 2.2).
+    let line = bytes.trim_ascii_start();
+    if is_request_line(line) {
+        Sniffed::Is(FirstBytes::HttpRequest)
+    } else if memchr(b'\n', line).is_none() && may_become_request(line) {
+        Sniffed::More
     } else {
-        FirstBytes::Other
+        Sniffed::Is(FirstBytes::Other)
+    }
+}
+
+/// What the first bytes are as far as they go, when no more can be waited for.
+pub(super) fn guess(from: Side, bytes: &[u8]) -> FirstBytes {
+    match first_bytes(from, bytes) {
+        Sniffed::Is(kind) => kind,
+        Sniffed::More if from == Side::Client && begins_request(bytes) => FirstBytes::HttpRequest,
+        Sniffed::More => FirstBytes::Other,
+    }
+}
+
+const V1_START: &[u8] = b"PROXY ";
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// Binary protocols, each by its fixed bytes; `None` when it is none of them.
+fn binary(from: Side, bytes: &[u8]) -> Option<Sniffed> {
+    let is = |kind| Some(Sniffed::Is(kind));
+    match bytes {
+        [b' '..=b'~' | b'\r' | b'\n', ..] => None,
+        [0x16] | [0x16, 3] => Some(Sniffed::More),
+        [0x16, 3, 0..=4, ..] => is(FirstBytes::TlsHandshake),
+        [0x15, 3, 0..=4, 0, 2, 1..=2, _, ..] => is(FirstBytes::TlsAlert),
+        [0x15, 3, rest @ ..] if rest.len() < 5 => Some(Sniffed::More),
+        _ if is_http2_frame(bytes) => is(FirstBytes::Http2Frames),
+        [1, ..] if from == Side::Client || bytes.len() < 8 => match fastcgi::starts_record(from, bytes) {
+            Some(true) => is(FirstBytes::FastCgi),
+            Some(false) => uwsgi_packet(from, bytes),
+            None => Some(Sniffed::More),
+        },
+        [1, ..] if fastcgi::starts_record(from, bytes) == Some(true) => is(FirstBytes::FastCgi),
+        _ => uwsgi_packet(from, bytes),
+    }
+}
+
+fn uwsgi_packet(from: Side, bytes: &[u8]) -> Option<Sniffed> {
+    if from == Side::Server {
+        // An HTTP/2 frame's header may come in pieces.
+        return (bytes.len() < 9 && matches!(bytes, [0, ..])).then_some(Sniffed::More);
+    }
+    match uwsgi::starts_packet(bytes) {
+        Some(true) => Some(Sniffed::Is(FirstBytes::Uwsgi)),
+        Some(false) => None,
+        None => Some(Sniffed::More),
     }
 }
 
@@ -63,40 +143,72 @@ fn is_http2_frame(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether the bytes start with the head of an HTTP/1 status line (RFC 9112, section 4).
+/// Whether the bytes start with the head of an HTTP/1 status line (RFC 9112, section 4). More blanks than one are
+/// let go, and any version's number.
 #[inline]
 pub(super) fn is_status_line(bytes: &[u8]) -> bool {
-    bytes.len() >= 12
-        && bytes.starts_with(b"HTTP/1.")
-        && bytes[8] == b' '
-        && bytes[9..12].iter().all(u8::is_ascii_digit)
+    bytes.len() >= 12 && bytes.starts_with(b"HTTP/") && bytes[8] == b' ' && has_status(&bytes[9..])
 }
 
-/// Whether the bytes start with a request line of HTTP/1 (RFC 9112, section 3). A line longer than the
-/// bytes is taken on the word of a well-known method.
+fn has_status(bytes: &[u8]) -> bool {
+    let digits = bytes.trim_ascii_start();
+    digits.len() >= 3 && digits[..3].iter().all(u8::is_ascii_digit)
+}
+
+/// Whether the bytes start with a request line of HTTP/1 (RFC 9112, section 3), or of HTTP/0.9, where it is all
+/// there is. A line longer than the bytes is taken on the word of a well-known method.
 #[inline]
 pub(super) fn is_request_line(bytes: &[u8]) -> bool {
     let Some(blank) = method_len(bytes) else { return false };
     match memchr(b'\n', bytes) {
         Some(end) => {
             let line = bytes[..end].trim_ascii_end();
-            line.len() > blank + 10 && line[line.len() - 9..line.len() - 1] == *b" HTTP/1."
+            has_version(line) && line.len() > blank + 9
+                || is_simple_request(&bytes[..=end]) && bytes.len() == end + 1
         }
-        None => is_known_method(&bytes[..blank]) && bytes.get(blank + 1).is_some_and(|b| b"/*h".contains(b)),
+        None => bytes.len() > LONG_LINE && begins_request(bytes),
     }
+}
+
+/// Whether a segment starts a request, by all that is there of it.
+#[inline]
+pub(super) fn starts_request(bytes: &[u8]) -> bool {
+    is_request_line(bytes) || memchr(b'\n', bytes).is_none() && begins_request(bytes)
+}
+
+/// Whether the bytes begin as a request line, whose end is not there.
+pub(super) fn begins_request(bytes: &[u8]) -> bool {
+    let Some(blank) = method_len(bytes) else { return false };
+    let target = bytes.get(blank + 1);
+    KNOWN_METHODS.contains(&&bytes[..blank])
+        && (target.is_some_and(|b| b"/*h".contains(b)) || bytes.starts_with(b"CONNECT ") && target.is_some())
+}
+
+/// Whether the line is a whole request of HTTP/0.9: `GET`, a path and a line end, and no version.
+pub(super) fn is_simple_request(line: &[u8]) -> bool {
+    let text = line.trim_ascii_end();
+    line.ends_with(b"\n") && text.starts_with(b"GET /") && text[5..].iter().all(u8::is_ascii_graphic)
+}
+
+/// Whether a line ends in ` HTTP/1.1`, in any version's numbers.
+fn has_version(line: &[u8]) -> bool {
+    matches!(
+        line.last_chunk::<9>(),
+        Some([b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
+    )
 }
 
 /// Whether more bytes could make these the start of a request line.
 pub(super) fn may_become_request(bytes: &[u8]) -> bool {
     match method_len(bytes) {
-        Some(blank) => bytes.get(blank + 1).is_none_or(|b| !b.is_ascii_whitespace()),
+        Some(blank) => bytes.get(blank + 1).is_none_or(|b| !matches!(b, b'\r' | b'\n')),
         None => bytes.len() <= MAX_METHOD && bytes.iter().all(|&b| is_method_byte(b)),
     }
 }
 
 /// Whether more bytes could make these the start of a status line.
 pub(super) fn may_become_response(bytes: &[u8]) -> bool {
-    let prefix = b"HTTP/1.";
+    let prefix = b"HTTP/";
     let known = bytes.len().min(prefix.len());
     bytes[..known] == prefix[..known]
 }
@@ -119,17 +231,35 @@ fn method_len(bytes: &[u8]) -> Option<usize> {
     (blank >= 2 && bytes[blank] == b' ').then_some(blank)
 }
 
-/// Methods are tokens (RFC 9110, section 5.6.2); those in use are upper-case letters with `-` or `_`.
+/// Methods are tokens (RFC 9110, section 5.6.2); letters, `-` and `_` are what is in use. Lower case is none of the
+/// registered methods, but servers that are lenient get it.
 #[inline]
 fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_uppercase() || byte == b'-' || byte == b'_'
+    byte.is_ascii_alphabetic() || byte == b'-' || byte == b'_'
 }
 
-fn is_known_method(token: &[u8]) -> bool {
-    const KNOWN: [&[u8]; 9] =
-        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
-    KNOWN.contains(&token)
-}
+/// Methods that are believed before the line's end is there.
+const KNOWN_METHODS: [&[u8]; 16] = [
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"CONNECT",
+    b"OPTIONS",
+    b"TRACE",
+    b"PATCH",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"LOCK",
+    b"REPORT",
+];
+
+/// A start of a line that is longer than this is not waited for to end, where its method is known.
+const LONG_LINE: usize = 200;
 
 #[cfg(test)]
 mod tests {

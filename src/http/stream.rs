@@ -13,6 +13,7 @@ use crate::capture::{CaptureTime, Extent};
 use crate::tcp::{Chunk, Hole};
 
 use super::facts::encode_extent;
+use super::oddity::{Oddities, Oddity};
 use super::{CaptureFacts, Framing, Message, MessageState};
 
 /// The longest head kept while its end is awaited, in bytes; nginx's default limit is 32 KiB.
@@ -57,6 +58,17 @@ pub(super) enum Progress {
     Nonsense,
 }
 
+/// What missing bytes do to the message under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HoleFate {
+    /// They lie inside its body; it goes on behind them.
+    Inside,
+    /// They are the rest of its body.
+    Ends,
+    /// They go beyond what is known of it, or there is none.
+    Breaks,
+}
+
 /// A direction's state.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -69,9 +81,14 @@ pub(super) struct Stream {
     pub carry: Vec<u8>,
     /// Sequence number after the last byte handed over.
     pub next_seq: Option<u32>,
+    /// What was odd about the chunked coding of the message under way.
+    pub oddities: Oddities,
     /// Whether to digest bodies.
     pub digests_body: bool,
-    lossy: bool,
+    /// Bytes are missing where they may have held its end.
+    pub lossy: bool,
+    /// Bytes inside the body are missing, with the framing intact.
+    holed: bool,
     extents: Vec<u8>,
     open: Option<Extent>,
     coded: Option<Extent>,
@@ -168,7 +185,8 @@ impl Stream {
         }
     }
 
-    fn take_body(&mut self, chunk: &Chunk<'_>, len: usize) {
+    /// Takes the first `len` bytes of the chunk as body.
+    pub fn take_body(&mut self, chunk: &Chunk<'_>, len: usize) {
         self.account(chunk, len);
         self.message.body_bytes += len as u64;
         if self.digests_body {
@@ -187,6 +205,10 @@ impl Stream {
             return (chunk.data.len(), if too_long { Progress::Nonsense } else { Progress::More });
         };
         self.account(chunk, end + 1);
+        let before = if end > 0 { chunk.data.get(end - 1) } else { self.carry.last() };
+        if before != Some(&b'\r') {
+            self.oddities.add(Oddity::ChunkBareLf);
+        }
         let progress = if self.carry.is_empty() {
             self.on_line(chunk.data[..end].trim_ascii())
         } else {
@@ -201,8 +223,12 @@ impl Stream {
         match self.stage {
             Stage::ChunkEnd if line.is_empty() => self.stage = Stage::ChunkSize,
             Stage::ChunkSize => match chunk_size(line) {
-                Some(0) => self.stage = Stage::Trailers,
-                Some(size) => self.stage = Stage::ChunkData(size),
+                Some((size, plain)) => {
+                    if !plain {
+                        self.oddities.add(Oddity::ChunkSize);
+                    }
+                    self.stage = if size == 0 { Stage::Trailers } else { Stage::ChunkData(size) };
+                }
                 None => return Progress::Nonsense,
             },
             Stage::Trailers if line.is_empty() => return Progress::Ended,
@@ -212,35 +238,37 @@ impl Stream {
         Progress::More
     }
 
-    /// Bytes of this stream are missing: whether the message under way goes on behind them.
-    pub fn hole(&mut self, hole: &Hole) -> bool {
+    /// Bytes of this stream are missing: what that does to the message under way.
+    pub fn hole(&mut self, hole: &Hole) -> HoleFate {
         let len = u64::from(hole.len);
-        let goes_on = self.skip(len);
-        // Where the snap length cut a body, its end is no guess.
-        self.lossy |= !(hole.cut && goes_on);
-        goes_on
+        let (left, in_chunk) = match self.stage {
+            Stage::Body(left) => (left, false),
+            Stage::ChunkData(left) => (left, true),
+            Stage::UntilClose => (u64::MAX, false),
+            _ => (0, false),
+        };
+        if len > left {
+            self.lossy = true;
+            return HoleFate::Breaks;
+        }
+        // Missing bytes inside a counted body leave the framing intact.
+        self.skip_body(len);
+        // Where the snap length cut a body its packets were there, and its end is no guess.
+        self.lossy |= !hole.cut;
+        self.stage = match self.stage {
+            Stage::ChunkData(_) if len == left => Stage::ChunkEnd,
+            Stage::ChunkData(_) => Stage::ChunkData(left - len),
+            Stage::Body(_) => Stage::Body(left - len),
+            other => other,
+        };
+        if len == left && !in_chunk { HoleFate::Ends } else { HoleFate::Inside }
     }
 
-    /// Passes bytes that are not there, where the framing does not depend on them.
-    fn skip(&mut self, len: u64) -> bool {
-        match &mut self.stage {
-            // Missing bytes inside a counted body leave the framing intact.
-            Stage::Body(left) if *left >= len => {
-                *left -= len;
-                self.message.wire_bytes += len;
-                true
-            }
-            Stage::ChunkData(left) if *left >= len => {
-                self.stage = if *left == len { Stage::ChunkEnd } else { Stage::ChunkData(*left - len) };
-                self.message.wire_bytes += len;
-                true
-            }
-            Stage::UntilClose => {
-                self.message.wire_bytes += len;
-                true
-            }
-            _ => false,
-        }
+    /// Bytes of the body are missing whose end is known.
+    pub fn skip_body(&mut self, len: u64) {
+        self.holed = true;
+        self.message.wire_bytes += len;
+        self.message.body_bytes += len;
     }
 
     /// The message is over: its facts, with its extents kept.
@@ -248,6 +276,9 @@ impl Stream {
         self.close_extent();
         let mut message = self.message;
         message.extents = facts.add_extents(&self.extents);
+        if self.holed {
+            message.body_crc = 0;
+        }
         message.state = match (self.lossy, complete) {
             (true, _) => MessageState::Lossy,
             (false, true) => MessageState::Complete,
@@ -260,12 +291,14 @@ impl Stream {
         self.coded = None;
         self.carry = Vec::new();
         self.lossy = false;
+        self.holed = false;
         self.stage = Stage::Idle;
         message
     }
 
     /// Forgets the message under way without a trace (an interim response).
     pub fn discard(&mut self) {
+        self.oddities = Oddities::default();
         self.extents.clear();
         self.open = None;
         self.coded = None;
@@ -274,13 +307,16 @@ impl Stream {
     }
 }
 
-/// The size at the start of a chunk-size line; extensions after `;` are skipped.
-fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line.split(|&b| b == b';').next()?.trim_ascii();
-    if digits.is_empty() || digits.len() > 15 {
+/// The size at the start of a chunk-size line, and whether nothing but digits gives it; extensions after `;` are
+/// skipped.
+fn chunk_size(line: &[u8]) -> Option<(u64, bool)> {
+    let field = line.split(|&b| b == b';').next()?;
+    let digits = field.trim_ascii();
+    if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
-    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    let size = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    Some((size, field.len() == digits.len()))
 }
 
 #[cfg(test)]
@@ -289,10 +325,11 @@ mod tests {
 
     #[test]
     fn reads_chunk_sizes_with_extensions_and_refuses_nonsense() {
-        assert_eq!(chunk_size(b"1aF;name=value"), Some(0x1af));
-        assert_eq!(chunk_size(b"0"), Some(0));
-        assert_eq!(chunk_size(b""), None);
-        assert_eq!(chunk_size(b"xyz"), None);
-        assert_eq!(chunk_size(b"ffffffffffffffff"), None);
+        assert_eq!(chunk_size(b"1aF;name=value"), Some((0x1af, true)));
+        assert_eq!(chunk_size(b"0"), Some((0, true)));
+        assert_eq!(chunk_size(b"5 ;a"), Some((5, false)));
+        for nonsense in [b"".as_slice(), b"xyz", b"+5", b"0x5", b"ffffffffffffffff"] {
+            assert_eq!(chunk_size(nonsense), None);
+        }
     }
 }

@@ -214,7 +214,7 @@ fn a_hole_inside_a_counted_body_keeps_the_framing() {
     script.client(&get("/2")).server(OK);
     assert_eq!(
         script.lines(),
-        ["1 GET /big Complete 0 -> 200 Lossy 100", "2 GET /2 Complete 0 -> 200 Complete 2"]
+        ["1 GET /big Complete 0 -> 200 Lossy 1000", "2 GET /2 Complete 0 -> 200 Complete 2"]
     );
 }
 

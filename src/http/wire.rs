@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use crate::tcp::Side;
 
+use super::TlsFacts;
+
 /// What the first bytes are that a side of a connection sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FirstBytes {
@@ -65,6 +67,8 @@ pub struct WireFacts {
     /// Source and destination that a PROXY header in front of the stream gave: the connection of which this one
     /// carries the bytes, as the sender of the header accepted it.
     pub proxied: Option<Box<(SocketAddr, SocketAddr)>>,
+    /// What TLS leaves to see, where the connection or a tunnel in it is encrypted.
+    pub tls: Option<Box<TlsFacts>>,
 }
 
 impl WireFacts {

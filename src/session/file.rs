@@ -426,6 +426,7 @@ enum StateName {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Version")]
 enum VersionName {
+    Http09,
     Http10,
     Http11,
 }

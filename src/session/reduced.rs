@@ -149,9 +149,7 @@ fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topol
 }
 
 fn protocol(name: &str) -> Protocol {
-    const ALL: [Protocol; 5] =
-        [Protocol::Http10, Protocol::Http11, Protocol::Tls, Protocol::Http2, Protocol::Empty];
-    ALL.into_iter().find(|protocol| protocol.name() == name).unwrap_or_default()
+    Protocol::ALL.into_iter().find(|protocol| protocol.name() == name).unwrap_or_default()
 }
 
 fn direction(direction: &FileDirection) -> DirectionFacts {

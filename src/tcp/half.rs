@@ -44,6 +44,19 @@ pub struct Chunk<'a> {
     pub file_offset: u64,
 }
 
+impl<'a> Chunk<'a> {
+    /// The chunk without its first `len` bytes.
+    #[inline]
+    pub fn behind(&self, len: usize) -> Chunk<'a> {
+        Chunk {
+            data: &self.data[len..],
+            seq: self.seq.wrapping_add(len as u32),
+            file_offset: self.file_offset + len as u64,
+            ..*self
+        }
+    }
+}
+
 /// Bytes of a stream that the capture does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hole {

@@ -233,7 +233,10 @@ class Comparison:
 
     def is_http(self, kind, one):
         """Whether the message's first line says so itself; of a request without a version one cannot know."""
-        line = {"request": rb"[!-~]+ [^\r\n]+ HTTP/\d\.\d\r?\n", "response": rb"HTTP/\d\.\d \d\d\d"}[kind]
+        if kind == "request":
+            line = re.escape(" ".join(one.key).encode("utf-8", "surrogateescape")) + rb" HTTP/\d\.\d"
+        else:
+            line = rb"HTTP/\d\.\d +\d\d\d"
         return bool(re.search(line, self.capture.payload(one.first)))
 
     def why_only_theirs(self, kind, pair, other):

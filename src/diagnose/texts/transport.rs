@@ -73,9 +73,8 @@ pub(in crate::diagnose) static MTU_BLACK_HOLE: Words = Words {
     rule: "T3",
     severity: Severity::Error,
     summary: "{link}: large packets from {who} to {peer} never arrive, {times}",
-    explanation: "{who} sent segments of {len} bytes up to {again} over {longest} and none was ever acknowledged, while \
-        segments of up to {through} bytes got through, and no ICMP error said that they are too big. Somewhere between, \
-        the MTU is smaller and the message about it is filtered.",
+    explanation: "{seen} while segments of up to {through} bytes got through, and no ICMP error said that they are too \
+        big. Somewhere between, the MTU is smaller and the message about it is filtered.",
     fixes: &[
         (
             "network",

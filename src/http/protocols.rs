@@ -1,0 +1,55 @@
+//! What all wire protocols have in common: bytes of both directions in, exchanges out.
+//!
+//! A new protocol is one new file with a type that implements [`Wire`], a kind of [`FirstBytes`] by which
+//! [`super::sniff`] knows it, and a line in [`reader_of`].
+
+use std::fmt::Debug;
+
+use crate::capture::CaptureTime;
+use crate::tcp::{Chunk, Flow, Hole, Side};
+
+use super::fastcgi::FastCgi;
+use super::http1::Http1;
+use super::load::Context;
+use super::tls::Tls;
+use super::uwsgi::Uwsgi;
+use super::{Exchange, FirstBytes, Protocol};
+
+/// Reads the streams of one connection as one protocol.
+pub(super) trait Wire: Debug {
+    /// Takes payload in stream order; how it is cut into chunks has no meaning.
+    fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context);
+    /// Takes note of bytes that the capture does not hold.
+    fn hole(&mut self, from: Side, hole: &Hole, context: &mut Context);
+    /// All bytes before this side's FIN were handed over.
+    fn fin(&mut self, from: Side, at: CaptureTime, context: &mut Context);
+    /// The connection is over, or the capture is: sets the flow's protocol and what else was seen, and gives the
+    /// exchanges in order.
+    fn close(&mut self, flow: &mut Flow, context: &mut Context) -> Vec<Exchange>;
+}
+
+/// The reader for a connection whose first bytes name another protocol than HTTP/1. `http` is what read the
+/// connection until now: the other side's bytes may have come first.
+pub(super) fn reader_of(first: FirstBytes, http: &mut Http1) -> Option<Box<dyn Wire>> {
+    match first {
+        FirstBytes::TlsHandshake => Some(Box::<Tls>::default()),
+        FirstBytes::Http2Preface => Some(Box::new(Named(Protocol::Http2))),
+        FirstBytes::Uwsgi => Some(Box::new(Uwsgi::new(std::mem::take(http)))),
+        FirstBytes::FastCgi => Some(Box::<FastCgi>::default()),
+        _ => None,
+    }
+}
+
+/// A protocol that is named and not read.
+#[derive(Debug)]
+struct Named(Protocol);
+
+impl Wire for Named {
+    fn data(&mut self, _: Side, _: &Chunk<'_>, _: &mut Context) {}
+    fn hole(&mut self, _: Side, _: &Hole, _: &mut Context) {}
+    fn fin(&mut self, _: Side, _: CaptureTime, _: &mut Context) {}
+    fn close(&mut self, flow: &mut Flow, _: &mut Context) -> Vec<Exchange> {
+        flow.protocol = self.0;
+        Vec::new()
+    }
+}
