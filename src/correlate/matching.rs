@@ -12,7 +12,7 @@
 
 use hashbrown::HashMap;
 
-use super::assign::{Choice, Choices, cheapest};
+use super::assign::{Assigned, Choice, Choices, cheapest};
 use super::chain::{Unit, units};
 use super::gaps::Gaps;
 use super::habits::Habits;
@@ -50,6 +50,8 @@ pub(super) struct Matching<'a> {
     after: Gaps,
     /// By parent: its place in the order of answers.
     end_place: Vec<u32>,
+    /// Some requests of the lane may be missing.
+    is_lossy: bool,
 }
 
 /// The order in which a lane passes on: what is around each unit, and what being out of line costs.
@@ -80,6 +82,8 @@ pub(super) struct Candidates {
     pub fitting: Choices,
     /// By row how many fit in all.
     pub fits: Vec<u32>,
+    /// By row whether other requests of the lane have the same key, at whatever time.
+    pub repeated: Vec<bool>,
 }
 
 /// Whether a parent may have caused a child, by time.
@@ -102,6 +106,7 @@ impl<'a> Matching<'a> {
             before: Gaps::default(),
             after: Gaps::default(),
             end_place: end_places(parents),
+            is_lossy: parents.iter().chain(children).any(|node| node.near_hole),
         }
     }
 
@@ -210,7 +215,7 @@ impl<'a> Matching<'a> {
             for (row, (unit, own)) in units.iter().zip(assigned).enumerate() {
                 let Some(own) = own else { continue };
                 let is_sole = choices.of(row).len() == 1;
-                let confidence = self.confidence(unit, own.parent, own.margin, most);
+                let confidence = self.confidence(candidates, unit, &own, most);
                 for (at, &child) in unit.children.iter().enumerate() {
                     // Where attempts were joined by what fits best, the later ones are no surer than that.
                     let confidence = if at > 0 { unit.confidence.min(confidence) } else { confidence };
@@ -323,11 +328,20 @@ impl<'a> Matching<'a> {
         }
     }
 
-    fn confidence(&self, unit: &Unit, parent: u32, margin: Option<i64>, most: Confidence) -> Confidence {
-        let parent = &self.parents[parent as usize];
-        let doubt =
-            parent.near_hole || unit.children.iter().any(|&child| self.children[child as usize].near_hole);
-        match margin {
+    fn confidence(
+        &self,
+        candidates: &Candidates,
+        unit: &Unit,
+        own: &Assigned,
+        most: Confidence,
+    ) -> Confidence {
+        let near_hole = |child: &u32| self.children[*child as usize].near_hole;
+        let repeated = |row: &u32| candidates.repeated[*row as usize];
+        // The real parent may be one that the capture missed, and this one only like it.
+        let doubt = self.parents[own.parent as usize].near_hole
+            || unit.children.iter().any(near_hole)
+            || (self.is_lossy && unit.rows.iter().any(repeated));
+        match own.margin {
             None if !doubt => Confidence::Certain.min(most),
             None => Confidence::Likely,
             Some(margin) if margin >= LIKELY => Confidence::Likely,
@@ -351,7 +365,7 @@ impl<'a> Matching<'a> {
             let Some(&(cost, parent)) = costs.first() else { continue };
             let second = costs.get(1);
             let confidence = match second {
-                None if candidates.fits[row] == 1 => Confidence::Certain.min(most),
+                None if candidates.fits[row] == 1 && !self.is_lossy => Confidence::Certain.min(most),
                 None => Confidence::Likely,
                 Some(second) if second.0.saturating_sub(cost) >= LIKELY => Confidence::Likely,
                 Some(_) => Confidence::Ambiguous,
@@ -461,7 +475,7 @@ pub(super) fn candidates(
     children.sort_unstable();
     let mut all = Candidates::default();
     let (before, after) = (Gaps::default(), Gaps::default());
-    let (mut next, mut open, mut open_key) = (0, Vec::<u32>::new(), None);
+    let (mut next, mut open, mut open_key, mut same) = (0, Vec::<u32>::new(), None, 0);
     let mut fitting: Vec<Choice> = Vec::new();
     for (key, at) in children {
         let child = &below[at as usize];
@@ -469,6 +483,7 @@ pub(super) fn candidates(
             open.clear();
             open_key = Some(key);
             next += parents[next..].partition_point(|(other, _)| *other < key);
+            same = parents[next..].iter().take(2).take_while(|(other, _)| *other == key).count();
         }
         while let Some(&(_, parent)) = parents.get(next).filter(|(other, _)| *other == key) {
             let node = &above[parent as usize];
@@ -503,6 +518,7 @@ pub(super) fn candidates(
             continue;
         }
         all.fits.push(fitting.len() as u32);
+        all.repeated.push(same > 1);
         fitting.sort_unstable();
         fitting.truncate(MOST_CHOICES);
         all.rows.push(at);

@@ -82,7 +82,8 @@ impl Bounds {
             pivot,
             delta_ns,
             drift,
-            band_ns: band_ns.max(LEAST_BAND_NS),
+            // Timestamps are cut to microseconds in most captures, and taken a little off the wire in all.
+            band_ns: band_ns.saturating_add(2 * LEAST_BAND_NS),
             steps,
             weight,
             is_exact: true,
@@ -94,7 +95,20 @@ impl Bounds {
         if let Some((delta, drift, band)) = line(&upper, &lower, pivot) {
             return Some(fit(delta, drift, band, Vec::new()));
         }
-        if let Some((delta, band, steps)) = pieces(&upper, &lower, pivot) {
+        // A clock that was set back shows some times twice: then the other clock has to tell the order.
+        let found = pieces(&upper, &lower).or_else(|| {
+            let turned = |bounds: &[(i64, i64)], highest| {
+                let mut turned: Vec<(i64, i64)> =
+                    bounds.iter().map(|&(at, by)| (at.saturating_add(by), by.saturating_neg())).collect();
+                turned.sort_unstable();
+                tightest(&turned, highest)
+            };
+            let pieces = pieces(&turned(&below, false), &turned(&above, true))?;
+            let back =
+                |(start, delta, band): Piece| (start.saturating_add(delta), delta.saturating_neg(), band);
+            Some(pieces.into_iter().map(back).collect())
+        });
+        if let Some((delta, band, steps)) = found.and_then(|pieces| stepwise(&pieces, pivot)) {
             return Some(fit(delta, 0.0, band, steps));
         }
         Some(Fit { is_exact: false, ..robust(above, below, fit(0, 0.0, 0, Vec::new())) })
@@ -132,7 +146,7 @@ fn constant(above: &[(i64, i64)], below: &[(i64, i64)]) -> Option<(i64, i64)> {
     let low = below.iter().map(|bound| bound.1).max()?;
     // Captures stamp packets at different points of a stack: bounds may cross by a little.
     (low.saturating_sub(high) <= 2 * LEAST_BAND_NS)
-        .then(|| (middle(low, high), high.saturating_sub(low).max(0) / 2))
+        .then(|| (middle(low, high), high.saturating_sub(low).saturating_abs() / 2))
 }
 
 /// In each stretch of time the bound that says most.
@@ -199,17 +213,16 @@ fn line(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<(i64, f64, i64)>
     Some((delta, drift, band))
 }
 
-/// δ at the pivot, half-width, and steps.
-type Pieces = (i64, i64, Vec<(i64, i64)>);
+/// Start, δ and half-width of a stretch of time in which δ is constant.
+type Piece = (i64, i64, i64);
 
-/// δ at the pivot, half-width and steps when δ is constant between a few steps; `None` when that does not hold.
-fn pieces(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<Pieces> {
+/// The stretches between a few steps in which δ is constant; `None` when that does not hold.
+fn pieces(upper: &[Bound], lower: &[Bound]) -> Option<Vec<Piece>> {
     let mut all: Vec<(i64, i64, bool)> = Vec::with_capacity(upper.len() + lower.len());
     all.extend(upper.iter().map(|bound| (bound.at, bound.by, true)));
     all.extend(lower.iter().map(|bound| (bound.at, bound.by, false)));
     all.sort_unstable();
-    // Start, δ and half-width of each piece; the bounds in it.
-    let mut found: Vec<(i64, i64, i64)> = Vec::new();
+    let mut found: Vec<Piece> = Vec::new();
     let (mut high, mut low, mut count, mut start) = (i64::MAX, i64::MIN, 0, all[0].0);
     let mut close = |start: i64, high: i64, low: i64, count: usize| {
         let is_whole = count >= LEAST_PIECE && high != i64::MAX && low != i64::MIN;
@@ -234,14 +247,19 @@ fn pieces(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<Pieces> {
         }
         count += 1;
     }
-    if !close(start, high, low, count) || found.len() < 2 || found.len() > MOST_STEPS + 1 {
-        return None;
-    }
+    let is_whole = close(start, high, low, count);
+    (is_whole && (2..=MOST_STEPS + 1).contains(&found.len())).then_some(found)
+}
+
+/// δ at the pivot, half-width, and the time and size of each step.
+type Steps = (i64, i64, Vec<(i64, i64)>);
+
+/// The steps between pieces.
+fn stepwise(found: &[Piece], pivot: i64) -> Option<Steps> {
     let at_pivot = found.iter().rev().find(|piece| piece.0 <= pivot).or_else(|| found.first())?.1;
     let band = found.iter().map(|piece| piece.2).max()?;
-    let steps: Vec<(i64, i64)> =
-        found.windows(2).map(|pair| (pair[1].0, pair[1].1.saturating_sub(pair[0].1))).collect();
-    Some((at_pivot, band, steps))
+    let step = |pair: &[Piece]| (pair[1].0, pair[1].1.saturating_sub(pair[0].1));
+    Some((at_pivot, band, found.windows(2).map(step).collect()))
 }
 
 /// The δ that most bounds allow; those that cross it widen the band.
@@ -317,6 +335,18 @@ mod tests {
         assert_eq!(fit.steps.len(), 1, "{fit:?}");
         let (at, by) = fit.steps[0];
         assert!((at - 60 * S).abs() <= S && (by - 250_000 * US).abs() <= 2 * fit.band_ns, "{fit:?}");
+    }
+
+    #[test]
+    fn a_step_back_of_the_clock_that_times_are_told_by_is_found_as_well() {
+        // A's own times from 60 s on are 250 ms lower, so that some come twice.
+        let mut bounds = bounds(2_000, |_| 0);
+        for bound in bounds.to_server.iter_mut().chain(&mut bounds.to_client).filter(|b| b.0 >= 60 * S) {
+            *bound = (bound.0 - S / 4, bound.1 + S / 4);
+        }
+        let fit = bounds.fit().unwrap();
+        assert!(fit.is_exact && fit.steps.len() == 1, "{fit:?}");
+        assert!((fit.steps[0].1 - S / 4).abs() <= 2 * fit.band_ns, "{fit:?}");
     }
 
     #[test]
