@@ -175,7 +175,8 @@ fn loopback_protocol(family: [u8; 4]) -> Result<EtherType, NoSegment> {
 }
 
 impl Decoder {
-    #[inline]
+    /// Compiled into the usual path and, again, into the cold one: as a call it costs the usual packet more.
+    #[inline(always)]
     fn ipv4<'a>(
         &mut self,
         packet: &Packet<'a>,
