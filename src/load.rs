@@ -1,10 +1,12 @@
 //! Paths to facts: opens what the user named, reads each file on a thread of its own, and says how far it is.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::http::CaptureFacts;
+use crate::capture::{Bodies, CaptureInfo, Problem, ProblemKind, Reader, STDIN};
+use crate::http::{self, CaptureFacts};
 
 /// How far a load is; shared between the loading threads and whoever shows it.
 #[derive(Debug, Default)]
@@ -41,18 +43,29 @@ impl Progress {
     }
 }
 
-/// Endings of the files in a folder that are taken for captures.
+/// Endings of files that are meant to be captures, so that one that is none is reported, and not passed by as a
+/// README is. What is a capture is otherwise told by its content.
 const CAPTURE_ENDINGS: [&str; 5] = ["pcap", "pcapng", "cap", "dmp", "ntar"];
+/// Endings of compressed files, behind one of those.
+const PACKED_ENDINGS: [&str; 3] = ["gz", "zst", "zstd"];
+/// How many folders below one that holds no capture itself are looked into.
+const FOLDER_DEPTH: usize = 4;
+/// Most files of a folder that are looked into.
+const MAX_FOLDER_FILES: usize = 65_536;
 
-/// The capture files that a list of paths stands for: files as they are, folders as the capture files in
-/// them (not below them), sorted by name. A path that does not exist stays in the list, and so does a folder
-/// without a capture, so that its error is reported. Each file is taken once.
+/// The capture files that a list of paths stands for: files as they are, `-` (standard input) too, and folders as the
+/// captures in them, found by content and sorted by name. A folder that holds none stands for those in the folders
+/// below it (a folder a hop); folders below one that holds some are left out, as they may be of another day. A path
+/// that does not exist stays in the list, and so does a folder without a capture, so that its error is reported. Each
+/// file is taken once.
 pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = Vec::new();
+    let mut known = HashSet::new();
     for path in paths {
-        let found = captures_in(path).filter(|files| !files.is_empty());
+        let found = captures_in(path, FOLDER_DEPTH).filter(|files| !files.is_empty());
         for file in found.unwrap_or_else(|| vec![path.clone()]) {
-            if !all.contains(&file) {
+            // One file may be named in several ways.
+            if known.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
                 all.push(file);
             }
         }
@@ -60,28 +73,46 @@ pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
     all
 }
 
-/// The capture files in a folder; `None` when the path is no folder.
-fn captures_in(folder: &Path) -> Option<Vec<PathBuf>> {
+/// The captures in a folder, or else below it; `None` when the path is no folder.
+fn captures_in(folder: &Path, depth: usize) -> Option<Vec<PathBuf>> {
     if !folder.is_dir() {
         return None;
     }
-    let is_capture = |path: &PathBuf| {
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        CAPTURE_ENDINGS.contains(&ending.as_str()) && path.is_file()
-    };
-    let entries = folder.read_dir().ok()?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_capture).collect();
-    files.sort();
-    Some(files)
+    let is_hidden =
+        |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let entries = folder.read_dir().ok()?.flatten().map(|entry| entry.path());
+    let mut entries: Vec<PathBuf> = entries.filter(|path| !is_hidden(path)).take(MAX_FOLDER_FILES).collect();
+    entries.sort();
+    // Files only: a named pipe would wait for its writer.
+    let files: Vec<PathBuf> =
+        entries.iter().filter(|path| path.is_file() && is_wanted(path)).cloned().collect();
+    if !files.is_empty() || depth == 0 {
+        return Some(files);
+    }
+    let below = entries.iter().filter(|path| !path.is_symlink());
+    Some(below.filter_map(|path| captures_in(path, depth - 1)).flatten().collect())
+}
+
+/// Whether a file of a folder is a capture, or is meant to be one.
+fn is_wanted(path: &Path) -> bool {
+    let ending = |path: &Path| path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let named = |path: &Path| CAPTURE_ENDINGS.contains(&ending(path).as_str());
+    let packed = PACKED_ENDINGS.contains(&ending(path).as_str());
+    named(path) || packed && named(&path.with_extension("")) || Reader::open(path).is_ok()
 }
 
 /// Most captures of one session; [`crate::capture::CaptureId`] has 16 bits.
 pub const MAX_CAPTURES: usize = 4096;
 
 /// Reads all files, several at once. Each gives facts, also one that is no capture: its problems then say so.
-/// Files beyond [`MAX_CAPTURES`] are not read.
+/// Files beyond [`MAX_CAPTURES`] are not read, and stand as one whose problem says so.
 pub fn load(paths: &[PathBuf], progress: &Progress) -> Vec<Arc<CaptureFacts>> {
-    let paths = &paths[..paths.len().min(MAX_CAPTURES)];
+    load_for(paths, Bodies::Kept, progress)
+}
+
+/// Reads all files as [`load`] does; `bodies` tells whether those of standard input will be looked at.
+pub fn load_for(paths: &[PathBuf], bodies: Bodies, progress: &Progress) -> Vec<Arc<CaptureFacts>> {
+    let (paths, beyond) = paths.split_at(paths.len().min(MAX_CAPTURES));
     for path in paths {
         progress.add_total(path.metadata().map_or(0, |meta| meta.len()));
     }
@@ -92,7 +123,7 @@ pub fn load(paths: &[PathBuf], progress: &Progress) -> Vec<Arc<CaptureFacts>> {
             let index = next.fetch_add(1, Ordering::Relaxed);
             paths.get(index).map(|path| (index, path))
         } {
-            let facts = Arc::new(load_one(path, progress));
+            let facts = Arc::new(load_one(path, bodies, progress));
             if let Ok(mut done) = done.lock() {
                 done[index] = Some(facts);
             }
@@ -106,23 +137,47 @@ pub fn load(paths: &[PathBuf], progress: &Progress) -> Vec<Arc<CaptureFacts>> {
         }
         work();
     });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.into_iter().flatten().chain(left_out(beyond)).collect()
 }
 
-fn load_one(path: &Path, progress: &Progress) -> CaptureFacts {
+/// The facts that say that files were not read, where there are some.
+fn left_out(paths: &[PathBuf]) -> Option<Arc<CaptureFacts>> {
+    let count = paths.len() as u64;
+    let problem = Problem {
+        kind: ProblemKind::LimitReached,
+        detail: format!(
+            "more than {MAX_CAPTURES} captures were given; this one and all after it were not read"
+        ),
+        count,
+    };
+    let info =
+        CaptureInfo { path: paths.first()?.clone(), problems: vec![problem], ..CaptureInfo::default() };
+    let mut facts = CaptureFacts::default();
+    facts.info = info;
+    Some(Arc::new(facts))
+}
+
+fn load_one(path: &Path, bodies: Bodies, progress: &Progress) -> CaptureFacts {
     let mut told = 0;
     let mut go_on = |read: u64| {
-        progress.add_done(read - told);
+        progress.add_done(read.saturating_sub(told));
+        if path == Path::new(STDIN) {
+            // Its length is not known: what was read is all there is so far.
+            progress.add_total(read.saturating_sub(told));
+        }
         told = read;
         !progress.is_cancelled()
     };
-    let facts = crate::http::load_file(path, &mut go_on);
+    let facts = http::load_from(Reader::open_for(path, bodies), path, &mut go_on);
     progress.add_done(facts.info.bytes.saturating_sub(told));
     facts
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::capture::testing::PcapBuilder;
+
     use super::*;
 
     #[test]
@@ -135,5 +190,42 @@ mod tests {
         let paths = [folder.path().to_owned(), gone.clone(), folder.path().join("b.pcap")];
         let expected = [folder.path().join("a.PCAPNG"), folder.path().join("b.pcap"), gone];
         assert_eq!(expand(&paths), expected);
+    }
+
+    #[test]
+    fn captures_in_a_folder_are_found_by_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let capture = PcapBuilder::new().build();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        let found = || -> Vec<String> {
+            let relative = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
+            expand(&[folder.path().to_owned()]).into_iter().map(relative).collect()
+        };
+        write("nginx/trace", &capture);
+        write("nginx/access.log", b"10.0.0.1 - - GET / 502");
+        write("app/logs/deep.bin", &capture);
+        write(".git/objects", &capture);
+        assert_eq!(found(), ["app/logs/deep.bin", "nginx/trace"]);
+        write("README.md", b"# Captures");
+        write("trace.1", &capture);
+        write("empty.pcap.gz", b"");
+        assert_eq!(found(), ["empty.pcap.gz", "trace.1"], "folders below are left out now");
+        let same = [folder.path().join("trace.1"), folder.path().join("nginx/../trace.1")];
+        assert_eq!(expand(&same), same[..1]);
+        assert_eq!(expand(&["-".into(), "-".into()]), [PathBuf::from("-")]);
+    }
+
+    #[test]
+    fn files_beyond_the_limit_are_said_to_be_left_out() {
+        let facts = left_out(&["x.pcap".into(), "y.pcap".into()]).unwrap();
+        assert_eq!(
+            (facts.info.problems[0].kind, facts.info.problems[0].count),
+            (ProblemKind::LimitReached, 2)
+        );
+        assert!(left_out(&[]).is_none());
     }
 }

@@ -86,3 +86,32 @@ fn arguments_that_are_off_give_status_2() {
     let none = report(&[]);
     assert_eq!(none.status.code(), Some(2));
 }
+
+#[test]
+fn standard_input_gives_the_same_report_as_the_file() {
+    let path = sample("paas-502/uwsgi.pcap");
+    let input = std::fs::File::open(&path).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hopscope"));
+    let piped = command.args(["report", "--format", "json", "-"]).stdin(input).output().unwrap();
+    assert_eq!((piped.status.code(), stderr(&piped).as_str()), (Some(0), ""));
+    // A lane may be named after its file: what was counted must be the same.
+    let counted = |output: &Output| -> serde_json::Value {
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let captures = &report["captures"][0];
+        serde_json::json!([captures["packets"], captures["bytes"], report["links"], report["failures"]])
+    };
+    assert_eq!(counted(&piped), counted(&report(&[&path])));
+}
+
+#[test]
+fn a_file_that_gives_no_packet_and_is_no_sound_capture_is_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.pcap");
+    let whole = std::fs::read(sample("paas-502/uwsgi.pcap")).unwrap();
+    for (len, status) in [(10, 2), (24, 0), (30, 2)] {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let output = report(&[&path]);
+        assert_eq!(output.status.code(), Some(status), "{len}: {}", stderr(&output));
+        assert_eq!(stderr(&output).contains("cut.pcap"), status == 2, "{}", stderr(&output));
+    }
+}

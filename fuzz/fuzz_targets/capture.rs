@@ -18,7 +18,11 @@ fuzz_target!(|data: &[u8]| {
         if let Some(segment) = decoder.segment(&packet, &mut log) {
             assert!(segment.wire_len as usize >= segment.payload.len());
         }
+        while let Some(piece) = decoder.piece() {
+            assert!(piece.wire_len as usize >= piece.payload.len());
+        }
     }
+    decoder.finish(&mut log);
     let info = reader.info();
     assert_eq!(info.packets, u64::from(frame));
 });

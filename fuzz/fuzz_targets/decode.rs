@@ -3,7 +3,7 @@
 //! The first two bytes choose the link type; the rest is cut into packets by a length byte pair before each.
 #![no_main]
 
-use hopscope::capture::{CaptureTime, Decoder, LinkType, Packet, ProblemLog};
+use hopscope::capture::{CaptureTime, Decoder, LinkType, Packet, ProblemLog, Segment};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -24,10 +24,19 @@ fuzz_target!(|data: &[u8]| {
             wire_len: packet.len() as u32,
             file_offset: (data.len() - rest.len() - len) as u64,
         };
-        if let Some(segment) = decoder.segment(&packet, &mut log) {
+        let check = |segment: Segment<'_>| {
             assert!(segment.wire_len as usize >= segment.payload.len());
-            let place = segment.file_offset as usize;
-            assert_eq!(&data[place..place + segment.payload.len()], segment.payload);
+            if !segment.payload.is_empty() {
+                let place = segment.file_offset as usize;
+                assert_eq!(&data[place..place + segment.payload.len()], segment.payload);
+            }
+        };
+        if let Some(segment) = decoder.segment(&packet, &mut log) {
+            check(segment);
+        }
+        while let Some(piece) = decoder.piece() {
+            check(piece);
         }
     }
+    decoder.finish(&mut log);
 });

@@ -74,7 +74,7 @@ fn read(document: &Document, id: ExchangeId) -> Contents {
     let part = |message: &Message| {
         message.is_present().then(|| {
             let extents = exchange.facts.extents(message);
-            let excerpt = ExtentReader::open(&info.path, info.bytes)?.read(&extents, LIMIT)?;
+            let excerpt = ExtentReader::of(info)?.read(&extents, LIMIT)?;
             Ok(part(message, &excerpt))
         })
     };

@@ -17,12 +17,14 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::TruncatedFile
         | ProblemKind::BadRecord
         | ProblemKind::UnsupportedLinkType
+        | ProblemKind::DroppedPackets
         | ProblemKind::LimitReached => true,
         ProblemKind::UndecodablePacket
         | ProblemKind::CaptureLoss
         | ProblemKind::ConflictingBytes
         | ProblemKind::CutPacket
         | ProblemKind::TimeBackwards
+        | ProblemKind::TimeMissing
         | ProblemKind::LenientHttp
         | ProblemKind::AmbiguousFraming => false,
     }

@@ -1,12 +1,27 @@
 //! Bytes of a capture read again on demand, and the fingerprint that tells whether it is still the same file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::Extent;
+use super::compress::Coding;
+use super::spool::{Spool, read_from};
+use super::{CaptureInfo, Extent};
+
+/// Where the bytes of a capture's packets can be read again.
+#[derive(Clone, Debug, Default)]
+pub enum Backing {
+    /// In the file that was loaded.
+    #[default]
+    File,
+    /// In a copy of the plain bytes: the file is compressed, or was standard input.
+    Spool(Arc<Spool>),
+    /// Nowhere: standard input, read for a report that needs no bodies.
+    Nowhere,
+}
 
 /// Bytes hashed at a time, and between two questions whether to go on.
 const HASH_CHUNK: usize = 1024 * 1024;
@@ -32,6 +47,12 @@ pub enum ExtentError {
         /// Its length in bytes now.
         now: u64,
     },
+    /// It was standard input, and its bytes were not kept.
+    #[error("was standard input and not kept, so that its bytes cannot be read again: {}", path.display())]
+    NotKept {
+        /// The capture.
+        path: PathBuf,
+    },
 }
 
 /// Bytes of a message, as far as they were wanted.
@@ -46,22 +67,45 @@ pub struct Excerpt {
 /// Reads pieces of a capture that was loaded before.
 #[derive(Debug)]
 pub struct ExtentReader {
-    file: File,
+    source: Source,
     path: PathBuf,
 }
 
+#[derive(Debug)]
+enum Source {
+    File(File),
+    Spool(Arc<Spool>),
+}
+
 impl ExtentReader {
-    /// Opens a capture again; `len` is its length in bytes when it was loaded.
+    /// Opens a capture again, wherever its bytes are.
+    pub fn of(info: &CaptureInfo) -> Result<Self, ExtentError> {
+        let path = info.path.clone();
+        match &info.backing {
+            Backing::File => Self::open(&path, info.bytes),
+            Backing::Nowhere => Err(ExtentError::NotKept { path }),
+            Backing::Spool(spool) => {
+                if path != Path::new(super::STDIN) {
+                    reopen(&path, info.bytes)?;
+                }
+                Ok(Self { source: Source::Spool(Arc::clone(spool)), path })
+            }
+        }
+    }
+
+    /// Opens a capture file again; `len` is its length in bytes when it was loaded. One that is compressed is
+    /// unpacked anew for each reader: prefer [`Self::of`].
     ///
     /// A length that differs is an error, because the bytes shown might then be those of another message.
     pub fn open(path: &Path, len: u64) -> Result<Self, ExtentError> {
-        let unreadable = |source| ExtentError::Unreadable { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(unreadable)?;
-        let now = file.metadata().map_err(unreadable)?.len();
-        if now != len {
-            return Err(ExtentError::Changed { path: path.to_path_buf(), then: len, now });
-        }
-        Ok(Self { file, path: path.to_path_buf() })
+        let mut file = reopen(path, len)?;
+        let mut first = Vec::new();
+        let source = match (&mut file).take(4).read_to_end(&mut first) {
+            Ok(_) if Coding::of(&first) == Coding::Plain => Source::File(file),
+            Ok(_) => Source::Spool(Arc::new(Spool::for_file(path))),
+            Err(source) => return Err(ExtentError::Unreadable { path: path.to_path_buf(), source }),
+        };
+        Ok(Self { source, path: path.to_path_buf() })
     }
 
     /// Reads extents one after the other, `limit` bytes at most.
@@ -80,13 +124,22 @@ impl ExtentReader {
     }
 
     fn append(&mut self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        let read = (&mut self.file).take(len as u64).read_to_end(bytes)?;
-        if read < len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        match &mut self.source {
+            Source::File(file) => read_from(file, offset, len, bytes),
+            Source::Spool(spool) => spool.read(offset, len, bytes),
         }
-        Ok(())
     }
+}
+
+/// Opens a file that must still be as long as it was.
+fn reopen(path: &Path, len: u64) -> Result<File, ExtentError> {
+    let unreadable = |source| ExtentError::Unreadable { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let now = file.metadata().map_err(unreadable)?.len();
+    if now != len {
+        return Err(ExtentError::Changed { path: path.to_path_buf(), then: len, now });
+    }
+    Ok(file)
 }
 
 /// Length in bytes and SHA-256 (lower-case hexadecimal) of a file. `cancelled` is asked once a mebibyte; when it

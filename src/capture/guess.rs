@@ -1,9 +1,9 @@
 //! What a file that is no capture looks like, so that its error says more than "wrong magic number".
 
 /// Starts of files that people pass by mistake, and how to name them.
-const STARTS: [(&[u8], &str); 22] = [
-    (&[0x1F, 0x8B], "gzip data; unpack it first (gunzip)"),
-    (&[0x28, 0xB5, 0x2F, 0xFD], "zstd data; unpack it first (unzstd)"),
+const STARTS: [(&[u8], &str); 20] = [
+    (&[0x1F, 0x9D], "compressed data; unpack it first (uncompress)"),
+    (&[0x1F, 0x8B], "gzip data"),
     (&[0xFD, b'7', b'z', b'X', b'Z'], "xz data; unpack it first (unxz)"),
     (b"BZh", "bzip2 data; unpack it first (bunzip2)"),
     (b"PK\x03\x04", "a zip archive; unpack it first"),
@@ -15,8 +15,6 @@ const STARTS: [(&[u8], &str); 22] = [
     (b"snoop\0\0\0", "a Solaris snoop capture; convert it first (editcap -F pcap)"),
     (b"GMBU", "a Microsoft Network Monitor capture; convert it first (editcap -F pcap)"),
     (b"RTSS", "a Microsoft Network Monitor capture; convert it first (editcap -F pcap)"),
-    (&[0xA1, 0xB2, 0xCD, 0x34], "a pcap of the \"modified\" kind; convert it first (editcap -F pcap)"),
-    (&[0x34, 0xCD, 0xB2, 0xA1], "a pcap of the \"modified\" kind; convert it first (editcap -F pcap)"),
     (b"#!", "a script"),
     (b"<!DOCTYPE", "HTML: perhaps an error page was saved instead of the capture"),
     (b"<!doctype", "HTML: perhaps an error page was saved instead of the capture"),

@@ -1,31 +1,45 @@
 //! Files to packets: containers, link types, timestamps, and what was lost on the way.
 
+mod blocks;
 mod buffer;
+mod compress;
 mod decode;
 mod extents;
+mod fragments;
 mod guess;
 mod icmp;
 mod ids;
+mod link;
 mod link_type;
+mod notes;
 mod options;
 mod pcap;
 mod pcapng;
 mod problems;
 mod reader;
+mod spool;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod tunnel;
+#[doc(hidden)]
+pub mod wrapping;
 
 pub use decode::Decoder;
-pub use extents::{Excerpt, ExtentError, ExtentReader, fingerprint};
+pub use extents::{Backing, Excerpt, ExtentError, ExtentReader, fingerprint};
 pub use ids::{CaptureId, CaptureTime, Frame, SessionTime};
 pub use link_type::LinkType;
+pub use notes::{Comments, InterfaceInfo, SectionInfo};
 pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
-pub use reader::{CaptureError, Packet, Reader};
+pub use reader::{Bodies, CaptureError, Packet, Reader};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The path that stands for standard input.
+pub const STDIN: &str = "-";
 
 /// What is known of one capture file, apart from the connections in it.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +60,16 @@ pub struct CaptureInfo {
     pub last: Option<CaptureTime>,
     /// What went wrong while reading, each kind once with its count.
     pub problems: Vec<Problem>,
+    /// Where the bytes of its packets can be read again.
+    pub backing: Backing,
+    /// What was noted of packets, by people or by the capturing program.
+    pub comments: Arc<Comments>,
+    /// Names of addresses by the file's own table, sorted by address; an address may have several.
+    pub host_names: Vec<(IpAddr, String)>,
+    /// How the capture was made: one entry for each section of a pcapng file.
+    pub sections: Vec<SectionInfo>,
+    /// The interfaces of a pcapng file, those of all sections.
+    pub interfaces: Vec<InterfaceInfo>,
 }
 
 /// TCP flags, as the low bits of the header's flag byte (RFC 9293, section 3.1).

@@ -5,8 +5,10 @@
 //! option, a name that is not UTF-8. An interface lost that way shifts the numbers of all that follow.
 //! Format: draft-ietf-opsawg-pcapng, section 4.
 
+use super::blocks::Order;
 use super::buffer::Buffer;
-use super::reader::{LARGEST_PACKET, Record};
+use super::notes::Notes;
+use super::reader::{LARGEST_PACKET, RESYNC_WINDOW, Record};
 use super::{CaptureError, CaptureTime, LinkType, ProblemKind, Problems};
 
 /// The type of a section header block, the same in both byte orders.
@@ -16,7 +18,12 @@ const INTERFACE_DESCRIPTION: u32 = 1;
 /// Obsolete since 2004, still found in files of old tools.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+const NAME_RESOLUTION: u32 = 4;
+const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
+/// Further block types that are passed, and that tell where sound data go on: journal entries, decryption secrets,
+/// system events, custom blocks.
+const PASSED: [u32; 5] = [9, 10, 0x204, 0x0BAD, 0x4000_0BAD];
 
 /// Type and length in front of a block's body.
 const BLOCK_HEADER: usize = 8;
@@ -26,15 +33,20 @@ const SMALLEST_BLOCK: u32 = 12;
 const LARGEST_BLOCK: u32 = LARGEST_PACKET + 64 * 1024;
 /// Interfaces of one section. A file that has more is broken or made to harm.
 const MOST_INTERFACES: usize = 65_536;
+/// Length of a section header before its options.
+const SECTION_FIELDS: usize = 24;
+/// Sound blocks in a row that make a place in broken data credible.
+const RESYNC_BLOCKS: usize = 2;
 
 /// The state of a walk over a pcapng file.
 pub(super) struct PcapNg {
-    big_endian: bool,
+    order: Order,
     interfaces: Vec<Interface>,
+    /// How many interfaces the sections before this one had.
+    earlier_interfaces: usize,
     /// Link types of all interfaces, in order of appearance.
     link_types: Vec<LinkType>,
-    /// Time of the packet before, which simple packets borrow.
-    last: CaptureTime,
+    notes: Notes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +71,7 @@ enum Unit {
 /// Where a packet lies in its block, and what the block says of it.
 struct Body {
     interface: usize,
+    /// `None` in a simple packet, which has no time.
     ticks: Option<u64>,
     /// Position of the data behind the start of the block.
     data_at: usize,
@@ -72,14 +85,24 @@ impl PcapNg {
         if !buffer.ensure(SMALLEST_BLOCK as usize) {
             return Err(CaptureError::CutHeader { bytes: buffer.unread().len() });
         }
-        let mut walk =
-            Self { big_endian: false, interfaces: Vec::new(), link_types: Vec::new(), last: CaptureTime(0) };
+        let mut walk = Self {
+            order: Order::default(),
+            interfaces: Vec::new(),
+            earlier_interfaces: 0,
+            link_types: Vec::new(),
+            notes: Notes::default(),
+        };
         walk.begin_section(buffer.unread()).ok_or(CaptureError::BadByteOrder)?;
         Ok(walk)
     }
 
     pub(super) fn link_types(&self) -> &[LinkType] {
         &self.link_types
+    }
+
+    /// What the file says beside its packets.
+    pub(super) fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// The next packet; `frame` is its number. `None` at the end, be it sound or not.
@@ -91,64 +114,189 @@ impl PcapNg {
         problems: &mut impl Problems,
     ) -> Option<Record> {
         loop {
-            let (block_type, total) = self.block_header(buffer, frame, problems)?;
+            let Some((block_type, total)) = self.block_header(buffer, frame, problems)? else { continue };
             // The format wants lengths in steps of four; writers that forget still pad.
-            let padded = u64::from(total).next_multiple_of(4);
-            let has_packet = matches!(block_type, ENHANCED_PACKET | SIMPLE_PACKET | PACKET);
-            let is_read = has_packet || block_type == INTERFACE_DESCRIPTION;
-            let place = buffer.position();
-            if is_read && total > LARGEST_BLOCK {
-                bad_block(problems, frame, place, "has a length beyond reason", "left out");
-            } else if is_read {
-                if !buffer.ensure(padded as usize) {
-                    truncated(problems, frame, place, if has_packet { "" } else { "a block before " });
-                    return None;
-                }
-                let record = self.block(buffer, block_type, total as usize, frame, problems);
-                buffer.consume(padded as usize);
-                if record.is_some() {
-                    return record;
-                }
+            let padded = (total as usize).next_multiple_of(4);
+            if !matches!(block_type, ENHANCED_PACKET | SIMPLE_PACKET | PACKET) {
+                self.other_block(buffer, block_type, total, frame, problems)?;
                 continue;
             }
-            if !buffer.skip(padded) {
-                truncated(problems, frame, place, "a block before ");
-                return None;
+            if !buffer.ensure(padded) {
+                self.cut_block(buffer, frame, "", problems)?;
+                continue;
+            }
+            let record = self.packet(buffer, block_type, total as usize, frame, problems);
+            buffer.consume(padded);
+            if record.is_some() {
+                return record;
             }
         }
     }
 
-    /// Type and length of the block at hand; a section header changes the byte order. `None` ends the walk.
+    /// Type and length of the block at hand; a section header changes the byte order. `Some(None)` when it was
+    /// passed because it is broken, `None` ends the walk.
     #[inline]
     fn block_header(
         &mut self,
         buffer: &mut Buffer,
         frame: u32,
         problems: &mut impl Problems,
-    ) -> Option<(u32, u32)> {
+    ) -> Option<Option<(u32, u32)>> {
         if !buffer.ensure(SMALLEST_BLOCK as usize) {
             if !buffer.unread().is_empty() {
                 truncated(problems, frame, buffer.position(), "the header of a block before ");
             }
             return None;
         }
-        let (data, place) = (buffer.unread(), buffer.position());
-        let block_type = self.u32(data, 0)?;
+        let data = buffer.unread();
+        let block_type = self.order.u32(data, 0)?;
         if block_type == SECTION_HEADER && self.begin_section(data).is_none() {
-            bad_block(problems, frame, place, "starts a section of no byte order", "reading stopped there");
-            return None;
+            self.resynchronise(buffer, frame, "starts a section of no byte order", problems)?;
+            return Some(None);
         }
-        let total = self.u32(data, 4)?;
+        let total = self.order.u32(data, 4)?;
         if total < SMALLEST_BLOCK {
-            bad_block(problems, frame, place, "is shorter than its own header", "reading stopped there");
-            return None;
+            self.resynchronise(buffer, frame, "is shorter than its own header", problems)?;
+            return Some(None);
         }
-        Some((block_type, total))
+        if total > LARGEST_BLOCK {
+            self.resynchronise(buffer, frame, "has a length beyond reason", problems)?;
+            return Some(None);
+        }
+        Some(Some((block_type, total)))
     }
 
-    /// Reads a block that is all in the buffer; gives its packet, if it holds one.
+    /// Passes a block that holds no packet, and takes note of what it says. `None` ends the walk.
+    #[cold]
+    fn other_block(
+        &mut self,
+        buffer: &mut Buffer,
+        block_type: u32,
+        total: u32,
+        frame: u32,
+        problems: &mut impl Problems,
+    ) -> Option<()> {
+        let padded = (total as usize).next_multiple_of(4);
+        if !buffer.ensure(padded) {
+            return self.cut_block(buffer, frame, "a block before ", problems);
+        }
+        let block = buffer.unread().get(..total as usize)?;
+        let same_length = self.order.u32(block, total as usize - 4) == Some(total);
+        let known = matches!(
+            block_type,
+            SECTION_HEADER | INTERFACE_DESCRIPTION | NAME_RESOLUTION | INTERFACE_STATISTICS
+        );
+        if !same_length && !known {
+            // Neither its type nor its lengths make it a block.
+            return self.resynchronise(buffer, frame, "has two different lengths", problems);
+        }
+        if !same_length {
+            bad_block(problems, frame, buffer.position(), "has two different lengths", "read by the first");
+        }
+        // From here on offsets count from the start of the block, and `block` ends before the second length.
+        let block = &block[..total as usize - 4];
+        let room = match block_type {
+            SECTION_HEADER => {
+                self.notes.section_options(self.order, block.get(SECTION_FIELDS..).unwrap_or_default());
+                true
+            }
+            INTERFACE_DESCRIPTION => match self.interface(block) {
+                Some(room) => room,
+                None => {
+                    bad_block(problems, frame, buffer.position(), "describes no interface", "left out");
+                    true
+                }
+            },
+            NAME_RESOLUTION => self.notes.names(self.order, &block[BLOCK_HEADER..]),
+            INTERFACE_STATISTICS => {
+                if let (Some(id), Some(options)) = (self.order.u32(block, 8), block.get(20..)) {
+                    let place = self.earlier_interfaces + id as usize;
+                    self.notes.statistics(place, self.order, options);
+                }
+                true
+            }
+            _ => true,
+        };
+        if !room {
+            left_out(problems, frame, "names or interfaces");
+        }
+        buffer.consume(padded);
+        Some(())
+    }
+
+    /// The file ends inside the block at hand: or its length is wrong, where sound blocks follow all the same.
+    #[cold]
+    fn cut_block(
+        &mut self,
+        buffer: &mut Buffer,
+        frame: u32,
+        what: &str,
+        problems: &mut impl Problems,
+    ) -> Option<()> {
+        if let Some(skipped) = self.next_sound(buffer) {
+            let (place, claim) = (buffer.position(), "claims to go on behind the end of the file");
+            bad_block(problems, frame, place, claim, &format!("read on {skipped} bytes behind its start"));
+            buffer.consume(skipped);
+            return Some(());
+        }
+        truncated(problems, frame, buffer.position(), what);
+        None
+    }
+
+    /// Looks for the next credible block behind one that cannot be right. `None` ends the walk.
+    #[cold]
+    fn resynchronise(
+        &mut self,
+        buffer: &mut Buffer,
+        frame: u32,
+        what: &str,
+        problems: &mut impl Problems,
+    ) -> Option<()> {
+        buffer.ensure(RESYNC_WINDOW);
+        let place = buffer.position();
+        let Some(skipped) = self.next_sound(buffer) else {
+            bad_block(problems, frame, place, what, "no sound block follows, and reading stopped there");
+            return None;
+        };
+        bad_block(problems, frame, place, what, &format!("read on {skipped} bytes behind its start"));
+        buffer.consume(skipped);
+        Some(())
+    }
+
+    /// How many bytes behind the start of the block at hand the next credible one starts, of what is in the buffer.
+    fn next_sound(&self, buffer: &Buffer) -> Option<usize> {
+        let data = buffer.unread();
+        (1..data.len().min(RESYNC_WINDOW)).find(|&skipped| self.is_credible(&data[skipped..]))
+    }
+
+    /// Whether sound blocks in a row, or sound ones up to the end, start here.
+    fn is_credible(&self, mut data: &[u8]) -> bool {
+        let mut order = self.order;
+        for sound in 0..RESYNC_BLOCKS {
+            let Some(block_type) = order.u32(data, 0) else { return sound > 0 && data.is_empty() };
+            if block_type == SECTION_HEADER
+                && let Some(of_section) = byte_order(data)
+            {
+                order = of_section;
+            }
+            let known = matches!(block_type, SECTION_HEADER | INTERFACE_DESCRIPTION..=ENHANCED_PACKET)
+                || PASSED.contains(&block_type);
+            if !known {
+                return false;
+            }
+            let Some(total) = order.u32(data, 4) else { return false };
+            let len_ok = (SMALLEST_BLOCK..=LARGEST_BLOCK).contains(&total) && total % 4 == 0;
+            if !len_ok || order.u32(data, (total - 4) as usize) != Some(total) {
+                return false;
+            }
+            data = &data[total as usize..];
+        }
+        true
+    }
+
+    /// Reads a packet block that is all in the buffer.
     #[inline]
-    fn block(
+    fn packet(
         &mut self,
         buffer: &Buffer,
         block_type: u32,
@@ -157,7 +305,7 @@ impl PcapNg {
         problems: &mut impl Problems,
     ) -> Option<Record> {
         let block = buffer.unread().get(..total)?;
-        if self.u32(block, total - 4) != self.u32(block, 4) {
+        if self.order.u32(block, total - 4) != self.order.u32(block, 4) {
             bad_block(problems, frame, buffer.position(), "has two different lengths", "read by the first");
         }
         // From here on offsets count from the start of the block, and `block` ends before the second length.
@@ -165,14 +313,12 @@ impl PcapNg {
         let body = match block_type {
             ENHANCED_PACKET => self.enhanced_packet(block),
             SIMPLE_PACKET => self.simple_packet(block),
-            PACKET => self.obsolete_packet(block),
-            INTERFACE_DESCRIPTION => {
-                if self.interface(block).is_none() {
-                    bad_block(problems, frame, buffer.position(), "describes no interface", "left out");
-                }
-                return None;
+            _ => {
+                // All bits set: not known.
+                let lost = self.order.u16(block, 10).filter(|&lost| lost != u16::MAX);
+                self.notes.lost_before = self.notes.lost_before.saturating_add(lost.unwrap_or(0).into());
+                self.obsolete_packet(block)
             }
-            _ => return None,
         };
         let with_interface = body.and_then(|body| Some((*self.interfaces.get(body.interface)?, body)));
         let Some((interface, body)) = with_interface else {
@@ -180,17 +326,23 @@ impl PcapNg {
             return None;
         };
         let len = body.captured as usize;
-        if body.data_at.checked_add(len).is_none_or(|end| end > block.len()) {
+        let Some(end) = body.data_at.checked_add(len).filter(|&end| end <= block.len()) else {
             bad_block(problems, frame, buffer.position(), "claims more data than it holds", "left out");
             return None;
+        };
+        let options = block.get(end.next_multiple_of(4)..).unwrap_or_default();
+        // Four bytes are an end mark alone.
+        if options.len() > 4
+            && block_type != SIMPLE_PACKET
+            && !self.notes.packet_options(frame, self.order, options)
+        {
+            left_out(problems, frame, "comments of packets");
         }
-        let at = body.ticks.map_or(self.last, |ticks| interface.time(ticks));
-        self.last = at;
         Some(Record {
             index: buffer.index() + body.data_at,
             len,
             offset: buffer.position() + body.data_at as u64,
-            at,
+            at: body.ticks.map_or(CaptureTime(0), |ticks| interface.time(ticks)),
             link_type: interface.link_type,
             wire_len: body.original.max(body.captured),
         })
@@ -200,16 +352,16 @@ impl PcapNg {
     fn enhanced_packet(&self, block: &[u8]) -> Option<Body> {
         let block = block.get(..BLOCK_HEADER + 20)?;
         Some(Body {
-            interface: self.u32(block, 8)? as usize,
-            ticks: Some(u64::from(self.u32(block, 12)?) << 32 | u64::from(self.u32(block, 16)?)),
+            interface: self.order.u32(block, 8)? as usize,
+            ticks: Some(u64::from(self.order.u32(block, 12)?) << 32 | u64::from(self.order.u32(block, 16)?)),
             data_at: BLOCK_HEADER + 20,
-            captured: self.u32(block, 20)?,
-            original: self.u32(block, 24)?,
+            captured: self.order.u32(block, 20)?,
+            original: self.order.u32(block, 24)?,
         })
     }
 
     fn simple_packet(&self, block: &[u8]) -> Option<Body> {
-        let original = self.u32(block, 8)?;
+        let original = self.order.u32(block, 8)?;
         let held = u32::try_from(block.len() - BLOCK_HEADER - 4).ok()?;
         // A simple packet does not say how much of it was captured: the snap length of interface 0 does.
         let limit = self.interfaces.first().map_or(0, |interface| interface.snap_len);
@@ -220,47 +372,38 @@ impl PcapNg {
 
     fn obsolete_packet(&self, block: &[u8]) -> Option<Body> {
         Some(Body {
-            interface: usize::from(self.u16(block, 8)?),
-            ticks: Some(u64::from(self.u32(block, 12)?) << 32 | u64::from(self.u32(block, 16)?)),
+            interface: usize::from(self.order.u16(block, 8)?),
+            ticks: Some(u64::from(self.order.u32(block, 12)?) << 32 | u64::from(self.order.u32(block, 16)?)),
             data_at: BLOCK_HEADER + 20,
-            captured: self.u32(block, 20)?,
-            original: self.u32(block, 24)?,
+            captured: self.order.u32(block, 20)?,
+            original: self.order.u32(block, 24)?,
         })
     }
 
     /// Takes the byte order of a section and forgets the interfaces of the one before.
     fn begin_section(&mut self, block: &[u8]) -> Option<()> {
-        let magic = block.get(8..12)?.first_chunk::<4>()?;
-        self.big_endian = match (u32::from_be_bytes(*magic), u32::from_le_bytes(*magic)) {
-            (BYTE_ORDER_MAGIC, _) => true,
-            (_, BYTE_ORDER_MAGIC) => false,
-            _ => return None,
-        };
+        self.order = byte_order(block)?;
         self.interfaces.clear();
+        self.earlier_interfaces = self.notes.interfaces.len();
         Some(())
     }
 
-    /// Adds an interface: link type, snap length, and of its options those that change timestamps.
-    fn interface(&mut self, block: &[u8]) -> Option<()> {
-        let link_type = LinkType(self.u16(block, 8)?);
-        let snap_len = self.u32(block, 12)?;
+    /// Adds an interface: link type, snap length, and its options. Says whether there was room to list it.
+    fn interface(&mut self, block: &[u8]) -> Option<bool> {
+        let order = self.order;
+        let link_type = LinkType(order.u16(block, 8)?);
+        let snap_len = order.u32(block, 12)?;
         let mut interface = Interface { link_type, snap_len, unit: Unit::Nanos(1_000), offset_ns: 0 };
-        let mut options = block.get(16..)?;
-        while let (Some(code), Some(len)) = (self.u16(options, 0), self.u16(options, 2)) {
-            let len = usize::from(len);
-            let Some(value) = options.get(4..4 + len) else { break };
+        let options = block.get(16..)?;
+        for (code, value) in order.options(options) {
             match (code, value) {
-                (0, _) => break,
                 (9, [resolution, ..]) => interface.unit = Unit::from_resolution(*resolution),
                 (14, [_, _, _, _, _, _, _, _]) => {
-                    let (first, second) = (self.u32(value, 0)?, self.u32(value, 4)?);
-                    let (high, low) = if self.big_endian { (first, second) } else { (second, first) };
-                    let seconds = (u64::from(high) << 32 | u64::from(low)) as i64;
+                    let seconds = order.u64(value, 0)? as i64;
                     interface.offset_ns = seconds.saturating_mul(1_000_000_000);
                 }
                 _ => {}
             }
-            options = options.get(4 + len.next_multiple_of(4)..).unwrap_or_default();
         }
         if self.interfaces.len() >= MOST_INTERFACES {
             return None;
@@ -269,19 +412,17 @@ impl PcapNg {
         if !self.link_types.contains(&link_type) {
             self.link_types.push(link_type);
         }
-        Some(())
+        Some(self.notes.interface_options(order, link_type.to_string(), options))
     }
+}
 
-    #[inline]
-    fn u32(&self, data: &[u8], at: usize) -> Option<u32> {
-        let bytes = *data.get(at..)?.first_chunk::<4>()?;
-        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    #[inline]
-    fn u16(&self, data: &[u8], at: usize) -> Option<u16> {
-        let bytes = *data.get(at..)?.first_chunk::<2>()?;
-        Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+/// The byte order of the section that a block begins; `None` where its mark is neither of the two.
+fn byte_order(block: &[u8]) -> Option<Order> {
+    let magic = block.get(8..12)?.first_chunk::<4>()?;
+    match (u32::from_be_bytes(*magic), u32::from_le_bytes(*magic)) {
+        (BYTE_ORDER_MAGIC, _) => Some(Order { big_endian: true }),
+        (_, BYTE_ORDER_MAGIC) => Some(Order { big_endian: false }),
+        _ => None,
     }
 }
 
@@ -319,6 +460,14 @@ fn truncated(problems: &mut impl Problems, frame: u32, place: u64, what: &str) {
     problems.report(
         ProblemKind::TruncatedFile,
         format_args!("ends inside {what}packet {frame} (block at byte {place})"),
+    );
+}
+
+#[cold]
+fn left_out(problems: &mut impl Problems, frame: u32, what: &str) {
+    problems.report(
+        ProblemKind::LimitReached,
+        format_args!("more {what} than are kept; those from packet {frame} on were left out"),
     );
 }
 

@@ -26,6 +26,10 @@ pub enum ProblemKind {
     CutPacket,
     /// Timestamps that run backwards within the file.
     TimeBackwards,
+    /// Packets without a time of their own.
+    TimeMissing,
+    /// Packets that the capturing program says it lost.
+    DroppedPackets,
     /// A named limit was reached and data left unread for it.
     LimitReached,
     /// Bytes that the receivers had and the capture does not hold.
@@ -51,6 +55,8 @@ impl ProblemKind {
             Self::UndecodablePacket => "undecodable-packet",
             Self::CutPacket => "cut-packet",
             Self::TimeBackwards => "time-backwards",
+            Self::TimeMissing => "time-missing",
+            Self::DroppedPackets => "dropped-packets",
             Self::LimitReached => "limit-reached",
             Self::CaptureLoss => "capture-loss",
             Self::ConflictingBytes => "conflicting-bytes",
@@ -81,6 +87,13 @@ pub struct Problem {
 pub trait Problems {
     /// Notes a problem; `detail` is only formatted for the first one of its kind.
     fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>);
+
+    /// Notes a problem that was met `count` times.
+    fn report_many(&mut self, kind: ProblemKind, count: u64, detail: fmt::Arguments<'_>) {
+        if count > 0 {
+            self.report(kind, detail);
+        }
+    }
 }
 
 /// Keeps the first problem of each kind and counts the others.
@@ -99,9 +112,14 @@ impl ProblemLog {
 
 impl Problems for ProblemLog {
     fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>) {
+        self.report_many(kind, 1, detail);
+    }
+
+    fn report_many(&mut self, kind: ProblemKind, count: u64, detail: fmt::Arguments<'_>) {
         match self.seen.iter_mut().find(|p| p.kind == kind) {
-            Some(known) => known.count += 1,
-            None => self.seen.push(Problem { kind, detail: detail.to_string(), count: 1 }),
+            Some(known) => known.count = known.count.saturating_add(count),
+            None if count > 0 => self.seen.push(Problem { kind, detail: detail.to_string(), count }),
+            None => {}
         }
     }
 }

@@ -1,14 +1,18 @@
 //! One capture file, packet by packet, whatever its container.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::buffer::Buffer;
+use super::compress::{self, Coding, PlainStream};
 use super::guess::guess;
-use super::pcap::Pcap;
+use super::pcap::{Pcap, is_pcap};
 use super::pcapng::{PcapNg, SECTION_HEADER};
-use super::{CaptureInfo, CaptureTime, LinkType, ProblemKind, Problems};
+use super::spool::{Keeping, Spool};
+use super::{Backing, CaptureInfo, CaptureTime, LinkType, ProblemKind, Problems, STDIN};
 
 /// Packets up to this length are never taken for broken records, whatever the file's snap length says
 /// (libpcap's own limit for Ethernet).
@@ -16,6 +20,8 @@ pub(super) const USUAL_PACKET: u32 = 262_144;
 /// The longest packet that is believed; the buffer grows no further. Segmentation offload makes 64 KiB, IPv6
 /// jumbograms of current kernels 512 KiB.
 pub(super) const LARGEST_PACKET: u32 = 16 * 1024 * 1024;
+/// How far behind a broken record or block the next good one is looked for, in bytes.
+pub(super) const RESYNC_WINDOW: usize = 1024 * 1024;
 
 /// Why a file gives no packet at all. Messages name no path: whoever knows it appends it.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +33,16 @@ pub enum CaptureError {
     #[error("the file is empty")]
     Empty,
     /// The first bytes are those of no capture format.
-    #[error("no pcap or pcapng file: it starts like {looks_like}")]
+    #[error("no pcap or pcapng file: it starts like {looks_like}{packing}")]
     NotACapture {
         /// What the first bytes look like.
         looks_like: String,
+        /// How these are packed, in words; empty where they are not.
+        packing: &'static str,
     },
+    /// Standard input was asked for, and is a keyboard.
+    #[error("standard input is a terminal; give it a capture, as in: tcpdump -w - … | hopscope report -")]
+    Terminal,
     /// The file ends inside its header.
     #[error("the file ends inside its header, after {bytes} bytes")]
     CutHeader {
@@ -50,7 +61,7 @@ impl CaptureError {
     /// The kind under which reports list it.
     pub fn kind(&self) -> ProblemKind {
         match self {
-            Self::Unreadable(_) => ProblemKind::Unreadable,
+            Self::Unreadable(_) | Self::Terminal => ProblemKind::Unreadable,
             Self::Empty => ProblemKind::EmptyFile,
             Self::NotACapture { .. } => ProblemKind::NotACapture,
             Self::CutHeader { .. } => ProblemKind::TruncatedFile,
@@ -91,58 +102,90 @@ enum Container {
     PcapNg(PcapNg),
 }
 
+/// Whether somebody may want to see bodies, so that the bytes of standard input must be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bodies {
+    /// They may be looked at: standard input is copied to a temporary file.
+    #[default]
+    Kept,
+    /// Nobody will ask for them.
+    NotNeeded,
+}
+
 /// Reads a capture file from front to end, through a buffer of fixed size.
 pub struct Reader {
     buffer: Buffer,
     container: Container,
+    coding: Coding,
     path: PathBuf,
+    backing: Backing,
     len: Option<u64>,
+    /// Bytes of the compressed file read so far.
+    passed: Option<Arc<AtomicU64>>,
     packets: u32,
     first: CaptureTime,
     last: CaptureTime,
+    /// Time of the packet before: the largest there is, before the first packet that has one.
     previous: CaptureTime,
     done: bool,
 }
 
 impl Reader {
-    /// Opens a file and reads its header.
+    /// Opens a file, or standard input for the path `-`, and reads its header.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        Self::open_for(path, Bodies::Kept)
+    }
+
+    /// Opens a file, or standard input for the path `-`.
+    pub fn open_for(path: &Path, bodies: Bodies) -> Result<Self, CaptureError> {
+        if path == Path::new(STDIN) {
+            if io::stdin().is_terminal() {
+                return Err(CaptureError::Terminal);
+            }
+            let spool = (bodies == Bodies::Kept).then(|| Arc::new(Spool::for_stream()));
+            let mut reader = Self::start(compress::plain(Box::new(io::stdin()))?, None, spool)?;
+            reader.path = path.to_path_buf();
+            return Ok(reader);
+        }
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let len = metadata.is_file().then_some(metadata.len());
-        let mut reader = Self::new(file, len)?;
+        let mut reader = Self::start(compress::plain(Box::new(file))?, len, None)?;
         reader.path = path.to_path_buf();
+        reader.backing = match reader.coding {
+            // What is no file, such as a pipe of the shell's, cannot be opened a second time.
+            _ if len.is_none() => Backing::Nowhere,
+            Coding::Plain => Backing::File,
+            Coding::Gzip | Coding::Zstd => Backing::Spool(Arc::new(Spool::for_file(path))),
+        };
         Ok(reader)
     }
 
     /// Reads from any source; `len` is its length in bytes where that is known.
     pub fn new(source: impl Read + Send + 'static, len: Option<u64>) -> Result<Self, CaptureError> {
-        let mut buffer = Buffer::new(Box::new(source));
-        buffer.ensure(4);
-        if let Some(error) = buffer.take_error() {
-            return Err(error.into());
+        Self::start(compress::plain(Box::new(source))?, len, None)
+    }
+
+    fn start(plain: PlainStream, len: Option<u64>, spool: Option<Arc<Spool>>) -> Result<Self, CaptureError> {
+        let PlainStream { mut stream, coding, passed } = plain;
+        let backing = spool.clone().map_or(Backing::Nowhere, Backing::Spool);
+        if let Some(spool) = spool {
+            stream = Box::new(Keeping { stream, spool });
         }
-        let magic = match buffer.unread() {
-            [] => return Err(CaptureError::Empty),
-            [a, b, c, d, ..] => [*a, *b, *c, *d],
-            short => return Err(CaptureError::NotACapture { looks_like: guess(short) }),
-        };
-        let container = match u32::from_be_bytes(magic) {
-            0xA1B2_C3D4 | 0xD4C3_B2A1 | 0xA1B2_3C4D | 0x4D3C_B2A1 => {
-                Container::Pcap(Pcap::open(&mut buffer)?)
-            }
-            SECTION_HEADER => Container::PcapNg(PcapNg::open(&mut buffer)?),
-            _ => return Err(CaptureError::NotACapture { looks_like: guess(buffer.unread()) }),
-        };
+        let mut buffer = Buffer::new(stream);
+        let container = open_container(&mut buffer, coding)?;
         Ok(Self {
             buffer,
             container,
+            coding,
             path: PathBuf::new(),
+            backing,
             len,
+            passed,
             packets: 0,
             first: CaptureTime(i64::MAX),
             last: CaptureTime(i64::MIN),
-            previous: CaptureTime(i64::MIN),
+            previous: CaptureTime(i64::MAX),
             done: false,
         })
     }
@@ -165,17 +208,18 @@ impl Reader {
             Container::Pcap(walk) => walk.next(&mut self.buffer, frame, problems),
             Container::PcapNg(walk) => walk.next(&mut self.buffer, frame, problems),
         };
-        let Some(record) = record else {
+        let Some(mut record) = record else {
             self.end(problems);
             return None;
         };
         self.packets = frame;
         if record.at < self.previous {
-            report_backwards(problems, frame, self.previous, record.at);
+            // The first packet comes this way too.
+            record.at = self.unusual_time(frame, record.at, problems);
+        } else {
+            self.previous = record.at;
+            self.last = self.last.max(record.at);
         }
-        self.previous = record.at;
-        self.first = self.first.min(record.at);
-        self.last = self.last.max(record.at);
         Some(Packet {
             frame,
             at: record.at,
@@ -186,21 +230,70 @@ impl Reader {
         })
     }
 
+    /// The time to give a packet that seems to be earlier than the one before it.
+    #[cold]
+    fn unusual_time(&mut self, frame: u32, at: CaptureTime, problems: &mut impl Problems) -> CaptureTime {
+        let is_first = self.previous.0 == i64::MAX;
+        if at.0 <= 0 {
+            // Simple packet blocks have no time, and broken or scrubbed files have zero. That of the packet before is
+            // the best there is: with zero, a connection would have taken fifty years.
+            problems.report(
+                ProblemKind::TimeMissing,
+                format_args!("packet {frame} has no time; such packets get that of the packet before them"),
+            );
+            return if is_first { CaptureTime(0) } else { self.previous };
+        }
+        if !is_first {
+            let back = self.previous.0 - at.0;
+            problems.report(
+                ProblemKind::TimeBackwards,
+                format_args!("packet {frame} is {back} ns earlier than the one before it"),
+            );
+        }
+        self.first = self.first.min(at);
+        self.last = self.last.max(at);
+        self.previous = at;
+        at
+    }
+
     #[cold]
     fn end(&mut self, problems: &mut impl Problems) {
         self.done = true;
+        let (packets, place) = (self.packets, self.buffer.position());
         if let Some(error) = self.buffer.take_error() {
-            let (packets, place) = (self.packets, self.buffer.position());
+            let cut = self.coding != Coding::Plain && error.kind() == io::ErrorKind::UnexpectedEof;
+            if !cut {
+                problems.report(
+                    ProblemKind::Unreadable,
+                    format_args!("reading failed behind packet {packets} (byte {place}): {error}"),
+                );
+            } else if self.buffer.unread().is_empty() {
+                // Else the packet that it cuts was reported.
+                problems.report(
+                    ProblemKind::TruncatedFile,
+                    format_args!("the compressed data end early, behind packet {packets}"),
+                );
+            }
+        }
+        if let Container::PcapNg(walk) = &self.container {
+            report_drops(walk, problems);
+        }
+        if let Backing::Spool(spool) = &self.backing
+            && let Some((kept, why)) = spool.stopped()
+        {
             problems.report(
-                ProblemKind::Unreadable,
-                format_args!("reading failed behind packet {packets} (byte {place}): {error}"),
+                ProblemKind::LimitReached,
+                format_args!("bodies behind byte {kept} of standard input cannot be shown: {why}"),
             );
         }
     }
 
-    /// Bytes of the file passed so far.
+    /// Bytes of the file passed so far; where it is compressed, of the compressed one.
     pub fn position(&self) -> u64 {
-        self.buffer.position()
+        match &self.passed {
+            Some(passed) => passed.load(Ordering::Relaxed),
+            None => self.buffer.position(),
+        }
     }
 
     /// Length of the source in bytes, where it is known.
@@ -222,24 +315,77 @@ impl Reader {
                 ("pcapng", names)
             }
         };
-        CaptureInfo {
+        let mut info = CaptureInfo {
             path: self.path.clone(),
-            format: format.to_owned(),
+            format: format!("{format}{}", self.coding.suffix()),
             link_types,
             packets: u64::from(self.packets),
             bytes: self.len.unwrap_or_else(|| self.position()),
-            first: (self.packets > 0).then_some(self.first),
-            last: (self.packets > 0).then_some(self.last),
-            problems: Vec::new(),
+            // Without a packet that has a time the two cross.
+            first: (self.first <= self.last).then_some(self.first),
+            last: (self.first <= self.last).then_some(self.last),
+            backing: self.backing.clone(),
+            ..CaptureInfo::default()
+        };
+        if let Container::PcapNg(walk) = &self.container {
+            let notes = walk.notes().clone();
+            info.comments = Arc::new(notes.comments);
+            info.sections = notes.sections;
+            info.interfaces = notes.interfaces;
+            info.host_names = notes.host_names;
+            info.host_names.sort();
+            info.host_names.dedup();
+        }
+        info
+    }
+}
+
+/// Tells the container by its first bytes.
+fn open_container(buffer: &mut Buffer, coding: Coding) -> Result<Container, CaptureError> {
+    buffer.ensure(4);
+    let magic = buffer.unread().first_chunk::<4>().map(|magic| u32::from_be_bytes(*magic));
+    if magic.is_none()
+        && let Some(error) = buffer.take_error()
+    {
+        return Err(error.into());
+    }
+    match magic {
+        Some(magic) if is_pcap(magic) => Ok(Container::Pcap(Pcap::open(buffer)?)),
+        Some(SECTION_HEADER) => Ok(Container::PcapNg(PcapNg::open(buffer)?)),
+        None if buffer.unread().is_empty() => Err(CaptureError::Empty),
+        _ => {
+            // As much as the guess looks at.
+            buffer.ensure(512);
+            let packing = match coding {
+                Coding::Plain => "",
+                Coding::Gzip => " (packed with gzip)",
+                Coding::Zstd => " (packed with zstd)",
+            };
+            Err(CaptureError::NotACapture { looks_like: guess(buffer.unread()), packing })
         }
     }
 }
 
-#[cold]
-fn report_backwards(problems: &mut impl Problems, frame: u32, before: CaptureTime, at: CaptureTime) {
-    let back = before.0.saturating_sub(at.0);
-    problems.report(
-        ProblemKind::TimeBackwards,
-        format_args!("packet {frame} is {back} ns earlier than the one before it"),
+/// Says what the capturing program knew to have lost.
+fn report_drops(walk: &PcapNg, problems: &mut impl Problems) {
+    let notes = walk.notes();
+    let mut by_interface = 0_u64;
+    for interface in &notes.interfaces {
+        let dropped = interface.dropped();
+        by_interface = by_interface.saturating_add(dropped);
+        let name = if interface.name.is_empty() { "without a name" } else { &interface.name };
+        let of = interface.received.map_or(String::new(), |received| format!(" of {received}"));
+        problems.report_many(
+            ProblemKind::DroppedPackets,
+            dropped,
+            format_args!("interface {name}: {dropped}{of} packets were lost while it was captured"),
+        );
+    }
+    // The same losses, where the interfaces count theirs.
+    let between = notes.lost_before.saturating_sub(by_interface);
+    problems.report_many(
+        ProblemKind::DroppedPackets,
+        between,
+        format_args!("{between} packets were lost between those captured, by what these say"),
     );
 }

@@ -1,5 +1,6 @@
 //! The command line: arguments to a report or to the window.
 
+mod interrupt;
 mod lanes;
 mod window;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::analysis::{Analysis, analyse_with_logs};
-use crate::capture::ProblemKind;
+use crate::capture::{Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
 use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
@@ -59,7 +60,7 @@ struct CompareArgs {
 
 #[derive(Debug, Default, Args)]
 struct Input {
-    /// Capture files, or folders of them; or one session file (.ron).
+    /// Capture files, folders of them, `-` for standard input; or one session file (.ron).
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Name a hop and its addresses, from the user's side to the application's; may be given several times.
@@ -189,7 +190,11 @@ fn analysis(input: &Input, format: Option<&LogFormat>) -> Result<Analysis, Snaps
         return Ok(Snapshot::open(path)?.into_analysis().0);
     }
     let (captures, logs) = sort_out(&input.paths, format);
-    let captures = topology::heal(load::load(&captures, &Progress::default()));
+    if captures.iter().any(|path| path.as_os_str() == STDIN) {
+        interrupt::let_the_writer_end();
+    }
+    // A report quotes no bodies, so that nothing of standard input need be kept.
+    let captures = topology::heal(load::load_for(&captures, Bodies::NotNeeded, &Progress::default()));
     Ok(analyse_with_logs(captures, logs, &input.overrides()))
 }
 
@@ -225,18 +230,23 @@ fn parse_format(text: &str) -> Result<LogFormat, &'static str> {
 fn complain(analysis: &Analysis) -> bool {
     let mut readable = !analysis.logs.is_empty();
     for capture in &analysis.captures {
-        let unreadable = |kind| {
-            matches!(kind, ProblemKind::Unreadable | ProblemKind::EmptyFile | ProblemKind::NotACapture)
+        let is_grave = |kind| {
+            matches!(
+                kind,
+                ProblemKind::Unreadable
+                    | ProblemKind::EmptyFile
+                    | ProblemKind::NotACapture
+                    | ProblemKind::TruncatedFile
+                    | ProblemKind::BadRecord
+            )
         };
-        let path = capture.info.path.display();
-        for problem in &capture.info.problems {
-            let grave = unreadable(problem.kind)
-                || matches!(problem.kind, ProblemKind::TruncatedFile | ProblemKind::BadRecord);
-            if grave {
-                eprintln!("hopscope: {path}: {}: {}", problem.kind, problem.detail);
-            }
+        let info = &capture.info;
+        let grave: Vec<_> = info.problems.iter().filter(|problem| is_grave(problem.kind)).collect();
+        for problem in &grave {
+            eprintln!("hopscope: {}: {}: {}", info.path.display(), problem.kind, problem.detail);
         }
-        readable |= capture.info.packets > 0 || !capture.info.problems.iter().any(|p| unreadable(p.kind));
+        // Without a format it is no capture at all; a sound one may be without packets.
+        readable |= info.packets > 0 || !info.format.is_empty() && grave.is_empty();
     }
     if !readable {
         eprintln!("hopscope: nothing could be read.");

@@ -99,10 +99,17 @@ fn segments_of(
     let mut log = Unheard;
     let Ok(mut reader) = Reader::open(path) else { return };
     let mut decoder = Decoder::default();
-    while let Some(packet) = reader.next_packet(&mut log) {
-        let Some(segment) = decoder.segment(&packet, &mut log).filter(|s| !s.is_icmp_error) else { continue };
+    let mut offer = |segment: &Segment<'_>| {
         for &at in by_ends.get(&(segment.src, segment.dst)).into_iter().flatten() {
-            take(at, &segment);
+            take(at, segment);
+        }
+    };
+    while let Some(packet) = reader.next_packet(&mut log) {
+        if let Some(segment) = decoder.segment(&packet, &mut log).filter(|s| !s.is_icmp_error) {
+            offer(&segment);
+        }
+        while let Some(piece) = decoder.piece() {
+            offer(&piece);
         }
     }
 }

@@ -62,6 +62,7 @@ fn info(capture: &super::file::FileCapture) -> CaptureInfo {
         first: capture.first.map(CaptureTime),
         last: capture.last.map(CaptureTime),
         problems: capture.problems.iter().map(problem).collect(),
+        ..CaptureInfo::default()
     }
 }
 

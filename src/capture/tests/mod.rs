@@ -7,8 +7,13 @@ use super::testing::{Conversation, PcapBuilder};
 use super::*;
 
 mod broken;
+mod compressed;
 mod containers;
 mod decoding;
+mod encapsulation;
+mod fragments;
+mod sections;
+mod variants;
 
 type Seen = (u32, i64, SocketAddr, u32, Vec<u8>, u32, u64);
 
@@ -19,10 +24,17 @@ fn read(file: &[u8]) -> (Vec<Seen>, CaptureInfo) {
     let mut decoder = Decoder::default();
     let mut seen = Vec::new();
     while let Some(packet) = reader.next_packet(&mut log) {
-        if let Some(s) = decoder.segment(&packet, &mut log) {
+        let mut take = |s: Segment<'_>| {
             seen.push((s.frame, s.at.0, s.src, s.seq, s.payload.to_vec(), s.wire_len, s.file_offset));
+        };
+        if let Some(segment) = decoder.segment(&packet, &mut log) {
+            take(segment);
+        }
+        while let Some(piece) = decoder.piece() {
+            take(piece);
         }
     }
+    decoder.finish(&mut log);
     let info = CaptureInfo { problems: log.into_problems(), ..reader.info() };
     (seen, info)
 }
