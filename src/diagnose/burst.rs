@@ -31,6 +31,9 @@ const DOWN_NS: i64 = 10_000_000_000;
 /// Fewer closes are no burst.
 const FEWEST: usize = 3;
 
+/// A burst stands out: the server was seen for at least so many times as long as it lasted.
+const LEAST_CALM: i64 = 4;
+
 /// Many closes of one server address at once.
 pub(super) struct Burst {
     pub(super) server: SocketAddr,
@@ -110,8 +113,26 @@ pub(super) fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<
     let mut all: Vec<Burst> =
         chains.into_iter().filter_map(|chain| Some(burst(chain, books.get(&chain[0].server)?))).collect();
     // A server that closes a few of many connections evicts or times out; it was not restarted.
-    all.retain(|burst| burst.closed.len() as u64 * 3 >= burst.open);
+    all.retain(|burst| {
+        burst.closed.len() as u64 * 3 >= burst.open && stands_out(analysis, link, burst, &odd)
+    });
     all
+}
+
+/// Whether a burst is more than the coming and going of connections: they were open when it began, it was short
+/// against the time in which the server was seen, and the server closed few others.
+fn stands_out(analysis: &Analysis, link: LinkId, burst: &Burst, odd: &[Odd]) -> bool {
+    let closed = burst.closed.len();
+    let begun = |&&id: &&ConnectionId| analysis.connection(id).inner.first <= burst.from;
+    let open = burst.closed.iter().filter(begun).count();
+    let own = analysis.link(link).connections.iter().map(|&id| analysis.connection(id).inner);
+    let seen = own.filter(|connection| connection.server == burst.server);
+    let span = seen.map(|one| (one.first, one.last)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let seen_ns = span.map_or(0, |(first, last)| last.since_ns(first));
+    let other = |one: &&Odd| one.server == burst.server && !one.usual && !burst.holds(one.connection);
+    open * 3 >= closed * 2
+        && seen_ns >= burst.window_ns().saturating_mul(LEAST_CALM)
+        && odd.iter().filter(other).count() <= closed
 }
 
 /// The runs of closes of one server that may be a restart.

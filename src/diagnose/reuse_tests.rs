@@ -117,6 +117,28 @@ fn a_burst_without_a_lost_request_is_a_note_and_the_end_of_a_load_is_none() {
 }
 
 #[test]
+fn the_coming_and_going_of_connections_is_no_burst() {
+    // Closes follow each other as closely as in a restart, for as long as the capture runs; the times between
+    // answer and close are those of no timer.
+    let starts: Vec<i64> = (0..24).map(|n| n * 100 * MS).collect();
+    let churn = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        conn.fin(Server, start + 300 * MS + (number as i64 * 7919 % 11) * 90 * MS);
+    });
+    assert!(churn.findings.is_empty(), "{:?}", told(&churn));
+    // Short-lived connections in a long capture: those closed last did not exist when the first one was.
+    let mut starts: Vec<i64> = (0..60).map(|n| 100 * S + n * 20 * MS).collect();
+    starts.push(0);
+    let wave = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        if number < 60 {
+            conn.fin(Server, start + 260 * MS + (number as i64 * 7919 % 11) * 20 * MS);
+        }
+    });
+    assert!(wave.findings.is_empty(), "{:?}", told(&wave));
+}
+
+#[test]
 fn a_middlebox_is_blamed_only_where_shorter_idle_times_worked() {
     let forgotten = |idle: i64| {
         link(&[0, S, 2 * S], move |conn, _, start| {
