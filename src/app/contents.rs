@@ -3,6 +3,7 @@
 use super::background::{Background, Progressing, Task};
 use super::document::Document;
 use crate::capture::{Excerpt, ExtentError, ExtentReader};
+use crate::http::body::{Decoded, Stop, decode};
 use crate::http::{Framing, Message};
 use crate::topology::ExchangeId;
 
@@ -87,7 +88,7 @@ fn part(message: &Message, excerpt: &Excerpt) -> Part {
     let head = String::from_utf8_lossy(head);
     let mut lines = head.lines();
     let start_line = lines.next().unwrap_or_default().to_owned();
-    let headers = lines
+    let headers: Vec<(String, String)> = lines
         .take_while(|line| !line.is_empty())
         .map(|line| match line.split_once(':') {
             Some((name, value)) => (name.to_owned(), value.trim().to_owned()),
@@ -104,8 +105,38 @@ fn part(message: &Message, excerpt: &Excerpt) -> Part {
     if excerpt.cut {
         notes.push(format!("only the first {} are shown", super::format::bytes(LIMIT as u64)));
     }
-    let body = body_text(&body, &mut notes);
+    let decoded = decode(&body, codings(&headers, message.framing).into_iter());
+    notes.extend(words(&decoded, body.len()));
+    let body = body_text(&decoded.bytes, &mut notes);
     Part { start_line, headers, body, body_note: notes.join("; ") }
+}
+
+/// The codings of a body in the order in which they were applied: those of the content, then those of its transfer.
+fn codings(headers: &[(String, String)], framing: Framing) -> Vec<&str> {
+    let listed = |wanted: &'static str| {
+        let of_name = headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
+        of_name.flat_map(|(_, value)| value.split(',')).map(str::trim)
+    };
+    let transfer = listed("transfer-encoding").filter(|coding| !coding.eq_ignore_ascii_case("chunked"));
+    let transfer = transfer.filter(|_| framing == Framing::Chunked);
+    listed("content-encoding").chain(transfer).collect()
+}
+
+/// What to know about how a body was decoded; nothing for one that was not coded.
+fn words(decoded: &Decoded, coded: usize) -> Option<String> {
+    let size = |len: usize| super::format::bytes(len as u64);
+    let done = (!decoded.codings.is_empty()).then(|| {
+        let codings = decoded.codings.join(", ");
+        format!("{codings}: {} decoded to {}", size(coded), size(decoded.bytes.len()))
+    });
+    let stopped = decoded.stopped.as_ref().map(|stop| match stop {
+        Stop::Limit => "there is more behind it".to_owned(),
+        Stop::Cut => "the coded bytes end too early".to_owned(),
+        Stop::Damaged(coding) => format!("what follows is no {coding}"),
+        Stop::Unknown(coding) => format!("the coding {coding} is not known here"),
+    });
+    let parts: Vec<String> = done.into_iter().chain(stopped).collect();
+    (!parts.is_empty() && coded > 0).then(|| parts.join("; "))
 }
 
 /// The body without its chunk framing (RFC 9112, section 7.1); what does not parse is kept as it is.
@@ -172,6 +203,21 @@ mod tests {
         assert_eq!(part.headers[0], ("Server".to_owned(), "x".to_owned()));
         assert_eq!(part.headers[1], (String::new(), "X-Odd".to_owned()));
         assert_eq!((part.body.as_str(), part.body_note.as_str()), ("hello", ""));
+    }
+
+    #[test]
+    fn a_coded_body_is_shown_as_what_it_means() {
+        use std::io::Write;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(b"{\"ok\":true}").unwrap();
+        let coded = encoder.finish().unwrap();
+        let head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n";
+        let message = Message { head_bytes: head.len() as u32, ..Message::default() };
+        let whole = part(&message, &Excerpt { bytes: [head.as_slice(), &coded].concat(), cut: false });
+        assert_eq!(whole.body, "{\"ok\":true}");
+        assert!(whole.body_note.starts_with("gzip: "), "{}", whole.body_note);
+        let half = part(&message, &Excerpt { bytes: [head.as_slice(), &coded[..6]].concat(), cut: false });
+        assert_eq!(half.body_note, "the coded bytes end too early; not text, shown as bytes");
     }
 
     #[test]

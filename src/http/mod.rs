@@ -1,5 +1,6 @@
 //! Streams to messages, and messages to exchanges. One file a wire protocol.
 
+pub mod body;
 mod conversation;
 mod facts;
 mod fastcgi;
