@@ -106,7 +106,7 @@ fn part(message: &Message, excerpt: &Excerpt) -> Part {
         notes.push(format!("only the first {} are shown", super::format::bytes(LIMIT as u64)));
     }
     let decoded = decode(&body, codings(&headers, message.framing).into_iter());
-    notes.extend(words(&decoded, body.len()));
+    notes.extend(words(&decoded, body.len(), excerpt.cut));
     let body = body_text(&decoded.bytes, &mut notes);
     Part { start_line, headers, body, body_note: notes.join("; ") }
 }
@@ -122,8 +122,9 @@ fn codings(headers: &[(String, String)], framing: Framing) -> Vec<&str> {
     listed("content-encoding").chain(transfer).collect()
 }
 
-/// What to know about how a body was decoded; nothing for one that was not coded.
-fn words(decoded: &Decoded, coded: usize) -> Option<String> {
+/// What to know about how a body was decoded; nothing for one that was not coded. A body of which only the first part
+/// was read (`cut`) ends too early for every decoder, whatever that one calls it.
+fn words(decoded: &Decoded, coded: usize, cut: bool) -> Option<String> {
     let size = |len: usize| super::format::bytes(len as u64);
     let done = (!decoded.codings.is_empty()).then(|| {
         let codings = decoded.codings.join(", ");
@@ -131,6 +132,7 @@ fn words(decoded: &Decoded, coded: usize) -> Option<String> {
     });
     let stopped = decoded.stopped.as_ref().map(|stop| match stop {
         Stop::Limit => "there is more behind it".to_owned(),
+        Stop::Damaged(_) | Stop::Cut if cut => "the rest was not read".to_owned(),
         Stop::Cut => "the coded bytes end too early".to_owned(),
         Stop::Damaged(coding) => format!("what follows is no {coding}"),
         Stop::Unknown(coding) => format!("the coding {coding} is not known here"),
@@ -218,6 +220,13 @@ mod tests {
         assert!(whole.body_note.starts_with("gzip: "), "{}", whole.body_note);
         let half = part(&message, &Excerpt { bytes: [head.as_slice(), &coded[..6]].concat(), cut: false });
         assert_eq!(half.body_note, "the coded bytes end too early; not text, shown as bytes");
+        // Brotli's decoder calls an early end damage; here it is only what was read.
+        let head = b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n";
+        let message = Message { head_bytes: head.len() as u32, ..Message::default() };
+        let bytes = [head.as_slice(), b"\x0b\x06\x80hel"].concat();
+        let note = |cut| part(&message, &Excerpt { bytes: bytes.clone(), cut }).body_note;
+        assert!(note(true).contains("the rest was not read"), "{}", note(true));
+        assert!(!note(true).contains("no br"), "{}", note(true));
     }
 
     #[test]

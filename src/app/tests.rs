@@ -103,6 +103,19 @@ fn the_filter_field_filters_the_table() {
 }
 
 #[test]
+fn the_filter_keeps_the_keyboard_from_its_first_letter_on() {
+    let mut window = window();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::F);
+    window.run_steps(3);
+    // The button that clears the filter appears before the field once it holds a letter.
+    for letter in ["s", "t", " ", "u"] {
+        window.event(egui::Event::Text(letter.to_owned()));
+        window.run_steps(2);
+    }
+    assert_eq!(window.state().session().filter, "st u");
+}
+
+#[test]
 fn keys_typed_into_a_field_are_no_commands() {
     let mut window = window();
     window.get_by_role_and_label(Role::TextInput, "Filter").focus();
