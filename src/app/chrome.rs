@@ -120,7 +120,7 @@ fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     }
     let edit = TextEdit::singleline(&mut text)
         // An id of its own: one by place would change as the button before it appears, and lose the focus to it.
-        .id(egui::Id::new("filter"))
+        .id(egui::Id::unique("filter"))
         .hint_text("Filter: rejected or retry, status:502, method:post …")
         .font(egui::TextStyle::Monospace)
         .desired_width(ui.available_width() - 8.0);
