@@ -366,12 +366,19 @@ fn order(hops: &mut Vec<Hop>, ends: &mut [(usize, usize)]) {
     *hops = order.into_iter().map(|at| std::mem::take(&mut hops[at])).collect();
 }
 
-/// The role of a hop in the chain.
-pub(super) fn role(hop: usize, ends: &[(usize, usize)]) -> Role {
-    let (calls, called) = (ends.iter().any(|e| e.0 == hop), ends.iter().any(|e| e.1 == hop));
-    match (calls, called) {
-        (true, true) => Role::Proxy,
-        (true, false) => Role::Client,
-        (false, _) => Role::Server,
+impl Chain {
+    /// The role of each hop.
+    pub(super) fn roles(&self) -> Vec<Role> {
+        let (mut calls, mut called) = (vec![false; self.hops.len()], vec![false; self.hops.len()]);
+        for &(from, to) in &self.ends {
+            calls[from] = true;
+            called[to] = true;
+        }
+        let role = |(calls, called)| match (calls, called) {
+            (true, true) => Role::Proxy,
+            (true, false) => Role::Client,
+            (false, _) => Role::Server,
+        };
+        calls.into_iter().zip(called).map(role).collect()
     }
 }

@@ -75,10 +75,10 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
 }
 
 fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {
-    let hops = chain.hops.iter().zip(names).enumerate();
-    hops.map(|(at, (hop, name))| Lane {
+    let hops = chain.hops.iter().zip(names).zip(chain.roles());
+    hops.map(|((hop, name), role)| Lane {
         name,
-        role: lanes::role(at, &chain.ends),
+        role,
         addresses: hop.addresses.iter().copied().collect(),
         serves: hop.serves.iter().copied().collect(),
         depth: hop.depth,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lanes::{Chain, Seen, role};
+use super::lanes::{Chain, Seen};
 use super::{Overrides, Role};
 
 /// Request headers that only a proxy adds.
@@ -25,15 +25,16 @@ pub(super) fn names(
     leg_of: &[usize],
     overrides: &Overrides,
 ) -> Vec<String> {
-    let files = by_files(seen, chain, leg_of);
+    let roles = chain.roles();
+    let files = by_files(seen, chain, &roles, leg_of);
     let protocols = by_protocols(seen, chain, leg_of);
     let products = by_products(seen, chain);
-    let forwards = forwards(seen, chain, leg_of);
-    let last = last_server(chain);
+    let forwards = forwards(seen, chain, &roles, leg_of);
+    let last = last_server(chain, &roles);
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let mut names = Vec::with_capacity(chain.hops.len());
     for at in 0..chain.hops.len() {
-        let role = role(at, &chain.ends);
+        let role = roles[at];
         let (found, named_by) = if let Some(name) = &chain.hops[at].given {
             (name.clone(), "given by the user".to_owned())
         } else if role == Role::Client && forwards.contains(&at) {
@@ -70,14 +71,11 @@ pub(super) fn names(
 }
 
 /// Client lanes most of whose requests a proxy must have sent.
-fn forwards(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeSet<usize> {
-    // Asked once a lane: each answer looks at all legs.
-    let is_client: Vec<bool> =
-        (0..chain.hops.len()).map(|lane| role(lane, &chain.ends) == Role::Client).collect();
+fn forwards(seen: &Seen<'_>, chain: &Chain, roles: &[Role], leg_of: &[usize]) -> BTreeSet<usize> {
     let mut counts: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
     for (at, &leg) in leg_of.iter().enumerate() {
         let lane = chain.ends[leg].0;
-        if !is_client[lane] {
+        if roles[lane] != Role::Client {
             continue;
         }
         let (connections, requests, with) = counts.entry(lane).or_default();
@@ -112,8 +110,8 @@ fn by_protocols(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<us
 }
 
 /// The lane that is the application: the deepest one that answers HTTP and asks nobody.
-fn last_server(chain: &Chain) -> Option<usize> {
-    let servers = (0..chain.hops.len()).filter(|&at| role(at, &chain.ends) == Role::Server);
+fn last_server(chain: &Chain, roles: &[Role]) -> Option<usize> {
+    let servers = (0..chain.hops.len()).filter(|&at| roles[at] == Role::Server);
     servers.max_by_key(|&at| {
         let hop = &chain.hops[at];
         (hop.exchanges > 0, hop.depth, hop.exchanges, std::cmp::Reverse(at))
@@ -122,7 +120,12 @@ fn last_server(chain: &Chain) -> Option<usize> {
 
 /// Lanes named by the file of the capture that was taken there, with that file: the lane that all its connections
 /// touch.
-fn by_files(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize, (String, String)> {
+fn by_files(
+    seen: &Seen<'_>,
+    chain: &Chain,
+    roles: &[Role],
+    leg_of: &[usize],
+) -> BTreeMap<usize, (String, String)> {
     let mut touched: Vec<Option<BTreeSet<usize>>> = vec![None; seen.captures.len()];
     let mut links: Vec<BTreeSet<(usize, usize)>> = vec![BTreeSet::new(); seen.captures.len()];
     for (sightings, &leg) in seen.connections.iter().zip(leg_of) {
@@ -153,7 +156,7 @@ fn by_files(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<usize,
         let (_, lanes, stem, file) = &same[0];
         let stem = same[1..].iter().fold(stem.clone(), |common, other| in_common(&common, &other.2));
         let stem = if stem.is_empty() { same[0].2.clone() } else { stem };
-        let free = |lane: &&usize| !names.contains_key(*lane) && role(**lane, &chain.ends) != Role::Client;
+        let free = |lane: &&usize| !names.contains_key(*lane) && roles[**lane] != Role::Client;
         if stem != "user"
             && let Some(&lane) = lanes.iter().rev().find(free)
         {
