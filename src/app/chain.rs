@@ -206,19 +206,7 @@ fn is_shared(topology: &Topology, lane: &Lane, ip: IpAddr) -> bool {
 
 /// Whether requests of one lane lead to the other, over however many hops.
 pub fn talk(topology: &Topology, a: LaneId, b: LaneId) -> bool {
-    let reaches = |from: LaneId, to: LaneId| {
-        let (mut stack, mut met) = (vec![from], BTreeSet::new());
-        while let Some(lane) = stack.pop() {
-            if lane == to {
-                return true;
-            }
-            if met.insert(lane) {
-                stack.extend(topology.links.iter().filter(|link| link.from == lane).map(|link| link.to));
-            }
-        }
-        false
-    };
-    reaches(a, b) || reaches(b, a)
+    topology.leads_to(a, b) || topology.leads_to(b, a)
 }
 
 /// The places of a lane that can be moved: where it listens, then where it only connects from.

@@ -1,9 +1,9 @@
 //! What the user changed about whole lanes: which are one hop, and in which order they stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Overrides;
-use super::lanes::Chain;
+use super::lanes::{Chain, reaches};
 
 /// Merges and reorders the lanes as the user said, by the names that they show. A wish that does not fit these
 /// captures (a lane that is not there, two lanes of which one calls the other) changes nothing.
@@ -31,16 +31,7 @@ pub(super) fn apply(mut chain: Chain, mut names: Vec<String>, overrides: &Overri
 
 /// Whether requests of one hop lead to the other, over however many hops: as one hop they would call themselves.
 fn calls(chain: &Chain, from: usize, to: usize) -> bool {
-    let (mut stack, mut met) = (vec![from], BTreeSet::new());
-    while let Some(hop) = stack.pop() {
-        if hop == to {
-            return true;
-        }
-        if met.insert(hop) {
-            stack.extend(chain.ends.iter().filter(|ends| ends.0 == hop).map(|ends| ends.1));
-        }
-    }
-    false
+    reaches(from, to, |hop| chain.ends.iter().filter(move |ends| ends.0 == hop).map(|ends| ends.1))
 }
 
 fn merge(chain: &mut Chain, from: usize, into: usize) {

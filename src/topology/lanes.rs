@@ -278,7 +278,7 @@ fn callers(causes: &Causes, hop_of: &[usize], served: usize, given: &[LaneOverri
     let mut ends = vec![(usize::MAX, 0); causes.legs.len()];
     for (_, leg, from, to) in edges {
         ends[leg].1 = to;
-        if from != usize::MAX && !reaches(&below, to, from) {
+        if from != usize::MAX && !reaches(to, from, |hop| below.get(&hop).into_iter().flatten().copied()) {
             below.entry(from).or_default().insert(to);
             ends[leg].0 = from;
         }
@@ -287,14 +287,19 @@ fn callers(causes: &Causes, hop_of: &[usize], served: usize, given: &[LaneOverri
     ends
 }
 
-fn reaches(below: &BTreeMap<usize, BTreeSet<usize>>, from: usize, to: usize) -> bool {
+/// Whether steps lead from one place to another, over however many; `next` gives the places one step away.
+pub(super) fn reaches<T: Copy + Ord, I: IntoIterator<Item = T>>(
+    from: T,
+    to: T,
+    next: impl Fn(T) -> I,
+) -> bool {
     let (mut stack, mut met) = (vec![from], BTreeSet::new());
-    while let Some(hop) = stack.pop() {
-        if hop == to {
+    while let Some(place) = stack.pop() {
+        if place == to {
             return true;
         }
-        if met.insert(hop) {
-            stack.extend(below.get(&hop).into_iter().flatten());
+        if met.insert(place) {
+            stack.extend(next(place));
         }
     }
     false

@@ -287,3 +287,11 @@ pub struct Topology {
     /// Request headers that may name a request.
     pub(crate) id_headers: super::keys::IdHeaders,
 }
+
+impl Topology {
+    /// Whether requests of one lane lead to the other, over however many hops.
+    pub fn leads_to(&self, from: LaneId, to: LaneId) -> bool {
+        let next = |lane| self.links.iter().filter(move |link| link.from == lane).map(|link| link.to);
+        super::lanes::reaches(from, to, next)
+    }
+}

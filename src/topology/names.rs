@@ -33,8 +33,7 @@ pub(super) fn names(
     let last = last_server(chain, &roles);
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let mut names = Vec::with_capacity(chain.hops.len());
-    for at in 0..chain.hops.len() {
-        let role = roles[at];
+    for (at, &role) in roles.iter().enumerate() {
         let (found, named_by) = if let Some(name) = &chain.hops[at].given {
             (name.clone(), "given by the user".to_owned())
         } else if role == Role::Client && forwards.contains(&at) {
