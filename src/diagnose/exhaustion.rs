@@ -61,8 +61,8 @@ struct Server {
     later: Vec<i64>,
     /// Later requests that were never answered.
     later_unanswered: Vec<i64>,
-    /// What was answered on served connections: method and target without digits.
-    shapes: BTreeSet<String>,
+    /// The later requests of served connections that were answered.
+    later_answered: Vec<ExchangeId>,
 }
 
 /// The servers with all workers taken, by link and address.
@@ -120,7 +120,7 @@ impl Server {
                 served_from = answer;
             } else if let Some(answer) = answer {
                 self.later.push(answer.saturating_sub(from));
-                self.shapes.insert(shape(exchange));
+                self.later_answered.push(exchange.id);
             } else {
                 self.later_unanswered.push(end.saturating_sub(from));
             }
@@ -153,8 +153,7 @@ impl Server {
         if (late.len() - handovers) * 4 > late.len() || share < 0.9 || workers == 0 {
             return None;
         }
-        let alike = |wait: &&Wait| self.shapes.contains(&shape(analysis.exchange(wait.exchange)));
-        if handovers == 0 && !starved.iter().any(alike) {
+        if handovers == 0 && !self.answered_alike(analysis, &starved) {
             return None;
         }
         let longest_ns = starved.iter().map(|wait| wait.to - wait.from).max().unwrap_or_default();
@@ -174,6 +173,13 @@ impl Server {
             longest_ns,
             certainty: if sure { Certainty::Certain } else { Certainty::Likely },
         })
+    }
+
+    /// Whether a request of the kind that starved was answered on a served connection.
+    fn answered_alike(&self, analysis: &Analysis, starved: &[&Wait]) -> bool {
+        let shapes: BTreeSet<String> =
+            starved.iter().map(|wait| shape(analysis.exchange(wait.exchange))).collect();
+        self.later_answered.iter().any(|&id| shapes.contains(&shape(analysis.exchange(id))))
     }
 
     /// The most connections served at once, and for which share of the time that requests starved it was so many.
