@@ -82,8 +82,14 @@ struct Odd {
     usual: bool,
 }
 
+/// The bursts of every link.
+pub(super) fn by_link(analysis: &Analysis, habits: &[Habits]) -> Vec<Vec<Burst>> {
+    let links = habits.iter().enumerate();
+    links.map(|(at, habits)| bursts(analysis, LinkId(at as u16), habits)).collect()
+}
+
 /// The bursts on one link, by server address and time.
-pub(super) fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
+fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
     if habits.closes_after_each() {
         return Vec::new();
     }
@@ -238,15 +244,11 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
 }
 
 /// One note for each burst: an event worth knowing, whether or not a request was lost in it.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for at in 0..analysis.topology.links.len() {
-        let link = LinkId(at as u16);
-        for burst in bursts(analysis, link, &Habits::of(analysis, link)) {
-            findings.push(finding(analysis, diagnosis, link, burst));
-        }
-    }
-    findings
+pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, bursts: Vec<Vec<Burst>>) -> Vec<Finding> {
+    let of_link = bursts.into_iter().enumerate();
+    let all =
+        of_link.flat_map(|(at, bursts)| bursts.into_iter().map(move |burst| (LinkId(at as u16), burst)));
+    all.map(|(link, burst)| finding(analysis, diagnosis, link, burst)).collect()
 }
 
 fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burst) -> Finding {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::analysis::Analysis;
 use crate::topology::LinkId;
 
-use super::burst::{Burst, bursts};
+use super::burst::Burst;
 use super::habits::{Close, Habits, IdleTimeout};
 use super::texts::{self, Words};
 use super::words::{counted, duration, grouped, listed};
@@ -42,13 +42,15 @@ enum Scope {
     One(SocketAddr),
 }
 
-/// The causes of a link's rejections, each with its cases.
+/// The causes of a link's rejections, each with its cases, by what the link's habits and bursts show.
 pub(super) fn by_cause<'a>(
     analysis: &'a Analysis,
     link: LinkId,
     rejections: Vec<&'a Rejection>,
+    habits: &'a Habits,
+    bursts: &'a [Burst],
 ) -> Vec<(Cause, Vec<&'a Rejection>)> {
-    let judge = Judge::new(analysis, link, &rejections);
+    let judge = Judge::new(analysis, link, &rejections, habits, bursts);
     let mut groups: BTreeMap<Kind, Vec<&Rejection>> = BTreeMap::new();
     for rejection in rejections {
         groups.entry(judge.kind(rejection)).or_default().push(rejection);
@@ -64,14 +66,19 @@ pub(super) fn by_cause<'a>(
 
 struct Judge<'a> {
     analysis: &'a Analysis,
-    all: Habits,
+    all: &'a Habits,
     by_server: BTreeMap<SocketAddr, Habits>,
-    bursts: Vec<Burst>,
+    bursts: &'a [Burst],
 }
 
 impl<'a> Judge<'a> {
-    fn new(analysis: &'a Analysis, link: LinkId, rejections: &[&Rejection]) -> Self {
-        let all = Habits::of(analysis, link);
+    fn new(
+        analysis: &'a Analysis,
+        link: LinkId,
+        rejections: &[&Rejection],
+        all: &'a Habits,
+        bursts: &'a [Burst],
+    ) -> Self {
         let mut by_server = BTreeMap::new();
         if analysis.link(link).servers.len() > 1 {
             for rejection in rejections {
@@ -81,14 +88,13 @@ impl<'a> Judge<'a> {
                     .or_insert_with(|| Habits::where_server(analysis, link, |other| other == server));
             }
         }
-        let bursts = bursts(analysis, link, &all);
         Self { analysis, all, by_server, bursts }
     }
 
     fn habits(&self, scope: Scope) -> &Habits {
         match scope {
-            Scope::All => &self.all,
-            Scope::One(server) => self.by_server.get(&server).unwrap_or(&self.all),
+            Scope::All => self.all,
+            Scope::One(server) => self.by_server.get(&server).unwrap_or(self.all),
         }
     }
 

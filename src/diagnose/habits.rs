@@ -67,6 +67,11 @@ pub(super) struct Habits {
 }
 
 impl Habits {
+    /// The habits of every link.
+    pub(super) fn by_link(analysis: &Analysis) -> Vec<Self> {
+        (0..analysis.topology.links.len()).map(|at| Self::of(analysis, LinkId(at as u16))).collect()
+    }
+
     /// The habits on all connections of a link.
     pub(super) fn of(analysis: &Analysis, link: LinkId) -> Self {
         Self::where_server(analysis, link, |_| true)

@@ -68,7 +68,9 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis.retries = origins::by_lane(analysis, &retried);
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
-    let mut findings = reuse::findings(analysis, &diagnosis);
+    let habits = habits::Habits::by_link(analysis);
+    let bursts = burst::by_link(analysis, &habits);
+    let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
     findings.extend(connect::findings(analysis, &diagnosis, &attempts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
@@ -78,7 +80,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     findings.extend(known);
     let transport = transport::findings(analysis, &diagnosis, &attempts, &findings);
     findings.extend(transport);
-    findings.extend(burst::findings(analysis, &diagnosis));
+    findings.extend(burst::findings(analysis, &diagnosis, bursts));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));
     let logs = with_logs::LogIndex::new(analysis);

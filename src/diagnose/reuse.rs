@@ -6,8 +6,10 @@ use crate::analysis::Analysis;
 use crate::tcp::{EventKind, Side};
 use crate::topology::{ExchangeId, LinkId};
 
+use super::burst::Burst;
 use super::causes::{Cause, by_cause};
 use super::draft::{Draft, ProofList};
+use super::habits::Habits;
 use super::origins::fails;
 use super::words::grouped;
 use super::{Diagnosis, Finding, Outcome, RejectForm, Rejection};
@@ -35,14 +37,20 @@ pub(super) fn drop_consequences(
 }
 
 /// One finding for each link and cause.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
+pub(super) fn findings(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    habits: &[Habits],
+    bursts: &[Vec<Burst>],
+) -> Vec<Finding> {
     let mut by_link: BTreeMap<LinkId, Vec<&Rejection>> = BTreeMap::new();
     for rejection in &diagnosis.rejections {
         by_link.entry(analysis.exchange(rejection.exchange).link_id()).or_default().push(rejection);
     }
     let mut findings = Vec::new();
     for (link, rejections) in by_link {
-        for (cause, cases) in by_cause(analysis, link, rejections) {
+        let at = usize::from(link.0);
+        for (cause, cases) in by_cause(analysis, link, rejections, &habits[at], &bursts[at]) {
             findings.push(finding(analysis, diagnosis, link, &cause, &cases));
         }
     }
