@@ -35,7 +35,7 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
         let recent = std::mem::take(&mut state.ui.recent);
         CentralPanel::default_margins().show(ui, |ui| {
             if state.loader.progress().is_none() {
-                panes::welcome::welcome_ui(ui, &recent, &mut out);
+                panes::welcome::welcome_ui(ui, &recent, &state.unread, &mut out);
             }
         });
         state.ui.recent = recent;

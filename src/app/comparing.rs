@@ -51,14 +51,8 @@ impl Comparing {
         let what = self.loader.progress().map(|stage| stage.what.to_owned());
         match self.loader.poll() {
             Some(Ok(loaded)) => {
-                let analysis = loaded.document.analysis;
-                let readable = analysis.captures.iter().any(|capture| capture.info.packets > 0);
-                if readable || loaded.document.held.is_some() {
-                    self.other = Some((what.unwrap_or_default(), analysis));
-                    self.made = None;
-                } else {
-                    self.problem = Some(format!("No packet could be read: {}", what.unwrap_or_default()));
-                }
+                self.other = Some((what.unwrap_or_default(), loaded.document.analysis));
+                self.made = None;
             }
             Some(Err(error)) => self.problem = Some(error.to_string()),
             None => {}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::background::{Background, Progressing, Task};
 use super::document::{Document, Held};
 use crate::analysis;
-use crate::capture;
+use crate::capture::{self, CaptureInfo};
 use crate::http::CaptureFacts;
 use crate::load::{self, Progress};
 use crate::session::{CaptureState, Session, Snapshot, SnapshotError};
@@ -51,11 +51,50 @@ pub enum LoadError {
     /// The snapshot cannot be opened.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// No file held a packet.
+    #[error("nothing could be read: {}", listed(.0))]
+    Nothing(Vec<Unread>),
+    /// All of it is shown.
+    #[error("these captures are open already")]
+    OpenAlready,
+    /// The user stopped it before the first packet.
+    #[error("loading was cancelled before anything was read")]
+    Cancelled,
+}
+
+/// A file that gave no packet, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The file.
+    pub path: PathBuf,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl Unread {
+    fn of(info: &CaptureInfo) -> Self {
+        let why = match info.problems.first() {
+            _ if info.path.is_dir() => "no capture is in this folder or below it".to_owned(),
+            Some(problem) => problem.detail.clone(),
+            None => format!("a {} file without a packet", info.format),
+        };
+        Self { path: info.path.clone(), why }
+    }
+}
+
+fn listed(files: &[Unread]) -> String {
+    match files {
+        [] => "no file was named".to_owned(),
+        [one] => format!("{}: {}", one.why, one.path.display()),
+        [first, rest @ ..] => {
+            format!("{}: {} (and {} more files)", first.why, first.path.display(), rest.len())
+        }
+    }
 }
 
 struct Job {
     progress: Arc<Progress>,
-    task: Task<Result<Loaded, SnapshotError>>,
+    task: Task<Result<Loaded, LoadError>>,
     what: String,
     began: Instant,
 }
@@ -103,7 +142,7 @@ impl Loader {
     pub fn poll(&mut self) -> Option<Result<Loaded, LoadError>> {
         let result = match self.job.as_ref()?.task.poll() {
             Progressing::Running => return None,
-            Progressing::Done(result) => result.map_err(LoadError::Snapshot),
+            Progressing::Done(result) => result,
             Progressing::Lost => Err(LoadError::Lost),
         };
         self.job = None;
@@ -121,10 +160,10 @@ impl Loader {
     }
 }
 
-fn read(request: Request, progress: &Progress) -> Result<Loaded, SnapshotError> {
+fn read(request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
     match request.paths.iter().find(|path| is_snapshot(path)) {
-        Some(path) => read_snapshot(path, progress),
-        None => Ok(read_captures(request, progress)),
+        Some(path) => Ok(read_snapshot(path, progress)?),
+        None => read_captures(request, progress),
     }
 }
 
@@ -133,16 +172,25 @@ pub fn is_snapshot(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ron"))
 }
 
-fn read_captures(request: Request, progress: &Progress) -> Loaded {
+fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
     let (added, again) = (!request.keep.is_empty(), request.paths.is_empty());
     let mut captures = request.keep;
     let mut files = load::expand(&request.paths);
     // What is shown already would count everything in it twice.
     files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
-    captures.extend(load::load(&files, progress));
+    let read = load::load(&files, progress);
+    // What was open before must not give way to, or be mixed with, files that hold nothing.
+    if !again && read.iter().all(|capture| capture.info.packets == 0) {
+        return Err(match progress.is_cancelled() {
+            true => LoadError::Cancelled,
+            false if files.is_empty() => LoadError::OpenAlready,
+            false => LoadError::Nothing(read.iter().map(|capture| Unread::of(&capture.info)).collect()),
+        });
+    }
+    captures.extend(read);
     let captures = topology::heal(captures);
     let analysis = analysis::analyse(captures, &request.overrides);
-    Loaded {
+    Ok(Loaded {
         document: Document::new(analysis),
         session: Session { overrides: request.overrides.clone(), ..Session::default() },
         overrides: request.overrides,
@@ -150,7 +198,7 @@ fn read_captures(request: Request, progress: &Progress) -> Loaded {
         again,
         restored: false,
         words: cancelled_words(progress),
-    }
+    })
 }
 
 fn cancelled_words(progress: &Progress) -> String {

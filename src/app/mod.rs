@@ -80,7 +80,7 @@ pub fn run(paths: Vec<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
             theme::install(&creation.egui_ctx);
             let background = Background::waking(&creation.egui_ctx);
             let mut state = AppState::new(background, Arc::new(SystemDialog));
-            state.open_with(paths, false, overrides);
+            state.open_with(paths, overrides);
             Ok(Box::new(Window { state }))
         }),
     )?;

@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use super::background::{Background, Progressing, Task};
 use super::document::Document;
 use crate::capture;
-use crate::session::{Session, Snapshot, SnapshotError};
+use crate::session::{History, Mark, Session, Snapshot, SnapshotError};
 
 /// The one save that may be under way.
 #[derive(Default)]
 pub struct Saver {
-    task: Option<(PathBuf, Task<Result<(), SnapshotError>>)>,
+    task: Option<(PathBuf, Mark, Task<Result<(), SnapshotError>>)>,
 }
 
 impl Saver {
     /// Starts to save; without an ending of its own the path gets `.ron`.
-    pub fn start(&mut self, document: &Document, session: &Session, path: PathBuf, background: &Background) {
+    pub fn start(&mut self, document: &Document, edits: &History, path: PathBuf, background: &Background) {
         let path = if path.extension().is_some() { path } else { path.with_extension("ron") };
-        let (document, session, target) = (document.clone(), session.clone(), path.clone());
+        let (document, session, target) = (document.clone(), edits.session().clone(), path.clone());
         let task = background.spawn("saver", move || save(&document, &session, &target));
-        self.task = Some((path, task));
+        self.task = Some((path, edits.mark(), task));
     }
 
     /// Whether a save is under way.
@@ -27,16 +27,16 @@ impl Saver {
         self.task.is_some()
     }
 
-    /// What to tell the user, once it is done: the path, or why not.
-    pub fn poll(&mut self) -> Option<Result<PathBuf, SaveError>> {
-        let (_, task) = self.task.as_ref()?;
+    /// What came of it, once it is done: the path and which edits it holds, or why not.
+    pub fn poll(&mut self) -> Option<Result<(PathBuf, Mark), SaveError>> {
+        let (_, _, task) = self.task.as_ref()?;
         let result = match task.poll() {
             Progressing::Running => return None,
             Progressing::Done(result) => result.map_err(SaveError::Snapshot),
             Progressing::Lost => Err(SaveError::Lost),
         };
-        let (path, _) = self.task.take()?;
-        Some(result.map(|()| path))
+        let (path, mark, _) = self.task.take()?;
+        Some(result.map(|()| (path, mark)))
     }
 }
 

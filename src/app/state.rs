@@ -11,7 +11,7 @@ use super::contents::ContentsCache;
 use super::dialogs::{Dialogs, FileDialog};
 use super::document::Document;
 use super::format::Clock;
-use super::loader::Loader;
+use super::loader::{Loader, Unread};
 use super::panes::lanes::Draft;
 use super::rows::{Column, Rows, Sort};
 use super::saver::Saver;
@@ -60,6 +60,9 @@ pub enum Action {
         what: &'static str,
     },
     CloseModal,
+    /// Leaves the session, its edits lost or saved.
+    LeaveNow(Leave),
+    SaveAndLeave(Leave),
     ShowProblems(bool),
     DismissNotice,
 }
@@ -97,8 +100,8 @@ pub enum Modal {
     OpenPath { text: String, add: bool, hint: &'static str },
     /// A path to save to.
     SavePath { text: String, hint: &'static str },
-    /// A note being written.
-    Note { index: Option<usize>, target: Target, text: String },
+    /// A note being written; `choices` are what it may be about.
+    Note { index: Option<usize>, target: Target, choices: Vec<Target>, text: String },
     /// The reasons of a finding.
     WhySure(usize),
     /// Lanes and clocks, with what is being typed there.
@@ -107,6 +110,18 @@ pub enum Modal {
     Compare,
     /// A path to compare with.
     ComparePath { text: String, hint: &'static str },
+    /// Edits would be lost by what the user is about to do.
+    Unsaved(Leave),
+}
+
+/// What ends the session that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named by what they do")]
+pub enum Leave {
+    /// Others take its place.
+    Open(Vec<PathBuf>),
+    /// The window closes.
+    Quit,
 }
 
 /// A short message that stays until the next one.
@@ -145,6 +160,10 @@ pub struct UiState {
     pub problems_shown: Option<bool>,
     /// Paths opened before, latest first.
     pub recent: Vec<Vec<PathBuf>>,
+    /// What happens once the edits are saved.
+    pub leaving: Option<Leave>,
+    /// Whether the window is to close.
+    pub quit: bool,
 }
 
 /// Everything the window holds.
@@ -175,6 +194,8 @@ pub struct AppState {
     pub(super) ui: UiState,
     /// The last message.
     pub(super) notice: Option<Notice>,
+    /// The files that were to be opened first, when none of them held anything.
+    pub(super) unread: Vec<Unread>,
 }
 
 impl AppState {
@@ -194,6 +215,7 @@ impl AppState {
             contents: ContentsCache::default(),
             ui: UiState::default(),
             notice: None,
+            unread: Vec::new(),
         }
     }
 

@@ -11,7 +11,8 @@ use egui_kittest::kittest::Queryable;
 use super::background::Background;
 use super::dialogs::tests::FakeDialog;
 use super::document::Document;
-use super::state::{AppState, Modal, Tab};
+use super::command::Command;
+use super::state::{Action, AppState, Modal, Tab};
 use super::{chrome, fixture, theme};
 use crate::session::Target;
 
@@ -148,6 +149,27 @@ fn a_note_is_written_listed_undone_and_redone() {
 }
 
 #[test]
+fn a_note_can_be_on_the_exchange_its_connection_or_the_moment() {
+    let mut window = window();
+    for (kind, count) in [("Exchange: ", 1), ("Connection: ", 2), ("Moment: ", 3)] {
+        click(&mut window, FINDING);
+        press(&mut window, Key::N);
+        window.get_by(|node| node.label().is_some_and(|label| label.as_str().starts_with(kind))).click();
+        window.run_steps(2);
+        window.get_by_role_and_label(Role::TextInput, "Your words").type_text("x");
+        window.run_steps(3);
+        click(&mut window, "Save note");
+        assert_eq!(window.state().session().annotations.len(), count);
+    }
+    let cursor = window.state().session().selection.cursor.unwrap();
+    let targets: Vec<_> = window.state().session().annotations.iter().map(|note| note.target).collect();
+    assert!(
+        matches!(targets[..], [Target::Exchange(_), Target::Connection(_), Target::Moment(at)] if at == cursor),
+        "{targets:?}"
+    );
+}
+
+#[test]
 fn the_palette_finds_and_runs_a_command() {
     let mut window = window();
     window.key_press_modifiers(Modifiers::COMMAND, Key::K);
@@ -174,9 +196,92 @@ fn every_tab_draws_and_names_its_widgets() {
 fn a_file_that_cannot_be_read_is_named() {
     let mut window = window_with(Some(vec!["no-such-file.pcap".into()]), None);
     click(&mut window, "Open…");
-    let document = window.state().document.as_ref().expect("a document with the problem");
-    assert_eq!(document.analysis.captures.len(), 1);
+    assert!(window.state().document.is_none(), "an empty timeline would look like an answer");
+    window.get_by_label("Nothing could be read");
     assert!(window.query_by_label_contains("no-such-file.pcap").is_some());
+}
+
+#[test]
+fn files_and_folders_that_hold_nothing_are_named_with_their_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("notes.txt"), "hello").unwrap();
+    std::fs::write(path("empty.pcap"), "").unwrap();
+    std::fs::write(path("header.pcap"), crate::capture::testing::PcapBuilder::new().build()).unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    let all = ["notes.txt", "empty.pcap", "header.pcap", "folder"];
+    let mut window = window_with(Some(all.map(path).to_vec()), None);
+    click(&mut window, "Open…");
+    assert!(window.state().document.is_none());
+    for (name, why) in all.iter().zip(["no pcap", "is empty", "without a packet", "no capture is in"]) {
+        let found = window.query_all_by_label_contains(&format!("{name}: ")).count();
+        assert!(found > 0 && window.query_by_label_contains(why).is_some(), "{name}");
+    }
+    // The buttons to go on with are there.
+    window.get_by_label("Open captures…");
+}
+
+/// Writes a note on what the finding shows.
+fn note(window: &mut Window, words: &str) {
+    click(window, FINDING);
+    press(window, Key::N);
+    window.get_by_role_and_label(Role::TextInput, "Your words").type_text(words);
+    window.run_steps(3);
+    click(window, "Save note");
+}
+
+#[test]
+fn a_path_without_a_capture_leaves_the_session_as_it_is() {
+    let mut window = window();
+    note(&mut window, "ticket 4411");
+    let (session, generation) =
+        (window.state().session().clone(), window.state().document.as_ref().unwrap().generation);
+    for add in [false, true] {
+        window.state_mut().open(vec!["no-such-file.pcap".into()], add);
+        window.run_steps(3);
+        if !add {
+            click(&mut window, "Discard and open");
+        }
+        assert_eq!(window.state().session(), &session);
+        assert_eq!(window.state().document.as_ref().unwrap().generation, generation);
+        let notice = window.state().notice.clone().expect("a message");
+        assert!(notice.is_error && notice.text.contains("no-such-file.pcap"), "{}", notice.text);
+    }
+}
+
+#[test]
+fn edits_that_would_be_lost_are_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, sample) = (folder.path().join("mine.ron"), sample());
+    let mut window = window_with(Some(vec![path.clone()]), Some(Document::new(fixture::analysis())));
+    note(&mut window, "ticket 4411");
+    window.state_mut().open(vec![sample.clone()], false);
+    window.run_steps(3);
+    click(&mut window, "Stay here");
+    assert_eq!(window.state().session().annotations.len(), 1);
+    window.state_mut().open(vec![sample.clone()], false);
+    window.run_steps(3);
+    click(&mut window, "Save snapshot, then open…");
+    window.run_steps(3);
+    assert!(path.exists() && window.state().session().annotations.is_empty());
+    assert_eq!(window.state().document.as_ref().unwrap().analysis.captures.len(), 3);
+    // Without edits there is nothing to ask.
+    window.state_mut().open(vec![sample], false);
+    window.run_steps(3);
+    assert!(window.state().ui.modal.is_none());
+    window.state_mut().apply(&egui::Context::default(), vec![Action::Run(Command::Quit)]);
+    assert!(window.state().ui.quit);
+}
+
+#[test]
+fn quitting_with_unsaved_edits_asks() {
+    let mut window = window();
+    note(&mut window, "ticket 4411");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Q);
+    window.run_steps(3);
+    assert!(!window.state().ui.quit);
+    click(&mut window, "Discard and quit");
+    assert!(window.state().ui.quit);
 }
 
 #[test]
@@ -188,7 +293,7 @@ fn without_a_dialog_the_path_can_be_typed() {
     window.get_by_role_and_label(Role::TextInput, field).type_text("missing.pcap");
     window.run_steps(3);
     click(&mut window, "Open");
-    assert!(window.state().document.is_some());
+    assert!(window.query_by_label_contains("missing.pcap").is_some());
 }
 
 #[derive(Debug)]
@@ -246,11 +351,10 @@ fn a_snapshot_is_saved_and_opened_again_without_its_captures() {
 /// The main job on the recorded chain: open, finding, RST, note, export, reopen.
 #[test]
 fn the_recorded_chain_is_opened_explained_noted_saved_and_reopened() {
-    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("night.ron");
     let mut window = window_with(None, None);
-    window.state_mut().open(vec![sample], false);
+    window.state_mut().open(vec![sample()], false);
     window.run_steps(4);
     let document = window.state().document.clone().expect("the samples are open");
     let finding = &document.analysis.diagnosis.findings[0];
@@ -273,7 +377,7 @@ fn the_recorded_chain_is_opened_explained_noted_saved_and_reopened() {
     window.get_by_role_and_label(Role::TextInput, "Your words").type_text("the one the shop reported");
     window.run_steps(3);
     click(&mut window, "Save note");
-    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::SaveTo(path.clone())]);
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SaveTo(path.clone())]);
     window.run_steps(3);
     assert!(path.exists(), "{:?}", window.state().notice);
     let before = window.state().session().clone();
@@ -304,11 +408,14 @@ fn a_snapshot_that_cannot_be_read_is_named() {
     assert!(window.state().document.is_some(), "what was open stays");
 }
 
+fn sample() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502")
+}
+
 /// The recorded chain in the window.
 fn recorded() -> Window {
-    let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502");
     let mut window = window_with(None, None);
-    window.state_mut().open(vec![sample], false);
+    window.state_mut().open(vec![sample()], false);
     window.run_steps(4);
     window
 }
@@ -347,7 +454,7 @@ fn lanes_are_renamed_reordered_undone_and_saved() {
     assert_eq!(lane_names(&window), ["user", "nginx", "edge", "uwsgi"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lanes.ron");
-    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::SaveTo(path.clone())]);
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SaveTo(path.clone())]);
     window.run_steps(3);
     window.state_mut().open(vec![path], false);
     window.run_steps(4);
@@ -441,7 +548,7 @@ fn the_board_shows_ordinals_idle_gaps_methods_and_servers() {
 fn two_sessions_are_compared() {
     let mut window = recorded();
     let fixed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-fixed");
-    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::CompareWith(vec![fixed])]);
+    window.state_mut().apply(&egui::Context::default(), vec![Action::CompareWith(vec![fixed])]);
     window.run_steps(4);
     assert!(window.query_by_label_contains("The fault is gone").is_some());
     assert!(window.query_all_by_label_contains("8 of 440 (1.8 %)").count() > 0);
@@ -506,17 +613,16 @@ fn frames_of_a_large_capture() {
     };
     let run = |command| {
         Box::new(move |window: &mut Window| {
-            let action = super::state::Action::Run(command);
+            let action = Action::Run(command);
             window.state_mut().apply(&egui::Context::default(), vec![action]);
         })
     };
-    use super::command::Command;
     frames(&mut window, "at rest", Box::new(|_| {}));
     frames(&mut window, "next failure", run(Command::NextFailure));
     frames(&mut window, "next row", run(Command::NextRow));
     frames(&mut window, "zooming in", run(Command::ZoomIn));
     frames(&mut window, "panning", run(Command::PanRight));
-    window.state_mut().apply(&egui::Context::default(), vec![super::state::Action::SetView(None)]);
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SetView(None)]);
     frames(&mut window, "all in view", Box::new(|_| {}));
     frames(&mut window, "zooming in from all", run(Command::ZoomIn));
     let tabs = [Command::ShowConnections, Command::ShowStatistics, Command::ShowFigures];

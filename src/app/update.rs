@@ -1,20 +1,22 @@
 //! Carries out what panes and threads ask for: the only place that changes the window's state.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use egui::Context;
 
 use super::chain::{self, ChainEdit};
 use super::command::Command;
 use super::dialogs::{Answer, Purpose};
-use super::loader::{Loaded, Request};
+use super::loader::{LoadError, Loaded, Request};
 use super::navigate;
 use super::panes::lanes::Draft;
 use super::remap::Remap;
 use super::rows::Sort;
-use super::state::{Action, AppState, Modal, Tab};
+use super::state::{Action, AppState, Leave, Modal, Tab};
 use crate::diagnose::Severity;
-use crate::session::{Annotation, History, Target};
+use crate::http::CaptureFacts;
+use crate::session::{Annotation, History, Mark, Selection, Target};
 use crate::topology::Overrides;
 
 /// How many opened paths the window remembers.
@@ -25,18 +27,28 @@ impl AppState {
     pub fn poll(&mut self, ctx: &Context) {
         match self.loader.poll() {
             Some(Ok(loaded)) => self.loaded(loaded),
-            Some(Err(error)) => self.complain(error.to_string()),
+            Some(Err(error)) => self.not_loaded(error),
             None => {}
         }
         match self.saver.poll() {
-            Some(Ok(path)) => self.tell(format!("Saved the snapshot: {}", path.display())),
-            Some(Err(error)) => self.complain(format!("Not saved: {error}")),
+            Some(Ok((path, mark))) => self.saved(&path, mark),
+            Some(Err(error)) => {
+                self.ui.leaving = None;
+                self.complain(format!("Not saved: {error}"));
+            }
             None => {}
         }
         match self.dialogs.poll() {
             Some(Answer::Chosen(purpose, paths)) => self.chosen(purpose, paths),
             Some(Answer::Unavailable(purpose)) => self.ask_for_path(purpose),
-            Some(Answer::Cancelled) | None => {}
+            Some(Answer::Cancelled) => self.ui.leaving = None,
+            None => {}
+        }
+        if self.ui.quit {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+        } else if ctx.input(|i| i.viewport().close_requested()) && self.has_unsaved() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.leave(Leave::Quit);
         }
         self.comparing.update(self.document.as_ref());
         let dropped: Vec<PathBuf> =
@@ -77,12 +89,10 @@ impl AppState {
             Action::ShowTab(tab) => self.ui.tab = tab,
             Action::ShowDetail(tab) => self.ui.detail = tab,
             Action::GoTo(target) => navigate::to_target(self, target),
-            Action::WriteNote(target) => {
-                self.show_modal(Modal::Note { index: None, target, text: String::new() });
-            }
+            Action::WriteNote(target) => self.show_note(None, target, String::new()),
             Action::EditNote(index) => {
                 if let Some(note) = self.edits.session().annotations.get(index).cloned() {
-                    self.show_modal(Modal::Note { index: Some(index), target: note.target, text: note.text });
+                    self.show_note(Some(index), note.target, note.text);
                 }
             }
             Action::DeleteNote(index) => {
@@ -103,7 +113,16 @@ impl AppState {
                 ctx.copy_text(text);
                 self.tell(format!("Copied {what}"));
             }
-            Action::CloseModal => self.ui.modal = None,
+            Action::CloseModal => {
+                self.ui.modal = None;
+                self.ui.leaving = None;
+            }
+            Action::LeaveNow(leave) => self.leave_now(leave),
+            Action::SaveAndLeave(leave) => {
+                self.ui.modal = None;
+                self.ui.leaving = Some(leave);
+                self.run(ctx, Command::Save);
+            }
             Action::ShowProblems(shown) => self.ui.problems_shown = Some(shown),
             Action::DismissNotice => self.notice = None,
         }
@@ -161,7 +180,7 @@ impl AppState {
                 let dark = ctx.theme() == egui::Theme::Dark;
                 ctx.set_theme(if dark { egui::Theme::Light } else { egui::Theme::Dark });
             }
-            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            Command::Quit => self.leave(Leave::Quit),
         }
     }
 
@@ -186,9 +205,7 @@ impl AppState {
         if paths.is_empty() {
             return;
         }
-        // The same lanes have the same names on both sides; clocks and indices of captures are this session's own.
-        let ours = &self.edits.session().overrides;
-        let overrides = Overrides { clock_ns: Vec::new(), taken_at: Vec::new(), ..ours.clone() };
+        let overrides = for_other_captures(&self.edits.session().overrides);
         self.comparing.start(paths, overrides, &self.background);
         self.show_modal(Modal::Compare);
     }
@@ -216,26 +233,75 @@ impl AppState {
         }
     }
 
-    /// Opens paths in place of, or beside, what is shown.
+    /// Opens paths in place of, or beside, what is shown. Edits that would be lost by it are asked about first.
     pub fn open(&mut self, paths: Vec<PathBuf>, add: bool) {
-        let overrides = self.edits.session().overrides.clone();
-        self.open_with(paths, add, overrides);
+        // What only a snapshot holds cannot be analysed together with captures.
+        let whole = self.document.as_ref().filter(|document| add && document.held.is_none());
+        match whole.map(|document| document.analysis.captures.clone()) {
+            Some(keep) => self.start(paths, keep, self.edits.session().overrides.clone()),
+            None => self.leave(Leave::Open(paths)),
+        }
     }
 
-    /// Opens paths with what the user said about the chain.
-    pub fn open_with(&mut self, paths: Vec<PathBuf>, add: bool, overrides: Overrides) {
+    /// Opens paths in place of what is shown, with what the user said about the chain.
+    pub fn open_with(&mut self, paths: Vec<PathBuf>, overrides: Overrides) {
+        self.start(paths, Vec::new(), overrides);
+    }
+
+    fn start(&mut self, paths: Vec<PathBuf>, keep: Vec<Arc<CaptureFacts>>, overrides: Overrides) {
         if paths.is_empty() {
             return;
         }
         self.ui.recent.retain(|known| *known != paths);
         self.ui.recent.insert(0, paths.clone());
         self.ui.recent.truncate(RECENT);
-        // What only a snapshot holds cannot be analysed together with captures.
-        let whole = self.document.as_ref().filter(|document| add && document.held.is_none());
-        let keep = whole.map(|document| document.analysis.captures.clone());
-        let request = Request { paths, keep: keep.unwrap_or_default(), overrides };
         self.notice = None;
-        self.loader.start(request, &self.background);
+        self.unread.clear();
+        self.loader.start(Request { paths, keep, overrides }, &self.background);
+    }
+
+    fn has_unsaved(&self) -> bool {
+        self.document.is_some() && self.edits.is_unsaved()
+    }
+
+    /// Leaves the session that is open; asks first, when edits would be lost.
+    fn leave(&mut self, leave: Leave) {
+        if self.has_unsaved() {
+            self.show_modal(Modal::Unsaved(leave));
+        } else {
+            self.leave_now(leave);
+        }
+    }
+
+    fn leave_now(&mut self, leave: Leave) {
+        self.ui.modal = None;
+        match leave {
+            Leave::Open(paths) => {
+                let overrides = for_other_captures(&self.edits.session().overrides);
+                self.open_with(paths, overrides);
+            }
+            Leave::Quit => self.ui.quit = true,
+        }
+    }
+
+    fn saved(&mut self, path: &Path, mark: Mark) {
+        self.edits.keep(mark);
+        self.tell(format!("Saved the snapshot: {}", path.display()));
+        if let Some(leave) = self.ui.leaving.take() {
+            self.leave(leave);
+        }
+    }
+
+    /// Says why nothing was loaded; what was open stays as it is.
+    fn not_loaded(&mut self, error: LoadError) {
+        if !matches!(error, LoadError::OpenAlready | LoadError::Cancelled) && !self.ui.recent.is_empty() {
+            self.ui.recent.remove(0);
+        }
+        match error {
+            LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
+            error if self.document.is_none() => self.complain(error.to_string()),
+            error => self.complain(format!("What was open is still shown: {error}")),
+        }
     }
 
     fn loaded(&mut self, loaded: Loaded) {
@@ -303,13 +369,22 @@ impl AppState {
     }
 
     fn annotate(&mut self) {
-        let selection = self.edits.session().selection;
-        let exchange = selection.exchange.map(Target::Exchange);
-        let connection = selection.connection.map(Target::Connection);
-        match exchange.or(connection).or(selection.cursor.map(Target::Moment)) {
-            Some(target) => self.show_modal(Modal::Note { index: None, target, text: String::new() }),
+        let first = selected_targets(&self.edits.session().selection).next();
+        match first {
+            Some(target) => self.show_note(None, target, String::new()),
             None => self.tell("Select an exchange, a connection or a moment first; then write the note"),
         }
+    }
+
+    /// Shows the form of a note. What else is selected can be chosen there in place of its target.
+    fn show_note(&mut self, index: Option<usize>, target: Target, text: String) {
+        let mut choices: Vec<Target> = selected_targets(&self.edits.session().selection).collect();
+        let kind = std::mem::discriminant(&target);
+        match choices.iter_mut().find(|choice| std::mem::discriminant(*choice) == kind) {
+            Some(same) => *same = target,
+            None => choices.push(target),
+        }
+        self.show_modal(Modal::Note { index, target, choices, text });
     }
 
     fn save_note(&mut self, index: Option<usize>, target: Target, text: &str) {
@@ -361,9 +436,23 @@ impl AppState {
             return;
         };
         if self.saver.is_busy() {
+            self.ui.leaving = None;
             self.tell("Still saving; try again in a moment");
             return;
         }
-        self.saver.start(document, self.edits.session(), path, &self.background);
+        self.saver.start(document, &self.edits, path, &self.background);
     }
+}
+
+/// What the user said about the chain, as far as it holds for other captures of it: the same lanes have the same
+/// names; clocks and indices of captures are a session's own.
+fn for_other_captures(ours: &Overrides) -> Overrides {
+    Overrides { clock_ns: Vec::new(), taken_at: Vec::new(), ..ours.clone() }
+}
+
+/// What a note may be about, the most particular first.
+fn selected_targets(selection: &Selection) -> impl Iterator<Item = Target> + use<> {
+    let exchange = selection.exchange.map(Target::Exchange);
+    let connection = selection.connection.map(Target::Connection);
+    [exchange, connection, selection.cursor.map(Target::Moment)].into_iter().flatten()
 }

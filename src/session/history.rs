@@ -7,7 +7,7 @@ use crate::topology::Overrides;
 pub const MAX_UNDO: usize = 256;
 
 /// The undoable part of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Edited {
     overrides: Overrides,
     annotations: Vec<Annotation>,
@@ -34,12 +34,32 @@ pub struct History {
     session: Session,
     undo: Vec<Edited>,
     redo: Vec<Edited>,
+    kept: Edited,
 }
+
+/// A state of the edits, to be told later that it was kept somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark(Edited);
 
 impl History {
     /// A history that begins with this session.
     pub fn new(session: Session) -> Self {
-        Self { session, ..Self::default() }
+        Self { kept: Edited::of(&session), session, ..Self::default() }
+    }
+
+    /// The edits as they are now, for [`Self::keep`].
+    pub fn mark(&self) -> Mark {
+        Mark(Edited::of(&self.session))
+    }
+
+    /// Takes note that the edits of this mark are saved.
+    pub fn keep(&mut self, mark: Mark) {
+        self.kept = mark.0;
+    }
+
+    /// Whether there are edits that neither the session began with nor a save has kept.
+    pub fn is_unsaved(&self) -> bool {
+        self.kept.overrides != self.session.overrides || self.kept.annotations != self.session.annotations
     }
 
     /// The session as it is now.
@@ -88,7 +108,8 @@ impl History {
 
     /// Gives every note another target, in the session and on the way back and forth: a new analysis has other ids.
     pub fn retarget(&mut self, target: impl Fn(Target) -> Target) {
-        let states = self.undo.iter_mut().chain(&mut self.redo).map(|state| &mut state.annotations);
+        let states = self.undo.iter_mut().chain(&mut self.redo).chain([&mut self.kept]);
+        let states = states.map(|state| &mut state.annotations);
         for note in states.chain([&mut self.session.annotations]).flatten() {
             note.target = target(note.target);
         }
@@ -149,6 +170,26 @@ mod tests {
         history.retarget(|_| Target::Moment(SessionTime(9)));
         history.undo();
         assert_eq!(history.session().annotations[0].target, Target::Moment(SessionTime(9)));
+    }
+
+    #[test]
+    fn what_a_save_has_kept_is_not_unsaved_until_it_is_edited() {
+        let mut history = History::new(Session { annotations: vec![note("old")], ..Session::default() });
+        assert!(!history.is_unsaved());
+        history.look().filter = "status:502".into();
+        assert!(!history.is_unsaved(), "a filter is no edit");
+        history.edit(|s| s.annotations.push(note("a")));
+        assert!(history.is_unsaved());
+        let mark = history.mark();
+        history.retarget(|_| Target::Moment(SessionTime(9)));
+        assert!(history.is_unsaved());
+        history.keep(mark);
+        history.retarget(|_| Target::Moment(SessionTime(9)));
+        assert!(!history.is_unsaved());
+        history.undo();
+        assert!(history.is_unsaved(), "the file still has the note");
+        history.redo();
+        assert!(!history.is_unsaved());
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod snapshot;
 mod tests;
 mod write;
 
-pub use history::{History, MAX_UNDO};
+pub use history::{History, MAX_UNDO, Mark};
 pub use model::{Annotation, Selection, Session, Target, TimeView};
 pub use restore::{CaptureState, Located};
 pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot, SnapshotError};

@@ -48,13 +48,15 @@ pub fn target_words(pane: &Pane<'_>, target: Target) -> String {
     match target {
         Target::Exchange(id) if (id.0 as usize) < analysis.topology.exchanges.len() => {
             let exchange = analysis.exchange(id);
-            format!("{} {} {}", pane.clock.time(exchange.started()), exchange.method(), exchange.target())
+            let link = analysis.link_name(exchange.link_id());
+            let time = pane.clock.time(exchange.started());
+            format!("{time} {link} {} {}", exchange.method(), exchange.target())
         }
         Target::Connection(id) if (id.0 as usize) < analysis.topology.connections.len() => {
             let connection = analysis.connection(id).inner;
             format!("{} → {}", connection.client, connection.server)
         }
-        Target::Moment(at) => pane.clock.time(at),
+        Target::Moment(at) => pane.clock.date_time(at),
         Target::Exchange(_) | Target::Connection(_) => "not in these captures".to_owned(),
     }
 }

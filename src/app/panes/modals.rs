@@ -10,9 +10,10 @@ use super::findings::title;
 use super::{Actions, Pane, lanes};
 use crate::app::Palette;
 use crate::app::command::Command;
-use crate::app::state::{Action, Modal};
+use crate::app::state::{Action, Leave, Modal};
 use crate::app::widgets::{clickable_row, severity_mark};
 use crate::diagnose::Finding;
+use crate::session::Target;
 
 /// Draws the modal that is open. `focus` gives its field the keyboard, once; `problem` is what failed last.
 pub fn modal_ui(
@@ -33,9 +34,9 @@ pub fn modal_ui(
             Modal::Palette { query, chosen } => palette_ui(ui, query, chosen, focus, out),
             Modal::OpenPath { text, add, hint } => open_path_ui(ui, text, *add, hint, focus, out),
             Modal::SavePath { text, hint } => save_path_ui(ui, text, hint, focus, out),
-            Modal::Note { index, target, text } => {
-                let place = pane.map_or_else(String::new, |pane| target_words(pane, *target));
-                note_ui(ui, text, &place, focus, |text| {
+            Modal::Note { index, target, choices, text } => {
+                let chosen = pane.is_some_and(|pane| target_ui(ui, pane, target, choices));
+                note_ui(ui, text, focus || chosen, |text| {
                     out.push(Action::SaveNote { index: *index, target: *target, text });
                 });
             }
@@ -46,6 +47,7 @@ pub fn modal_ui(
                     ui.label("There is no finding to explain.");
                 }
             }
+            Modal::Unsaved(leave) => unsaved_ui(ui, leave, out),
             Modal::Compare => compare::compare_ui(ui, compared, out),
             Modal::ComparePath { text, hint } => {
                 paths_ui(ui, text, ("Compare with another session", "Compare"), hint, focus, |paths| {
@@ -58,7 +60,8 @@ pub fn modal_ui(
             },
         }
         ui.add_space(6.0);
-        if ui.button("Close").on_hover_text("Close without doing anything (Esc)").clicked() {
+        let close = if matches!(modal, Modal::Unsaved(_)) { "Stay here" } else { "Close" };
+        if ui.button(close).on_hover_text("Close without doing anything (Esc)").clicked() {
             out.push(Action::CloseModal);
         }
     });
@@ -191,6 +194,29 @@ fn split_paths(text: &str) -> Vec<PathBuf> {
     all
 }
 
+/// Asks what to do with edits that would be lost.
+fn unsaved_ui(ui: &mut Ui, leave: &Leave, out: &mut Actions) {
+    ui.heading("Your edits are not saved");
+    let words = match leave {
+        Leave::Open(paths) => {
+            let first = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+            format!("Opening {first} closes this session with its notes, lane names and clock offsets.")
+        }
+        Leave::Quit => "Notes, lane names and clock offsets of this session would be lost.".to_owned(),
+    };
+    ui.add(egui::Label::new(words).wrap());
+    ui.add_space(6.0);
+    ui.horizontal(|ui| {
+        let go_on = if matches!(leave, Leave::Quit) { "quit" } else { "open" };
+        if ui.button(format!("Save snapshot, then {go_on}…")).clicked() {
+            out.push(Action::SaveAndLeave(leave.clone()));
+        }
+        if ui.button(format!("Discard and {go_on}")).clicked() {
+            out.push(Action::LeaveNow(leave.clone()));
+        }
+    });
+}
+
 fn save_path_ui(ui: &mut Ui, text: &mut String, hint: &str, focus: bool, out: &mut Actions) {
     ui.heading("Save a session snapshot");
     if !hint.is_empty() {
@@ -207,9 +233,27 @@ fn save_path_ui(ui: &mut Ui, text: &mut String, hint: &str, focus: bool, out: &m
     }
 }
 
-fn note_ui(ui: &mut Ui, text: &mut String, place: &str, focus: bool, save: impl FnOnce(String)) {
-    ui.heading("Note");
-    ui.label(RichText::new(place).monospace().color(Palette::of(ui.ctx()).muted));
+/// What the note is on: one of what is selected. Returns whether another one was chosen.
+fn target_ui(ui: &mut Ui, pane: &Pane<'_>, target: &mut Target, choices: &[Target]) -> bool {
+    ui.heading("Note on");
+    let mut changed = false;
+    for &choice in choices {
+        let kind = match choice {
+            Target::Exchange(_) => "Exchange",
+            Target::Connection(_) => "Connection",
+            Target::Moment(_) => "Moment",
+        };
+        let words = format!("{kind}: {}", target_words(pane, choice));
+        ui.scope(|ui| {
+            ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Truncate);
+            changed |= ui.radio_value(target, choice, &words).on_hover_text(&words).changed();
+        });
+    }
+    ui.add_space(4.0);
+    changed
+}
+
+fn note_ui(ui: &mut Ui, text: &mut String, focus: bool, save: impl FnOnce(String)) {
     let enter = field(ui, text, "Your words", focus);
     if ui.button("Save note").clicked() || enter {
         save(std::mem::take(text));

@@ -1,23 +1,30 @@
 //! The window before anything is open: what it does, and the ways in.
 
+use std::path::PathBuf;
+
 use egui::{RichText, Ui};
 
 use super::Actions;
 use crate::app::Palette;
 use crate::app::command::Command;
+use crate::app::loader::Unread;
 use crate::app::state::Action;
 use crate::app::widgets::command_button;
 
-/// Draws the welcome; `recent` are paths opened before.
-pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<std::path::PathBuf>], out: &mut Actions) {
+/// Draws the welcome; `recent` are paths opened before, `unread` files that were to be opened and held nothing.
+pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<PathBuf>], unread: &[Unread], out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
     ui.add_space((ui.available_height() * 0.22).min(180.0));
     ui.vertical_centered(|ui| {
-        ui.label(RichText::new("Where did the 502 begin?").size(26.0).strong());
-        ui.add_space(6.0);
-        let what = "Open packet captures from the hops of an HTTP chain, one or several at a time.\n\
-            hopscope follows each request across them and shows where it failed, and why.";
-        ui.label(RichText::new(what).size(14.0).color(palette.muted));
+        if unread.is_empty() {
+            ui.label(RichText::new("Where did the 502 begin?").size(26.0).strong());
+            ui.add_space(6.0);
+            let what = "Open packet captures from the hops of an HTTP chain, one or several at a time.\n\
+                hopscope follows each request across them and shows where it failed, and why.";
+            ui.label(RichText::new(what).size(14.0).color(palette.muted));
+        } else {
+            unread_ui(ui, &palette, unread);
+        }
         ui.add_space(18.0);
         ui.horizontal(|ui| {
             // Centred by hand: a horizontal row in a centred column starts at the left.
@@ -49,4 +56,26 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<std::path::PathBuf>], out: &mut Act
             }
         }
     });
+}
+
+/// Files listed at most; a folder may hold thousands.
+const LISTED: usize = 8;
+
+/// Which files held nothing, why, and how to go on.
+fn unread_ui(ui: &mut Ui, palette: &Palette, unread: &[Unread]) {
+    ui.label(RichText::new("Nothing could be read").size(26.0).strong());
+    ui.add_space(6.0);
+    for file in unread.iter().take(LISTED) {
+        let words = format!("✖ {}: {}", file.path.display(), file.why);
+        ui.add(egui::Label::new(RichText::new(words).size(14.0).color(palette.failed)).wrap());
+    }
+    if unread.len() > LISTED {
+        ui.weak(format!("and {} more files", unread.len() - LISTED));
+    }
+    ui.add_space(10.0);
+    let how = "hopscope reads captures in pcap and pcapng, also packed with gzip or zstd, and its own snapshots (.ron).\n\
+        Record one on each hop, for instance with";
+    ui.label(RichText::new(how).size(14.0).color(palette.muted));
+    ui.label(RichText::new("tcpdump -i any -s 0 -w hop.pcap tcp").monospace().color(palette.path));
+    ui.label(RichText::new("and open it here.").size(14.0).color(palette.muted));
 }

@@ -73,6 +73,17 @@ pub(super) fn rejection(analysis: &Analysis, id: ExchangeId) -> String {
     }
 }
 
+/// How an exchange ended: a whole answer is no success when its status says otherwise.
+fn ending(exchange: &ExchangeView<'_>) -> String {
+    match (exchange.outcome(), exchange.status()) {
+        (Outcome::Complete, Some(status @ 500..)) => format!("failed: answered with {status}"),
+        (Outcome::Complete, Some(status)) => format!("answered with {status}"),
+        (Outcome::Complete, None) => "answered".to_owned(),
+        (other, Some(status)) => format!("{}, status {status}", other.name()),
+        (other, None) => other.name().to_owned(),
+    }
+}
+
 /// The lines of a bar's tooltip.
 pub(super) fn tooltip(analysis: &Analysis, span: &Span) -> Vec<String> {
     let exchange = analysis.exchange(span.exchange);
@@ -83,13 +94,8 @@ pub(super) fn tooltip(analysis: &Analysis, span: &Span) -> Vec<String> {
         format!("{} → {}", connection.inner.client, connection.inner.server),
         format!("request {} of {} on this connection", span.ordinal, connection.inner.exchanges.len()),
     ];
-    let outcome = exchange.outcome();
     let took = exchange.latency_ns().map_or_else(String::new, |ns| format!(", {}", duration(ns)));
-    let word = match outcome {
-        Outcome::Complete => "answered",
-        other => other.name(),
-    };
-    lines.push(format!("{word}{took}"));
+    lines.push(format!("{}{took}", ending(&exchange)));
     if let Some(number) = attempt(span) {
         lines.push(format!("attempt {number} of {}", exchange.attempts()));
     }
