@@ -14,7 +14,7 @@ use hopscope::capture::SessionTime;
 use hopscope::capture::testing::{Conversation, PcapBuilder};
 use hopscope::load::{self, Progress};
 use hopscope::session::TimeView;
-use hopscope::timeline::{Look, Scale, Span, SpanFlags, layout_row};
+use hopscope::timeline::{Look, Row, Scale, Span, SpanFlags, layout_row};
 use hopscope::topology::{ExchangeId, Overrides};
 
 const RUNS: usize = 9;
@@ -104,5 +104,6 @@ fn layout(name: &str, count: u32) {
         .collect();
     let view = TimeView { start: SessionTime(0), end: SessionTime(i64::from(count) * 1_000) };
     let scale = Scale::new(view, 0.0, 1_600.0);
-    time(name, count as usize, "span", || layout_row(&spans, &scale, &|_| true));
+    let row = Row::new(vec![], spans, vec![]);
+    time(name, count as usize, "span", || layout_row(&row, &scale, None));
 }

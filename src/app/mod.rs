@@ -14,6 +14,7 @@ mod fixture;
 mod format;
 mod loader;
 mod navigate;
+mod offscreen;
 mod palette;
 mod panes;
 mod problems;
@@ -30,6 +31,7 @@ mod timeline_pane;
 mod update;
 mod widgets;
 
+pub use offscreen::Offscreen;
 pub use palette::Palette;
 
 use std::path::PathBuf;

@@ -9,9 +9,9 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
 use super::background::Background;
+use super::command::Command;
 use super::dialogs::tests::FakeDialog;
 use super::document::Document;
-use super::command::Command;
 use super::state::{Action, AppState, Modal, Tab};
 use super::{chrome, fixture, theme};
 use crate::session::Target;
@@ -114,6 +114,51 @@ fn the_filter_keeps_the_keyboard_from_its_first_letter_on() {
         window.run_steps(2);
     }
     assert_eq!(window.state().session().filter, "st u");
+}
+
+#[test]
+fn a_filter_that_leaves_nothing_says_so_and_can_be_cleared() {
+    let mut window = window();
+    let all = window.state().rows.list().len();
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SetFilter("status:299".to_owned())]);
+    window.run_steps(3);
+    window.get_by_label("No exchange matches the filter “status:299”.");
+    window.get_by_label("no exchange matches");
+    click(&mut window, "Clear the filter");
+    assert_eq!(window.state().rows.list().len(), all);
+}
+
+#[test]
+fn the_statistics_of_every_link_are_a_click_away() {
+    let mut window = recorded();
+    click(&mut window, "Statistics");
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    for at in 0..analysis.topology.links.len() {
+        let id = crate::topology::LinkId(at as u16);
+        window.get_by_role_and_label(Role::Button, &analysis.link_name(id)).click();
+        window.run_steps(3);
+        assert_eq!(window.state().ui.figures, Some(id));
+        let requests = analysis.diagnosis.board.links[at].requests;
+        assert!(window.query_by_label_contains(&format!("{requests} requests · latency")).is_some());
+    }
+}
+
+#[test]
+fn errors_and_remarks_on_files_are_counted_apart_and_all_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = vec![sample()];
+    for at in 0..9 {
+        paths.push(folder.path().join(format!("gone-{at}.pcap")));
+    }
+    let mut window = window_with(None, None);
+    window.state_mut().open(paths, false);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("9 errors and 2 remarks on 11 files").is_some());
+    for at in 0..9 {
+        assert!(window.query_by_label_contains(&format!("gone-{at}.pcap: unreadable")).is_some());
+    }
+    click(&mut window, "Remarks on files");
+    assert!(window.query_by_label_contains("9 errors and 2 remarks").is_none());
 }
 
 #[test]
@@ -586,47 +631,4 @@ fn a_frame_costs_the_same_with_many_exchanges() {
     };
     let (few, many) = (frame(100), frame(6_000));
     assert!(many < few * 4, "{few:?} with 100 requests, {many:?} with 6,000");
-}
-
-/// What a user does before a frame.
-type Act = Box<dyn FnMut(&mut Window)>;
-
-/// Prints what frames cost with the capture that `HOPSCOPE_BIG` names; run it in a release build.
-#[test]
-#[ignore = "a measurement, of a capture too large for the repository"]
-fn frames_of_a_large_capture() {
-    let Some(path) = std::env::var_os("HOPSCOPE_BIG") else { return };
-    let mut window = window_with(None, None);
-    window.state_mut().open(vec![path.into()], false);
-    window.run_steps(4);
-    let frames = |window: &mut Window, what: &str, mut act: Act| {
-        let mut all: Vec<_> = (0..40)
-            .map(|_| {
-                act(window);
-                let began = std::time::Instant::now();
-                window.run_steps(1);
-                began.elapsed()
-            })
-            .collect();
-        all.sort();
-        println!("{what}: median {:?}, worst {:?}", all[20], all[39]);
-    };
-    let run = |command| {
-        Box::new(move |window: &mut Window| {
-            let action = Action::Run(command);
-            window.state_mut().apply(&egui::Context::default(), vec![action]);
-        })
-    };
-    frames(&mut window, "at rest", Box::new(|_| {}));
-    frames(&mut window, "next failure", run(Command::NextFailure));
-    frames(&mut window, "next row", run(Command::NextRow));
-    frames(&mut window, "zooming in", run(Command::ZoomIn));
-    frames(&mut window, "panning", run(Command::PanRight));
-    window.state_mut().apply(&egui::Context::default(), vec![Action::SetView(None)]);
-    frames(&mut window, "all in view", Box::new(|_| {}));
-    frames(&mut window, "zooming in from all", run(Command::ZoomIn));
-    let tabs = [Command::ShowConnections, Command::ShowStatistics, Command::ShowFigures];
-    for tab in tabs {
-        frames(&mut window, &format!("{tab:?}"), run(tab));
-    }
 }

@@ -94,6 +94,8 @@ struct LayoutKey {
 
 /// Layouts by link and row.
 type RowLayouts = hashbrown::HashMap<(u16, u32), RowLayout>;
+/// How many spans before each pass the filter, by link and row.
+type RowSums = hashbrown::HashMap<(u16, u32), Vec<u32>>;
 
 /// The pane's own state between frames; nothing of it needs saving.
 #[derive(Default)]
@@ -105,6 +107,11 @@ pub struct TimelineState {
     scroll_to_request: bool,
     minimap: Option<((u64, usize), Minimap)>,
     layouts: Option<(LayoutKey, RowLayouts)>,
+    matching: Option<((u64, u64), RowSums)>,
+    /// Where the pointer was when what lies under it changed: until it moves, no tooltip speaks of things that came
+    /// to lie there.
+    quiet_at: Option<Pos2>,
+    shown: Option<(TimeView, Selection)>,
     arrangement: Option<(arrange::Key, Arrangement)>,
     window_grab: Option<overview::Grab>,
     bar_grab: Option<f32>,
@@ -157,6 +164,8 @@ struct Frame<'a> {
     scale: Scale,
     /// The selected request's exchanges, sorted.
     lit: Vec<ExchangeId>,
+    /// Whether tooltips wait for the pointer to move.
+    quiet: bool,
 }
 
 impl Frame<'_> {
@@ -184,6 +193,7 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
         regions,
         scale: Scale::new(view, plot.left(), plot.width()),
         lit: request::lit(&input),
+        quiet: is_quiet(ui, state, view, *input.selection),
     };
     let mut actions = Vec::new();
     if plot.width() < 40.0 || regions.body.height() < 20.0 {
@@ -206,6 +216,18 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
     legend::legend_ui(ui, &frame, state);
     state.arrangement = state.arrangement.take().map(|(key, _)| (key, arrangement));
     actions
+}
+
+/// Whether the pointer has not moved since view or selection changed: a tooltip that opens or stays then would cover
+/// what the user has just gone to.
+fn is_quiet(ui: &Ui, state: &mut TimelineState, view: TimeView, selection: Selection) -> bool {
+    let pointer = ui.input(|i| i.pointer.hover_pos());
+    let shown = Some((view, selection));
+    if state.shown != shown {
+        state.shown = shown;
+        state.quiet_at = pointer;
+    }
+    pointer == state.quiet_at
 }
 
 /// When another pane selected an exchange that is not in view, brings it into view.

@@ -18,8 +18,9 @@ pub struct LaneFact {
 pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -> LaneFact {
     let mut parts = Vec::new();
     let link_ends = |at: usize| &analysis.topology.links[at];
-    let out: Vec<_> = links.iter().filter(|l| link_ends(l.link).from == lane).collect();
-    let into: Vec<_> = links.iter().filter(|l| link_ends(l.link).to == lane).collect();
+    let figures = |l: &LinkRows| Figures::of(analysis, l);
+    let out: Vec<_> = links.iter().filter(|l| link_ends(l.link).from == lane).map(figures).collect();
+    let into: Vec<_> = links.iter().filter(|l| link_ends(l.link).to == lane).map(figures).collect();
     let mut alarming = false;
     if into.is_empty() {
         let (requests, failures) = out.iter().fold((0, 0), |sum, l| (sum.0 + l.requests, sum.1 + l.failures));
@@ -30,7 +31,7 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
     if let Some(methods) = retried_methods(analysis, lane) {
         parts.push(format!("retries {methods}"));
     }
-    let rejected: u32 = into.iter().map(|l| l.rejected).sum();
+    let rejected: u64 = into.iter().map(|l| l.rejected).sum();
     if rejected > 0 {
         alarming = true;
         parts.push(format!("rejects {}", grouped(rejected)));
@@ -48,6 +49,44 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
     LaneFact { text: parts.join(" · "), alarming }
 }
 
+/// The figures of a link as the board has them: a snapshot opened without its captures draws only the exchanges that
+/// it holds, and its lanes must not count those as if they were all.
+#[derive(Clone, Copy)]
+struct Figures {
+    requests: u64,
+    failures: u64,
+    rejected: u64,
+    connections: u64,
+    reused: u64,
+    closed_after_one: u64,
+}
+
+impl Figures {
+    fn of(analysis: &Analysis, link: &LinkRows) -> Self {
+        let drawn = Self {
+            requests: u64::from(link.requests),
+            failures: u64::from(link.failures),
+            rejected: u64::from(link.rejected),
+            connections: u64::from(link.connections),
+            reused: u64::from(link.reused),
+            closed_after_one: u64::from(link.closed_after_one),
+        };
+        let board = analysis.diagnosis.board.links.get(link.link);
+        match board.filter(|board| board.connections > drawn.connections) {
+            None => drawn,
+            Some(board) => Self {
+                requests: board.requests,
+                failures: board.servers.values().map(|server| server.failed).sum(),
+                rejected: board.rejected_by_method.values().sum(),
+                connections: board.connections,
+                reused: board.reused_connections,
+                // Of the others nobody knows how they ended.
+                closed_after_one: drawn.closed_after_one,
+            },
+        }
+    }
+}
+
 fn retried_methods(analysis: &Analysis, lane: LaneId) -> Option<String> {
     let retries = analysis.diagnosis.retries.iter().find(|r| r.lane == Some(lane))?;
     let methods: Vec<_> = retries.retried.iter().map(|(method, count)| format!("{count} {method}")).collect();
@@ -55,7 +94,7 @@ fn retried_methods(analysis: &Analysis, lane: LaneId) -> Option<String> {
 }
 
 /// `2,880`.
-pub(crate) fn grouped(count: u32) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -84,5 +123,23 @@ mod tests {
         assert!(facts[0].contains("of 30"), "{facts:?}");
         assert!(facts[1].starts_with("retries 2 GET"), "{facts:?}");
         assert!(facts[3].starts_with("rejects 3"), "{facts:?}");
+    }
+
+    #[test]
+    fn lanes_of_a_snapshot_count_what_the_captures_held() {
+        use crate::diagnose::{LinkFigures, ServerFigures};
+        let mut analysis = sample::analysis(30, 10);
+        let failed = ServerFigures { failed: 8, ..ServerFigures::default() };
+        let figures = LinkFigures {
+            connections: 4_000,
+            reused_connections: 3_999,
+            requests: 28_800,
+            servers: [("10.88.1.2:80".to_owned(), failed)].into(),
+            ..LinkFigures::default()
+        };
+        analysis.diagnosis.board.links = vec![figures; 3];
+        let model = Model::new(&analysis);
+        assert_eq!(model.lanes[0].fact.text, "8 failures of 28,800");
+        assert!(model.lanes[1].fact.text.ends_with("3,999 of 4,000 connections reused"));
     }
 }

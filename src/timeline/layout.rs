@@ -1,7 +1,9 @@
 //! One row in a view: few items and marks to paint, however many exchanges there are.
 
 use super::Scale;
-use super::row::{Look, Span, SpanFlags};
+use super::model::LinkRows;
+use super::row::{Look, Row};
+use super::summary::RunLimits;
 use crate::topology::ExchangeId;
 
 /// Spans narrower than this many pixels may merge with their neighbours.
@@ -26,8 +28,6 @@ pub struct Item {
     pub count: u32,
     /// The worst look among them.
     pub worst: Look,
-    /// The flags of any of them.
-    pub flags: SpanFlags,
     /// How many were rejected.
     pub rejected: u32,
     /// How many failed otherwise.
@@ -47,6 +47,20 @@ impl Item {
     /// Width in pixels.
     pub fn width(&self) -> f32 {
         self.x1 - self.x0
+    }
+
+    /// The index after its last span.
+    fn end(&self) -> usize {
+        self.first + self.count as usize
+    }
+
+    fn add_count(&mut self, kind: MarkKind, count: u32) {
+        match kind {
+            MarkKind::Rejected => self.rejected += count,
+            MarkKind::Failed => self.failed += count,
+            MarkKind::Retry(_) => self.retries += count,
+            MarkKind::FirstAttempt => {}
+        }
     }
 }
 
@@ -87,63 +101,67 @@ pub struct RowLayout {
     pub marks: Vec<Mark>,
 }
 
-/// Lays out the spans of a row (sorted, not overlapping). `matches` says which exchanges pass the filter.
+/// Lays out the spans of a row. `matching` holds, for each span and the end, how many spans before it pass the
+/// filter; without a filter all do.
 ///
-/// The result holds at most one item for four pixels and one mark of each kind for seven.
-pub fn layout_row(spans: &[Span], scale: &Scale, matches: &dyn Fn(ExchangeId) -> bool) -> RowLayout {
+/// The result holds at most one item for two pixels and one mark of each kind for seven, and making it costs time by
+/// these, not by spans.
+pub fn layout_row(row: &Row, scale: &Scale, matching: Option<&[u32]>) -> RowLayout {
+    let spans = &row.spans[..];
     let (low, high) = (scale.left - 8.0, scale.left + scale.width + 8.0);
-    let from = spans.partition_point(|s| s.end < scale.view.start.0);
+    let pixels = |px: f32| (f64::from(px) * scale.ns_per_px()).ceil() as i64;
+    let limits = RunLimits { length: pixels(MERGE_WIDTH), gap: pixels(MERGE_GAP) };
+    let mut at = spans.partition_point(|s| s.end < scale.view.start.0);
+    let to = spans.partition_point(|s| s.start <= scale.view.end.0);
     let mut out = RowLayout::default();
-    for (index, span) in spans.iter().enumerate().skip(from) {
-        if span.start > scale.view.end.0 {
-            break;
-        }
+    while at < to {
+        let (next, worst) = row.summary().run(spans, at, to, limits);
         // Clipping moves painted edges only: the spans keep their times.
-        let x0 = scale.x_from_ns(span.start).clamp(low, high);
-        let x1 = scale.x_from_ns(span.end).clamp(low, high).max(x0);
-        push_item(&mut out.items, span, index, (x0, x1), matches(span.exchange));
+        let x0 = scale.x_from_ns(spans[at].start).clamp(low, high);
+        let x1 = scale.x_from_ns(spans[next - 1].end).clamp(low, high).max(x0);
+        let count = (next - at) as u32;
+        let matching = matching.map_or(count, |sums| sums_between(sums, at, next));
+        out.items.push(Item {
+            x0,
+            x1,
+            first: at,
+            count,
+            worst,
+            rejected: 0,
+            failed: 0,
+            retries: 0,
+            matching,
+        });
+        at = next;
     }
     widen(&mut out.items);
-    let narrow: Vec<(usize, usize)> =
-        out.items.iter().filter(|i| !i.is_single()).map(|i| (i.first, i.first + i.count as usize)).collect();
-    let to = from + out.items.iter().map(|i| i.count as usize).sum::<usize>();
-    let mut run = narrow.iter().peekable();
-    for (index, span) in spans.iter().enumerate().take(to).skip(from) {
-        while run.next_if(|r| r.1 <= index).is_some() {}
-        let merged = run.peek().is_some_and(|r| r.0 <= index);
-        add_marks(&mut out.marks, span, scale.x_from_ns(span.end).clamp(low, high), merged);
+    let x_of = |index: u32| scale.x_from_ns(spans[index as usize].end).clamp(low, high);
+    let exchange_of = |index: u32| spans[index as usize].exchange;
+    let from = out.items.first().map_or(to, |item| item.first);
+    for (kind, mut list) in row.summary().marks().between(from, to) {
+        let mut marks = Vec::new();
+        for item in &mut out.items {
+            let (own, rest) = list.split_at(list.partition_point(|&at| (at as usize) < item.end()));
+            list = rest;
+            let merged = !item.is_single();
+            item.add_count(kind, own.len() as u32);
+            // A failed exchange with a bar of its own is seen by that.
+            if merged || kind != MarkKind::Failed {
+                add_marks(&mut marks, kind, own, merged, &x_of, &exchange_of);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        out.marks.append(&mut marks);
     }
+    sort(&mut out.marks);
     out
 }
 
-fn push_item(items: &mut Vec<Item>, span: &Span, index: usize, (x0, x1): (f32, f32), matches: bool) {
-    let item = Item {
-        x0,
-        x1,
-        first: index,
-        count: 1,
-        worst: span.look,
-        flags: span.flags,
-        rejected: u32::from(span.look == Look::Rejected),
-        failed: u32::from(matches!(span.look, Look::Failed | Look::NoResponse)),
-        retries: u32::from(span.flags.has(SpanFlags::RETRY)),
-        matching: u32::from(matches),
-    };
-    if let Some(last) = items.last_mut() {
-        let last_narrow = !last.is_single() || last.width() < MERGE_WIDTH;
-        if last_narrow && item.width() < MERGE_WIDTH && item.x0 - last.x1 < MERGE_GAP {
-            last.x1 = last.x1.max(item.x1);
-            last.count += 1;
-            last.worst = last.worst.max(item.worst);
-            last.flags.set(item.flags.0);
-            last.rejected += item.rejected;
-            last.failed += item.failed;
-            last.retries += item.retries;
-            last.matching += item.matching;
-            return;
-        }
-    }
-    items.push(item);
+fn sums_between(sums: &[u32], from: usize, to: usize) -> u32 {
+    let at = |index: usize| sums.get(index).copied().unwrap_or(0);
+    at(to).saturating_sub(at(from))
 }
 
 /// Gives every item its least width, but never into its neighbour.
@@ -155,37 +173,46 @@ fn widen(items: &mut [Item]) {
     }
 }
 
-fn add_marks(marks: &mut Vec<Mark>, span: &Span, x: f32, merged: bool) {
-    let attempt = if span.flags.has(SpanFlags::RETRY) {
-        Some(MarkKind::Retry(span.attempt))
-    } else {
-        span.flags.has(SpanFlags::RETRIED).then_some(MarkKind::FirstAttempt)
-    };
-    let outcome = match span.look {
-        Look::Rejected => Some(MarkKind::Rejected),
-        Look::Failed | Look::NoResponse if merged => Some(MarkKind::Failed),
-        _ => None,
-    };
-    for kind in outcome.into_iter().chain(attempt) {
-        let near = marks.iter_mut().rev().take(6).find(|m| m.kind == kind && x - m.x < MARK_GAP);
-        match near {
-            Some(mark) => {
-                mark.count += 1;
-                mark.beside_bar = false;
-            }
-            None => marks.push(Mark { x, kind, count: 1, exchange: span.exchange, beside_bar: !merged }),
+/// Adds marks of one kind to others of it: those nearer than [`MARK_GAP`] to the one before are counted by that one,
+/// and passed over by a search, however many they are.
+fn add_marks(
+    marks: &mut Vec<Mark>,
+    kind: MarkKind,
+    mut list: &[u32],
+    merged: bool,
+    x_of: &dyn Fn(u32) -> f32,
+    exchange_of: &dyn Fn(u32) -> ExchangeId,
+) {
+    while let Some(&first) = list.first() {
+        let x = x_of(first);
+        if marks.last().is_none_or(|mark| x - mark.x >= MARK_GAP) {
+            marks.push(Mark { x, kind, count: 0, exchange: exchange_of(first), beside_bar: !merged });
         }
+        let Some(mark) = marks.last_mut() else { return };
+        let covered = list.partition_point(|&index| x_of(index) - mark.x < MARK_GAP).max(1);
+        mark.count += covered as u32;
+        mark.beside_bar &= mark.count == 1;
+        list = list.get(covered..).unwrap_or_default();
     }
 }
 
-/// Marks of a whole link for its lane's band: notable spans of all rows, by time, as in [`layout_row`].
-pub fn layout_marks(notable: &[Span], scale: &Scale) -> Vec<Mark> {
+fn sort(marks: &mut [Mark]) {
+    marks.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.kind.cmp(&b.kind)));
+}
+
+/// Marks of a whole link for its lane's band: the notable spans of all rows, by time.
+pub fn layout_marks(link: &LinkRows, scale: &Scale) -> Vec<Mark> {
+    let notable = &link.notable[..];
     let from = notable.partition_point(|s| s.start < scale.view.start.0);
     let to = notable.partition_point(|s| s.start <= scale.view.end.0);
+    let x_of = |index: u32| scale.x_from_ns(notable[index as usize].start);
     let mut marks = Vec::new();
-    for span in notable.get(from..to).unwrap_or_default() {
-        add_marks(&mut marks, span, scale.x_from_ns(span.start), true);
+    for (kind, list) in link.notable_marks.between(from, to) {
+        let mut own = Vec::new();
+        add_marks(&mut own, kind, list, true, &x_of, &|index| notable[index as usize].exchange);
+        marks.append(&mut own);
     }
+    sort(&mut marks);
     marks
 }
 
@@ -203,6 +230,7 @@ mod tests {
     use super::*;
     use crate::capture::SessionTime;
     use crate::session::TimeView;
+    use crate::timeline::row::{Span, SpanFlags};
 
     fn span(id: u32, start: i64, end: i64) -> Span {
         let (look, flags) = (Look::Answered, SpanFlags::default());
@@ -218,7 +246,7 @@ mod tests {
     }
 
     fn layout(spans: &[Span], start: i64, end: i64) -> RowLayout {
-        layout_row(spans, &scale(start, end), &|_| true)
+        layout_row(&Row::new(vec![], spans.to_vec(), vec![]), &scale(start, end), None)
     }
 
     fn kinds(layout: &RowLayout) -> Vec<(MarkKind, u32)> {
@@ -323,7 +351,8 @@ mod tests {
     #[test]
     fn filtered_exchanges_are_counted_in_runs() {
         let spans: Vec<_> = (0..10).map(|i| span(i, i64::from(i), i64::from(i) + 1)).collect();
-        let out = layout_row(&spans, &scale(0, 10_000), &|id| id.0 % 2 == 0);
+        let sums: Vec<u32> = (0..=10).map(|before| before / 2).collect();
+        let out = layout_row(&Row::new(vec![], spans, vec![]), &scale(0, 10_000), Some(&sums));
         assert_eq!((out.items[0].count, out.items[0].matching), (10, 5));
     }
 
@@ -333,6 +362,36 @@ mod tests {
             (0..200_000).map(|i| rejected(i, i64::from(i) * 10, i64::from(i) * 10 + 3)).collect();
         let out = layout(&spans, 0, 2_000_000);
         assert!(out.items.len() <= 500 && out.marks.len() <= 150, "{} {}", out.items.len(), out.marks.len());
+    }
+
+    #[test]
+    fn whatever_the_zoom_every_rejection_and_retry_is_counted_by_a_mark() {
+        let spans: Vec<_> = (0..20_000)
+            .map(|i| {
+                let mut one = span(i, i64::from(i) * 10, i64::from(i) * 10 + i64::from(i % 10));
+                match i % 501 {
+                    7 => one.look = Look::Rejected,
+                    8 => one.flags.set(SpanFlags::RETRIED),
+                    9 => {
+                        one.flags.set(SpanFlags::RETRY);
+                        one.attempt = 2 + (i % 3) as u16;
+                    }
+                    _ => {}
+                }
+                one
+            })
+            .collect();
+        for end in [200_000, 2_000_000, 2_000_000_000] {
+            let out = layout(&spans, 0, end);
+            let counted = |wanted: fn(MarkKind) -> bool| {
+                out.marks.iter().filter(|m| wanted(m.kind)).map(|m| m.count).sum::<u32>()
+            };
+            assert_eq!(counted(|kind| kind == MarkKind::Rejected), 40, "{end}");
+            assert_eq!(counted(|kind| kind == MarkKind::FirstAttempt), 40, "{end}");
+            assert_eq!(counted(|kind| matches!(kind, MarkKind::Retry(_))), 40, "{end}");
+            assert_eq!(out.items.iter().map(|item| item.count).sum::<u32>(), 20_000);
+            assert_eq!(out.items.iter().map(|item| item.rejected).sum::<u32>(), 40);
+        }
     }
 
     #[test]
@@ -348,7 +407,8 @@ mod tests {
     #[test]
     fn the_band_of_a_lane_keeps_the_marks_of_all_its_rows() {
         let notable = [rejected(3, 10, 20), Span { look: Look::Failed, ..span(9, 600, 610) }];
-        let kinds: Vec<_> = layout_marks(&notable, &scale(0, 1000)).iter().map(|m| m.kind).collect();
+        let link = LinkRows::default().with_notable(notable.to_vec());
+        let kinds: Vec<_> = layout_marks(&link, &scale(0, 1000)).iter().map(|m| m.kind).collect();
         assert_eq!(kinds, [MarkKind::Rejected, MarkKind::Failed]);
     }
 }

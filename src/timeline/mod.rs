@@ -14,6 +14,7 @@ mod row;
 #[cfg(test)]
 pub(crate) mod sample;
 mod scale;
+mod summary;
 
 pub use axis::{Axis, Tick, duration};
 pub use facts::LaneFact;

@@ -7,6 +7,7 @@ use super::minimap::Minimap;
 use super::pack::pack;
 use super::row::{ConnectionSpan, Look, Row, Span, SpanFlags, Tick, TickKind};
 use super::scale::Limits;
+use super::summary::MarkLists;
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::SessionTime;
 use crate::diagnose::{Outcome, Severity};
@@ -37,6 +38,7 @@ pub struct LinkRows {
     pub rows: Vec<Row>,
     /// Failed and rejected spans and retries of all rows, by start.
     pub notable: Vec<Span>,
+    pub(super) notable_marks: MarkLists,
     /// Exchanges.
     pub requests: u32,
     /// Failed exchanges, the rejected included.
@@ -265,9 +267,18 @@ fn link_rows(analysis: &Analysis, at: LinkIndex, marks: &Marks, places: &mut [Pl
             || s.flags.has(SpanFlags::RETRY)
             || s.flags.has(SpanFlags::RETRIED)
     };
-    out.notable = out.rows.iter().flat_map(|r| &r.spans).filter(notable).copied().collect();
-    out.notable.sort_by_key(|s| (s.start, s.exchange));
-    out
+    let notable = out.rows.iter().flat_map(|r| &r.spans).filter(notable).copied().collect();
+    out.with_notable(notable)
+}
+
+impl LinkRows {
+    /// With these notable spans, in any order.
+    pub(super) fn with_notable(mut self, mut notable: Vec<Span>) -> Self {
+        notable.sort_by_key(|s| (s.start, s.exchange));
+        self.notable_marks = MarkLists::of(&notable);
+        self.notable = notable;
+        self
+    }
 }
 
 fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, link: LinkId, marks: &Marks) {

@@ -1,5 +1,7 @@
 //! What lies on one row: connections from open to close, exchanges as spans, events as ticks.
 
+use super::layout::MarkKind;
+use super::summary::Summary;
 use crate::tcp::Side;
 use crate::topology::{ConnectionId, ExchangeId};
 
@@ -124,14 +126,64 @@ pub struct Row {
     pub spans: Vec<Span>,
     /// Its FINs and RSTs by time.
     pub ticks: Vec<Tick>,
+    summary: Summary,
 }
 
 impl Row {
+    /// A row of connections one after the other, and of spans and ticks in any order.
+    pub fn new(connections: Vec<ConnectionSpan>, spans: Vec<Span>, ticks: Vec<Tick>) -> Self {
+        let mut row = Self { connections, spans, ticks, summary: Summary::default() };
+        row.settle();
+        row
+    }
+
+    /// Its spans in summary.
+    pub(super) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Whether a request was rejected in `start..=end`.
+    pub fn has_rejected_in(&self, start: i64, end: i64) -> bool {
+        let from = self.spans.partition_point(|s| s.end < start);
+        let to = self.spans.partition_point(|s| s.start <= end);
+        self.summary.marks().between(from, to).any(|(kind, _)| kind == MarkKind::Rejected)
+    }
+
+    /// How many spans before each, and before the end, pass a filter.
+    pub fn matching(&self, passes: impl Fn(ExchangeId) -> bool) -> Vec<u32> {
+        let mut sum = 0;
+        let mut sums = Vec::with_capacity(self.spans.len() + 1);
+        sums.push(0);
+        for span in &self.spans {
+            sum += u32::from(passes(span.exchange));
+            sums.push(sum);
+        }
+        sums
+    }
+
     /// The connections that were open at some time in `start..=end`.
     pub fn connections_in(&self, start: i64, end: i64) -> &[ConnectionSpan] {
         let from = self.connections.partition_point(|c| c.end < start);
         let to = self.connections.partition_point(|c| c.start <= end);
         self.connections.get(from..to).unwrap_or_default()
+    }
+
+    /// Of the connections in `start..=end` those that end at least `step` nanoseconds after the one before: the others
+    /// are too near to be told apart, and are passed over however many they are.
+    pub fn connections_apart(
+        &self,
+        start: i64,
+        end: i64,
+        step: i64,
+    ) -> impl Iterator<Item = &ConnectionSpan> {
+        let mut rest = self.connections_in(start, end);
+        std::iter::from_fn(move || {
+            let (next, after) = rest.split_first()?;
+            let reached = next.end.saturating_add(step);
+            let skipped = after.partition_point(|c| c.end < reached);
+            rest = after.get(skipped..).unwrap_or_default();
+            Some(next)
+        })
     }
 
     /// The spans that touch `start..=end`.
@@ -148,8 +200,9 @@ impl Row {
         self.ticks.get(from..to).unwrap_or_default()
     }
 
-    /// Sorts spans by start and moves painted edges so that none overlap; the search functions rest on it.
-    pub(crate) fn settle(&mut self) {
+    /// Sorts spans by start and moves painted edges so that none overlap; the search functions and the summary rest
+    /// on it.
+    pub(super) fn settle(&mut self) {
         self.spans.sort_by_key(|s| (s.start, s.exchange));
         self.ticks.sort_by_key(|t| t.at);
         let mut reached = i64::MIN;
@@ -158,6 +211,7 @@ impl Row {
             span.end = span.end.max(span.start);
             reached = span.end;
         }
+        self.summary = Summary::of(&self.spans);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Frame, RowMode, TimelineState};
 use crate::session::TimeView;
-use crate::timeline::{Look, Place, Row};
+use crate::timeline::{Place, Row};
 use crate::topology::ExchangeId;
 
 /// Height of a lane's band, in points.
@@ -10,7 +10,11 @@ pub(super) const BAND: f32 = 30.0;
 /// Height of a row at its best.
 pub(super) const ROW: f32 = 23.0;
 /// Height of a row when there are very many: all hops in one look matter more than single connections.
-const LOW_ROW: f32 = 1.5;
+const LOW_ROW: f32 = 1.0;
+/// The same of a row with a rejected request: its cross stays whole.
+const LOW_NOTABLE: f32 = 4.0;
+/// Height of the rows of the selected request when there are many others: text still fits.
+const LOW_FULL: f32 = 15.0;
 /// Free space below the last row of a link.
 const GAP: f32 = 6.0;
 
@@ -80,6 +84,7 @@ pub(super) fn cached(frame: &Frame<'_>, state: &mut TimelineState) -> Arrangemen
 enum Worth {
     Hidden,
     Low,
+    Notable,
     Full,
 }
 
@@ -90,11 +95,10 @@ fn worth(frame: &Frame<'_>, mode: RowMode, row: &Row, lit: bool) -> Worth {
         RowMode::Request => Worth::Hidden,
         RowMode::All => Worth::Full,
         RowMode::InView => {
-            let spans = row.spans_in(view.start.0, view.end.0);
-            // A look at a few is enough: a row that holds more in the view is low anyway.
-            if spans.iter().take(64).any(|s| s.look == Look::Rejected) {
-                Worth::Full
-            } else if spans.is_empty() && row.ticks_in(view.start.0, view.end.0).is_empty() {
+            let is_empty = || row.spans_in(view.start.0, view.end.0).is_empty();
+            if row.has_rejected_in(view.start.0, view.end.0) {
+                Worth::Notable
+            } else if is_empty() && row.ticks_in(view.start.0, view.end.0).is_empty() {
                 Worth::Hidden
             } else {
                 Worth::Low
@@ -133,15 +137,19 @@ fn arrange(frame: &Frame<'_>, mode: RowMode) -> Arrangement {
     place(&entries, frame.regions.body.height(), hidden)
 }
 
-/// Gives each entry its height: rows of little worth shrink until all fits, then those of full worth a little.
+/// Gives each entry its height, so that all lanes are in sight if that is possible: rows of little worth shrink first,
+/// then the notable ones, at last those of the selected request.
 fn place(entries: &[(Entry, Worth)], available: f32, hidden: usize) -> Arrangement {
     let count =
         |worth| entries.iter().filter(|e| matches!(e.0, Entry::Row(_)) && e.1 == worth).count() as f32;
-    let (low, full) = (count(Worth::Low), count(Worth::Full));
-    let bands = entries.len() as f32 - low - full;
+    let (low, notable, full) = (count(Worth::Low), count(Worth::Notable), count(Worth::Full));
+    let bands = entries.len() as f32 - low - notable - full;
     let rest = available - bands * (BAND + GAP) - GAP;
-    let low_height = whole((rest - full * ROW) / low.max(1.0)).clamp(LOW_ROW, ROW);
-    let full_height = ((rest - low * low_height) / full.max(1.0)).clamp(ROW * 0.6, ROW).floor();
+    let share = |room: f32, rows: f32, least: f32, most: f32| whole(room / rows.max(1.0)).clamp(least, most);
+    let full_height = share(rest - notable * LOW_NOTABLE - low * 2.0, full, LOW_FULL, ROW);
+    let rest = rest - full * full_height;
+    let notable_height = share(rest - low * 2.0, notable, LOW_NOTABLE, ROW);
+    let low_height = share(rest - notable * notable_height, low, LOW_ROW, notable_height.min(ROW));
     let mut out = Arrangement { hidden, ..Arrangement::default() };
     let mut previous_row = false;
     for &(entry, worth) in entries {
@@ -149,6 +157,7 @@ fn place(entries: &[(Entry, Worth)], available: f32, hidden: usize) -> Arrangeme
             Entry::Band(_) => BAND,
             Entry::Link(_) => 18.0,
             Entry::Row(_) if worth == Worth::Full => full_height,
+            Entry::Row(_) if worth == Worth::Notable => notable_height,
             Entry::Row(_) => low_height,
         };
         let is_row = matches!(entry, Entry::Row(_));

@@ -11,7 +11,7 @@ use super::arrange::{Arrangement, Entry, Placed};
 use super::fills::paint_bar;
 use super::marks::{paint_mark, small_mark};
 use super::tracks::tracks;
-use super::{Frame, LayoutKey, TimelineAction, TimelineState, labels};
+use super::{Frame, LayoutKey, RowSums, TimelineAction, TimelineState, labels};
 use crate::capture::SessionTime;
 use crate::timeline::{Item, Look, Place, Row, RowLayout, Span, layout_marks, layout_row};
 
@@ -35,6 +35,8 @@ pub(super) struct Layers {
     pub over: Vec<Shape>,
     pub marks: Vec<Shape>,
     pub texts: usize,
+    /// Left edges of the port labels on the row being painted.
+    pub port_labels: Vec<f32>,
     plain_nodes: usize,
     notable_nodes: usize,
 }
@@ -66,6 +68,7 @@ pub(super) fn body_ui(
         over: vec![],
         marks: vec![],
         texts: 0,
+        port_labels: vec![],
         plain_nodes: 0,
         notable_nodes: 0,
     };
@@ -74,7 +77,7 @@ pub(super) fn body_ui(
     for placed in arrangement.between(scroll, scroll + body.height()) {
         let y = frame.y(placed, scroll);
         match placed.entry {
-            Entry::Band(lane) => band(&painter, frame, &mut layers, lane, y, placed.height),
+            Entry::Band(lane) => band(ui, &painter, frame, &mut layers, lane, (y, placed.height)),
             Entry::Link(link) => {
                 let at = Pos2::new(frame.scale.left + 4.0, y + placed.height / 2.0);
                 text(
@@ -124,9 +127,27 @@ fn layout<'s>(frame: &Frame<'_>, state: &'s mut TimelineState, place: Place, row
         *known = key;
         layouts.clear();
     }
-    layouts
-        .entry((place.link, place.row))
-        .or_insert_with(|| layout_row(&row.spans, &frame.scale, &|id| frame.input.matches(id)))
+    let sums = &mut state.matching;
+    layouts.entry((place.link, place.row)).or_insert_with(|| {
+        let matching = frame.input.filter.map(|_| matching(frame, sums, place, row));
+        layout_row(row, &frame.scale, matching)
+    })
+}
+
+/// How many spans of a row pass the filter, up to each: counted once for each filter.
+fn matching<'s>(
+    frame: &Frame<'_>,
+    sums: &'s mut Option<((u64, u64), RowSums)>,
+    place: Place,
+    row: &Row,
+) -> &'s [u32] {
+    let key = (frame.input.generation, frame.input.filter_generation);
+    let (known, rows) = sums.get_or_insert_with(|| (key, RowSums::default()));
+    if *known != key {
+        *known = key;
+        rows.clear();
+    }
+    rows.entry((place.link, place.row)).or_insert_with(|| row.matching(|id| frame.input.matches(id)))
 }
 
 fn text(
@@ -144,9 +165,26 @@ fn text(
     rect
 }
 
-fn band(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, lane: usize, y: f32, height: f32) {
+fn band(
+    ui: &Ui,
+    painter: &Painter,
+    frame: &Frame<'_>,
+    layers: &mut Layers,
+    lane: usize,
+    (y, height): (f32, f32),
+) {
     let (palette, body) = (&frame.palette, frame.regions.body);
     let rect = Rect::from_min_max(Pos2::new(body.left(), y), Pos2::new(body.right(), y + height));
+    // Name and addresses may be cut: the tooltip has all, and lies over no bar as long as the words are pointed at.
+    let words = Rect::from_min_max(rect.min, Pos2::new(frame.scale.left, rect.bottom())).intersect(body);
+    if words.is_positive() && !frame.quiet {
+        let response = ui.interact(words, Id::unique("timeline lane").with(lane), Sense::hover());
+        response.on_hover_ui(|ui| {
+            labels::lane(frame.input.analysis, &frame.input.model.lanes[lane]).into_iter().for_each(|line| {
+                ui.label(line);
+            });
+        });
+    }
     layers.under.push(Shape::rect_filled(rect, 0.0, palette.raised));
     let band = &frame.input.model.lanes[lane];
     let left = rect.left() + 10.0;
@@ -169,7 +207,7 @@ fn band(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, lane: usize, 
         layers.under.push(Shape::hline(frame.scale.left..=rect.right() - 8.0, marks_y, line));
     }
     for &link in &frame.input.model.links_below[lane] {
-        for mark in layout_marks(&frame.input.model.links[link].notable, &frame.scale) {
+        for mark in layout_marks(&frame.input.model.links[link], &frame.scale) {
             small_mark(layers, frame, &mark, marks_y);
         }
     }
@@ -248,15 +286,17 @@ fn node(
         WidgetInfo::selected(Role::Button, true, item.is_single() && selected, words)
     });
     let (clicked, twice) = (response.clicked(), response.double_clicked());
-    response.on_hover_ui_at_pointer(|ui| {
-        if item.is_single() {
-            for line in labels::tooltip(analysis, span) {
-                ui.label(line);
+    if !frame.quiet {
+        response.on_hover_ui_at_pointer(|ui| {
+            if item.is_single() {
+                for line in labels::tooltip(analysis, span) {
+                    ui.label(line);
+                }
+            } else {
+                ui.label(labels::run(item));
             }
-        } else {
-            ui.label(labels::run(item));
-        }
-    });
+        });
+    }
     if item.is_single() {
         if twice {
             let exchange = analysis.exchange(span.exchange);

@@ -2,7 +2,7 @@
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::diagnose::Outcome;
-use crate::timeline::{Item, Look, Span, SpanFlags, duration};
+use crate::timeline::{Item, LaneBand, Look, Span, SpanFlags, duration};
 use crate::topology::ExchangeId;
 
 /// `GET 200`, `POST 502`, `GET`.
@@ -73,6 +73,23 @@ pub(super) fn rejection(analysis: &Analysis, id: ExchangeId) -> String {
     }
 }
 
+/// Addresses in a lane's tooltip, at most.
+const ADDRESSES: usize = 24;
+
+/// The lines of a lane's tooltip: its name, what is worth knowing, and all its addresses.
+pub(super) fn lane(analysis: &Analysis, band: &LaneBand) -> Vec<String> {
+    let lane = analysis.lane(band.lane);
+    let mut lines = vec![lane.name.clone()];
+    lines.extend(Some(band.fact.text.clone()).filter(|text| !text.is_empty()));
+    let serves = lane.serves.iter().map(|at| format!("listens on {at}"));
+    let all: Vec<String> = serves.chain(lane.addresses.iter().map(|at| format!("is {at}"))).collect();
+    lines.extend(all.iter().take(ADDRESSES).cloned());
+    if all.len() > ADDRESSES {
+        lines.push(format!("and {} more addresses", all.len() - ADDRESSES));
+    }
+    lines
+}
+
 /// How an exchange ended: a whole answer is no success when its status says otherwise.
 fn ending(exchange: &ExchangeView<'_>) -> String {
     match (exchange.outcome(), exchange.status()) {
@@ -110,5 +127,16 @@ mod tests {
     fn long_targets_are_cut_at_a_character() {
         assert_eq!(cut("/häuser/und/gärten", 8), "/häuser…");
         assert_eq!(cut("/a", 8), "/a");
+    }
+
+    #[test]
+    fn a_whole_answer_of_502_is_no_success() {
+        let analysis = crate::app::fixture::analysis();
+        let words = |status| {
+            let one = analysis.exchanges().find(|x| x.status() == Some(status)).unwrap();
+            ending(&one)
+        };
+        assert_eq!(words(502), "failed: answered with 502");
+        assert_eq!(words(200), "answered with 200");
     }
 }

@@ -13,12 +13,26 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
     let mut x = rect.left() + 10.0;
     let font = FontId::proportional(10.5);
     let swatch = |x: f32| Rect::from_min_max(Pos2::new(x, y - 4.5), Pos2::new(x + 14.0, y + 4.5));
-    let entries =
-        ["answered", "failed", "rejected", "no response", "unknown", "attempts", "n-th on its connection"];
-    for (at, words) in entries.into_iter().enumerate() {
+    let sign_width = |at: usize| if matches!(at, 2 | 5) { 30.0 } else { 14.0 };
+    let mut galleys =
+        ENTRIES.map(|(words, _)| painter.layout_no_wrap(words.to_owned(), font.clone(), palette.muted));
+    let needed = |galleys: &[std::sync::Arc<egui::Galley>]| -> f32 {
+        galleys.iter().enumerate().map(|(at, galley)| sign_width(at) + 5.0 + galley.size().x).sum()
+    };
+    if x + needed(&galleys) + LEAST_GAP * ENTRIES.len() as f32 > right {
+        galleys[ENTRIES.len() - 1] = painter.layout_no_wrap("n-th".to_owned(), font, palette.muted);
+    }
+    let gap = ((right - x - needed(&galleys)) / ENTRIES.len() as f32).clamp(LEAST_GAP, 14.0);
+    let whole = Rect::from_min_max(rect.min, Pos2::new(right, rect.bottom()));
+    let response = ui.interact(whole, Id::unique("timeline legend"), Sense::hover());
+    response.on_hover_ui(|ui| {
+        for (words, meaning) in ENTRIES {
+            ui.label(format!("{words}: {meaning}"));
+        }
+    });
+    for (at, galley) in galleys.into_iter().enumerate() {
         let mut out = Vec::new();
-        let galley = painter.layout_no_wrap(words.to_owned(), font.clone(), palette.muted);
-        let sign = if matches!(at, 2 | 5) { 30.0 } else { 14.0 };
+        let sign = sign_width(at);
         if x + sign + 5.0 + galley.size().x > right {
             break;
         }
@@ -50,9 +64,23 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
         x += sign + 5.0;
         let size = galley.size();
         painter.galley(Pos2::new(x, y - size.y / 2.0), galley, palette.muted);
-        x += size.x + 14.0;
+        x += size.x + gap;
     }
 }
+
+/// Space between two entries where there is little room.
+const LEAST_GAP: f32 = 5.0;
+
+/// The words of the legend, and what they mean at length.
+const ENTRIES: [(&str, &str); 7] = [
+    ("answered", "a whole answer with a status below 500"),
+    ("failed", "a status of 500 and above, or an answer that broke off"),
+    ("rejected", "the server turned the request away on a reused connection, without a byte of an answer"),
+    ("no response", "no byte of an answer came"),
+    ("unknown", "the capture does not tell how it ended"),
+    ("attempts", "the same request, sent again: 1 is the first attempt, 2 the retry"),
+    ("n-th on its connection", "the number on a bar: 1 is the first request on its connection"),
+];
 
 /// `rows: in view | all | of the request`; returns the left edge.
 fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {

@@ -48,7 +48,7 @@ pub(super) fn paint_mark(
             // Behind its bar; where the next bar is too near, on its own.
             let beside = if !mark.beside_bar {
                 0.0
-            } else if free_after(frame, view, mark) > 18.0 {
+            } else if free_after(frame, layers, view, mark) > 18.0 {
                 10.0
             } else {
                 -5.0
@@ -67,7 +67,7 @@ pub(super) fn paint_mark(
                 _ => "1".to_owned(),
             };
             let crossed = next.is_some_and(|n| n.kind == MarkKind::Rejected && n.x - mark.x < 12.0);
-            let room = free_after(frame, view, mark);
+            let room = free_after(frame, layers, view, mark);
             let beside = match () {
                 () if !mark.beside_bar => 0.0,
                 () if crossed && room > 32.0 => 24.0,
@@ -103,7 +103,7 @@ fn rejection_text(
 ) {
     let words = labels::rejection(frame.input.analysis, mark.exchange);
     let colour = mix(frame.palette.panel, frame.palette.failed, 0.95);
-    let limit = mark.x + free_after(frame, view, mark);
+    let limit = mark.x + free_after(frame, layers, view, mark);
     let short = words.split(' ').next().unwrap_or_default().to_owned();
     for words in [words, short] {
         let galley = painter.layout_no_wrap(words, FontId::proportional(10.5), colour);
@@ -117,12 +117,13 @@ fn rejection_text(
     }
 }
 
-/// Pixels between a mark and the next bar or connection of its row.
-fn free_after(frame: &Frame<'_>, view: &RowView<'_>, mark: &Mark) -> f32 {
+/// Pixels between a mark and the next bar, connection or port label of its row.
+fn free_after(frame: &Frame<'_>, layers: &Layers, view: &RowView<'_>, mark: &Mark) -> f32 {
     let next = view.layout.items.partition_point(|i| i.x0 < mark.x + 0.5);
     let next_bar = view.layout.items.get(next).map_or(f32::INFINITY, |i| i.x0);
     let at = frame.scale.time_from_x(mark.x).0;
     let next_open = view.row.connections.get(view.row.connections.partition_point(|c| c.start <= at));
     let open = next_open.map_or(f32::INFINITY, |c| frame.scale.x_from_time(SessionTime(c.start)) - 8.0);
-    next_bar.min(open).min(frame.regions.body.right()) - mark.x
+    let label = layers.port_labels.iter().copied().find(|&left| left > mark.x).unwrap_or(f32::INFINITY);
+    next_bar.min(open).min(label - 4.0).min(frame.regions.body.right()) - mark.x
 }

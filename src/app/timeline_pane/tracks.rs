@@ -6,7 +6,7 @@ use super::Frame;
 use super::bars::{Layers, RowView, TEXT_ROW, TEXTS};
 use crate::capture::SessionTime;
 use crate::tcp::Side;
-use crate::timeline::{ConnectionSpan, EventTick, TickKind};
+use crate::timeline::{ConnectionSpan, EventTick, MarkKind, TickKind};
 
 /// The connections of a row: a line from open to close, a circle where the SYN was seen, ticks for FIN and RST.
 pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, view: &RowView<'_>) {
@@ -20,12 +20,10 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         palette.muted.gamma_multiply(if view.placed.height < 6.0 { 0.25 } else { 0.55 }),
     );
     let mut reached = f32::NEG_INFINITY;
-    for connection in connections {
+    layers.port_labels.clear();
+    for connection in view.row.connections_apart(shown.start.0, shown.end.0, scale.ns_per_px() as i64) {
         let x0 = scale.x_from_time(SessionTime(connection.start)).clamp(left, right);
         let x1 = scale.x_from_time(SessionTime(connection.end)).clamp(left, right);
-        if x1 - reached < 1.0 && x1 - x0 < 2.0 {
-            continue;
-        }
         // Lines closer than this would run into one grey field.
         if view.placed.height >= 3.0 {
             layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, line));
@@ -37,6 +35,7 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
                 3.0,
                 Stroke::new(1.4, palette.muted),
             ));
+            let reached = reached.max(marks_reach(view, x0));
             port_label(painter, frame, layers, connection, connections.len(), (reached, x0 - 9.0, y));
         }
         reached = x1;
@@ -47,6 +46,15 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         }
         row_label(painter, frame, layers, connections, y);
     }
+}
+
+/// How far the marks before a pixel, with the shortest words behind a cross, take the row's room.
+fn marks_reach(view: &RowView<'_>, x: f32) -> f32 {
+    let marks = &view.layout.marks;
+    let before = marks.partition_point(|mark| mark.x <= x);
+    let last = marks.get(before.saturating_sub(3)..before).unwrap_or_default();
+    let reach = last.iter().map(|mark| mark.x + if mark.kind == MarkKind::Rejected { 46.0 } else { 17.0 });
+    reach.fold(f32::NEG_INFINITY, f32::max)
 }
 
 fn row_label(
@@ -83,6 +91,7 @@ fn port_label(
         let words = format!(":{}", connection.port);
         let galley = painter.layout_no_wrap(words, FontId::monospace(9.0), frame.palette.muted);
         let rect = Align2::RIGHT_CENTER.anchor_size(Pos2::new(right, y), galley.size());
+        layers.port_labels.push(rect.left());
         layers.under.push(Shape::galley(rect.min, galley, frame.palette.muted));
     }
 }

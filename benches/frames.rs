@@ -1,0 +1,83 @@
+//! Times the window's frames with a large capture, without a screen.
+//!
+//! `cargo bench --bench frames` makes a capture of its own; `HOPSCOPE_BIG=PATH` names another one.
+#![allow(missing_docs, reason = "a bench has no users but its reader")]
+#![allow(clippy::unwrap_used, reason = "a bench that cannot build its input must stop")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hopscope::app::Offscreen;
+use hopscope::capture::testing::{Conversation, PcapBuilder};
+
+const FRAMES: usize = 60;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var_os("HOPSCOPE_BIG").map(PathBuf::from).unwrap_or_else(|| {
+        let path = folder.path().join("bench.pcap");
+        std::fs::File::create(&path).unwrap().write_all(&capture(20_000, 10)).unwrap();
+        path
+    });
+    let mut window = Offscreen::open(vec![path], [1600.0, 1000.0]);
+    println!("{} exchanges", window.exchanges());
+    time(&mut window, "at rest", |_| {});
+    for command in ["Next failure", "Next row", "Zoom in", "Pan right", "Pan left"] {
+        time(&mut window, command, |window| assert!(window.run(command)));
+    }
+    window.run("Fit all");
+    time(&mut window, "all in view", |_| {});
+    // Each frame another view: no layout of the frame before can be used.
+    let mut turn = 0;
+    time(&mut window, "all in view, laid out anew", |window| {
+        let zoom = if turn % 2 == 0 { "Zoom in" } else { "Fit all" };
+        turn += 1;
+        assert!(window.run(zoom));
+    });
+    window.filter("method:get");
+    window.settle();
+    window.run("Fit all");
+    time(&mut window, "all in view, with a filter", |_| {});
+    window.filter("");
+    window.settle();
+    for tab in ["Show connections", "Show statistics", "Show where it starts", "Show exchanges"] {
+        window.run(tab);
+        time(&mut window, tab, |_| {});
+    }
+}
+
+/// Prints what frames cost, each after something was done.
+fn time(window: &mut Offscreen, name: &str, mut act: impl FnMut(&mut Offscreen)) {
+    let mut all: Vec<Duration> = (0..FRAMES)
+        .map(|_| {
+            act(window);
+            window.frame()
+        })
+        .collect();
+    all.sort_unstable();
+    println!("{name:<28} median {:>8.2?}  worst {:>8.2?}", all[FRAMES / 2], all[FRAMES - 1]);
+}
+
+/// Connections of one link, many open at once, whose last request is answered by a RST.
+fn capture(connections: u32, requests: u32) -> Vec<u8> {
+    let mut file = PcapBuilder::new();
+    for n in 0..connections {
+        let mut at = 1_700_000_000_000_000_000 + i64::from(n) * 50_000;
+        let client = format!("10.0.{}.{}:{}", n / 250, n % 250 + 1, 20_000 + n % 40_000);
+        let mut talk = Conversation::new(&client, "10.1.0.1:8000");
+        talk.handshake(&mut file, at);
+        for i in 0..requests {
+            at += 100_000;
+            let head = format!("GET /api/item/{n}-{i} HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+            talk.client(&mut file, at, head.as_bytes());
+            at += 50_000;
+            if i + 1 < requests {
+                talk.server(&mut file, at, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+            } else {
+                talk.send(&mut file, at, 1, hopscope::capture::TcpFlags::RST, b"");
+            }
+        }
+    }
+    file.build()
+}
