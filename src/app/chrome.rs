@@ -107,13 +107,18 @@ fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
     let all = state.document.as_ref().map_or(0, |document| document.analysis.topology.exchanges.len());
     let mut text = state.edits.session().filter.clone();
-    let count = if state.rows.is_busy() {
-        "filtering…".to_owned()
-    } else {
-        format!("{} of {}", grouped(state.rows.list().len() as u64), counted(all as u64, "exchange"))
+    let shown = state.rows.list().len();
+    let (count, color) = match state.rows.error() {
+        Some(error) => (error.to_owned(), palette.failed),
+        None if state.rows.is_busy() => ("filtering…".to_owned(), palette.muted),
+        None if shown == 0 => ("no exchange matches".to_owned(), palette.attention),
+        None => (format!("{} of {}", grouped(shown as u64), counted(all as u64, "exchange")), palette.muted),
     };
     if all > 0 {
-        ui.label(RichText::new(count).small().color(palette.muted));
+        ui.scope(|ui| {
+            ui.set_max_width(ui.available_width() * 0.5);
+            ui.add(egui::Label::new(RichText::new(count).small().color(color)).truncate());
+        });
     }
     if !text.is_empty() && ui.small_button("×").on_hover_text("Clear the filter").clicked() {
         out.push(Action::Run(Command::ClearFilter));
@@ -196,8 +201,9 @@ fn held_ui(ui: &mut Ui, state: &AppState, frame: Frame) {
 
 fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     let Some(document) = state.document.clone() else { return };
-    let (scroll_row, scroll_step) =
-        (std::mem::take(&mut state.ui.scroll_to_row), std::mem::take(&mut state.ui.scroll_to_step));
+    // Rows that are still being made have no place to scroll to.
+    let scroll_row = !state.rows.is_busy() && std::mem::take(&mut state.ui.scroll_to_row);
+    let scroll_step = std::mem::take(&mut state.ui.scroll_to_step);
     let pane = Pane {
         document: &document,
         analysis: &document.analysis,
@@ -205,15 +211,15 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         clock: &state.ui.clock,
         palette: Palette::of(ui.ctx()),
     };
+    Panel::top("verdict").frame(pane_gap(&pane)).show_separator_line(false).show(ui, |ui| {
+        panes::verdict::verdict_ui(ui, &pane, out);
+    });
     let (width, height) = (ui.available_width(), ui.available_height());
     // Sizes that the user drags are kept for windows of about the same size: in a much smaller one they would
     // leave no room for the rest.
     let about = ((width / 200.0) as u32, (height / 100.0) as u32);
-    let gap = Frame::new().fill(pane.palette.background).inner_margin(Margin::symmetric(8, 4));
+    let gap = pane_gap(&pane);
     let side = |share: f32, least: f32| (width * share).clamp(least, 400.0);
-    Panel::top("verdict").frame(gap).show_separator_line(false).show(ui, |ui| {
-        panes::verdict::verdict_ui(ui, &pane, out);
-    });
     Panel::left(("left", about))
         .frame(gap)
         .show_separator_line(false)
@@ -231,7 +237,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .frame(gap)
         .show_separator_line(false)
         .resizable(true)
-        .default_size(height * if height < 760.0 { 0.2 } else { 0.25 })
+        .default_size(if height < 760.0 { height * 0.23 } else { height * 0.25 })
         .size_range(110.0..=(height * 0.4).max(120.0))
         .show(ui, |ui| {
             card_frame(&pane.palette).show(ui, |ui| {
@@ -272,6 +278,10 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
             timeline_pane_ui(ui, &pane, &state.rows, &mut state.timeline, out);
         });
     });
+}
+
+fn pane_gap(pane: &Pane<'_>) -> Frame {
+    Frame::new().fill(pane.palette.background).inner_margin(Margin::symmetric(8, 4))
 }
 
 fn timeline_pane_ui(
@@ -319,7 +329,7 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
     match state.ui.tab {
         Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
         Tab::Connections => panes::connections::connections_ui(ui, pane, scroll, out),
-        Tab::Statistics => panes::stats::stats_ui(ui, pane),
+        Tab::Statistics => panes::stats::stats_ui(ui, pane, state.ui.figures, out),
         Tab::Figures => panes::figures::figures_ui(ui, pane, state.ui.figures, out),
     }
 }

@@ -1,5 +1,6 @@
 //! What went wrong with the files: in the way when data is missing, behind a button when it is a mere remark.
 
+use egui::text::{LayoutJob, TextFormat};
 use egui::{Frame, Panel, RichText, ScrollArea, Ui};
 
 use super::Palette;
@@ -42,50 +43,82 @@ fn is_shown(state: &AppState) -> bool {
     state.ui.problems_shown.unwrap_or_else(serious)
 }
 
+/// Problems of all files that cost data, and mere remarks.
+fn counts(state: &AppState) -> (usize, usize) {
+    let all = files(state).flat_map(|info| &info.problems);
+    all.fold((0, 0), |(errors, remarks), problem| match is_serious(problem) {
+        true => (errors + 1, remarks),
+        false => (errors, remarks + 1),
+    })
+}
+
+/// `1 error and 3 remarks on 2 files`.
+fn words(state: &AppState) -> String {
+    let (errors, remarks) = counts(state);
+    let named = [(errors, "error"), (remarks, "remark")].into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = named.map(|(count, thing)| counted(count as u64, thing)).collect();
+    format!("{} on {}", parts.join(" and "), counted(files(state).count() as u64, "file"))
+}
+
 /// The button that shows or hides the list; nothing when all files are well.
 pub fn button_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
-    let count = files(state).count();
-    if count == 0 {
+    let (errors, remarks) = counts(state);
+    if errors + remarks == 0 {
         return;
     }
+    let palette = Palette::of(ui.ctx());
     let shown = is_shown(state);
-    let text = RichText::new(format!("⚠ {count}")).color(Palette::of(ui.ctx()).attention);
+    let mut text = LayoutJob::default();
+    for (count, mark, color) in [(errors, "✖", palette.failed), (remarks, "ℹ", palette.note)] {
+        if count > 0 {
+            let space = if text.is_empty() { 0.0 } else { 8.0 };
+            let format = TextFormat::simple(egui::TextStyle::Button.resolve(ui.style()), color);
+            text.append(&format!("{mark} {}", grouped(count as u64)), space, format);
+        }
+    }
     let button = ui.add(egui::Button::new(text).selected(shown));
     button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Remarks on files"));
-    let words = format!("Remarks on {}", counted(count as u64, "file"));
-    if button.on_hover_text(words).clicked() {
+    if button.on_hover_text(words(state)).clicked() {
         out.push(Action::ShowProblems(!shown));
     }
 }
 
+/// Height of the list, in points; what is more than that is scrolled to.
+const LIST: f32 = 128.0;
+
 /// The list, one line a problem.
 pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Actions) {
-    let count = files(state).count();
-    if count == 0 || !is_shown(state) {
+    let (errors, remarks) = counts(state);
+    if errors + remarks == 0 || !is_shown(state) {
         return;
     }
     let palette = Palette::of(ui.ctx());
-    Panel::top("problems").frame(frame).max_size(150.0).show(ui, |ui| {
+    Panel::top("problems").frame(frame).show(ui, |ui| {
         ui.horizontal(|ui| {
-            ui.label(RichText::new("⚠").color(palette.attention));
-            ui.strong(format!("Remarks on {}; what could be read is shown", counted(count as u64, "file")));
-            if ui.small_button("Hide").on_hover_text("Hide this list; the ⚠ button brings it back").clicked()
-            {
+            let (mark, color) = if errors > 0 { ("✖", palette.failed) } else { ("ℹ", palette.note) };
+            ui.label(RichText::new(mark).color(color));
+            ui.strong(format!("{}; what could be read is shown", words(state)));
+            let hint = "Hide this list; the button with the same marks brings it back";
+            if ui.small_button("Hide").on_hover_text(hint).clicked() {
                 out.push(Action::ShowProblems(false));
             }
         });
-        ScrollArea::vertical().id_salt("problems").max_height(90.0).auto_shrink([false, true]).show(
-            ui,
-            |ui| {
-                // What cost data comes first: the list shows four lines.
+        // A bar that shows only under the pointer would let the list look whole.
+        ui.spacing_mut().scroll = egui::style::ScrollStyle::solid();
+        ScrollArea::vertical()
+            .id_salt("problems")
+            .max_height(LIST)
+            .min_scrolled_height(LIST)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
+                // What cost data comes first.
                 for serious in [true, false] {
                     for info in files(state) {
                         let all = info.problems.iter().filter(|problem| is_serious(problem) == serious);
                         all.for_each(|problem| problem_ui(ui, &palette, info, problem));
                     }
                 }
-            },
-        );
+            });
     });
 }
 
@@ -94,8 +127,8 @@ fn problem_ui(ui: &mut Ui, palette: &Palette, info: &CaptureInfo, problem: &Prob
         if problem.count > 1 { format!(" ({} in all)", grouped(problem.count)) } else { String::new() };
     let name = info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy();
     let kind = problem.kind.to_string().replace('-', " ");
-    let text = format!("{name}: {kind} — {}{times}", problem.detail);
-    let color = if is_serious(problem) { palette.failed } else { palette.text };
+    let (mark, color) = if is_serious(problem) { ("✖", palette.failed) } else { ("ℹ", palette.text) };
+    let text = format!("{mark} {name}: {kind} — {}{times}", problem.detail);
     ui.add(egui::Label::new(RichText::new(text).color(color)).wrap())
         .on_hover_text(info.path.display().to_string());
 }

@@ -322,6 +322,7 @@ impl AppState {
         let worst = loaded.document.analysis.diagnosis.findings.first().map(|finding| finding.severity);
         self.document = Some(loaded.document);
         self.ui.problems_shown = None;
+        (self.ui.scroll_to_row, self.ui.scroll_to_step) = (true, true);
         // The answer first: the window opens on the evidence of the worst fault.
         if worst >= Some(Severity::Warning) && !loaded.restored && !loaded.again {
             navigate::to_finding(self, 0);

@@ -20,6 +20,7 @@ pub fn annotations_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
                 let place = RichText::new(&place).small().color(pane.palette.muted);
                 ui.add(egui::Label::new(place).truncate());
             });
+            let row = row.on_hover_text(&place);
             if row.clicked() {
                 out.push(Action::GoTo(note.target));
             }

@@ -43,7 +43,9 @@ fn finding_row(ui: &mut Ui, pane: &Pane<'_>, index: usize, finding: &Finding, ou
                 .truncate(),
         );
     });
-    if row.on_hover_text(&finding.summary).clicked() {
+    // Title and place may be cut: the tooltip has all.
+    let whole = format!("{title} · {}\n{}", where_and_how_sure(pane, finding), finding.summary);
+    if row.on_hover_text(whole).clicked() {
         out.push(Action::SelectFinding(index));
     }
 }

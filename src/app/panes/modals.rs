@@ -233,10 +233,10 @@ fn save_path_ui(ui: &mut Ui, text: &mut String, hint: &str, focus: bool, out: &m
     }
 }
 
-/// What the note is on: one of what is selected. Returns whether another one was chosen.
+/// What the note is on: one of what is selected. Returns whether one was clicked: the field wants the keyboard back then.
 fn target_ui(ui: &mut Ui, pane: &Pane<'_>, target: &mut Target, choices: &[Target]) -> bool {
     ui.heading("Note on");
-    let mut changed = false;
+    let mut clicked = false;
     for &choice in choices {
         let kind = match choice {
             Target::Exchange(_) => "Exchange",
@@ -246,11 +246,11 @@ fn target_ui(ui: &mut Ui, pane: &Pane<'_>, target: &mut Target, choices: &[Targe
         let words = format!("{kind}: {}", target_words(pane, choice));
         ui.scope(|ui| {
             ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Truncate);
-            changed |= ui.radio_value(target, choice, &words).on_hover_text(&words).changed();
+            clicked |= ui.radio_value(target, choice, &words).on_hover_text(&words).clicked();
         });
     }
     ui.add_space(4.0);
-    changed
+    clicked
 }
 
 fn note_ui(ui: &mut Ui, text: &mut String, focus: bool, save: impl FnOnce(String)) {

@@ -3,30 +3,28 @@
 use egui::{Color32, RichText, Ui};
 use egui_plot::{Bar, BarChart, GridMark, Legend, Plot};
 
-use super::Pane;
+use super::figures::link_choice_ui;
+use super::{Actions, Pane};
 use crate::app::format::{duration, grouped};
 use crate::app::series::{BUCKETS, Kind, LinkSeries, latency_of};
 use crate::capture::SessionTime;
 use crate::topology::LinkId;
 
-/// Draws both plots for every link, links below each other.
-pub fn stats_ui(ui: &mut Ui, pane: &Pane<'_>) {
-    let series = &pane.document.series;
-    if series.links.is_empty() {
+/// Draws both plots of the chosen link, or of the one where failures begin; all links are a click away.
+pub fn stats_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mut Actions) {
+    if pane.document.series.links.is_empty() {
         ui.weak("No link between two hops was found.");
         return;
     }
-    egui::ScrollArea::vertical().id_salt("stats").auto_shrink(false).show(ui, |ui| {
-        for (at, link) in series.links.iter().enumerate() {
-            link_ui(ui, pane, LinkId(at as u16), link);
-        }
-    });
+    let shown = link_choice_ui(ui, pane, chosen, out);
+    if let Some(series) = pane.document.series.links.get(usize::from(shown.0)) {
+        link_ui(ui, pane, shown, series);
+    }
 }
 
 fn link_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
     let figures = pane.analysis.diagnosis.board.links.get(usize::from(id.0));
     ui.horizontal_wrapped(|ui| {
-        ui.strong(pane.analysis.link_name(id));
         if let Some(figures) = figures {
             let mut words = format!("{} requests", grouped(figures.requests));
             if let Some([p50, p95, p99, max]) = figures.latency_ns {
@@ -37,11 +35,11 @@ fn link_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
         }
     });
     ui.horizontal(|ui| {
-        let width = ui.available_width();
-        over_time_ui(ui, pane, id, series, width * 0.6);
-        latency_ui(ui, pane, id, series, width * 0.4 - 12.0);
+        let room = ui.available_size();
+        let part = |share: f32| egui::vec2((room.x - 12.0) * share, room.y.max(60.0));
+        over_time_ui(ui, pane, id, series, part(0.6));
+        latency_ui(ui, pane, id, series, part(0.4));
     });
-    ui.add_space(6.0);
 }
 
 fn kind_color(pane: &Pane<'_>, kind: Kind) -> Color32 {
@@ -53,7 +51,7 @@ fn kind_color(pane: &Pane<'_>, kind: Kind) -> Color32 {
     }
 }
 
-fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, width: f32) {
+fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, size: egui::Vec2) {
     let (start, step) = (pane.document.series.start, pane.document.series.step_ns);
     let clock = pane.clock.clone();
     let time = move |bucket: f64| {
@@ -74,7 +72,7 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, w
         let chart = chart.stack_on(&below);
         charts.push(chart);
     }
-    plot(("answers", id.0), width)
+    plot(("answers", id.0), size)
         .include_x(0.0)
         .include_x(BUCKETS as f64)
         .x_axis_formatter(move |mark, _| {
@@ -97,7 +95,7 @@ fn position_x(position: &egui_plot::HoverPosition<'_>) -> f64 {
     }
 }
 
-fn latency_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, width: f32) {
+fn latency_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, size: egui::Vec2) {
     let used = |count: &u32| *count > 0;
     let first = series.latency.iter().position(used).unwrap_or(0);
     let last = series.latency.iter().rposition(used).unwrap_or(0);
@@ -105,7 +103,7 @@ fn latency_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, wid
         .map(|at| Bar::new(at as f64 + 0.5, f64::from(series.latency[at])).width(0.9))
         .collect();
     let chart = BarChart::new("latency", bars).color(pane.palette.note);
-    plot(("latency", id.0), width)
+    plot(("latency", id.0), size)
         .include_x(first as f64)
         .include_x(last as f64 + 1.0)
         .x_grid_spacer(|input| latency_marks(input.bounds))
@@ -134,10 +132,10 @@ fn round_latency(position: f64) -> String {
     }
 }
 
-fn plot<'a>(id: (&str, u16), width: f32) -> Plot<'a> {
+fn plot<'a>(id: (&str, u16), size: egui::Vec2) -> Plot<'a> {
     Plot::new(id)
-        .width(width.max(120.0))
-        .height(130.0)
+        .width(size.x.max(120.0))
+        .height(size.y)
         .allow_scroll(false)
         .allow_zoom([true, false])
         .show_grid([false, true])

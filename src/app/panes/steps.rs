@@ -11,6 +11,8 @@ use crate::diagnose::{Step, StepKind};
 
 /// Height of a step: a connection of ten thousand requests must scroll as one of two.
 const ROW: f32 = 23.0;
+/// The same where few have room.
+const LOW_ROW: f32 = 20.0;
 
 /// Draws the steps; `scroll` brings the current one into sight.
 pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: &mut Actions) {
@@ -22,40 +24,25 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     };
     let ends = pane.analysis.connection(connection).inner;
     let current = pane.session.selection.step;
-    let title = format!("Step through :{} → :{}", ends.client.port(), ends.server.port());
+    let title = format!("Steps of :{} → :{}", ends.client.port(), ends.server.port());
     let place = current
-        .map_or_else(|| format!("{} steps", steps.len()), |at| format!("step {} of {}", at + 1, steps.len()));
-    title_row(ui, &pane.palette, &title, &place);
-    ui.horizontal(|ui| {
-        let buttons = [
-            (Command::FirstStep, "|◀", "First step"),
-            (Command::PreviousStep, "◀", "Previous step"),
-            (Command::NextStep, "▶", "Next step"),
-            (Command::LastStep, "▶|", "Last step"),
-        ];
-        for (command, glyph, name) in buttons {
-            let button = command_button(ui, command, glyph, out);
-            button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
-        }
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new("keys [ and ]").small().color(pane.palette.muted));
-        });
-    });
-    ui.add_space(2.0);
+        .map_or_else(|| format!("{} steps", steps.len()), |at| format!("{} of {}", at + 1, steps.len()));
+    head_ui(ui, pane, &title, &place, out);
     let why = current.and_then(|at| steps.get(at));
     let below = why.map_or(0.0, |step| why_height(ui, step));
-    let height = (ui.available_height() - below).max(2.0 * ROW);
+    let height = (ui.available_height() - below).max(2.0 * LOW_ROW);
+    let row = if height < 9.0 * ROW { LOW_ROW } else { ROW };
     let scroll = is_resized(ui, "steps", height) || scroll;
     let mut area = ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]);
     if let Some(at) = current.filter(|_| scroll) {
         // The step after it and those before it stay in sight: what it means shows only among them.
-        area = area.vertical_scroll_offset(((at as f32 + 2.0) * ROW - height).max(0.0));
+        area = area.vertical_scroll_offset(((at as f32 + 2.0) * row - height).max(0.0));
     }
     ui.spacing_mut().item_spacing.y = 0.0;
-    area.show_rows(ui, ROW, steps.len(), |ui, shown| {
+    area.show_rows(ui, row, steps.len(), |ui, shown| {
         ui.spacing_mut().item_spacing.y = 0.0;
         for index in shown {
-            step_row(ui, pane, index, &steps[index], current == Some(index), out);
+            step_row(ui, pane, row, (index, &steps[index]), current == Some(index), out);
         }
     });
     ui.spacing_mut().item_spacing.y = 5.0;
@@ -64,11 +51,46 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     }
 }
 
-fn step_row(ui: &mut Ui, pane: &Pane<'_>, index: usize, step: &Step, current: bool, out: &mut Actions) {
+/// Title, buttons and place in one row: each row spared here shows a step more.
+fn head_ui(ui: &mut Ui, pane: &Pane<'_>, title: &str, place: &str, out: &mut Actions) {
+    ui.horizontal(|ui| {
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(RichText::new(place).small().color(pane.palette.muted));
+            // From right to left.
+            let buttons = [
+                (Command::LastStep, "▶|", "Last step"),
+                (Command::NextStep, "▶", "Next step"),
+                (Command::PreviousStep, "◀", "Previous step"),
+                (Command::FirstStep, "|◀", "First step"),
+            ];
+            ui.scope(|ui| {
+                ui.spacing_mut().item_spacing.x = 3.0;
+                ui.spacing_mut().button_padding.x = 5.0;
+                for (command, glyph, name) in buttons {
+                    let button = command_button(ui, command, glyph, out);
+                    button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+                }
+            });
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                ui.add(egui::Label::new(RichText::new(title).strong().size(14.0)).truncate());
+            });
+        });
+    });
+    ui.add_space(2.0);
+}
+
+fn step_row(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    height: f32,
+    (index, step): (usize, &Step),
+    current: bool,
+    out: &mut Actions,
+) {
     let palette = pane.palette;
     let label = format!("Step {}: {}", index + 1, step.title);
     let row = padded_row(ui, &palette, current, &label, 0, |ui| {
-        ui.set_height(ROW);
+        ui.set_height(height);
         ui.horizontal_centered(|ui| {
             let (mark, color) = match step.kind {
                 _ if step.proof => ("✖ ", palette.failed),

@@ -6,15 +6,20 @@ use egui_extras::{Column as Width, TableBuilder};
 use super::tree::reason_words;
 use super::{Actions, Pane};
 use crate::analysis::ExchangeView;
+use crate::app::command::Command;
 use crate::app::format::duration;
 use crate::app::rows::{Column, Rows, Sort};
 use crate::app::state::Action;
-use crate::app::widgets::{attempt_badge, is_resized, outcome_words, status_color};
+use crate::app::widgets::{attempt_badge, command_button, is_resized, outcome_words, status_color};
 
 const ROW: f32 = 22.0;
 
 /// Draws the table; `scroll` brings the selected row into sight.
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
+    if rows.list().is_empty() && rows.mask().is_some() {
+        nothing_ui(ui, pane, out);
+        return;
+    }
     let columns = columns(ui.available_width());
     let selected = pane.session.selection.exchange;
     let scroll = is_resized(ui, "exchanges", ui.available_height()) || scroll;
@@ -61,6 +66,14 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
             }
         });
     });
+}
+
+/// Says that the filter leaves nothing, and takes it away on request.
+fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
+    ui.add_space(8.0);
+    let words = format!("No exchange matches the filter “{}”.", pane.session.filter.trim());
+    ui.add(egui::Label::new(RichText::new(words).color(pane.palette.attention)).wrap());
+    command_button(ui, Command::ClearFilter, "Clear the filter", out);
 }
 
 /// The columns that fit, with their widths: what tells least goes first.

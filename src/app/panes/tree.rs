@@ -45,44 +45,58 @@ fn node_ui(
     let attempts = exchange.attempts();
     let attempt = if attempts > 1 { format!("attempt {}, ", exchange.attempt()) } else { String::new() };
     let label = format!("{attempt}{link}: {ending}");
+    let place = format!("#{} :{}", exchange.raw.ordinal, exchange.connection().inner.client.port());
+    let parent = pane.analysis.trees.parent(exchange.id);
+    // A narrow pane has the place in the second line, so that the first keeps the names whole.
+    let wide = ui.available_width() > 340.0;
+    let indent = if wide { 14.0 } else { 9.0 };
     let row = padded_row(ui, &palette, selected, &label, 3, |ui| {
         ui.horizontal(|ui| {
-            ui.add_space(depth.min(8) as f32 * 14.0);
+            ui.add_space(depth.min(8) as f32 * indent);
             let (bar, _) = ui.allocate_exact_size(egui::vec2(4.0, 14.0), egui::Sense::hover());
             ui.painter().rect_filled(bar, 1.0, color);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let port = exchange.connection().inner.client.port();
-                let place = format!("#{} :{port}", exchange.raw.ordinal);
-                ui.label(RichText::new(place).small().monospace().color(palette.muted));
+                if wide {
+                    ui.label(RichText::new(&place).small().monospace().color(palette.muted));
+                }
                 ui.label(RichText::new(&ending).monospace().color(color));
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     if attempts > 1 {
                         attempt_badge(ui, &palette, exchange.attempt());
                     }
-                    ui.add(egui::Label::new(link).truncate());
+                    ui.add(egui::Label::new(&link).truncate());
                 });
             });
         });
-        if let Some(parent) = pane.analysis.trees.parent(exchange.id) {
-            ui.horizontal(|ui| {
-                ui.add_space(depth.min(8) as f32 * 14.0 + 12.0);
+        if parent.is_none() && wide {
+            return;
+        }
+        ui.horizontal(|ui| {
+            ui.add_space(depth.min(8) as f32 * indent + 12.0);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if !wide {
+                    ui.label(RichText::new(&place).small().monospace().color(palette.muted));
+                }
+                let Some(parent) = parent else { return };
                 let color = match parent.confidence {
                     Confidence::Ambiguous => palette.attention,
                     _ => palette.muted,
                 };
-                let words = format!(
-                    "{}: {}",
-                    confidence_words(parent.confidence),
-                    reason_words(&parent.evidence.names())
-                );
-                ui.add(egui::Label::new(RichText::new(words).small().color(color)).truncate());
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    let reasons = reason_words(&parent.evidence.names());
+                    let words = format!("{}: {reasons}", confidence_words(parent.confidence));
+                    ui.add(egui::Label::new(RichText::new(words).small().color(color)).truncate());
+                });
             });
-        }
+        });
     });
-    let row = match pane.analysis.trees.parent(exchange.id) {
-        Some(parent) => row.on_hover_text(why_linked(&parent.confidence, &parent.evidence.names())),
-        None => row,
-    };
+    // Some of it may be cut: the tooltip has all.
+    let mut whole = format!("{label}, request {place}");
+    if let Some(parent) = parent {
+        whole.push('\n');
+        whole.push_str(&why_linked(&parent.confidence, &parent.evidence.names()));
+    }
+    let row = row.on_hover_text(whole);
     if row.clicked() {
         out.push(Action::SelectExchange(exchange.id));
     }
