@@ -157,6 +157,11 @@ fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
                     ui.label("Analysing again with the new lanes and clocks");
                     return;
                 }
+                if total > 0 && done >= total {
+                    ui.spinner();
+                    ui.label(format!("Read {what}; following its requests across the hops"));
+                    return;
+                }
                 ui.label(format!("Reading {what}"));
                 command_button(ui, Command::CancelLoad, "Cancel", out);
                 let share = if total == 0 { 0.0 } else { done as f32 / total as f32 };
@@ -233,11 +238,14 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 panes::annotations::annotations_ui(ui, &pane, out);
             });
         });
-    Panel::bottom(("bottom", about))
+    // Plots need more height than rows of a table; each kind keeps the size that the user drags it to.
+    let is_tall = matches!(state.ui.tab, Tab::Statistics | Tab::Figures);
+    let share = if is_tall { 0.32 } else { 0.24 };
+    Panel::bottom(("bottom", about, is_tall))
         .frame(gap)
         .show_separator_line(false)
         .resizable(true)
-        .default_size(if height < 760.0 { height * 0.23 } else { height * 0.25 })
+        .default_size(height * share)
         .size_range(110.0..=(height * 0.4).max(120.0))
         .show(ui, |ui| {
             card_frame(&pane.palette).show(ui, |ui| {

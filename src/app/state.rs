@@ -11,7 +11,7 @@ use super::contents::ContentsCache;
 use super::dialogs::{Dialogs, FileDialog};
 use super::document::Document;
 use super::format::Clock;
-use super::loader::{Loader, Unread};
+use super::loader::{Loaded, Loader, Unread};
 use super::panes::lanes::Draft;
 use super::rows::{Column, Rows, Sort};
 use super::saver::Saver;
@@ -118,8 +118,8 @@ pub enum Modal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named by what they do")]
 pub enum Leave {
-    /// Others take its place.
-    Open(Vec<PathBuf>),
+    /// What was loaded takes its place: by name.
+    Show(String),
     /// The window closes.
     Quit,
 }
@@ -194,6 +194,8 @@ pub struct AppState {
     pub(super) ui: UiState,
     /// The last message.
     pub(super) notice: Option<Notice>,
+    /// What was loaded in place of a session with unsaved edits, until the user has said what becomes of them.
+    pub(super) arrived: Option<Loaded>,
     /// The files that were to be opened first, when none of them held anything.
     pub(super) unread: Vec<Unread>,
 }
@@ -215,6 +217,7 @@ impl AppState {
             contents: ContentsCache::default(),
             ui: UiState::default(),
             notice: None,
+            arrived: None,
             unread: Vec::new(),
         }
     }

@@ -26,14 +26,14 @@ impl AppState {
     /// Takes what threads and the desktop have for the window. Call it once before each frame.
     pub fn poll(&mut self, ctx: &Context) {
         match self.loader.poll() {
-            Some(Ok(loaded)) => self.loaded(loaded),
+            Some(Ok(loaded)) => self.arrived(loaded),
             Some(Err(error)) => self.not_loaded(error),
             None => {}
         }
         match self.saver.poll() {
             Some(Ok((path, mark))) => self.saved(&path, mark),
             Some(Err(error)) => {
-                self.ui.leaving = None;
+                (self.ui.leaving, self.arrived) = (None, None);
                 self.complain(format!("Not saved: {error}"));
             }
             None => {}
@@ -41,7 +41,7 @@ impl AppState {
         match self.dialogs.poll() {
             Some(Answer::Chosen(purpose, paths)) => self.chosen(purpose, paths),
             Some(Answer::Unavailable(purpose)) => self.ask_for_path(purpose),
-            Some(Answer::Cancelled) => self.ui.leaving = None,
+            Some(Answer::Cancelled) => (self.ui.leaving, self.arrived) = (None, None),
             None => {}
         }
         if self.ui.quit {
@@ -116,6 +116,7 @@ impl AppState {
             Action::CloseModal => {
                 self.ui.modal = None;
                 self.ui.leaving = None;
+                self.arrived = None;
             }
             Action::LeaveNow(leave) => self.leave_now(leave),
             Action::SaveAndLeave(leave) => {
@@ -233,13 +234,14 @@ impl AppState {
         }
     }
 
-    /// Opens paths in place of, or beside, what is shown. Edits that would be lost by it are asked about first.
+    /// Opens paths in place of, or beside, what is shown.
     pub fn open(&mut self, paths: Vec<PathBuf>, add: bool) {
         // What only a snapshot holds cannot be analysed together with captures.
         let whole = self.document.as_ref().filter(|document| add && document.held.is_none());
+        let ours = &self.edits.session().overrides;
         match whole.map(|document| document.analysis.captures.clone()) {
-            Some(keep) => self.start(paths, keep, self.edits.session().overrides.clone()),
-            None => self.leave(Leave::Open(paths)),
+            Some(keep) => self.start(paths, keep, ours.clone()),
+            None => self.start(paths, Vec::new(), for_other_captures(ours)),
         }
     }
 
@@ -274,14 +276,26 @@ impl AppState {
     }
 
     fn leave_now(&mut self, leave: Leave) {
-        self.ui.modal = None;
-        match leave {
-            Leave::Open(paths) => {
-                let overrides = for_other_captures(&self.edits.session().overrides);
-                self.open_with(paths, overrides);
-            }
-            Leave::Quit => self.ui.quit = true,
+        if matches!(self.ui.modal, Some(Modal::Unsaved(_))) {
+            self.ui.modal = None;
         }
+        match (leave, self.arrived.take()) {
+            (Leave::Show(_), Some(loaded)) => self.loaded(loaded),
+            (Leave::Show(_), None) => {}
+            (Leave::Quit, _) => self.ui.quit = true,
+        }
+    }
+
+    /// Takes what was loaded. Only now it is known that there is something to take the place of what is open: edits
+    /// that would be lost are asked about, and nobody is asked for the sake of a wrong path.
+    fn arrived(&mut self, loaded: Loaded) {
+        if loaded.added {
+            return self.loaded(loaded);
+        }
+        let first = self.ui.recent.first().and_then(|paths| paths.first());
+        let name = first.map_or_else(String::new, |path| path.display().to_string());
+        self.arrived = Some(loaded);
+        self.leave(Leave::Show(name));
     }
 
     fn saved(&mut self, path: &Path, mark: Mark) {

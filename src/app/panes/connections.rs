@@ -25,6 +25,7 @@ const HEADS: [(&str, f32); 9] = [
 /// Draws the table.
 pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Actions) {
     let selected = pane.session.selection.connection;
+    ui.spacing_mut().item_spacing.y = 1.0;
     let mut table = TableBuilder::new(ui)
         .id_salt("connections")
         .sense(Sense::click())

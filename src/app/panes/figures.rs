@@ -20,7 +20,7 @@ pub fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mu
         ui.weak("No link between two hops was found.");
         return;
     }
-    let shown = link_choice_ui(ui, pane, chosen, out);
+    let shown = ui.horizontal_wrapped(|ui| link_choice_ui(ui, pane, chosen, out)).inner;
     ui.add_space(2.0);
     let figures = &all.links[usize::from(shown.0)];
     ScrollArea::both().id_salt("figures").auto_shrink(false).show(ui, |ui| {
@@ -43,15 +43,13 @@ pub fn link_choice_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out:
     let count = pane.analysis.topology.links.len();
     let shown = chosen.filter(|id| usize::from(id.0) < count).or_else(|| board::interesting_link(pane, all));
     let shown = shown.or(all.boundary).unwrap_or(LinkId(0));
-    ui.horizontal_wrapped(|ui| {
-        for at in 0..count {
-            let id = LinkId(at as u16);
-            let response = ui.add(egui::Button::selectable(id == shown, pane.analysis.link_name(id)));
-            if response.on_hover_text("Show the figures of this link").clicked() {
-                out.push(Action::ShowFigures(id));
-            }
+    for at in 0..count {
+        let id = LinkId(at as u16);
+        let response = ui.add(egui::Button::selectable(id == shown, pane.analysis.link_name(id)));
+        if response.on_hover_text("Show the figures of this link").clicked() {
+            out.push(Action::ShowFigures(id));
         }
-    });
+    }
     shown
 }
 

@@ -198,9 +198,8 @@ fn split_paths(text: &str) -> Vec<PathBuf> {
 fn unsaved_ui(ui: &mut Ui, leave: &Leave, out: &mut Actions) {
     ui.heading("Your edits are not saved");
     let words = match leave {
-        Leave::Open(paths) => {
-            let first = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
-            format!("Opening {first} closes this session with its notes, lane names and clock offsets.")
+        Leave::Show(name) => {
+            format!("{name} takes the place of this session with its notes, lane names and clock offsets.")
         }
         Leave::Quit => "Notes, lane names and clock offsets of this session would be lost.".to_owned(),
     };

@@ -16,24 +16,28 @@ pub fn stats_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mut 
         ui.weak("No link between two hops was found.");
         return;
     }
-    let shown = link_choice_ui(ui, pane, chosen, out);
+    let head = ui.horizontal_wrapped(|ui| {
+        let shown = link_choice_ui(ui, pane, chosen, out);
+        figures_ui(ui, pane, shown);
+        shown
+    });
+    let shown = head.inner;
     if let Some(series) = pane.document.series.links.get(usize::from(shown.0)) {
-        link_ui(ui, pane, shown, series);
+        plots_ui(ui, pane, shown, series);
     }
 }
 
-fn link_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
-    let figures = pane.analysis.diagnosis.board.links.get(usize::from(id.0));
-    ui.horizontal_wrapped(|ui| {
-        if let Some(figures) = figures {
-            let mut words = format!("{} requests", grouped(figures.requests));
-            if let Some([p50, p95, p99, max]) = figures.latency_ns {
-                let [p50, p95, p99, max] = [p50, p95, p99, max].map(duration);
-                words.push_str(&format!(" · latency p50 {p50}, p95 {p95}, p99 {p99}, max {max}"));
-            }
-            ui.label(RichText::new(words).monospace().color(pane.palette.muted));
-        }
-    });
+fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId) {
+    let Some(figures) = pane.analysis.diagnosis.board.links.get(usize::from(id.0)) else { return };
+    let mut words = format!("{} requests", grouped(figures.requests));
+    if let Some([p50, p95, p99, max]) = figures.latency_ns {
+        let [p50, p95, p99, max] = [p50, p95, p99, max].map(duration);
+        words.push_str(&format!(" · latency p50 {p50}, p95 {p95}, p99 {p99}, max {max}"));
+    }
+    ui.label(RichText::new(words).small().monospace().color(pane.palette.muted));
+}
+
+fn plots_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
     ui.horizontal(|ui| {
         let room = ui.available_size();
         let part = |share: f32| egui::vec2((room.x - 12.0) * share, room.y.max(60.0));

@@ -24,7 +24,8 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     };
     let ends = pane.analysis.connection(connection).inner;
     let current = pane.session.selection.step;
-    let title = format!("Steps of :{} → :{}", ends.client.port(), ends.server.port());
+    let title = format!(":{} → :{}", ends.client.port(), ends.server.port());
+    let title = if ui.available_width() > 320.0 { format!("Steps of {title}") } else { title };
     let place = current
         .map_or_else(|| format!("{} steps", steps.len()), |at| format!("{} of {}", at + 1, steps.len()));
     head_ui(ui, pane, &title, &place, out);

@@ -24,6 +24,7 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
     let selected = pane.session.selection.exchange;
     let scroll = is_resized(ui, "exchanges", ui.available_height()) || scroll;
     let target = selected.filter(|_| scroll).and_then(|id| rows.list().iter().position(|&row| row == id));
+    ui.spacing_mut().item_spacing.y = 1.0;
     let mut table = TableBuilder::new(ui)
         .id_salt("exchanges")
         .striped(false)

@@ -47,10 +47,18 @@ fn node_ui(
     let label = format!("{attempt}{link}: {ending}");
     let place = format!("#{} :{}", exchange.raw.ordinal, exchange.connection().inner.client.port());
     let parent = pane.analysis.trees.parent(exchange.id);
-    // A narrow pane has the place in the second line, so that the first keeps the names whole.
-    let wide = ui.available_width() > 340.0;
-    let indent = if wide { 14.0 } else { 9.0 };
+    // Where the first line has no room for the place, it stands in the second, so that names stay whole.
+    let indent = if ui.available_width() > 340.0 { 14.0 } else { 9.0 };
+    let width = |text: &str, font: egui::FontId| {
+        ui.painter().layout_no_wrap(text.to_owned(), font, palette.text).size().x
+    };
+    let (body, mono) = (egui::TextStyle::Body.resolve(ui.style()), egui::FontId::monospace(12.0));
+    let words = width(&link, body) + width(&ending, mono.clone()) + width(&place, mono);
+    let badge = if attempts > 1 { 24.0 } else { 0.0 };
+    let wide = depth.min(8) as f32 * indent + words + badge + 62.0 < ui.available_width();
     let row = padded_row(ui, &palette, selected, &label, 3, |ui| {
+        ui.spacing_mut().interact_size.y = 15.0;
+        ui.spacing_mut().item_spacing.y = 1.0;
         ui.horizontal(|ui| {
             ui.add_space(depth.min(8) as f32 * indent);
             let (bar, _) = ui.allocate_exact_size(egui::vec2(4.0, 14.0), egui::Sense::hover());

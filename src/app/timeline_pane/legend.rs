@@ -17,7 +17,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
     let mut galleys =
         ENTRIES.map(|(words, _)| painter.layout_no_wrap(words.to_owned(), font.clone(), palette.muted));
     let needed = |galleys: &[std::sync::Arc<egui::Galley>]| -> f32 {
-        galleys.iter().enumerate().map(|(at, galley)| sign_width(at) + 5.0 + galley.size().x).sum()
+        galleys.iter().enumerate().map(|(at, galley)| sign_width(at) + SIGN_GAP + galley.size().x).sum()
     };
     if x + needed(&galleys) + LEAST_GAP * ENTRIES.len() as f32 > right {
         galleys[ENTRIES.len() - 1] = painter.layout_no_wrap("n-th".to_owned(), font, palette.muted);
@@ -33,7 +33,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
     for (at, galley) in galleys.into_iter().enumerate() {
         let mut out = Vec::new();
         let sign = sign_width(at);
-        if x + sign + 5.0 + galley.size().x > right {
+        if x + sign + SIGN_GAP + galley.size().x > right {
             break;
         }
         match at {
@@ -61,15 +61,17 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
             }
         }
         painter.extend(out);
-        x += sign + 5.0;
+        x += sign + SIGN_GAP;
         let size = galley.size();
         painter.galley(Pos2::new(x, y - size.y / 2.0), galley, palette.muted);
         x += size.x + gap;
     }
 }
 
+/// Space between a sign and its words.
+const SIGN_GAP: f32 = 4.0;
 /// Space between two entries where there is little room.
-const LEAST_GAP: f32 = 5.0;
+const LEAST_GAP: f32 = 4.0;
 
 /// The words of the legend, and what they mean at length.
 const ENTRIES: [(&str, &str); 7] = [
