@@ -105,5 +105,5 @@ fn layout(name: &str, count: u32) {
     let view = TimeView { start: SessionTime(0), end: SessionTime(i64::from(count) * 1_000) };
     let scale = Scale::new(view, 0.0, 1_600.0);
     let row = Row::new(vec![], spans, vec![]);
-    time(name, count as usize, "span", || layout_row(&row, &scale, None));
+    time(name, count as usize, "span", || layout_row(&row, &scale, 1.0, None));
 }

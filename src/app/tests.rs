@@ -16,19 +16,24 @@ use super::state::{Action, AppState, Modal, Tab};
 use super::{chrome, fixture, theme};
 use crate::session::Target;
 
+mod opening;
+
 type Window = Harness<'static, AppState>;
 
 fn window_with(dialog: Option<Vec<PathBuf>>, document: Option<Document>) -> Window {
+    window_of([1600.0, 1000.0], dialog, document)
+}
+
+fn window_of(size: [f32; 2], dialog: Option<Vec<PathBuf>>, document: Option<Document>) -> Window {
     let mut state = AppState::new(Background::inline(), Arc::new(FakeDialog(dialog)));
     state.document = document;
-    let mut window =
-        Harness::builder().with_size([1600.0, 1000.0]).with_context_setup(theme::install).build_ui_state(
-            |ui, state: &mut AppState| {
-                state.poll(ui.ctx());
-                chrome::root_ui(ui, state);
-            },
-            state,
-        );
+    let mut window = Harness::builder().with_size(size).with_context_setup(theme::install).build_ui_state(
+        |ui, state: &mut AppState| {
+            state.poll(ui.ctx());
+            chrome::root_ui(ui, state);
+        },
+        state,
+    );
     window.run_steps(3);
     window
 }
@@ -90,6 +95,45 @@ fn steps_follow_the_keys_and_the_buttons() {
     assert_eq!(window.state().session().selection.step, Some(last));
 }
 
+/// The row of the current step, drawn only when it is in sight.
+fn current_step(window: &Window) -> String {
+    let step = window.state().session().selection.step.unwrap();
+    format!("Step {}: {}", step + 1, window.state().story.steps()[step].title)
+}
+
+#[test]
+fn the_current_step_stays_in_sight_when_its_pane_shrinks() {
+    let mut window = window_of([1280.0, 800.0], None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    window.get_by_label(&current_step(&window));
+    click(&mut window, "Statistics");
+    window.get_by_label(&current_step(&window));
+    click(&mut window, "Exchanges");
+    window.get_by_label(&current_step(&window));
+}
+
+#[test]
+fn a_reopened_snapshot_shows_its_step_and_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.ron");
+    let mut window = window_of([1280.0, 800.0], None, Some(Document::new(fixture::with_requests(400))));
+    for _ in 0..20 {
+        window.state_mut().apply(&egui::Context::default(), vec![Action::Run(Command::NextFailure)]);
+    }
+    window.run_steps(3);
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SaveTo(path.clone())]);
+    window.run_steps(3);
+    let mut window = window_of([1280.0, 800.0], None, None);
+    window.state_mut().open(vec![path], false);
+    window.run_steps(4);
+    window.get_by_label(&current_step(&window));
+    let id = window.state().session().selection.exchange.unwrap();
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    let exchange = analysis.exchange(id);
+    window.get_by_label(&format!("{} {} row {}", exchange.method(), exchange.target(), id.0));
+}
+
 #[test]
 fn the_filter_field_filters_the_table() {
     let mut window = window();
@@ -141,24 +185,6 @@ fn the_statistics_of_every_link_are_a_click_away() {
         let requests = analysis.diagnosis.board.links[at].requests;
         assert!(window.query_by_label_contains(&format!("{requests} requests · latency")).is_some());
     }
-}
-
-#[test]
-fn errors_and_remarks_on_files_are_counted_apart_and_all_listed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut paths = vec![sample()];
-    for at in 0..9 {
-        paths.push(folder.path().join(format!("gone-{at}.pcap")));
-    }
-    let mut window = window_with(None, None);
-    window.state_mut().open(paths, false);
-    window.run_steps(4);
-    assert!(window.query_by_label_contains("9 errors and 2 remarks on 11 files").is_some());
-    for at in 0..9 {
-        assert!(window.query_by_label_contains(&format!("gone-{at}.pcap: unreadable")).is_some());
-    }
-    click(&mut window, "Remarks on files");
-    assert!(window.query_by_label_contains("9 errors and 2 remarks").is_none());
 }
 
 #[test]
@@ -237,35 +263,6 @@ fn every_tab_draws_and_names_its_widgets() {
     window.get_by_label("What to change");
 }
 
-#[test]
-fn a_file_that_cannot_be_read_is_named() {
-    let mut window = window_with(Some(vec!["no-such-file.pcap".into()]), None);
-    click(&mut window, "Open…");
-    assert!(window.state().document.is_none(), "an empty timeline would look like an answer");
-    window.get_by_label("Nothing could be read");
-    assert!(window.query_by_label_contains("no-such-file.pcap").is_some());
-}
-
-#[test]
-fn files_and_folders_that_hold_nothing_are_named_with_their_reasons() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("notes.txt"), "hello").unwrap();
-    std::fs::write(path("empty.pcap"), "").unwrap();
-    std::fs::write(path("header.pcap"), crate::capture::testing::PcapBuilder::new().build()).unwrap();
-    std::fs::create_dir(path("folder")).unwrap();
-    let all = ["notes.txt", "empty.pcap", "header.pcap", "folder"];
-    let mut window = window_with(Some(all.map(path).to_vec()), None);
-    click(&mut window, "Open…");
-    assert!(window.state().document.is_none());
-    for (name, why) in all.iter().zip(["no pcap", "is empty", "without a packet", "no capture is in"]) {
-        let found = window.query_all_by_label_contains(&format!("{name}: ")).count();
-        assert!(found > 0 && window.query_by_label_contains(why).is_some(), "{name}");
-    }
-    // The buttons to go on with are there.
-    window.get_by_label("Open captures…");
-}
-
 /// Writes a note on what the finding shows.
 fn note(window: &mut Window, words: &str) {
     click(window, FINDING);
@@ -273,89 +270,6 @@ fn note(window: &mut Window, words: &str) {
     window.get_by_role_and_label(Role::TextInput, "Your words").type_text(words);
     window.run_steps(3);
     click(window, "Save note");
-}
-
-#[test]
-fn a_path_without_a_capture_leaves_the_session_as_it_is() {
-    let mut window = window();
-    note(&mut window, "ticket 4411");
-    let (session, generation) =
-        (window.state().session().clone(), window.state().document.as_ref().unwrap().generation);
-    for add in [false, true] {
-        window.state_mut().open(vec!["no-such-file.pcap".into()], add);
-        window.run_steps(3);
-        assert_eq!(window.state().session(), &session);
-        assert_eq!(window.state().document.as_ref().unwrap().generation, generation);
-        let notice = window.state().notice.clone().expect("a message");
-        assert!(notice.is_error && notice.text.contains("no-such-file.pcap"), "{}", notice.text);
-    }
-}
-
-#[test]
-fn edits_that_would_be_lost_are_asked_about() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, sample) = (folder.path().join("mine.ron"), sample());
-    let mut window = window_with(Some(vec![path.clone()]), Some(Document::new(fixture::analysis())));
-    note(&mut window, "ticket 4411");
-    window.state_mut().open(vec![sample.clone()], false);
-    window.run_steps(3);
-    click(&mut window, "Stay here");
-    assert_eq!(window.state().session().annotations.len(), 1);
-    window.state_mut().open(vec![sample.clone()], false);
-    window.run_steps(3);
-    click(&mut window, "Save snapshot, then open…");
-    window.run_steps(3);
-    assert!(path.exists() && window.state().session().annotations.is_empty());
-    assert_eq!(window.state().document.as_ref().unwrap().analysis.captures.len(), 3);
-    // Without edits there is nothing to ask.
-    window.state_mut().open(vec![sample], false);
-    window.run_steps(3);
-    assert!(window.state().ui.modal.is_none());
-    window.state_mut().apply(&egui::Context::default(), vec![Action::Run(Command::Quit)]);
-    assert!(window.state().ui.quit);
-}
-
-#[test]
-fn quitting_with_unsaved_edits_asks() {
-    let mut window = window();
-    note(&mut window, "ticket 4411");
-    window.key_press_modifiers(Modifiers::COMMAND, Key::Q);
-    window.run_steps(3);
-    assert!(!window.state().ui.quit);
-    click(&mut window, "Discard and quit");
-    assert!(window.state().ui.quit);
-}
-
-#[test]
-fn without_a_dialog_the_path_can_be_typed() {
-    let mut window = window_with(None, None);
-    click(&mut window, "Open…");
-    assert!(matches!(window.state().ui.modal, Some(Modal::OpenPath { add: false, .. })));
-    let field = "File or folder; several separated by blanks or in quotes";
-    window.get_by_role_and_label(Role::TextInput, field).type_text("missing.pcap");
-    window.run_steps(3);
-    click(&mut window, "Open");
-    assert!(window.query_by_label_contains("missing.pcap").is_some());
-}
-
-#[derive(Debug)]
-struct Dropped(PathBuf);
-
-impl egui::DroppedFile for Dropped {
-    fn path(&self) -> &std::path::Path {
-        &self.0
-    }
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        Err("not needed".to_owned())
-    }
-}
-
-#[test]
-fn files_can_be_dropped() {
-    let mut window = window_with(None, None);
-    window.input_mut().dropped_files.push(Arc::new(Dropped("dropped.pcap".into())));
-    window.run_steps(4);
-    assert!(window.query_by_label_contains("dropped.pcap").is_some());
 }
 
 #[test]
@@ -431,23 +345,6 @@ fn the_recorded_chain_is_opened_explained_noted_saved_and_reopened() {
         (&before.annotations, before.selection.exchange)
     );
     assert!(window.state().document.as_ref().is_some_and(|document| document.held.is_none()));
-}
-
-#[test]
-fn a_snapshot_that_cannot_be_read_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bad.ron");
-    std::fs::write(&path, "(schema: 7").unwrap();
-    let mut window = window_with(Some(vec![path]), Some(Document::new(fixture::analysis())));
-    click(&mut window, "Open…");
-    assert!(
-        window
-            .state()
-            .notice
-            .as_ref()
-            .is_some_and(|notice| notice.is_error && notice.text.contains("bad.ron"))
-    );
-    assert!(window.state().document.is_some(), "what was open stays");
 }
 
 fn sample() -> PathBuf {

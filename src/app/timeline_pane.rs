@@ -92,8 +92,8 @@ struct LayoutKey {
     width: f32,
 }
 
-/// Layouts by link and row.
-type RowLayouts = hashbrown::HashMap<(u16, u32), RowLayout>;
+/// Layouts by link and row, and whether the row is low.
+type RowLayouts = hashbrown::HashMap<(u16, u32, bool), RowLayout>;
 /// How many spans before each pass the filter, by link and row.
 type RowSums = hashbrown::HashMap<(u16, u32), Vec<u32>>;
 

@@ -101,16 +101,17 @@ pub struct RowLayout {
     pub marks: Vec<Mark>,
 }
 
-/// Lays out the spans of a row. `matching` holds, for each span and the end, how many spans before it pass the
-/// filter; without a filter all do.
+/// Lays out the spans of a row. `grain` is 1 for a row high enough to aim at its bars; a larger one merges across wider
+/// gaps, for rows so low that nobody could tell bars apart. `matching` holds, for each span and the end, how many spans
+/// before it pass the filter; without a filter all do.
 ///
 /// The result holds at most one item for two pixels and one mark of each kind for seven, and making it costs time by
 /// these, not by spans.
-pub fn layout_row(row: &Row, scale: &Scale, matching: Option<&[u32]>) -> RowLayout {
+pub fn layout_row(row: &Row, scale: &Scale, grain: f32, matching: Option<&[u32]>) -> RowLayout {
     let spans = &row.spans[..];
     let (low, high) = (scale.left - 8.0, scale.left + scale.width + 8.0);
     let pixels = |px: f32| (f64::from(px) * scale.ns_per_px()).ceil() as i64;
-    let limits = RunLimits { length: pixels(MERGE_WIDTH), gap: pixels(MERGE_GAP) };
+    let limits = RunLimits { length: pixels(MERGE_WIDTH * grain), gap: pixels(MERGE_GAP * grain) };
     let mut at = spans.partition_point(|s| s.end < scale.view.start.0);
     let to = spans.partition_point(|s| s.start <= scale.view.end.0);
     let mut out = RowLayout::default();
@@ -246,7 +247,7 @@ mod tests {
     }
 
     fn layout(spans: &[Span], start: i64, end: i64) -> RowLayout {
-        layout_row(&Row::new(vec![], spans.to_vec(), vec![]), &scale(start, end), None)
+        layout_row(&Row::new(vec![], spans.to_vec(), vec![]), &scale(start, end), 1.0, None)
     }
 
     fn kinds(layout: &RowLayout) -> Vec<(MarkKind, u32)> {
@@ -352,7 +353,7 @@ mod tests {
     fn filtered_exchanges_are_counted_in_runs() {
         let spans: Vec<_> = (0..10).map(|i| span(i, i64::from(i), i64::from(i) + 1)).collect();
         let sums: Vec<u32> = (0..=10).map(|before| before / 2).collect();
-        let out = layout_row(&Row::new(vec![], spans, vec![]), &scale(0, 10_000), Some(&sums));
+        let out = layout_row(&Row::new(vec![], spans, vec![]), &scale(0, 10_000), 1.0, Some(&sums));
         assert_eq!((out.items[0].count, out.items[0].matching), (10, 5));
     }
 
@@ -392,6 +393,17 @@ mod tests {
             assert_eq!(out.items.iter().map(|item| item.count).sum::<u32>(), 20_000);
             assert_eq!(out.items.iter().map(|item| item.rejected).sum::<u32>(), 40);
         }
+    }
+
+    #[test]
+    fn a_coarse_grain_merges_more_and_hides_no_mark() {
+        let spans = (0..200)
+            .map(|i| (i, i64::from(i) * 5))
+            .map(|(i, at)| if i == 99 { rejected(i, at, at + 3) } else { span(i, at, at + 3) });
+        let row = Row::new(vec![], spans.collect(), vec![]);
+        let of = |grain| layout_row(&row, &scale(0, 1000), grain, None);
+        assert_eq!((of(1.0).items.len(), of(4.0).items.len()), (200, 1));
+        assert_eq!(kinds(&of(4.0)), [(MarkKind::Rejected, 1)]);
     }
 
     #[test]

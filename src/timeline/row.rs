@@ -144,6 +144,9 @@ impl Row {
 
     /// Whether a request was rejected in `start..=end`.
     pub fn has_rejected_in(&self, start: i64, end: i64) -> bool {
+        if !self.summary.marks().has(MarkKind::Rejected) {
+            return false;
+        }
         let from = self.spans.partition_point(|s| s.end < start);
         let to = self.spans.partition_point(|s| s.start <= end);
         self.summary.marks().between(from, to).any(|(kind, _)| kind == MarkKind::Rejected)

@@ -160,6 +160,11 @@ impl MarkLists {
         Self(lists)
     }
 
+    /// Whether there is a mark of this kind.
+    pub(super) fn has(&self, kind: MarkKind) -> bool {
+        self.0.iter().any(|list| list.0 == kind)
+    }
+
     /// For each kind the indices in `from..to`.
     pub(super) fn between(&self, from: usize, to: usize) -> impl Iterator<Item = (MarkKind, &[u32])> {
         self.0.iter().filter_map(move |(kind, list)| {

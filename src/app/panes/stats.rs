@@ -38,8 +38,8 @@ fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId) {
 }
 
 fn plots_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
+    let room = ui.available_size();
     ui.horizontal(|ui| {
-        let room = ui.available_size();
         let part = |share: f32| egui::vec2((room.x - 12.0) * share, room.y.max(60.0));
         over_time_ui(ui, pane, id, series, part(0.6));
         latency_ui(ui, pane, id, series, part(0.4));

@@ -10,7 +10,7 @@ pub(super) const BAND: f32 = 30.0;
 /// Height of a row at its best.
 pub(super) const ROW: f32 = 23.0;
 /// Height of a row when there are very many: all hops in one look matter more than single connections.
-const LOW_ROW: f32 = 1.0;
+const LOW_ROW: f32 = 1.5;
 /// The same of a row with a rejected request: its cross stays whole.
 const LOW_NOTABLE: f32 = 4.0;
 /// Height of the rows of the selected request when there are many others: text still fits.

@@ -19,6 +19,10 @@ use crate::timeline::{Item, Look, Place, Row, RowLayout, Span, layout_marks, lay
 const NODES: usize = 750;
 /// Texts on bars in a frame, at most.
 pub(super) const TEXTS: usize = 1_500;
+/// Rows lower than this show where something went on, no single bars.
+pub(super) const LOW: f32 = 4.0;
+/// How much wider the gaps are that bars on such rows merge across.
+const LOW_GRAIN: f32 = 4.0;
 /// Rows at least this high carry text.
 pub(super) const TEXT_ROW: f32 = 15.0;
 
@@ -92,7 +96,7 @@ pub(super) fn body_ui(
             }
             Entry::Row(place) => {
                 let Some(row) = frame.input.model.row(place) else { continue };
-                let layout = layout(frame, state, place, row);
+                let layout = layout(frame, state, (place, placed.height < LOW), row);
                 let placed = Placed { y, ..*placed };
                 row_ui(
                     ui,
@@ -114,7 +118,12 @@ pub(super) fn body_ui(
 }
 
 /// The layout of a row: from the cache while nothing that it depends on has changed.
-fn layout<'s>(frame: &Frame<'_>, state: &'s mut TimelineState, place: Place, row: &Row) -> &'s RowLayout {
+fn layout<'s>(
+    frame: &Frame<'_>,
+    state: &'s mut TimelineState,
+    (place, low): (Place, bool),
+    row: &Row,
+) -> &'s RowLayout {
     let key = LayoutKey {
         generation: frame.input.generation,
         filter_generation: frame.input.filter_generation,
@@ -128,9 +137,9 @@ fn layout<'s>(frame: &Frame<'_>, state: &'s mut TimelineState, place: Place, row
         layouts.clear();
     }
     let sums = &mut state.matching;
-    layouts.entry((place.link, place.row)).or_insert_with(|| {
+    layouts.entry((place.link, place.row, low)).or_insert_with(|| {
         let matching = frame.input.filter.map(|_| matching(frame, sums, place, row));
-        layout_row(row, &frame.scale, matching)
+        layout_row(row, &frame.scale, if low { LOW_GRAIN } else { 1.0 }, matching)
     })
 }
 
@@ -256,8 +265,11 @@ fn row_ui(
         let Some(span) = view.row.spans.get(item.first) else { continue };
         let rect = view.bar(item, plot.x_range());
         paint_bar(painter, frame, layers, view, item, span, rect);
+        if !layers.takes_node(item) {
+            continue;
+        }
         let seen = rect.expand2(egui::vec2(1.0, 2.0)).intersect(plot);
-        if seen.is_positive() && layers.takes_node(item) {
+        if seen.is_positive() {
             let id = Id::unique("timeline").with((view.place.link, view.place.row, at, span.exchange));
             let response = ui.interact(seen, id, Sense::click());
             if let ControlFlow::Break(()) = node(frame, response, item, span, actions) {

@@ -83,7 +83,8 @@ fn narrow_bar(
     x: f32,
     time: SessionTime,
 ) -> TimelineAction {
-    let layout = state.layouts.as_ref().and_then(|(_, rows)| rows.get(&(place.link, place.row)));
+    // On a low row nobody can aim at a single bar.
+    let layout = state.layouts.as_ref().and_then(|(_, rows)| rows.get(&(place.link, place.row, false)));
     let item = layout.and_then(|l| hit(&l.items, x, 3.0)).filter(|i| i.is_single());
     let span = item.and_then(|i| frame.input.model.row(place)?.spans.get(i.first));
     span.map_or(TimelineAction::Cursor(time), |s| TimelineAction::Select(s.exchange))

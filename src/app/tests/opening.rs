@@ -1,0 +1,150 @@
+//! Opening: what can be read, what cannot, and edits that would be lost by it.
+
+use super::*;
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let mut window = window_with(Some(vec!["no-such-file.pcap".into()]), None);
+    click(&mut window, "Open…");
+    assert!(window.state().document.is_none(), "an empty timeline would look like an answer");
+    window.get_by_label("Nothing could be read");
+    assert!(window.query_by_label_contains("no-such-file.pcap").is_some());
+}
+
+#[test]
+fn files_and_folders_that_hold_nothing_are_named_with_their_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("notes.txt"), "hello").unwrap();
+    std::fs::write(path("empty.pcap"), "").unwrap();
+    std::fs::write(path("header.pcap"), crate::capture::testing::PcapBuilder::new().build()).unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    let all = ["notes.txt", "empty.pcap", "header.pcap", "folder"];
+    let mut window = window_with(Some(all.map(path).to_vec()), None);
+    click(&mut window, "Open…");
+    assert!(window.state().document.is_none());
+    for (name, why) in all.iter().zip(["no pcap", "is empty", "without a packet", "no capture is in"]) {
+        let found = window.query_all_by_label_contains(&format!("{name}: ")).count();
+        assert!(found > 0 && window.query_by_label_contains(why).is_some(), "{name}");
+    }
+    // The buttons to go on with are there.
+    window.get_by_label("Open captures…");
+}
+
+#[test]
+fn a_path_without_a_capture_leaves_the_session_as_it_is() {
+    let mut window = window();
+    note(&mut window, "ticket 4411");
+    let (session, generation) =
+        (window.state().session().clone(), window.state().document.as_ref().unwrap().generation);
+    for add in [false, true] {
+        window.state_mut().open(vec!["no-such-file.pcap".into()], add);
+        window.run_steps(3);
+        assert_eq!(window.state().session(), &session);
+        assert_eq!(window.state().document.as_ref().unwrap().generation, generation);
+        let notice = window.state().notice.clone().expect("a message");
+        assert!(notice.is_error && notice.text.contains("no-such-file.pcap"), "{}", notice.text);
+    }
+}
+
+#[test]
+fn edits_that_would_be_lost_are_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, sample) = (folder.path().join("mine.ron"), sample());
+    let mut window = window_with(Some(vec![path.clone()]), Some(Document::new(fixture::analysis())));
+    note(&mut window, "ticket 4411");
+    window.state_mut().open(vec![sample.clone()], false);
+    window.run_steps(3);
+    click(&mut window, "Stay here");
+    assert_eq!(window.state().session().annotations.len(), 1);
+    window.state_mut().open(vec![sample.clone()], false);
+    window.run_steps(3);
+    click(&mut window, "Save snapshot, then open…");
+    window.run_steps(3);
+    assert!(path.exists() && window.state().session().annotations.is_empty());
+    assert_eq!(window.state().document.as_ref().unwrap().analysis.captures.len(), 3);
+    // Without edits there is nothing to ask.
+    window.state_mut().open(vec![sample], false);
+    window.run_steps(3);
+    assert!(window.state().ui.modal.is_none());
+    window.state_mut().apply(&egui::Context::default(), vec![Action::Run(Command::Quit)]);
+    assert!(window.state().ui.quit);
+}
+
+#[test]
+fn quitting_with_unsaved_edits_asks() {
+    let mut window = window();
+    note(&mut window, "ticket 4411");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Q);
+    window.run_steps(3);
+    assert!(!window.state().ui.quit);
+    click(&mut window, "Discard and quit");
+    assert!(window.state().ui.quit);
+}
+
+#[test]
+fn errors_and_remarks_on_files_are_counted_apart_and_all_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = vec![sample()];
+    for at in 0..9 {
+        paths.push(folder.path().join(format!("gone-{at}.pcap")));
+    }
+    let mut window = window_with(None, None);
+    window.state_mut().open(paths, false);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("9 errors and 2 remarks on 11 files").is_some());
+    for at in 0..9 {
+        assert!(window.query_by_label_contains(&format!("gone-{at}.pcap: unreadable")).is_some());
+    }
+    click(&mut window, "Remarks on files");
+    assert!(window.query_by_label_contains("9 errors and 2 remarks").is_none());
+}
+
+#[test]
+fn without_a_dialog_the_path_can_be_typed() {
+    let mut window = window_with(None, None);
+    click(&mut window, "Open…");
+    assert!(matches!(window.state().ui.modal, Some(Modal::OpenPath { add: false, .. })));
+    let field = "File or folder; several separated by blanks or in quotes";
+    window.get_by_role_and_label(Role::TextInput, field).type_text("missing.pcap");
+    window.run_steps(3);
+    click(&mut window, "Open");
+    assert!(window.query_by_label_contains("missing.pcap").is_some());
+}
+
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("not needed".to_owned())
+    }
+}
+
+#[test]
+fn files_can_be_dropped() {
+    let mut window = window_with(None, None);
+    window.input_mut().dropped_files.push(Arc::new(Dropped("dropped.pcap".into())));
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("dropped.pcap").is_some());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.ron");
+    std::fs::write(&path, "(schema: 7").unwrap();
+    let mut window = window_with(Some(vec![path]), Some(Document::new(fixture::analysis())));
+    click(&mut window, "Open…");
+    assert!(
+        window
+            .state()
+            .notice
+            .as_ref()
+            .is_some_and(|notice| notice.is_error && notice.text.contains("bad.ron"))
+    );
+    assert!(window.state().document.is_some(), "what was open stays");
+}
