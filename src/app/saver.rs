@@ -10,7 +10,14 @@ use crate::session::{History, Mark, Session, Snapshot, SnapshotError};
 /// The one save that may be under way.
 #[derive(Default)]
 pub struct Saver {
-    task: Option<(PathBuf, Mark, Task<Result<(), SnapshotError>>)>,
+    job: Option<Job>,
+}
+
+/// A save: where to, which edits, and what comes of it.
+struct Job {
+    path: PathBuf,
+    mark: Mark,
+    task: Task<Result<(), SnapshotError>>,
 }
 
 impl Saver {
@@ -19,23 +26,22 @@ impl Saver {
         let path = if path.extension().is_some() { path } else { path.with_extension("ron") };
         let (document, session, target) = (document.clone(), edits.session().clone(), path.clone());
         let task = background.spawn("saver", move || save(&document, &session, &target));
-        self.task = Some((path, edits.mark(), task));
+        self.job = Some(Job { path, mark: edits.mark(), task });
     }
 
     /// Whether a save is under way.
     pub fn is_busy(&self) -> bool {
-        self.task.is_some()
+        self.job.is_some()
     }
 
     /// What came of it, once it is done: the path and which edits it holds, or why not.
     pub fn poll(&mut self) -> Option<Result<(PathBuf, Mark), SaveError>> {
-        let (_, _, task) = self.task.as_ref()?;
-        let result = match task.poll() {
+        let result = match self.job.as_ref()?.task.poll() {
             Progressing::Running => return None,
             Progressing::Done(result) => result.map_err(SaveError::Snapshot),
             Progressing::Lost => Err(SaveError::Lost),
         };
-        let (path, mark, _) = self.task.take()?;
+        let Job { path, mark, .. } = self.job.take()?;
         Some(result.map(|()| (path, mark)))
     }
 }

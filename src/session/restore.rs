@@ -297,7 +297,7 @@ fn locate(
             continue;
         }
         let difference = if metadata.len() != capture.size {
-            Some(format!("was {} and is now {}", size(capture.size), size(metadata.len())))
+            Some(size_change(capture.size, metadata.len()))
         } else if capture.sha256.is_empty() {
             None
         } else {
@@ -344,6 +344,15 @@ impl Snapshot {
         lines.push(format!("showing {} of {} exchanges", grouped(held), grouped(all)));
         lines
     }
+}
+
+/// `was 2.1 MB and is now 3.4 MB`; in bytes where that looks the same.
+fn size_change(was: u64, is: u64) -> String {
+    let (mut before, mut after) = (size(was), size(is));
+    if before == after {
+        (before, after) = (format!("{} bytes", grouped(was)), format!("{} bytes", grouped(is)));
+    }
+    format!("was {before} and is now {after}")
 }
 
 /// A size for people: `2.1 MB`.
