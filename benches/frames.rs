@@ -4,7 +4,6 @@
 #![allow(missing_docs, reason = "a bench has no users but its reader")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot build its input must stop")]
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,11 +14,11 @@ const FRAMES: usize = 60;
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let path = std::env::var_os("HOPSCOPE_BIG").map(PathBuf::from).unwrap_or_else(|| {
-        let path = folder.path().join("bench.pcap");
-        std::fs::File::create(&path).unwrap().write_all(&capture(20_000, 10)).unwrap();
-        path
-    });
+    let path =
+        std::env::var_os("HOPSCOPE_BIG").map_or_else(|| folder.path().join("bench.pcap"), PathBuf::from);
+    if !path.exists() {
+        std::fs::write(&path, capture(20_000, 10)).unwrap();
+    }
     let mut window = Offscreen::open(vec![path], [1600.0, 1000.0]);
     println!("{} exchanges", window.exchanges());
     time(&mut window, "at rest", |_| {});
