@@ -5,6 +5,8 @@
 //! cannot answer a request of which it has not acknowledged a byte, and a client that does not pipeline
 //! sends its next request only once it has the answer.
 
+use memchr::memchr;
+
 use crate::capture::{CaptureTime, ProblemKind, Problems};
 use crate::tcp::{Chunk, Flow, Hole, Opening, Side, seq_diff};
 
@@ -302,6 +304,13 @@ impl Http1 {
             self.on_request(&head, context);
             return chunk.data.len();
         }
+        if from == Side::Client
+            && let Some(end) = memchr(b'\n', &self.requests.carry)
+            && !sniff::resembles_request_line(&self.requests.carry[..end])
+        {
+            self.on_no_request();
+            return chunk.data.len();
+        }
         let stream = self.stream(from);
         if stream.carry.len() > MAX_HEAD {
             context.report(
@@ -369,8 +378,10 @@ impl Http1 {
         stream.message.head_crc = crc32fast::hash(bytes);
         let frame = stream.message.first_frame;
         if from == Side::Client {
-            let head = head::request(bytes, crlf, frame, context);
-            self.on_request(&head, context);
+            match head::request(bytes, crlf, frame, context) {
+                Some(head) => self.on_request(&head, context),
+                None => self.on_no_request(),
+            }
             return;
         }
         let head = if self.gateway {
@@ -382,6 +393,14 @@ impl Http1 {
             Some(head) => self.on_response(&head, context),
             None => self.on_broken_response(context),
         }
+    }
+
+    /// What began as a request may begin is none.
+    #[cold]
+    fn on_no_request(&mut self) {
+        self.requests.discard();
+        self.lost[Side::Client as usize] = true;
+        self.requests.stage = Stage::Lost;
     }
 
     /// A head that starts like a response and has no status line.
@@ -573,6 +592,9 @@ impl Http1 {
         }
         if stream.stage == Stage::Head {
             self.flush_head(from, context);
+            if !self.stream(from).in_message() {
+                return;
+            }
         }
         self.end_message(from, false, None, context);
     }
@@ -582,6 +604,11 @@ impl Http1 {
         match from {
             Side::Client => {
                 let bytes = std::mem::take(&mut self.requests.carry);
+                // On a connection of which nothing is known, a word and a blank are no request yet.
+                let line = memchr(b'\n', &bytes).map_or(&bytes[..], |end| &bytes[..end]);
+                if self.exchanges.is_empty() && !sniff::resembles_request_line(line) {
+                    return self.on_no_request();
+                }
                 let head = head::cut_request(&bytes, context);
                 self.place_cut_request(&head);
             }

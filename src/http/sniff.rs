@@ -4,12 +4,13 @@ use memchr::memchr;
 
 use crate::tcp::Side;
 
+use super::lenient::is_token_byte;
 use super::{FirstBytes, fastcgi, proxy, uwsgi};
 
 /// A status is awaited in so many bytes.
 const MAX_STATUS_LINE: usize = 32;
-/// The longest method token that is believed.
-const MAX_METHOD: usize = 24;
+/// The longest method token that is believed; the longest that is registered has 17 bytes.
+const MAX_METHOD: usize = 32;
 
 /// Which side sends a segment that starts like this, where its bytes tell.
 #[inline]
@@ -194,15 +195,21 @@ pub(super) fn is_simple_request(line: &[u8]) -> bool {
 fn has_version(line: &[u8]) -> bool {
     matches!(
         line.last_chunk::<9>(),
-        Some([b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
+        Some([b' ' | b'\t', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
     )
+}
+
+/// Whether a line is a request's, if a broken one: it ends in a version, or begins as only requests do. Lines of other
+/// text protocols (`EHLO mail.example`, `USER anonymous`) are none.
+pub(super) fn resembles_request_line(line: &[u8]) -> bool {
+    method_len(line).is_some() && has_version(line.trim_ascii_end()) || begins_request(line)
 }
 
 /// Whether more bytes could make these the start of a request line.
 pub(super) fn may_become_request(bytes: &[u8]) -> bool {
     match method_len(bytes) {
         Some(blank) => bytes.get(blank + 1).is_none_or(|b| !matches!(b, b'\r' | b'\n')),
-        None => bytes.len() <= MAX_METHOD && bytes.iter().all(|&b| is_method_byte(b)),
+        None => bytes.len() <= MAX_METHOD && bytes.iter().all(|&b| is_token_byte(b)),
     }
 }
 
@@ -224,18 +231,13 @@ pub(super) fn is_http2_preface(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PRI * HTTP/2.0\r\n")
 }
 
-/// The length of the method token that a blank follows.
+/// The length of the method that a blank follows. Methods are tokens, and case-sensitive (RFC 9110, section 9.1): `get`
+/// is none of the registered ones, and a request all the same. Some servers take a tab for the blank (RFC 9112,
+/// section 3).
 #[inline]
 fn method_len(bytes: &[u8]) -> Option<usize> {
-    let blank = bytes.iter().take(MAX_METHOD + 1).position(|&b| !is_method_byte(b))?;
-    (blank >= 2 && bytes[blank] == b' ').then_some(blank)
-}
-
-/// Methods are tokens (RFC 9110, section 5.6.2); letters, `-` and `_` are what is in use. Lower case is none of the
-/// registered methods, but servers that are lenient get it.
-#[inline]
-fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'-' || byte == b'_'
+    let blank = bytes.iter().take(MAX_METHOD + 1).position(|&b| !is_token_byte(b))?;
+    (blank > 0 && matches!(bytes[blank], b' ' | b'\t')).then_some(blank)
 }
 
 /// Methods that are believed before the line's end is there.

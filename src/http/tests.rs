@@ -254,6 +254,37 @@ fn other_protocols_are_named_and_have_no_exchanges() {
 }
 
 #[test]
+fn any_token_may_be_a_method_and_text_of_other_protocols_is_no_request() {
+    let line = |line: &str| {
+        let mut script = Script::new();
+        script.client(format!("{line}\r\nHost: shop\r\n\r\n").as_bytes()).server(OK);
+        script.lines()
+    };
+    for method in ["get", "Purge", "M-SEARCH", "A1.b", "X", "BASELINE-CONTROL"] {
+        let whole = format!("1 {method} /a Complete 0 -> 200 Complete 2");
+        assert_eq!(line(&format!("{method} /a HTTP/1.1")), [whole]);
+    }
+    // Broken, and a request all the same: the server has to refuse it.
+    assert_eq!(line("GET /a HTTP/x"), ["1 GET /a Complete 0 -> 200 Complete 2"]);
+    assert_eq!(line("get\t/a\tHTTP/1.1"), ["1 get /a Complete 0 -> 200 Complete 2"]);
+    let others =
+        ["EHLO mail.example", "USER anonymous", "RETR /file", "a001 LOGIN x y", "{\"GET\": 1}", "GET"];
+    for other in others {
+        let mut script = Script::new();
+        script.server(b"220 ready\r\n").client(format!("{other}\r\n").as_bytes()).server(b"250 ok\r\n");
+        script.client(b"Some text.\r\nMore: of it\r\n\r\n").control(0, FIN);
+        assert_eq!(script.lines(), [""; 0], "{other}");
+        let mut script = Script::new();
+        let (start, end) = other.split_at(2);
+        script.client(start.as_bytes()).client(format!("{end}\r\n\r\n").as_bytes()).server(b"250 ok\r\n");
+        assert_eq!(script.lines(), [""; 0], "{other} in two parts");
+        let mut script = Script::new();
+        script.client(other.as_bytes()).control(0, RST);
+        assert_eq!(script.lines(), [""; 0], "{other} without its end");
+    }
+}
+
+#[test]
 fn extents_lead_back_to_the_bytes() {
     let mut script = Script::new();
     let request = get("/there-and-back");
