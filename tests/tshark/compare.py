@@ -31,6 +31,9 @@ DIFFERENCES = {
     "binary": "hopscope: uwsgi or FastCGI request, which tshark 4.0 has no dissector for, and what answers it",
     "empty-lines": "hopscope: empty lines before a message, which peers skip and tshark does not",
     "quoted": "hopscope: a packet quoted inside an ICMP error is no packet of the connection",
+    "no-version": "hopscope: a request line without a version (HTTP/0.9); tshark waits for the rest of a head",
+    "unfinished": "hopscope: a head that its sender never finished; the known method and path tell what it was to be",
+    "other-link": "tshark: a link type that hopscope does not read, and reports as such",
     "unknown-method": "hopscope: a method that tshark's list does not hold",
     "beyond-length": "hopscope: bytes inside a body by its declared length (one of 2^63 or more, which tshark gives up on) are no message",
     "transfer-coding": "hopscope: chunked is not the last transfer coding, so the end is unknown (RFC 9112, 6.3); tshark looks for the word",
@@ -141,9 +144,10 @@ def of_hopscope(program, path):
 
 
 class Comparison:
-    def __init__(self, capture, ours):
+    def __init__(self, capture, ours, problems):
         self.capture = capture
         self.ours = ours
+        self.problems = problems
         self.equal = collections.Counter()
         self.differences = collections.defaultdict(list)
 
@@ -229,6 +233,10 @@ class Comparison:
                 return "other-protocol"
             if kind == "request" and one.key[0] not in METHODS:
                 return "unknown-method"
+        elif kind == "request":
+            line, ended, rest = self.capture.payload(one.first).partition(b"\n")
+            if line.rstrip() == " ".join(one.key).encode("utf-8", "surrogateescape"):
+                return "no-version" if ended and not rest.strip() else "unfinished" if not ended else "unexplained"
         return "unexplained"
 
     def is_http(self, kind, one):
@@ -240,6 +248,8 @@ class Comparison:
         return bool(re.search(line, self.capture.payload(one.first)))
 
     def why_only_theirs(self, kind, pair, other):
+        if "unsupported-link-type" in self.problems and not any(pair in messages for messages in self.ours):
+            return "other-link"
         if kind == "response" and other.key.startswith("1"):
             return "interim"
         row = self.capture.frames[other.frame]
@@ -291,7 +301,8 @@ def main():
             continue
         files += 1
         ports = sorted({pair[1].rsplit(":", 1)[1] for messages in ours for pair in messages})[:64]
-        comparison = Comparison(Capture(path, ports), ours)
+        problems = {problem["kind"] for problem in report["captures"][0]["problems"]}
+        comparison = Comparison(Capture(path, ports), ours, problems)
         comparison.run()
         counts = {category: len(found) for category, found in sorted(comparison.differences.items())}
         equal.update(comparison.equal)
