@@ -154,6 +154,21 @@ impl Http1 {
         }
     }
 
+    /// The sides were taken one for the other. No message was read until now, or its start had told them apart.
+    #[cold]
+    pub fn swap_sides(&mut self) {
+        if self.exchanges.is_empty() {
+            std::mem::swap(&mut self.requests, &mut self.responses);
+            self.lost.swap(0, 1);
+            for stream in [&mut self.requests, &mut self.responses] {
+                if stream.in_message() {
+                    stream.discard();
+                    stream.stage = Stage::Lost;
+                }
+            }
+        }
+    }
+
     /// A body that ends with the connection: whether the close came long after its last byte.
     fn note_late_close(&mut self, from: Side, at: CaptureTime) {
         let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
@@ -604,9 +619,10 @@ impl Http1 {
         match from {
             Side::Client => {
                 let bytes = std::mem::take(&mut self.requests.carry);
-                // On a connection of which nothing is known, a word and a blank are no request yet.
                 let line = memchr(b'\n', &bytes).map_or(&bytes[..], |end| &bytes[..end]);
-                if self.exchanges.is_empty() && !sniff::resembles_request_line(line) {
+                // Behind a request, a method and the start of a target are another one; first on a connection, no.
+                let behind = self.exchanges.iter().any(|x| x.request.is_present());
+                if !(behind && sniff::has_method_and_target(line) || sniff::resembles_request_line(line)) {
                     return self.on_no_request();
                 }
                 let head = head::cut_request(&bytes, context);

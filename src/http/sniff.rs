@@ -182,7 +182,9 @@ pub(super) fn begins_request(bytes: &[u8]) -> bool {
     let Some(blank) = method_len(bytes) else { return false };
     let target = bytes.get(blank + 1);
     KNOWN_METHODS.contains(&&bytes[..blank])
-        && (target.is_some_and(|b| b"/*h".contains(b)) || bytes.starts_with(b"CONNECT ") && target.is_some())
+        && (target.is_some_and(|b| TARGET_STARTS.contains(b))
+            || bytes.starts_with(b"CONNECT ")
+                && target.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'['))
 }
 
 /// Whether the line is a whole request of HTTP/0.9: `GET`, a path and a line end, and no version.
@@ -193,16 +195,23 @@ pub(super) fn is_simple_request(line: &[u8]) -> bool {
 
 /// Whether a line ends in ` HTTP/1.1`, in any version's numbers.
 fn has_version(line: &[u8]) -> bool {
-    matches!(
-        line.last_chunk::<9>(),
-        Some([b' ' | b'\t', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
-    )
+    let before = line.len().checked_sub(9).map(|at| line[at]);
+    matches!(before, Some(b' ' | b'\t')) && ends_in_version(line)
+}
+
+fn ends_in_version(line: &[u8]) -> bool {
+    matches!(line.last_chunk::<8>(), Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']))
 }
 
 /// Whether a line is a request's, if a broken one: it ends in a version, or begins as only requests do. Lines of other
 /// text protocols (`EHLO mail.example`, `USER anonymous`) are none.
 pub(super) fn resembles_request_line(line: &[u8]) -> bool {
-    method_len(line).is_some() && has_version(line.trim_ascii_end()) || begins_request(line)
+    method_len(line).is_some() && ends_in_version(line.trim_ascii_end()) || begins_request(line)
+}
+
+/// Whether bytes whose line goes on are the start of a request line where only requests are sent.
+pub(super) fn has_method_and_target(bytes: &[u8]) -> bool {
+    method_len(bytes).is_some_and(|blank| bytes.get(blank + 1).is_some_and(|b| TARGET_STARTS.contains(b)))
 }
 
 /// Whether more bytes could make these the start of a request line.
@@ -259,6 +268,9 @@ const KNOWN_METHODS: [&[u8]; 16] = [
     b"LOCK",
     b"REPORT",
 ];
+
+/// What targets begin with: a path, `*`, or the scheme of an absolute URI (RFC 9112, section 3.2).
+const TARGET_STARTS: &[u8] = b"/*h";
 
 /// A start of a line that is longer than this is not waited for to end, where its method is known.
 const LONG_LINE: usize = 200;

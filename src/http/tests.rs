@@ -28,6 +28,11 @@ impl Script {
         script
     }
 
+    /// A connection whose start was not captured.
+    fn midstream(client: &str, server: &str) -> Self {
+        Self { file: PcapBuilder::new().nanos(), ends: Conversation::new(client, server), now: 0 }
+    }
+
     fn client(&mut self, bytes: &[u8]) -> &mut Self {
         self.now += 10_000;
         self.ends.client(&mut self.file, self.now, bytes);
@@ -267,8 +272,15 @@ fn any_token_may_be_a_method_and_text_of_other_protocols_is_no_request() {
     // Broken, and a request all the same: the server has to refuse it.
     assert_eq!(line("GET /a HTTP/x"), ["1 GET /a Complete 0 -> 200 Complete 2"]);
     assert_eq!(line("get\t/a\tHTTP/1.1"), ["1 get /a Complete 0 -> 200 Complete 2"]);
-    let others =
-        ["EHLO mail.example", "USER anonymous", "RETR /file", "a001 LOGIN x y", "{\"GET\": 1}", "GET"];
+    let others = [
+        "EHLO mail.example",
+        "USER anonymous",
+        "RETR /file",
+        "a001 LOGIN x y",
+        "CONNECT {\"verbose\":false}",
+        "{\"GET\": 1}",
+        "GET",
+    ];
     for other in others {
         let mut script = Script::new();
         script.server(b"220 ready\r\n").client(format!("{other}\r\n").as_bytes()).server(b"250 ok\r\n");
@@ -281,6 +293,31 @@ fn any_token_may_be_a_method_and_text_of_other_protocols_is_no_request() {
         let mut script = Script::new();
         script.client(other.as_bytes()).control(0, RST);
         assert_eq!(script.lines(), [""; 0], "{other} without its end");
+    }
+}
+
+#[test]
+fn sides_taken_one_for_the_other_are_set_right_by_the_first_message() {
+    // A server on a high port: without the start, its side is taken for the client's.
+    let mut script = Script::midstream("10.0.0.1:80", "10.0.0.2:40000");
+    for _ in 0..6 {
+        script.server(b"the middle of a body ");
+    }
+    script.client(&get("/a")).server(b"and its end").server(OK);
+    let facts = script.facts();
+    assert_eq!(lines(&facts), ["1 GET /a Complete 0 -> 200 Complete 2"]);
+    let blamed = ExchangeFlags::NOT_HTTP_RESPONSE | ExchangeFlags::EXTRA_BYTES | ExchangeFlags::UNSOLICITED;
+    assert_eq!(flags(&facts, blamed), [0]);
+    let from_server = facts.flows[0].direction(crate::tcp::Side::Server);
+    assert_eq!(from_server.bytes, 6 * 21 + 11 + OK.len() as u64);
+}
+
+#[test]
+fn what_follows_a_request_is_another_one_once_it_has_a_target() {
+    for (rest, requests) in [("PURGE /cach", 2), ("PAYLOAD", 1), ("PAYLOAD ", 1), ("a body nobody", 1)] {
+        let mut script = Script::new();
+        script.client(&[&get("/"), rest.as_bytes()].concat()).control(0, RST);
+        assert_eq!(script.lines().len(), requests, "{rest}");
     }
 }
 

@@ -227,6 +227,7 @@ impl<H: Handler> Live<H> {
         for event in &mut self.events.list {
             event.from = event.from.peer();
         }
+        self.handler.swap_sides();
     }
 
     /// Whether a segment far from where its sender's stream stands is of another connection: the numbers that it
@@ -304,12 +305,20 @@ impl<H: Handler> Live<H> {
         let untouched = half.facts.segments == 0 && half.facts.missing_bytes == 0;
         if half.next.is_none() || half.facts.isn.is_some() && untouched {
             half.start_at(segment.seq);
+            // What ended this side before it began was no part of the connection.
+            self.fins[side as usize] = None;
         }
         half.facts.window_scale = segment.window_scale;
         self.roles_known = true;
         if segment.flags.ack() {
-            if self.opening == Opening::Unanswered {
+            if matches!(self.opening, Opening::Unanswered | Opening::Refused) {
                 self.opening = Opening::Handshake;
+            }
+            if self.fins.iter().all(Option::is_none)
+                && self.halves.iter().all(|half| half.facts.segments == 0)
+            {
+                // After a refusal this is the answer to the same SYN, sent again; or the refusal was not the server's.
+                self.closing = Closing::Open;
             }
             self.note_ack(side, segment.ack);
             self.events.note(segment, EventKind::SynAck, side);

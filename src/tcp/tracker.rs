@@ -17,7 +17,7 @@ const MAX_LIVE: usize = 400_000;
 /// How long a closed connection stays known for its late packets.
 const QUARANTINE_NS: i64 = 2_000_000_000;
 /// Most closed connections that stay known.
-const MAX_QUARANTINE: usize = 8192;
+const MAX_QUARANTINE: usize = 32_768;
 /// Most bytes kept ahead of gaps by all connections together.
 const MAX_HELD_IN_ALL: usize = 256 << 20;
 
@@ -32,6 +32,8 @@ pub trait Handler: Default {
     fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Self::Context);
     /// Takes note of bytes that the capture does not hold.
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Self::Context);
+    /// What came from the client until now came from the server, and the other way round: the bytes that follow tell.
+    fn swap_sides(&mut self);
     /// All bytes before this side's FIN were handed over.
     fn fin(&mut self, from: Side, at: CaptureTime, frame: u32, context: &mut Self::Context);
     /// The connection is over, or the capture is.
@@ -205,6 +207,16 @@ impl<H: Handler> Tracker<H> {
         while let Some(&(at, slot, first_frame)) = self.closed.front() {
             if now.0.saturating_sub(at.0) < QUARANTINE_NS && self.closed.len() <= MAX_QUARANTINE {
                 return;
+            }
+            if self.closed.len() > MAX_QUARANTINE {
+                context.report(
+                    ProblemKind::LimitReached,
+                    format_args!(
+                        "more than {MAX_QUARANTINE} connections closed within {} s: late packets of the first ones may \
+                         stand as connections of their own",
+                        QUARANTINE_NS / 1_000_000_000
+                    ),
+                );
             }
             self.closed.pop_front();
             // The slot may have been used again since.
