@@ -197,7 +197,8 @@ impl Http1 {
 
     /// Takes bytes from the start of the chunk: how many.
     pub fn step(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
-        match self.stream(from).stage {
+        let stage = self.stream(from).stage;
+        match stage {
             Stage::Closed => {
                 if let Some(tls) = &mut self.tunnelled {
                     tls.data(from, chunk, context);
@@ -217,12 +218,26 @@ impl Http1 {
                 self.stream(from).stage = Stage::Idle;
                 self.start(from, chunk, context)
             }
+            Stage::UntilClose if from == Side::Server && self.resumes(chunk) => {
+                self.end_message(from, false, None, context);
+                self.start(from, chunk, context)
+            }
             _ => {
                 let (used, progress) = self.stream(from).body(chunk);
                 self.after(from, progress, context);
                 used
             }
         }
+    }
+
+    /// Whether a response starts here, behind bytes that stood in the place of one: the client has asked again since, and
+    /// would not have done so before that answer was over.
+    fn resumes(&self, chunk: &Chunk<'_>) -> bool {
+        let foreign =
+            self.exchanges.get(self.answered).is_some_and(|x| x.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE));
+        let asked_again =
+            self.exchanges.get(self.answered + 1).is_some_and(|x| seq_diff(chunk.ack, x.request.seq) > 0);
+        foreign && asked_again && sniff::is_status_line(chunk.data)
     }
 
     fn after(&mut self, from: Side, progress: Progress, context: &mut Context) {

@@ -180,11 +180,11 @@ pub(super) fn starts_request(bytes: &[u8]) -> bool {
 /// Whether the bytes begin as a request line, whose end is not there.
 pub(super) fn begins_request(bytes: &[u8]) -> bool {
     let Some(blank) = method_len(bytes) else { return false };
-    let target = bytes.get(blank + 1);
+    // Fragments of IP may end behind the blank.
+    let Some(target) = bytes.get(blank + 1) else { return KNOWN_METHODS.contains(&&bytes[..blank]) };
     KNOWN_METHODS.contains(&&bytes[..blank])
-        && (target.is_some_and(|b| TARGET_STARTS.contains(b))
-            || bytes.starts_with(b"CONNECT ")
-                && target.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'['))
+        && (TARGET_STARTS.contains(target)
+            || bytes.starts_with(b"CONNECT ") && (target.is_ascii_alphanumeric() || *target == b'['))
 }
 
 /// Whether the line is a whole request of HTTP/0.9: `GET`, a path and a line end, and no version.

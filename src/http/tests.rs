@@ -313,6 +313,23 @@ fn sides_taken_one_for_the_other_are_set_right_by_the_first_message() {
 }
 
 #[test]
+fn behind_a_body_whose_head_was_not_captured_the_next_response_is_found() {
+    let mut script = Script::midstream("10.0.0.1:40000", "10.0.0.2:80");
+    script.client(&get("/1")).server(b"the middle of a body").client(&get("/2")).server(OK);
+    script.client(&get("/3")).server(OK);
+    let facts = script.facts();
+    assert_eq!(
+        lines(&facts),
+        [
+            "1 GET /1 Complete 0 -> - Lossy 20",
+            "2 GET /2 Complete 0 -> 200 Complete 2",
+            "3 GET /3 Complete 0 -> 200 Complete 2",
+        ]
+    );
+    assert_eq!(flags(&facts, ExchangeFlags::NOT_HTTP_RESPONSE), [0, 0, 0]);
+}
+
+#[test]
 fn what_follows_a_request_is_another_one_once_it_has_a_target() {
     for (rest, requests) in [("PURGE /cach", 2), ("PAYLOAD", 1), ("PAYLOAD ", 1), ("a body nobody", 1)] {
         let mut script = Script::new();

@@ -139,6 +139,11 @@ impl<H: Handler> Live<H> {
         self.closing == Closing::Reset || self.fins.iter().all(Option::is_some)
     }
 
+    /// Whether a side will send its FIN again.
+    pub(super) fn awaits_ack_of_fin(&self) -> bool {
+        self.closing != Closing::Reset && self.fins.iter().flatten().any(|fin| !fin.acked)
+    }
+
     /// Bytes kept ahead of gaps, in both directions.
     pub(super) fn held_bytes(&self) -> usize {
         self.halves.iter().map(|half| half.held_bytes).sum()

@@ -175,6 +175,17 @@ fn a_refusal_that_the_client_does_not_heed_refuses_nothing() {
     assert!(facts.exchanges[0].response.is_complete());
 }
 
+#[test]
+fn what_is_sent_again_for_long_after_a_close_is_no_connection_of_its_own() {
+    let mut tape = Tape::open();
+    tape.server(FIN_ACK, s(0), c(0), b"").client(ACK, c(0), s(1), GET).client(FIN_ACK, c(33), s(1), b"");
+    for seconds in [1, 2, 4, 8, 16] {
+        tape.wait(seconds * 1_000 * MS).client(FIN_ACK, c(0), s(1), GET);
+    }
+    let facts = tape.facts();
+    assert_eq!((facts.flows.len(), facts.exchanges.len()), (1, 1));
+}
+
 /// Counts connections and problems.
 #[derive(Default)]
 struct Count(usize, usize);

@@ -16,7 +16,9 @@ use super::{Event, Flow, Side};
 const MAX_LIVE: usize = 400_000;
 /// How long a closed connection stays known for its late packets.
 const QUARANTINE_NS: i64 = 2_000_000_000;
-/// Most closed connections that stay known.
+/// How long one stays known whose FIN nobody acknowledged: its sender sends it, and the data before it, again and again.
+const UNACKED_QUARANTINE_NS: i64 = 120_000_000_000;
+/// Most closed connections that stay known for either time.
 const MAX_QUARANTINE: usize = 32_768;
 /// Most bytes kept ahead of gaps by all connections together.
 const MAX_HELD_IN_ALL: usize = 256 << 20;
@@ -63,12 +65,41 @@ impl Key {
     }
 }
 
+/// A connection that closed.
+#[derive(Clone, Copy)]
+struct Closed {
+    at: CaptureTime,
+    slot: u32,
+    first_frame: u32,
+}
+
+impl Closed {
+    /// Whether it is this one: its slot may have been used again since.
+    fn is<H: Handler>(self, live: &Live<H>) -> bool {
+        live.quarantined && live.first.1 == self.first_frame
+    }
+}
+
+fn report_too_many(closed: usize, context: &mut impl Problems) {
+    if closed > MAX_QUARANTINE {
+        context.report(
+            ProblemKind::LimitReached,
+            format_args!(
+                "more than {MAX_QUARANTINE} connections closed shortly after each other: late packets of the first ones \
+                 may stand as connections of their own"
+            ),
+        );
+    }
+}
+
 /// All connections of one capture.
 pub struct Tracker<H: Handler> {
     index: HashMap<Key, u32, foldhash::fast::FixedState>,
     slots: Vec<Option<Live<H>>>,
     free: Vec<u32>,
-    closed: VecDeque<(CaptureTime, u32, u32)>,
+    /// Those that closed lately, and of those before them the ones that stay known for longer.
+    closed: VecDeque<Closed>,
+    unacked: VecDeque<Closed>,
     /// Bytes held by all connections, those counted that were handed on since.
     held: usize,
 }
@@ -80,6 +111,7 @@ impl<H: Handler> Default for Tracker<H> {
             slots: Vec::new(),
             free: Vec::new(),
             closed: VecDeque::new(),
+            unacked: VecDeque::new(),
             held: 0,
         }
     }
@@ -108,7 +140,7 @@ impl<H: Handler> Tracker<H> {
             let taken = live.push(segment, src_is_low, context);
             if live.is_over() && !live.quarantined {
                 live.quarantined = true;
-                self.closed.push_back((segment.at, slot, live.first.1));
+                self.closed.push_back(Closed { at: segment.at, slot, first_frame: live.first.1 });
             }
             if taken == Taken::Here || !self.gives_way(slot, taken, segment, src_is_low, context) {
                 return;
@@ -204,25 +236,35 @@ impl<H: Handler> Tracker<H> {
     /// Lets go of connections that closed long enough ago.
     #[inline]
     fn release_closed(&mut self, now: CaptureTime, context: &mut H::Context) {
-        while let Some(&(at, slot, first_frame)) = self.closed.front() {
+        while let Some(&Closed { at, .. }) = self.closed.front() {
             if now.0.saturating_sub(at.0) < QUARANTINE_NS && self.closed.len() <= MAX_QUARANTINE {
                 return;
             }
-            if self.closed.len() > MAX_QUARANTINE {
-                context.report(
-                    ProblemKind::LimitReached,
-                    format_args!(
-                        "more than {MAX_QUARANTINE} connections closed within {} s: late packets of the first ones may \
-                         stand as connections of their own",
-                        QUARANTINE_NS / 1_000_000_000
-                    ),
-                );
+            self.release(now, context);
+        }
+    }
+
+    /// Lets go of the connection that closed first, unless it is to stay known for longer; then looks for those that
+    /// stayed long enough.
+    fn release(&mut self, now: CaptureTime, context: &mut H::Context) {
+        report_too_many(self.closed.len(), context);
+        if let Some(first) = self.closed.pop_front() {
+            match &self.slots[first.slot as usize] {
+                Some(live) if first.is(live) && live.awaits_ack_of_fin() => self.unacked.push_back(first),
+                Some(live) if first.is(live) => self.close_slot(first.slot, context),
+                _ => {}
             }
-            self.closed.pop_front();
-            // The slot may have been used again since.
-            let same = |live: &Live<H>| live.quarantined && live.first.1 == first_frame;
-            if self.slots[slot as usize].as_ref().is_some_and(same) {
-                self.close_slot(slot, context);
+        }
+        while let Some(&first) = self.unacked.front() {
+            if now.0.saturating_sub(first.at.0) < UNACKED_QUARANTINE_NS
+                && self.unacked.len() <= MAX_QUARANTINE
+            {
+                return;
+            }
+            report_too_many(self.unacked.len(), context);
+            self.unacked.pop_front();
+            if self.slots[first.slot as usize].as_ref().is_some_and(|live| first.is(live)) {
+                self.close_slot(first.slot, context);
             }
         }
     }

@@ -60,7 +60,7 @@ FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip
           "http.request.method", "http.request.uri", "http.response.code", "frame.protocols",
           "tcp.analysis.lost_segment", "tcp.analysis.ack_lost_segment", "tcp.analysis.retransmission",
           "tcp.analysis.out_of_order", "tcp.flags.fin", "frame.len", "frame.cap_len", "http.content_length_header",
-          "http.transfer_encoding", "tcp.flags.syn")
+          "http.transfer_encoding", "tcp.flags.syn", "tcp.flags.ack")
 SEPARATOR, AGGREGATOR = "\x1d", "\x1e"
 
 Message = collections.namedtuple("Message", "key frame first exchange", defaults=(None, None))
@@ -149,10 +149,11 @@ def of_hopscope(program, path):
 
 
 class Comparison:
-    def __init__(self, capture, ours, problems):
+    def __init__(self, capture, ours, report):
         self.capture = capture
         self.ours = ours
-        self.problems = problems
+        self.problems = {problem["kind"] for problem in report["captures"][0]["problems"]}
+        self.protocols = {(link["from"], link["to"]): set(link["protocols"]) for link in report["links"]}
         self.equal = collections.Counter()
         self.differences = collections.defaultdict(list)
 
@@ -178,7 +179,7 @@ class Comparison:
                 for one in list(left):
                     target = one.key[1] or ""
                     alike = [t for t in right if t.key[0] == one.key[0] and (
-                        target.startswith(t.key[1]) and " " in target or not target and t.key[1].startswith("HTTP/"))]
+                        target.startswith(t.key[1]) and (" " in target or not t.key[1]) or not target and t.key[1].startswith("HTTP/"))]
                     # Of those the one in the same frame; others are that request sent again.
                     other = next((t for t in alike if t.frame == one.frame), alike[0] if alike else None)
                     if other:
@@ -235,8 +236,7 @@ class Comparison:
         return any(row["frame.len"] != row["frame.cap_len"] for row in self.rows(pair))
 
     def why_only_ours(self, kind, pair, one):
-        version = one.exchange.get("protocol") or one.exchange.get("version") or ""
-        if "uwsgi" in version or "fastcgi" in version:
+        if {"uwsgi", "fastcgi"} & self.protocols.get((one.exchange["from"], one.exchange["to"]), set()):
             return "binary"
         rows = self.rows(pair)
         if not rows:
@@ -290,9 +290,11 @@ class Comparison:
             return "quoted"
         if protocols & {"wlan", "ayiya"}:
             return "other-link"
-        if kind == "response" and not re.match(rb"HTTP/\d\.\d \d\d\d[ \r\n]", self.capture.payload(other.frame)):
+        line = self.capture.payload(other.frame)
+        if kind == "response" and line.startswith(b"HTTP/") and not re.match(rb"HTTP/\d\.\d \d\d\d[ \r\n]", line):
             return "broken-status"
-        if kind == "request" and row["tcp.flags.syn"] in ("1", "True"):
+        opened = next((r for r in self.rows(pair) if r["tcp.flags.syn"] in ("1", "True")), None)
+        if opened and opened["source"] != pair[0] and opened["tcp.flags.ack"] not in ("1", "True") or row["tcp.flags.syn"] in ("1", "True"):
             return "roles"
         if kind == "request" and self.framed_twice(pair, other.frame):
             return self.framed_twice(pair, other.frame)
@@ -342,8 +344,7 @@ def main():
             continue
         files += 1
         ports = sorted({pair[1].rsplit(":", 1)[1] for messages in ours for pair in messages})[:64]
-        problems = {problem["kind"] for problem in report["captures"][0]["problems"]}
-        comparison = Comparison(Capture(path, ports), ours, problems)
+        comparison = Comparison(Capture(path, ports), ours, report)
         comparison.run()
         counts = {category: len(found) for category, found in sorted(comparison.differences.items())}
         equal.update(comparison.equal)
