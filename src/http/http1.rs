@@ -210,7 +210,7 @@ impl Http1 {
             Stage::Lost => {
                 let starts = match from {
                     Side::Client => sniff::starts_request(chunk.data),
-                    Side::Server => sniff::is_status_line(chunk.data),
+                    Side::Server => sniff::starts_response(chunk.data),
                 };
                 if !starts {
                     return chunk.data.len();

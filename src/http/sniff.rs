@@ -151,6 +151,11 @@ pub(super) fn is_status_line(bytes: &[u8]) -> bool {
     bytes.len() >= 12 && bytes.starts_with(b"HTTP/") && bytes[8] == b' ' && has_status(&bytes[9..])
 }
 
+/// Whether a segment starts a response, by all that is there of it: fragments of IP may cut its first word short.
+pub(super) fn starts_response(bytes: &[u8]) -> bool {
+    is_status_line(bytes) || (4..12).contains(&bytes.len()) && may_become_response(bytes)
+}
+
 fn has_status(bytes: &[u8]) -> bool {
     let digits = bytes.trim_ascii_start();
     digits.len() >= 3 && digits[..3].iter().all(u8::is_ascii_digit)

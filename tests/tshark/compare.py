@@ -31,7 +31,7 @@ DIFFERENCES = {
     "binary": "hopscope: uwsgi or FastCGI request, which tshark 4.0 has no dissector for, and what answers it",
     "empty-lines": "hopscope: empty lines before a message, which peers skip and tshark does not",
     "quoted": "hopscope: a packet quoted inside an ICMP error or a flow sample is no packet of the connection",
-    "no-version": "hopscope: a request line without a version (HTTP/0.9); tshark waits for the rest of a head",
+    "no-version": "hopscope: a request line without a version (HTTP/0.9), or with a broken one, which a server has to refuse",
     "unfinished": "hopscope: a head that its sender never finished; the known method and path tell what it was to be",
     "other-link": "tshark: a link type or tunnel that hopscope does not read (802.11, AYIYA, ARCNET); link types are reported as such",
     "broken-status": "hopscope: a status line that breaks the grammar; a status is three digits (RFC 9112, section 4), tshark takes any number",
@@ -269,6 +269,8 @@ class Comparison:
             line, ended, rest = self.capture.payload(one.first).partition(b"\n")
             if line.rstrip() == " ".join(one.key).encode("utf-8", "surrogateescape"):
                 return "no-version" if ended and not rest.strip() else "unfinished" if not ended else "unexplained"
+            if line.startswith(one.key[0].encode() + b" ") and b"HTTP" in line and not re.search(rb"HTTP/\d\.\d\r?$", line):
+                return "no-version"
         return "unexplained"
 
     def is_http(self, kind, one):
