@@ -7,7 +7,7 @@ use crate::capture::CaptureId;
 use crate::diagnose::words::{counted, duration, grouped, listed, methods};
 use crate::diagnose::{Finding, Severity};
 use crate::logs::LogLine;
-use crate::topology::{LinkId, Role};
+use crate::topology::{LinkId, Remark, RemarkKind, Role};
 
 use super::report::CaptureNames;
 
@@ -23,6 +23,7 @@ const LINES_SHOWN: usize = 6;
 /// The whole report as text, ending with a line break.
 pub fn text(analysis: &Analysis) -> String {
     let mut out = String::new();
+    remarks(analysis, &mut out);
     verdict(analysis, &mut out);
     lanes(analysis, &mut out);
     start(analysis, &mut out);
@@ -31,6 +32,17 @@ pub fn text(analysis: &Analysis) -> String {
     captures(analysis, &mut out);
     logs(analysis, &mut out);
     out
+}
+
+/// What the reader must know before the verdict; that a capture is a copy stands beside the captures.
+fn remarks(analysis: &Analysis, out: &mut String) {
+    let first = |remark: &&Remark| remark.kind != RemarkKind::CopiedCapture;
+    for remark in analysis.topology.remarks.iter().filter(first) {
+        paragraph(out, "[remark] ", &remark.detail);
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
 }
 
 fn verdict(analysis: &Analysis, out: &mut String) {
@@ -318,6 +330,10 @@ fn captures(analysis: &Analysis, out: &mut String) {
             };
             paragraph(out, "  ", &format!("{name}: {}: {}{more}", problem.kind, problem.detail));
         }
+    }
+    let remarks = analysis.topology.remarks.iter();
+    for remark in remarks.filter(|remark| remark.kind == RemarkKind::CopiedCapture) {
+        paragraph(out, "  ", &remark.detail);
     }
 }
 

@@ -23,6 +23,8 @@ const MOST_TOLERANCE_NS: i64 = 100_000_000;
 /// The connections, each by its best sighting, with the clocks of the captures.
 pub(super) struct Seen<'a> {
     pub captures: &'a [Arc<CaptureFacts>],
+    /// For each capture that is a copy its original.
+    pub originals: &'a [Option<CaptureId>],
     pub clocks: &'a [Clock],
     pub connections: &'a [Vec<Sighting>],
     /// Client and server of each connection, without translated addresses.

@@ -2,6 +2,7 @@
 
 mod cause;
 mod clocks;
+mod copies;
 mod edits;
 mod fit;
 mod heal;
@@ -11,6 +12,9 @@ mod merge;
 mod model;
 mod names;
 mod nat;
+mod remark;
+#[cfg(test)]
+mod tests;
 mod votes;
 
 pub use heal::heal;
@@ -18,6 +22,7 @@ pub use model::{
     Clock, ClockMethod, ClockStep, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId,
     LaneOverride, Link, LinkId, MOST_CLOCK_STEPS, Overrides, Role, Sighting, Topology,
 };
+pub use remark::{Remark, RemarkKind};
 
 pub(crate) use lanes::{SLACK_NS, tolerance_ns};
 
@@ -28,7 +33,7 @@ use crate::http::CaptureFacts;
 
 /// Finds the chain: clocks, connections counted once, lanes, links.
 pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology {
-    let mut sightings = merge::sightings(captures);
+    let (mut sightings, originals) = merge::sightings(captures);
     let ids = keys::IdHeaders::learn(captures);
     let clocks = clocks::align(captures, &sightings, &ids, overrides);
     let flow = |all: &[Sighting]| captures[all[0].capture.index()].flow(all[0].flow);
@@ -43,7 +48,13 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         )
     });
     let ends: Vec<_> = sightings.iter().map(|all| nat::ends(captures, all)).collect();
-    let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings, ends: &ends };
+    let seen = lanes::Seen {
+        captures,
+        originals: &originals,
+        clocks: &clocks,
+        connections: &sightings,
+        ends: &ends,
+    };
     let causes = cause::find(&seen, &ids);
     let mut chain = lanes::arrange(&causes, &overrides.lanes);
     let names = names::names(&seen, &mut chain, &causes.leg_of, overrides);
@@ -69,6 +80,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             last: clock.session(flow.last.0),
         });
     }
+    topology.remarks = copies::remarks(captures, &originals);
     topology.clocks = clocks;
     topology.id_headers = ids;
     topology

@@ -284,6 +284,8 @@ pub struct Topology {
     pub lanes: Vec<Lane>,
     /// Links ordered by lanes.
     pub links: Vec<Link>,
+    /// What has to be said of the captures as a set.
+    pub remarks: Vec<super::Remark>,
     /// Request headers that may name a request.
     pub(crate) id_headers: super::keys::IdHeaders,
 }

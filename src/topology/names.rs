@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::{Chain, Seen};
 use super::{Overrides, Role};
+use crate::capture::CaptureId;
 
 /// Request headers that only a proxy adds.
 const FORWARDING: [&str; 5] = ["x-forwarded-for", "x-real-ip", "forwarded", "via", "x-forwarded-proto"];
@@ -138,11 +139,16 @@ fn by_files(
             *set = Some(set.as_ref().map_or(both.clone(), |known| known & &both));
         }
     }
+    // The copy of a capture that was taken at a hop says nothing of its own; a part of a merged file does.
+    let at_hop: Vec<bool> =
+        touched.iter().map(|set| set.as_ref().is_some_and(|set| !set.is_empty())).collect();
+    let of_hop = |original: Option<CaptureId>| original.is_some_and(|original| at_hop[original.index()]);
     // A capture of one link touches two lanes: it names the one that is not yet named, the accepting one first.
     let mut names = BTreeMap::new();
     let mut files: Vec<(usize, BTreeSet<usize>, String, String)> = touched
         .into_iter()
         .enumerate()
+        .filter(|(at, _)| !of_hop(seen.originals[*at]))
         .filter_map(|(at, lanes)| {
             let file = seen.captures[at].info.path.file_name()?.to_str()?;
             let lanes = lanes?;
