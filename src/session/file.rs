@@ -156,6 +156,12 @@ pub(super) struct FileLane {
     pub serves: Vec<SocketAddr>,
     #[serde(default)]
     pub depth: u16,
+    #[serde(default)]
+    pub named_by: String,
+    #[serde(default)]
+    pub inferred: bool,
+    #[serde(default)]
+    pub users: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -121,6 +121,7 @@ fn chain(path: &Path, shift: u32) -> Analysis {
         depth: 0,
         named_by: String::new(),
         inferred: false,
+        users: role == Role::Client,
     };
     let link =
         |from, to| Link { from: LaneId(from), to: LaneId(to), servers: Vec::new(), connections: Vec::new() };

@@ -120,6 +120,9 @@ fn lanes(analysis: &Analysis) -> Vec<FileLane> {
         addresses: lane.addresses.clone(),
         serves: lane.serves.clone(),
         depth: lane.depth,
+        named_by: lane.named_by.clone(),
+        inferred: lane.inferred,
+        users: lane.users,
     };
     analysis.topology.lanes.iter().map(one).collect()
 }

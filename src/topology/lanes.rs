@@ -78,6 +78,8 @@ pub(super) struct Hop {
     pub named_by: String,
     /// It was not captured itself.
     pub inferred: bool,
+    /// Users are here, as far as the traffic tells.
+    pub users: bool,
     /// Place in the user's list; lanes found come after.
     pub rank: usize,
 }

@@ -7,11 +7,13 @@ mod edits;
 mod fit;
 mod heal;
 pub(crate) mod keys;
+mod labels;
 mod lanes;
 mod merge;
 mod model;
 mod names;
 mod nat;
+mod products;
 mod remark;
 #[cfg(test)]
 mod tests;
@@ -96,6 +98,7 @@ fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {
         depth: hop.depth,
         named_by: hop.named_by.clone(),
         inferred: hop.inferred,
+        users: hop.users,
     })
     .collect()
 }

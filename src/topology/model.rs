@@ -91,6 +91,9 @@ pub struct Lane {
     pub named_by: String,
     /// It was not captured itself: what others sent shows that it is there.
     pub inferred: bool,
+    /// Users are here, as far as the traffic tells: it only asks, its requests show no proxy's headers, and it does
+    /// not pass a hop by as health checks do.
+    pub users: bool,
 }
 
 /// Two lanes that talk, with the connections between them.

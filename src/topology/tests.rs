@@ -59,3 +59,80 @@ fn a_second_capture_of_the_same_connections_is_no_copy() {
     ask(&mut far, USER, EDGE, -30_000, 6 * MS);
     assert!(build(&[far.finish(), at_proxy("ingress.pcap")], &Overrides::default()).remarks.is_empty());
 }
+
+/// What is captured at the application: its one link.
+fn at_app(name: &str) -> Arc<CaptureFacts> {
+    let mut script = Script::new(name);
+    ask(&mut script, EDGE_OUT, APP, 40_000, 4 * MS);
+    script.finish()
+}
+
+#[test]
+fn a_file_names_a_lane_only_when_its_name_says_something() {
+    for silent in ["case7.pcap", "g.pcap", "capture.pcap", "eth0.pcap", "paas.pcap", "no-edge.pcap"] {
+        assert_eq!(names(&[at_proxy(silent)]), ["user", "proxy", "app"], "{silent}");
+    }
+    assert_eq!(names(&[at_proxy("nginx-20261125.pcap")]), ["user", "nginx", "app"]);
+    // Words that nobody knows are names where several captures of a chain are called differently.
+    assert_eq!(names(&[at_proxy("berlin.pcap"), at_app("checkout.pcap")]), ["user", "berlin", "checkout"]);
+    assert_eq!(names(&[at_proxy("hop1.pcap"), at_app("hop2.pcap")]), ["user", "proxy", "app"]);
+    assert_eq!(names(&[at_proxy("a.pcap"), at_app("b.pcap")]), ["user", "proxy", "app"]);
+    assert_eq!(names(&[at_proxy("edge/c.pcap"), at_app("django/c.pcap")]), ["user", "edge", "django"]);
+}
+
+#[test]
+fn files_of_unrelated_recordings_name_no_lane() {
+    let mut other = Script::new("leak.pcap");
+    ask(&mut other, "10.9.1.1:5000", "10.9.1.2:90", 900 * MS, 4 * MS);
+    let mut one = Script::new("timeout.pcap");
+    ask(&mut one, USER, EDGE, 0, 4 * MS);
+    assert!(!names(&[one.finish(), other.finish()]).iter().any(|name| name == "leak" || name == "timeout"));
+}
+
+#[test]
+fn a_server_header_names_the_deepest_lane_that_sends_it() {
+    let chain = |edge: &str, ingress: &str| {
+        let mut script = Script::new("any.pcap");
+        ask(&mut script, USER, EDGE, 0, 7 * MS);
+        ask(&mut script, EDGE_OUT, "10.0.2.2:8080", 0, 5 * MS);
+        ask(&mut script, "10.0.3.1:5000", "10.0.3.2:9000", 0, 3 * MS);
+        script.server_header(EDGE, edge);
+        script.server_header("10.0.2.2:8080", ingress);
+        script.server_header("10.0.3.2:9000", "gunicorn");
+        names(&[script.finish()])
+    };
+    assert_eq!(chain("nginx/1.22.1", "gunicorn"), ["user", "nginx", "proxy", "app"]);
+    assert_eq!(chain("gunicorn", "gunicorn"), ["user", "proxy", "proxy 2", "app"]);
+    assert_eq!(chain("nginx", "nginx"), ["user", "proxy", "nginx", "app"]);
+    assert_eq!(chain("nginx/1.27.0", "nginx/1.22.1"), ["user", "nginx", "nginx 2", "app"]);
+}
+
+#[test]
+fn via_headers_host_names_and_user_agents_name_lanes() {
+    let mut script = Script::new("any.pcap");
+    ask(&mut script, USER, EDGE, 0, 6 * MS);
+    ask(&mut script, EDGE_OUT, APP, 0, 4 * MS);
+    let probe = script.connection(0, "10.0.2.9:7000", APP, 100);
+    script.request(probe, 3 * MS, "GET", "/healthz", &[("User-Agent", "kube-probe/1.31")], "");
+    script.response(probe, 4 * MS, 200, 0);
+    script.info().host_names = vec![("10.0.1.2".parse().unwrap(), "ingress-7d8f9c.default.svc".to_owned())];
+    assert_eq!(names(&[script.finish()]), ["user", "kube-probe", "ingress", "app"]);
+
+    let mut script = Script::new("any.pcap");
+    let conn = script.connection(0, USER, EDGE, 100);
+    script.request(conn, MS, "GET", "/", &[("Via", "1.1 varnish")], "");
+    script.response(conn, 2 * MS, 200, 0);
+    let topology = build(&[script.finish()], &Overrides::default());
+    let lane = &topology.lanes[0];
+    assert_eq!((lane.name.as_str(), lane.inferred, lane.users), ("varnish", true, false));
+}
+
+#[test]
+fn the_capture_of_one_link_behind_a_proxy_names_who_asks_there() {
+    let mut script = Script::new("nginx.pcap");
+    let conn = script.connection(0, EDGE_OUT, APP, 100);
+    script.request(conn, MS, "GET", "/", &[("X-Forwarded-For", "10.0.1.1")], "");
+    script.response(conn, 2 * MS, 200, 0);
+    script.server_header(APP, "gunicorn");
+    assert_eq!(names(&[script.finish()]), ["nginx", "app"]);
+}
