@@ -94,6 +94,14 @@ impl Analysis {
         format!("{} → {}", self.lane(link.from).name, self.lane(link.to).name)
     }
 
+    /// Who asks on the outermost links, for words such as "users saw 502": `users`, or `clients` where the lane that
+    /// asks is a proxy by its requests, or one that passes hops by.
+    pub fn askers(&self) -> &'static str {
+        let outermost =
+            self.topology.links.iter().map(|link| self.lane(link.from)).filter(|lane| lane.depth == 0);
+        if outermost.clone().all(|lane| lane.users) { "users" } else { "clients" }
+    }
+
     /// First and last packet of all captures in session time; `None` when there is no packet.
     pub fn time_range(&self) -> Option<(SessionTime, SessionTime)> {
         let ends = self.captures.iter().zip(&self.topology.clocks).filter_map(|(capture, clock)| {

@@ -109,6 +109,8 @@ pub struct LaneReport {
     pub named_by: String,
     /// It was not captured itself.
     pub inferred: bool,
+    /// Users are here, as far as the traffic tells.
+    pub users: bool,
 }
 
 /// A remark on several captures.
@@ -302,6 +304,7 @@ impl Report {
             serves: lane.serves.clone(),
             named_by: lane.named_by.clone(),
             inferred: lane.inferred,
+            users: lane.users,
         };
         let figures = &analysis.diagnosis.board.links;
         Self {

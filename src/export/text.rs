@@ -54,7 +54,11 @@ fn verdict(analysis: &Analysis, out: &mut String) {
         } else if analysis.topology.exchanges.is_empty() {
             "No HTTP exchange in these captures.".to_owned()
         } else if analysis.diagnosis.failures.visible.is_empty() {
-            format!("No fault found: {} from users, no failure.", counted(requests, "request"))
+            format!(
+                "No fault found: {} from {}, no failure.",
+                counted(requests, "request"),
+                analysis.askers()
+            )
         } else {
             "Requests failed, and these captures do not show why.".to_owned()
         };
@@ -173,13 +177,14 @@ fn retries(analysis: &Analysis, out: &mut String) {
     if analysis.diagnosis.retries.is_empty() && failures.visible.is_empty() {
         return;
     }
-    heading(out, "Users and retries");
+    let askers = analysis.askers();
+    heading(out, if askers == "users" { "Users and retries" } else { "Clients and retries" });
     for (method, by_status) in &failures.visible {
         let parts: Vec<String> = by_status
             .iter()
             .map(|(status, number)| format!("{status} {}", crate::diagnose::words::times(*number)))
             .collect();
-        paragraph(out, "  ", &format!("{method}: users saw {}.", listed(&parts)));
+        paragraph(out, "  ", &format!("{method}: {askers} saw {}.", listed(&parts)));
     }
     for retries in &analysis.diagnosis.retries {
         let Some(lane) = retries.lane else { continue };
@@ -198,7 +203,10 @@ fn retries(analysis: &Analysis, out: &mut String) {
         paragraph(out, "  ", &(text + "."));
     }
     if !failures.masked.is_empty() {
-        paragraph(out, "  ", &format!("Failures that users never saw: {}.", methods(&failures.masked)));
+        paragraph(out, "  ", &format!("Failures that {askers} never saw: {}.", methods(&failures.masked)));
+    }
+    if askers != "users" {
+        paragraph(out, "  ", "Who asks the first hop was not captured in full: what users saw is not known.");
     }
 }
 
