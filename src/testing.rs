@@ -147,6 +147,13 @@ impl Script {
         });
     }
 
+    /// The last request was in HTTP/1.0.
+    pub fn in_http10(&mut self, conn: Conn) {
+        if let Some(exchange) = self.connections[conn.0].exchanges.last_mut() {
+            exchange.request.version = crate::http::Version::Http10;
+        }
+    }
+
     /// The whole answer to the last request, in one packet, with a body of `body` bytes.
     pub fn response(&mut self, conn: Conn, t: i64, status: u16, body: u32) {
         self.frame += 1;

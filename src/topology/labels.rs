@@ -3,7 +3,7 @@
 //! Most files are called `capture`, `dump` or after a day. So a label names a lane only where the capture was taken at
 //! that lane, and only when it holds a word for a hop, or when several captures have labels that tell them apart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Role;
 use super::lanes::{Chain, Seen, reaches};
@@ -203,7 +203,7 @@ pub(super) fn names(
     chain: &Chain,
     roles: &[Role],
     leg_of: &[usize],
-    forwards: &BTreeSet<usize>,
+    forwards: &BTreeMap<usize, &'static str>,
 ) -> Vec<Option<(String, String)>> {
     let touched = touched(seen, chain, leg_of);
     let mut tags: Vec<Tag> = (0..seen.captures.len()).filter_map(|at| tag(seen, &touched, at)).collect();
@@ -216,7 +216,7 @@ pub(super) fn names(
         let Some(tag) = at_hop.first() else { continue };
         let Some(name) = common_name(chain, &tags, &at_hop) else { continue };
         let free = |lane: &&usize| {
-            names[**lane].is_none() && (roles[**lane] != Role::Client || forwards.contains(*lane))
+            names[**lane].is_none() && (roles[**lane] != Role::Client || forwards.contains_key(*lane))
         };
         // A capture of one link touches two lanes: it names the one that is not yet named, the accepting one first.
         let lanes: Vec<usize> = tag.lanes.iter().rev().filter(free).copied().collect();

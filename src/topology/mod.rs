@@ -5,6 +5,7 @@ mod clocks;
 mod copies;
 mod edits;
 mod fit;
+mod forwarding;
 mod heal;
 pub(crate) mod keys;
 mod labels;

@@ -3,12 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::{Chain, Seen};
-use super::{Overrides, Role, labels, products};
-
-/// Request headers that only a proxy adds.
-const FORWARDING: [&str; 5] = ["x-forwarded-for", "x-real-ip", "forwarded", "via", "x-forwarded-proto"];
-/// Requests looked at for them on each connection, and connections on each lane.
-const SAMPLED: usize = 64;
+use super::{Overrides, Role, forwarding, labels, products};
 
 /// What names a lane, in words for [`super::lanes::Hop::named_by`].
 type Named = (String, String);
@@ -21,10 +16,10 @@ pub(super) fn names(
     overrides: &Overrides,
 ) -> Vec<String> {
     let roles = chain.roles();
-    let forwards = forwards(seen, chain, &roles, leg_of);
+    let forwards = forwarding::find(seen, chain, &roles, leg_of);
     let beside = beside(chain, &roles);
     for (at, hop) in chain.hops.iter_mut().enumerate() {
-        hop.inferred = forwards.contains(&at);
+        hop.inferred = forwards.contains_key(&at);
         hop.users = roles[at] == Role::Client && !hop.inferred && !beside.contains(&at);
     }
     let found = Finder {
@@ -36,6 +31,7 @@ pub(super) fn names(
         vias: products::vias(seen, chain),
         callers: products::callers(seen, chain, leg_of, &roles),
         labels: labels::names(seen, chain, &roles, leg_of, &forwards),
+        forwards,
         protocols: by_protocols(seen, chain, leg_of),
     };
     let found: Vec<Named> = (0..roles.len()).map(|at| found.name(at)).collect();
@@ -66,6 +62,7 @@ struct Finder<'a> {
     vias: Vec<BTreeSet<String>>,
     callers: BTreeMap<usize, products::Callers>,
     labels: Vec<Option<Named>>,
+    forwards: BTreeMap<usize, &'static str>,
     protocols: BTreeMap<usize, String>,
 }
 
@@ -87,10 +84,10 @@ impl Finder<'_> {
         let callers = self.callers.get(&at);
         let agent = callers.and_then(products::Callers::agent);
         let hop = &self.chain.hops[at];
-        if hop.inferred {
-            let evidence = "its requests carry headers that a proxy adds; who asks it was not captured";
+        if let Some(sign) = self.forwards.get(&at) {
+            let evidence = format!("{sign}; who asks it was not captured");
             let via = callers.and_then(products::Callers::via);
-            return via.map_or(("proxy".to_owned(), evidence.to_owned()), |name| {
+            return via.map_or(("proxy".to_owned(), evidence), |name| {
                 (name, "the Via header of its requests; who asks it was not captured".to_owned())
             });
         }
@@ -150,33 +147,6 @@ fn beside(chain: &Chain, roles: &[Role]) -> BTreeSet<usize> {
     }
     beside.retain(|&at| roles[at] == Role::Client);
     beside
-}
-
-/// Client lanes most of whose requests a proxy must have sent.
-fn forwards(seen: &Seen<'_>, chain: &Chain, roles: &[Role], leg_of: &[usize]) -> BTreeSet<usize> {
-    let mut counts: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
-    for (at, &leg) in leg_of.iter().enumerate() {
-        let lane = chain.ends[leg].0;
-        if roles[lane] != Role::Client {
-            continue;
-        }
-        let (connections, requests, with) = counts.entry(lane).or_default();
-        *connections += 1;
-        if *connections > SAMPLED {
-            continue;
-        }
-        let facts = seen.facts(at);
-        let names = FORWARDING.map(|name| facts.find_name(name));
-        let asked = facts.exchanges_of(seen.flow(at)).iter().filter(|x| x.request.is_present());
-        for exchange in asked.take(SAMPLED) {
-            *requests += 1;
-            *with += usize::from(facts.headers(exchange).iter().any(|h| names.contains(&Some(h.name()))));
-        }
-    }
-    let mostly = |(_, (_, requests, with)): &(usize, (usize, usize, usize))| {
-        *requests > 0 && with * 10 >= requests * 9
-    };
-    counts.into_iter().filter(mostly).map(|(lane, _)| lane).collect()
 }
 
 /// Lanes named by a protocol that only application servers speak.

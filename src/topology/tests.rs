@@ -136,3 +136,32 @@ fn the_capture_of_one_link_behind_a_proxy_names_who_asks_there() {
     script.server_header(APP, "gunicorn");
     assert_eq!(names(&[script.finish()]), ["nginx", "app"]);
 }
+
+/// The client's lane of a capture of one link, asked once a list of headers; in HTTP/1.0 on request.
+fn client_of(requests: &[&[(&str, &str)]], http10: bool) -> Lane {
+    let mut script = Script::new("any.pcap");
+    let conn = script.connection(0, EDGE_OUT, APP, 100);
+    for (headers, at) in requests.iter().zip(1..) {
+        script.request(conn, at * MS, "GET", "/", headers, "");
+        if http10 {
+            script.in_http10(conn);
+        }
+        script.response(conn, at * MS + MS / 2, 200, 0);
+    }
+    build(&[script.finish()], &Overrides::default()).lanes.swap_remove(0)
+}
+
+#[test]
+fn a_client_whose_requests_show_a_proxy_is_no_user() {
+    let [curl, wget] = ["curl/8.5", "Wget/1.21"].map(|agent| [("Host", "a"), ("User-Agent", agent)]);
+    let lane = client_of(&[&curl, &wget], false);
+    assert_eq!((lane.name.as_str(), lane.users), ("proxy", false));
+    assert!(lane.named_by.contains("several User-Agents"), "{}", lane.named_by);
+    let lane = client_of(&[&curl, &curl], false);
+    assert_eq!((lane.name.as_str(), lane.users), ("user", true));
+    assert_eq!(lane.named_by, "it only asks, as curl");
+
+    let passed_on = [("Host", "up"), ("Connection", "close"), ("User-Agent", "curl/8.5"), ("Accept", "*/*")];
+    assert_eq!(client_of(&[&passed_on], true).name, "proxy");
+    assert_eq!(client_of(&[&passed_on], false).name, "user", "a browser may begin so in HTTP/1.1");
+}
