@@ -17,6 +17,9 @@ const WIDTH: usize = 100;
 /// How many packets of a finding are listed; JSON has them all.
 const FRAMES_SHOWN: usize = 12;
 
+/// How many files that are no captures are named in the verdict; the list of captures has them all.
+const FILES_NAMED: usize = 3;
+
 /// How many log lines of a finding are listed.
 const LINES_SHOWN: usize = 6;
 
@@ -51,6 +54,8 @@ fn verdict(analysis: &Analysis, out: &mut String) {
         let requests = user_requests(analysis);
         let text = if analysis.captures.is_empty() && !analysis.logs.is_empty() {
             "No failure behind a proxy in these logs.".to_owned()
+        } else if let Some(text) = nothing_read(analysis) {
+            text
         } else if analysis.topology.exchanges.is_empty() {
             "No HTTP exchange in these captures.".to_owned()
         } else if analysis.diagnosis.failures.visible.is_empty() {
@@ -70,6 +75,24 @@ fn verdict(analysis: &Analysis, out: &mut String) {
     if let Some(fix) = finding.fixes.first() {
         paragraph(out, "  Change: ", &format!("{}{}", product(&fix.product), fix.change));
     }
+}
+
+/// What the files are, where none of them is a capture.
+fn nothing_read(analysis: &Analysis) -> Option<String> {
+    let infos = || analysis.captures.iter().map(|capture| &capture.info);
+    // Of a capture the format is known, however little of it could be read.
+    if infos().any(|info| !info.format.is_empty()) {
+        return None;
+    }
+    let mut parts: Vec<String> = infos()
+        .take(FILES_NAMED)
+        .filter_map(|info| Some(format!("{} ({})", info.path.display(), info.problems.first()?.detail)))
+        .collect();
+    let more = analysis.captures.len().saturating_sub(FILES_NAMED);
+    if more > 0 {
+        parts.push(format!("{} more", grouped(more as u64)));
+    }
+    (!parts.is_empty()).then(|| format!("Nothing could be read: no capture in {}.", listed(&parts)))
 }
 
 /// Requests on the links that users connect on.
