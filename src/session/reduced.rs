@@ -108,6 +108,7 @@ fn topology(file: &File) -> Topology {
         clocks: file.captures.iter().map(clock).collect(),
         lanes: file.lanes.iter().map(lane).collect(),
         links: file.links.iter().map(link).collect(),
+        remarks: file.remarks.clone(),
         ..Topology::default()
     }
 }
