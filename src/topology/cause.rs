@@ -12,6 +12,7 @@ use crate::capture::CaptureId;
 
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
+use super::recordings::Apart;
 use super::votes::{Orders, vote};
 
 /// Requests looked at in all; captures with more are sampled by time, so that parents and children stay together.
@@ -85,7 +86,7 @@ pub(super) struct Request {
 
 /// Finds legs and endpoints, and lets requests vote for the endpoint whose requests cause them: first by ids,
 /// then by target, then by the target's end, since a hop may cut or add a prefix.
-pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders) -> Causes {
+pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart) -> Causes {
     let mut causes = legs(seen);
     if causes.endpoints.iter().filter(|endpoint| endpoint.exchanges > 0).count() < 2 {
         return causes;
@@ -99,7 +100,7 @@ pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders) -> Causes {
             break;
         }
         let requests = sample.requests(seen, &mut causes, ids, common);
-        vote(&mut causes, &requests, common, &mut orders);
+        vote(&mut causes, &requests, common, &mut orders, apart);
     }
     for endpoint in &mut causes.endpoints {
         endpoint.shapes.sort_unstable();

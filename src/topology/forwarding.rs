@@ -21,7 +21,6 @@ struct Signs {
     requests: usize,
     added: usize,
     rewritten: usize,
-    mixed: usize,
 }
 
 impl Signs {
@@ -34,8 +33,6 @@ impl Signs {
             Some(
                 "its requests are HTTP/1.0 and begin with Host and Connection: close, as nginx sends them by default",
             )
-        } else if nearly_all(self.mixed) {
-            Some("its connections carry requests of several User-Agents each")
         } else {
             None
         }
@@ -71,11 +68,10 @@ fn look_at(facts: &CaptureFacts, exchanges: &[Exchange], signs: &mut Signs) {
     let added = ADDED.map(|name| facts.find_name(name));
     let [host, connection, agent] = ["host", "connection", "user-agent"].map(|name| facts.find_name(name));
     let close = connection.map(|id| HeaderDigest::new(id, b"close"));
-    let (mut asked, mut agents) = (0, Vec::new());
     for exchange in exchanges.iter().filter(|x| x.request.is_present()).take(SAMPLED) {
         let headers = facts.headers(exchange);
         let has = |name: Option<NameId>| name.is_some_and(|name| headers.iter().any(|h| h.name() == name));
-        asked += 1;
+        signs.requests += 1;
         signs.added += usize::from(added.iter().any(|name| has(*name)));
         // nginx up to 1.29.6 sets these two first, then passes on what the client sent.
         let begins_as_nginx = headers.len() >= LEAST_HEADERS
@@ -83,10 +79,5 @@ fn look_at(facts: &CaptureFacts, exchanges: &[Exchange], signs: &mut Signs) {
             && Some(headers[1]) == close
             && exchange.request.version == Version::Http10;
         signs.rewritten += usize::from(begins_as_nginx && has(agent));
-        agents.extend(headers.iter().filter(|h| Some(h.name()) == agent).map(|h| h.value()));
     }
-    agents.sort_unstable();
-    agents.dedup();
-    signs.requests += asked;
-    signs.mixed += if agents.len() > 1 { asked } else { 0 };
 }

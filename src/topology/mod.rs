@@ -15,6 +15,7 @@ mod model;
 mod names;
 mod nat;
 mod products;
+mod recordings;
 mod remark;
 #[cfg(test)]
 mod tests;
@@ -58,8 +59,12 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         connections: &sightings,
         ends: &ends,
     };
-    let causes = cause::find(&seen, &ids);
-    let mut chain = lanes::arrange(&causes, &overrides.lanes);
+    let apart = recordings::Apart::find(&seen);
+    let causes = cause::find(&seen, &ids, &apart);
+    let recordings = recordings::find(&seen, &causes, &apart);
+    let remarks = recordings::remark(&seen, &recordings, &apart);
+    let recording_of = recordings::of_legs(&seen, &causes, &recordings);
+    let mut chain = lanes::arrange(&causes, &overrides.lanes, &recording_of);
     let names = names::names(&seen, &mut chain, &causes.leg_of, overrides);
     let (chain, names) = edits::apply(chain, names, overrides);
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
@@ -83,7 +88,8 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             last: clock.session(flow.last.0),
         });
     }
-    topology.remarks = copies::remarks(captures, &originals);
+    topology.remarks.extend(remarks);
+    topology.remarks.extend(copies::remarks(captures, &originals));
     topology.clocks = clocks;
     topology.id_headers = ids;
     topology

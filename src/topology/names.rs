@@ -26,7 +26,7 @@ pub(super) fn names(
         seen,
         chain,
         roles: &roles,
-        last: last_server(chain, &roles),
+        last: last_servers(chain, &roles),
         servers: products::servers(seen, chain),
         vias: products::vias(seen, chain),
         callers: products::callers(seen, chain, leg_of, &roles),
@@ -56,8 +56,8 @@ struct Finder<'a> {
     seen: &'a Seen<'a>,
     chain: &'a Chain,
     roles: &'a [Role],
-    /// The application's lane.
-    last: Option<usize>,
+    /// The applications' lanes.
+    last: BTreeSet<usize>,
     servers: Vec<BTreeSet<String>>,
     vias: Vec<BTreeSet<String>>,
     callers: BTreeMap<usize, products::Callers>,
@@ -113,7 +113,7 @@ impl Finder<'_> {
         };
         let header = || {
             // The application is one whatever it runs on.
-            if self.last == Some(at) {
+            if self.last.contains(&at) {
                 return None;
             }
             let via = products::by_vias(&self.vias[at]).map(|name| (name, "Via"));
@@ -129,7 +129,7 @@ impl Finder<'_> {
 
     fn by_place(&self, at: usize) -> Named {
         let (name, evidence) = match self.roles[at] {
-            Role::Server if self.last == Some(at) => ("app", "the deepest that answers and asks nobody"),
+            Role::Server if self.last.contains(&at) => ("app", "the deepest that answers and asks nobody"),
             Role::Server => ("server", "it only answers"),
             _ => ("proxy", "it is asked, and asks on"),
         };
@@ -161,11 +161,23 @@ fn by_protocols(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<us
     names
 }
 
-/// The lane that is the application: the deepest one that answers HTTP and asks nobody.
-fn last_server(chain: &Chain, roles: &[Role]) -> Option<usize> {
-    let servers = (0..chain.hops.len()).filter(|&at| roles[at] == Role::Server);
-    servers.max_by_key(|&at| {
+/// The lanes that are applications: of the lanes that belong together the deepest one that answers HTTP and asks nobody.
+fn last_servers(chain: &Chain, roles: &[Role]) -> BTreeSet<usize> {
+    let mut root: Vec<usize> = (0..chain.hops.len()).collect();
+    for &(from, to) in &chain.ends {
+        let (low, high) = (root[from].min(root[to]), root[from].max(root[to]));
+        if low != high {
+            root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);
+        }
+    }
+    let mut last: BTreeMap<usize, usize> = BTreeMap::new();
+    let rank = |at: usize| {
         let hop = &chain.hops[at];
         (hop.exchanges > 0, hop.depth, hop.exchanges, std::cmp::Reverse(at))
-    })
+    };
+    for at in (0..chain.hops.len()).filter(|&at| roles[at] == Role::Server) {
+        let known = last.entry(root[at]).or_insert(at);
+        *known = if rank(at) > rank(*known) { at } else { *known };
+    }
+    last.into_values().collect()
 }

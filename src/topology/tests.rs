@@ -154,9 +154,7 @@ fn client_of(requests: &[&[(&str, &str)]], http10: bool) -> Lane {
 #[test]
 fn a_client_whose_requests_show_a_proxy_is_no_user() {
     let [curl, wget] = ["curl/8.5", "Wget/1.21"].map(|agent| [("Host", "a"), ("User-Agent", agent)]);
-    let lane = client_of(&[&curl, &wget], false);
-    assert_eq!((lane.name.as_str(), lane.users), ("proxy", false));
-    assert!(lane.named_by.contains("several User-Agents"), "{}", lane.named_by);
+    assert_eq!(client_of(&[&curl, &wget], false).name, "user", "load generators send several User-Agents");
     let lane = client_of(&[&curl, &curl], false);
     assert_eq!((lane.name.as_str(), lane.users), ("user", true));
     assert_eq!(lane.named_by, "it only asks, as curl");
@@ -164,4 +162,46 @@ fn a_client_whose_requests_show_a_proxy_is_no_user() {
     let passed_on = [("Host", "up"), ("Connection", "close"), ("User-Agent", "curl/8.5"), ("Accept", "*/*")];
     assert_eq!(client_of(&[&passed_on], true).name, "proxy");
     assert_eq!(client_of(&[&passed_on], false).name, "user", "a browser may begin so in HTTP/1.1");
+}
+
+#[test]
+fn captures_of_other_chains_and_other_times_are_said_to_be_unrelated_and_not_linked() {
+    let mut other = Script::new("other.pcap");
+    // The same targets, longer under way: by them it might be above the first chain.
+    let conn = other.connection(0, "10.9.1.1:3000", "10.9.1.2:80", 100);
+    for n in 0..7 {
+        other.request(conn, MS + n * 15 * MS, "GET", &format!("/item/{}", n % 3), &[], "");
+        other.response(conn, 10 * MS + n * 15 * MS, 200, 20);
+    }
+    let captures = [at_proxy("ingress.pcap"), other.finish()];
+    let topology = build(&captures, &Overrides::default());
+    let [remark] = &topology.remarks[..] else { panic!("{:?}", topology.remarks) };
+    assert_eq!(remark.kind, RemarkKind::UnrelatedCaptures);
+    assert!(remark.detail.contains("2 separate recordings: ingress.pcap | other.pcap."), "{}", remark.detail);
+    let names: Vec<&str> = topology.lanes.iter().map(|lane| lane.name.as_str()).collect();
+    assert_eq!(names, ["user", "user 2", "app", "ingress", "app 2"]);
+
+    // The same servers a minute later; the requests take turns that no clock explains.
+    let mut later = Script::new("later.pcap");
+    let conn = later.connection(60_000 * MS, USER, EDGE, 900);
+    for n in [3, 0, 4, 1, 2] {
+        let at = 60_000 * MS + [2, 7, 1, 9, 4][n] * 11 * MS;
+        later.request(conn, at, "GET", &format!("/item/{n}"), &[], "");
+        later.response(conn, at + 6 * MS, 200, 20);
+    }
+    let topology = build(&[at_proxy("ingress.pcap"), later.finish()], &Overrides::default());
+    assert_eq!(topology.remarks.len(), 1);
+    assert_eq!(topology.lanes.len(), 3, "the hops are the same");
+}
+
+#[test]
+fn files_cut_one_after_the_other_and_halves_of_a_chain_are_one_recording() {
+    let mut next = Script::new("ingress.pcap1");
+    ask(&mut next, "10.0.1.1:3001", EDGE, 60 * MS, 6 * MS);
+    assert!(build(&[at_proxy("ingress.pcap0"), next.finish()], &Overrides::default()).remarks.is_empty());
+    let mut edge = Script::new("edge.pcap");
+    ask(&mut edge, USER, EDGE, 0, 6 * MS);
+    let mut inner = Script::new("app.pcap");
+    ask(&mut inner, "10.0.1.2:4000", APP, 7_200_000 * MS, 4 * MS);
+    assert!(build(&[edge.finish(), inner.finish()], &Overrides::default()).remarks.is_empty());
 }
