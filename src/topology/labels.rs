@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Role;
-use super::lanes::{Chain, Seen, reaches};
-use super::products::{self, is_product};
+use super::lanes::{Chain, Seen};
+use super::products::is_product;
 
 /// Words for hops, beside the products of [`is_product`]. Numbers behind them are those of replicas.
 const ROLES: [&str; 47] = [
@@ -204,17 +204,17 @@ pub(super) fn names(
     roles: &[Role],
     leg_of: &[usize],
     forwards: &BTreeMap<usize, &'static str>,
+    (below, servers): (&[BTreeSet<usize>], &[BTreeSet<String>]),
 ) -> Vec<Option<(String, String)>> {
     let touched = touched(seen, chain, leg_of);
     let mut tags: Vec<Tag> = (0..seen.captures.len()).filter_map(|at| tag(seen, &touched, at)).collect();
     let key = |tag: &Tag| (tag.lanes.len(), tag.lanes.clone(), tag.label.whole.clone(), tag.source.clone());
     tags.sort_by_cached_key(key);
-    let servers = products::servers(seen, chain);
     let mut names: Vec<Option<(String, String)>> = vec![None; chain.hops.len()];
     for same in tags.chunk_by(|a, b| a.lanes == b.lanes) {
         let at_hop: Vec<&Tag> = same.iter().filter(|tag| !tag.label.client).collect();
         let Some(tag) = at_hop.first() else { continue };
-        let Some(name) = common_name(chain, &tags, &at_hop) else { continue };
+        let Some(name) = common_name(below, &tags, &at_hop) else { continue };
         let free = |lane: &&usize| {
             names[**lane].is_none() && (roles[**lane] != Role::Client || forwards.contains_key(*lane))
         };
@@ -230,8 +230,8 @@ pub(super) fn names(
 
 /// What the labels of captures at the same lanes call it. Replicas are captured one by one: what their labels have in
 /// common names the lane.
-fn common_name(chain: &Chain, tags: &[Tag], same: &[&Tag]) -> Option<String> {
-    let apart = same.iter().all(|tag| tells_apart(chain, tags, tag));
+fn common_name(below: &[BTreeSet<usize>], tags: &[Tag], same: &[&Tag]) -> Option<String> {
+    let apart = same.iter().all(|tag| tells_apart(below, tags, tag));
     let text = |tag: &Tag| if apart { tag.label.whole.clone() } else { tag.label.known.clone() };
     let name = same.iter().skip(1).fold(text(same[0]), |common, other| in_common(&common, &text(other)));
     (!name.is_empty()).then_some(name)
@@ -291,11 +291,8 @@ fn folder<'a>(seen: &Seen<'a>, at: usize) -> Option<&'a str> {
 
 /// Whether a capture and another one of the same chain were taken at different lanes and are called differently: then
 /// their names are those of the places, whatever the words.
-fn tells_apart(chain: &Chain, tags: &[Tag], tag: &Tag) -> bool {
+fn tells_apart(below: &[BTreeSet<usize>], tags: &[Tag], tag: &Tag) -> bool {
     let own = tag.label.letters();
-    let leads = |from: usize, to: usize| {
-        reaches(from, to, |hop| chain.ends.iter().filter(move |ends| ends.0 == hop).map(|ends| ends.1))
-    };
     !tag.is_note
         && own.len() > 2
         && tags.iter().any(|other| {
@@ -305,7 +302,7 @@ fn tells_apart(chain: &Chain, tags: &[Tag], tag: &Tag) -> bool {
                 && other.lanes != tag.lanes
                 && letters.len() > 2
                 && letters != own
-                && (leads(here, there) || leads(there, here))
+                && (below[here].contains(&there) || below[there].contains(&here))
         })
 }
 

@@ -390,6 +390,25 @@ fn order(hops: &mut Vec<Hop>, ends: &mut [(usize, usize)]) {
 }
 
 impl Chain {
+    /// For each hop those that its requests lead to, over however many.
+    pub(super) fn below(&self) -> Vec<BTreeSet<usize>> {
+        let mut next: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.hops.len()];
+        for &(from, to) in &self.ends {
+            next[from].insert(to);
+        }
+        let all = |hop: usize| {
+            let (mut stack, mut met): (Vec<usize>, _) =
+                (next[hop].iter().copied().collect(), BTreeSet::new());
+            while let Some(hop) = stack.pop() {
+                if met.insert(hop) {
+                    stack.extend(&next[hop]);
+                }
+            }
+            met
+        };
+        (0..self.hops.len()).map(all).collect()
+    }
+
     /// The role of each hop.
     pub(super) fn roles(&self) -> Vec<Role> {
         let (mut calls, mut called) = (vec![false; self.hops.len()], vec![false; self.hops.len()]);

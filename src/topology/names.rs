@@ -22,15 +22,17 @@ pub(super) fn names(
         hop.inferred = forwards.contains_key(&at);
         hop.users = roles[at] == Role::Client && !hop.inferred && !beside.contains(&at);
     }
+    let below = chain.below();
+    let servers = products::servers(seen, chain, &below);
     let found = Finder {
         seen,
         chain,
         roles: &roles,
         last: last_servers(chain, &roles),
-        servers: products::servers(seen, chain),
-        vias: products::vias(seen, chain),
+        vias: products::vias(seen, chain, &below),
         callers: products::callers(seen, chain, leg_of, &roles),
-        labels: labels::names(seen, chain, &roles, leg_of, &forwards),
+        labels: labels::names(seen, chain, &roles, leg_of, &forwards, (&below, &servers)),
+        servers,
         forwards,
         protocols: by_protocols(seen, chain, leg_of),
     };

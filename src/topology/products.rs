@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Role;
 use super::labels::Label;
-use super::lanes::{Chain, Seen, reaches};
+use super::lanes::{Chain, Seen};
 
 /// Programs that answer HTTP, as they call themselves in headers and as people call files.
 const PRODUCTS: [&str; 52] = [
@@ -101,19 +101,19 @@ fn product(value: &str) -> String {
 }
 
 /// The `Server` headers of each lane, as sent; of a lane that only passes on what a deeper one says, none.
-pub(super) fn servers(seen: &Seen<'_>, chain: &Chain) -> Vec<BTreeSet<String>> {
+pub(super) fn servers(seen: &Seen<'_>, chain: &Chain, below: &[BTreeSet<usize>]) -> Vec<BTreeSet<String>> {
     let values = seen.captures.iter().flat_map(|facts| {
         facts.server_headers.iter().map(|(address, name)| (*address, facts.name(*name).to_owned()))
     });
-    own_words(chain, values)
+    own_words(chain, below, values)
 }
 
 /// The `Via` headers of the answers of each lane, in the same way.
-pub(super) fn vias(seen: &Seen<'_>, chain: &Chain) -> Vec<BTreeSet<String>> {
+pub(super) fn vias(seen: &Seen<'_>, chain: &Chain, below: &[BTreeSet<usize>]) -> Vec<BTreeSet<String>> {
     let values = seen.captures.iter().flat_map(|facts| {
         facts.via_headers.iter().map(|(address, name)| (*address, last_via(facts.name(*name)).to_owned()))
     });
-    own_words(chain, values)
+    own_words(chain, below, values)
 }
 
 /// The last entry of a `Via` header: who sent the message (RFC 9110, section 7.6.3).
@@ -196,19 +196,19 @@ pub(super) fn callers(
 }
 
 /// What answers of each lane say, without what they share with a deeper lane: a proxy may pass it on.
-fn own_words(chain: &Chain, values: impl Iterator<Item = (SocketAddr, String)>) -> Vec<BTreeSet<String>> {
+fn own_words(
+    chain: &Chain,
+    below: &[BTreeSet<usize>],
+    values: impl Iterator<Item = (SocketAddr, String)>,
+) -> Vec<BTreeSet<String>> {
     let mut all: Vec<BTreeSet<String>> = vec![BTreeSet::new(); chain.hops.len()];
     for (address, value) in values {
         if let Some(lane) = chain.hops.iter().position(|hop| hop.serves.contains(&address)) {
             all[lane].insert(value);
         }
     }
-    let below = |from: usize, to: usize| {
-        reaches(from, to, |hop| chain.ends.iter().filter(move |ends| ends.0 == hop).map(|ends| ends.1))
-    };
-    let deeper = |at: usize, value: &String| {
-        (0..all.len()).any(|other| other != at && all[other].contains(value) && below(at, other))
-    };
+    let deeper =
+        |at: usize, value: &String| below[at].iter().any(|&other| other != at && all[other].contains(value));
     let own = |at: usize| all[at].iter().filter(|value| !deeper(at, value)).cloned().collect();
     (0..all.len()).map(own).collect()
 }
