@@ -1,11 +1,18 @@
 //! Writes the inputs that fuzzing starts from, `corpus/TARGET/…` in this folder: small captures of every form, made
-//! by the builders of the tests, and the starts of the sample captures.
+//! by the builders of the tests, the captures of the tests, and the starts of the sample captures; for the targets of
+//! the wire protocols what their connections say, and for the session file a session about each.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use hopscope::analysis::analyse;
 use hopscope::capture::testing::{Conversation, PcapBuilder};
-use hopscope::capture::{LinkType, ProblemLog, Reader, TcpFlags};
+use hopscope::capture::{Decoder, LinkType, ProblemLog, Reader, TcpFlags};
+use hopscope::http::load_from;
+use hopscope::session::{Annotation, Session, Snapshot, Target, TimeView};
+use hopscope::topology::{ConnectionId, ExchangeId, Overrides};
 
 const AT: i64 = 1_700_000_000_123_456_000;
 /// How much of a sample capture is taken: mutation works best on small inputs.
@@ -20,6 +27,14 @@ fn main() -> Result<(), Error> {
         write("load", name, bytes)?;
         if let Some(packets) = packets(bytes) {
             write("decode", name, &packets)?;
+        }
+        if let Some(turns) = turns(bytes) {
+            for target in ["http", "uwsgi", "fastcgi"] {
+                write(target, name, &turns)?;
+            }
+        }
+        if let Some(session) = session(name, bytes) {
+            write("session", name, session.as_bytes())?;
         }
     }
     println!("{} captures written below {}", captures.len(), corpus("").display());
@@ -55,7 +70,9 @@ fn captures() -> Result<Vec<(String, Vec<u8>)>, Error> {
             }
         }
     }
-    samples(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../sample-captures")), &mut all)?;
+    for folder in ["../tests/captures", "../sample-captures"] {
+        samples(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut all)?;
+    }
     Ok(all)
 }
 
@@ -76,7 +93,7 @@ fn exchange(file: &mut PcapBuilder, v6: bool) {
     talk.send(file, AT + 22_000, 1, TcpFlags::RST, b"");
 }
 
-/// The starts of the captures in the sample folders.
+/// The starts of the captures in a folder and below it.
 fn samples(folder: &Path, all: &mut Vec<(String, Vec<u8>)>) -> Result<(), Error> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder)?.map(|e| Ok(e?.path())).collect::<Result<_, Error>>()?;
@@ -108,4 +125,42 @@ fn packets(file: &[u8]) -> Option<Vec<u8>> {
         out.extend_from_slice(packet.data);
     }
     (!out.is_empty()).then_some(out)
+}
+
+/// The payloads of a capture in the form that `turns.rs` takes.
+fn turns(file: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(Cursor::new(file.to_vec()), None).ok()?;
+    let (mut log, mut decoder) = (ProblemLog::default(), Decoder::default());
+    let (mut out, mut client) = (Vec::new(), None);
+    while let Some(packet) = reader.next_packet(&mut log).filter(|_| out.len() < SAMPLE_BYTES / 4) {
+        let Some(segment) = decoder.segment(&packet, &mut log).filter(|s| !s.payload.is_empty()) else { continue };
+        let client = *client.get_or_insert(segment.src);
+        for part in segment.payload.chunks(255) {
+            out.extend([u8::from(segment.src != client), part.len() as u8]);
+            out.extend_from_slice(part);
+        }
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+/// A session about a capture, with one of everything that a user makes.
+fn session(name: &str, file: &[u8]) -> Option<String> {
+    let reader = Reader::new(Cursor::new(file.to_vec()), None);
+    let facts = load_from(reader, Path::new(name), &mut |_| true);
+    let analysis = analyse(vec![Arc::new(facts)], &Overrides::default());
+    let (connection, exchange) = (analysis.connections().next()?.inner, analysis.exchanges().next()?);
+    let mut session = Session { filter: "status:5xx".to_owned(), ..Session::default() };
+    session.annotations = [
+        (Target::Connection(ConnectionId(0)), "this one"),
+        (Target::Exchange(ExchangeId(0)), "\"ticket\" 4411"),
+        (Target::Moment(connection.first), "deploy"),
+    ]
+    .map(|(target, text)| Annotation { target, text: text.to_owned() })
+    .to_vec();
+    session.view = Some(TimeView { start: connection.first, end: connection.last })
+        .filter(|view| view.start < view.end);
+    session.overrides.clock_ns = vec![(0, -3)];
+    session.selection.exchange = Some(exchange.id);
+    session.selection.cursor = Some(exchange.started());
+    Snapshot::of(&analysis, &session, &[]).to_ron().ok()
 }

@@ -3,6 +3,7 @@
 //! Window, report and exports read through the queries here, so that no two of them disagree on a number.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime};
@@ -14,6 +15,9 @@ use crate::tcp::{Closing, Event, EventKind, Flow, Side};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
 };
+
+/// Most different comments told of one exchange.
+pub const MAX_COMMENTS: usize = 16;
 
 /// Facts of all captures, and what follows from them.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +104,30 @@ impl Analysis {
         let outermost =
             self.topology.links.iter().map(|link| self.lane(link.from)).filter(|lane| lane.depth == 0);
         if outermost.clone().all(|lane| lane.users) { "users" } else { "clients" }
+    }
+
+    /// What a capture says of a packet, in the order of the file: its comments.
+    pub fn comments(&self, frame: Frame) -> impl Iterator<Item = &str> {
+        let capture = self.captures.get(frame.capture.index());
+        capture.into_iter().flat_map(move |capture| capture.info.comments.of(frame.number))
+    }
+
+    /// The host names that captures give an address, each once.
+    pub fn host_names(&self, address: IpAddr) -> Vec<&str> {
+        let of_capture = |capture: &'_ Arc<CaptureFacts>| {
+            let names = &capture.info.host_names;
+            let start = names.partition_point(|(known, _)| *known < address);
+            start..start + names[start..].partition_point(|(known, _)| *known == address)
+        };
+        let mut names: Vec<&str> = Vec::new();
+        for capture in &self.captures {
+            for (_, name) in &capture.info.host_names[of_capture(capture)] {
+                if !names.contains(&name.as_str()) {
+                    names.push(name);
+                }
+            }
+        }
+        names
     }
 
     /// First and last packet of all captures in session time; `None` when there is no packet.
@@ -298,6 +326,26 @@ impl<'a> ExchangeView<'a> {
         let link = self.link_id();
         let siblings = self.analysis.trees.children(parent.parent);
         siblings.iter().filter(|&&id| self.analysis.exchange(id).link_id() == link).count().max(1)
+    }
+
+    /// What the capture says of its packets: each text once, with the first packet that has it, up to
+    /// [`MAX_COMMENTS`] of them.
+    pub fn comments(&self) -> Vec<(Frame, &'a str)> {
+        let mut found: Vec<(Frame, &'a str)> = Vec::new();
+        let comments = &self.facts.info.comments;
+        if comments.is_empty() {
+            return found;
+        }
+        for message in [&self.raw.request, &self.raw.response] {
+            for extent in self.facts.extents(message) {
+                for text in comments.of(extent.frame) {
+                    if found.len() < MAX_COMMENTS && found.iter().all(|(_, known)| *known != text) {
+                        found.push((Frame { capture: self.capture, number: extent.frame }, text));
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// First and last packet of a message of this exchange; `None` when it was not seen.

@@ -59,6 +59,13 @@ impl Handler for Checker {
         self.pass(from, hole.seq, hole.len);
     }
 
+    fn swap_sides(&mut self) {
+        self.next.swap(0, 1);
+        self.bytes.swap(0, 1);
+        self.missing.swap(0, 1);
+        self.cut.swap(0, 1);
+    }
+
     fn fin(&mut self, _from: Side, _at: CaptureTime, _frame: u32, _context: &mut Count) {}
 
     fn close(self, flow: Flow, events: &[Event], context: &mut Count) {

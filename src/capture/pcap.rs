@@ -187,6 +187,7 @@ impl Pcap {
             let offset = buffer.position() + self.record_header as u64;
             buffer.consume(self.record_header + header.captured as usize);
             return Some(Record {
+                frame,
                 index,
                 len: header.captured as usize,
                 offset,

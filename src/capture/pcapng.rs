@@ -21,9 +21,11 @@ const SIMPLE_PACKET: u32 = 3;
 const NAME_RESOLUTION: u32 = 4;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
-/// Further block types that are passed, and that tell where sound data go on: journal entries, decryption secrets,
-/// system events, custom blocks.
-const PASSED: [u32; 5] = [9, 10, 0x204, 0x0BAD, 0x4000_0BAD];
+/// Blocks that hold no packet, and that Wireshark numbers among the packets: entries of systemd's journal, custom blocks,
+/// system calls as sysdig writes them.
+const NUMBERED: [u32; 9] = [9, 0x0BAD, 0x4000_0BAD, 0x204, 0x208, 0x216, 0x217, 0x221, 0x222];
+/// Decryption secrets. As the blocks above they are passed, and tell where sound data go on.
+const SECRETS: u32 = 10;
 
 /// Type and length in front of a block's body.
 const BLOCK_HEADER: usize = 8;
@@ -47,6 +49,8 @@ pub(super) struct PcapNg {
     /// Link types of all interfaces, in order of appearance.
     link_types: Vec<LinkType>,
     notes: Notes,
+    /// How many blocks without a packet have a number.
+    numbered: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +95,7 @@ impl PcapNg {
             earlier_interfaces: 0,
             link_types: Vec::new(),
             notes: Notes::default(),
+            numbered: 0,
         };
         walk.begin_section(buffer.unread()).ok_or(CaptureError::BadByteOrder)?;
         Ok(walk)
@@ -105,15 +110,16 @@ impl PcapNg {
         &self.notes
     }
 
-    /// The next packet; `frame` is its number. `None` at the end, be it sound or not.
+    /// The next packet, the `packet`th of the file. `None` at the end, be it sound or not.
     #[inline]
     pub(super) fn next(
         &mut self,
         buffer: &mut Buffer,
-        frame: u32,
+        packet: u32,
         problems: &mut impl Problems,
     ) -> Option<Record> {
         loop {
+            let frame = packet.saturating_add(self.numbered);
             let Some((block_type, total)) = self.block_header(buffer, frame, problems)? else { continue };
             // The format wants lengths in steps of four; writers that forget still pad.
             let padded = (total as usize).next_multiple_of(4);
@@ -195,6 +201,7 @@ impl PcapNg {
         }
         // From here on offsets count from the start of the block, and `block` ends before the second length.
         let block = &block[..total as usize - 4];
+        self.numbered = self.numbered.saturating_add(u32::from(NUMBERED.contains(&block_type)));
         let room = match block_type {
             SECTION_HEADER => {
                 self.notes.section_options(self.order, block.get(SECTION_FIELDS..).unwrap_or_default());
@@ -280,7 +287,8 @@ impl PcapNg {
                 order = of_section;
             }
             let known = matches!(block_type, SECTION_HEADER | INTERFACE_DESCRIPTION..=ENHANCED_PACKET)
-                || PASSED.contains(&block_type);
+                || block_type == SECRETS
+                || NUMBERED.contains(&block_type);
             if !known {
                 return false;
             }
@@ -339,6 +347,7 @@ impl PcapNg {
             left_out(problems, frame, "comments of packets");
         }
         Some(Record {
+            frame,
             index: buffer.index() + body.data_at,
             len,
             offset: buffer.position() + body.data_at as u64,

@@ -76,7 +76,7 @@ impl CaptureError {
 /// A packet in the reader's buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// Its number in the file, from 1.
+    /// Its number in the file, from 1, as Wireshark counts.
     pub frame: u32,
     /// When it was captured, by the capture's clock.
     pub at: CaptureTime,
@@ -92,6 +92,8 @@ pub struct Packet<'a> {
 
 /// A packet by its place in the buffer.
 pub(super) struct Record {
+    /// Its number in the file, which counts other blocks too.
+    pub(super) frame: u32,
     pub(super) index: usize,
     pub(super) len: usize,
     pub(super) offset: u64,
@@ -202,7 +204,7 @@ impl Reader {
         if self.done {
             return None;
         }
-        let Some(frame) = self.packets.checked_add(1) else {
+        let Some(packet) = self.packets.checked_add(1) else {
             self.done = true;
             problems.report(
                 ProblemKind::LimitReached,
@@ -211,14 +213,15 @@ impl Reader {
             return None;
         };
         let record = match &mut self.container {
-            Container::Pcap(walk) => walk.next(&mut self.buffer, frame, problems),
-            Container::PcapNg(walk) => walk.next(&mut self.buffer, frame, problems),
+            Container::Pcap(walk) => walk.next(&mut self.buffer, packet, problems),
+            Container::PcapNg(walk) => walk.next(&mut self.buffer, packet, problems),
         };
         let Some(mut record) = record else {
             self.end(problems);
             return None;
         };
-        self.packets = frame;
+        self.packets = packet;
+        let frame = record.frame;
         if record.at < self.previous {
             // The first packet comes this way too.
             record.at = self.unusual_time(frame, record.at, problems);

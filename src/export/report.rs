@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::analysis::{Analysis, ExchangeView};
-use crate::capture::{CaptureId, Frame, Problem};
+use crate::capture::{CaptureId, Frame, InterfaceInfo, Problem, SectionInfo};
 use crate::correlate::Orphan;
 use crate::diagnose::{ByMethod, Certainty, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
@@ -79,8 +79,52 @@ pub struct CaptureReport {
     pub clock_fine_band_ns: Option<i64>,
     /// Where the clock was set while it recorded.
     pub clock_steps: Vec<ClockStepReport>,
+    /// What the file says of how it was made, one for each section that says something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<SectionReport>,
+    /// The interfaces that it names or counts packets of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<InterfaceReport>,
+    /// How many comments its packets have.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub comments: u64,
     /// What went wrong while reading.
     pub problems: Vec<Problem>,
+}
+
+/// What a section of a capture says of its making; empty where it says nothing.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of SectionInfo")]
+pub struct SectionReport {
+    pub hardware: String,
+    pub os: String,
+    pub application: String,
+    pub comment: String,
+}
+
+/// An interface of a capture; `null` where the file does not tell.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of InterfaceInfo")]
+pub struct InterfaceReport {
+    pub name: String,
+    pub description: String,
+    pub comment: String,
+    pub received: Option<u64>,
+    pub dropped: u64,
+}
+
+/// What a capture says of a packet.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct CommentReport {
+    pub capture: String,
+    pub frame: u32,
+    pub text: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Where a capture's clock was set while it recorded.
@@ -103,6 +147,9 @@ pub struct LaneReport {
     pub role: Role,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// The host names that captures give these.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub host_names: BTreeMap<IpAddr, Vec<String>>,
     /// Where it listens.
     pub serves: Vec<SocketAddr>,
     /// What its name rests on.
@@ -250,6 +297,9 @@ pub struct ProofReport {
     pub client: SocketAddr,
     pub server: SocketAddr,
     pub note: String,
+    /// What the capture says of the packet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comments: Vec<String>,
 }
 
 /// First and last packet of a message.
@@ -289,6 +339,9 @@ pub struct ExchangeReport {
     pub attempt: u16,
     pub request_frames: Vec<FramesReport>,
     pub response_frames: Vec<FramesReport>,
+    /// What the capture says of its packets, each text once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comments: Vec<CommentReport>,
 }
 
 impl Report {
@@ -301,6 +354,7 @@ impl Report {
             name: lane.name.clone(),
             role: lane.role,
             addresses: lane.addresses.clone(),
+            host_names: host_names(analysis, &lane.addresses),
             serves: lane.serves.clone(),
             named_by: lane.named_by.clone(),
             inferred: lane.inferred,
@@ -396,8 +450,47 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
         clock_offset_at_end_ns: info.last.map_or(clock.offset_ns, |last| clock.offset_at(last)),
         clock_fine_band_ns: clock.band_ns,
         clock_steps: clock.steps.iter().flatten().map(step).collect(),
+        sections: info
+            .sections
+            .iter()
+            .filter(|section| **section != SectionInfo::default())
+            .map(section_report)
+            .collect(),
+        interfaces: info
+            .interfaces
+            .iter()
+            .filter(|one| !one.name.is_empty() || one.received.is_some() || one.dropped() > 0)
+            .map(interface_report)
+            .collect(),
+        comments: info.comments.len() as u64,
         problems: info.problems.clone(),
     }
+}
+
+fn section_report(section: &SectionInfo) -> SectionReport {
+    SectionReport {
+        hardware: section.hardware.clone(),
+        os: section.os.clone(),
+        application: section.application.clone(),
+        comment: section.comment.clone(),
+    }
+}
+
+fn interface_report(interface: &InterfaceInfo) -> InterfaceReport {
+    InterfaceReport {
+        name: interface.name.clone(),
+        description: interface.description.clone(),
+        comment: interface.comment.clone(),
+        received: interface.received,
+        dropped: interface.dropped(),
+    }
+}
+
+fn host_names(analysis: &Analysis, addresses: &[IpAddr]) -> BTreeMap<IpAddr, Vec<String>> {
+    let named = addresses.iter().map(|&address| {
+        (address, analysis.host_names(address).into_iter().map(str::to_owned).collect::<Vec<_>>())
+    });
+    named.filter(|(_, names)| !names.is_empty()).collect()
 }
 
 /// For each link, how many of its requests have a parent, by how sure that is.
@@ -496,6 +589,7 @@ fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingRepor
         client: proof.client,
         server: proof.server,
         note: proof.note.clone(),
+        comments: analysis.comments(proof.frame).map(str::to_owned).collect(),
     };
     FindingReport {
         kind: finding.kind.clone(),
@@ -557,5 +651,14 @@ fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> Exchange
         attempt: exchange.attempt(),
         request_frames: frames(&raw.request),
         response_frames: frames(&raw.response),
+        comments: exchange
+            .comments()
+            .into_iter()
+            .map(|(frame, text)| CommentReport {
+                capture: names.of(frame).to_owned(),
+                frame: frame.number,
+                text: text.to_owned(),
+            })
+            .collect(),
     }
 }

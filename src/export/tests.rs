@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::{Report, text};
+use crate::capture::testing::{Conversation, PcapBuilder, ip_packet};
+use crate::capture::{Reader, TcpFlags};
 use crate::diagnose::testkit::paas;
 
 /// Compares with a golden; `UPDATE_GOLDEN=1` writes it anew, for the diff to be read.
@@ -56,4 +58,45 @@ fn users_are_named_only_where_users_ask() {
     assert!(made.contains(&format!("proxy ({address}) got 502 for")), "{made}");
     assert!(made.contains("what users saw is not known"));
     assert!(!made.contains("Users saw") && !made.contains("users saw 502"), "{made}");
+}
+
+/// A capture whose request is commented, and whose server has a name; the server closes without an answer.
+fn commented() -> crate::analysis::Analysis {
+    let mut file = PcapBuilder::new().pcapng();
+    let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:80");
+    file.block(4, b"\x01\0\x0d\0\x0a\0\0\x02app.shop\0\0\0\0\0\0\0\0");
+    ends.handshake(&mut file, 1_000_000);
+    let get = b"GET /a HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let [client, server] = ends.ends;
+    let numbers = (ends.next_seq[0], ends.next_seq[1]);
+    let ethernet = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    let packet = [&ethernet[..], &ip_packet(client, server, numbers, 0x18, get)].concat();
+    ends.next_seq[0] += get.len() as u32;
+    let len = packet.len() as u32;
+    let mut block: Vec<u8> = [0, 0, 1_100, len, len].iter().flat_map(|n: &u32| n.to_le_bytes()).collect();
+    block.extend_from_slice(&packet);
+    block.resize(block.len().next_multiple_of(4), 0);
+    block.extend_from_slice(b"\x01\0\x12\0PID: 7\nCmd: \x1b[31mx\0\0\0\0\0\0");
+    file.block(6, &block);
+    ends.send(&mut file, 2_000_000, 1, TcpFlags::FIN | TcpFlags::ACK, b"");
+    let reader = Reader::new(std::io::Cursor::new(file.build()), None);
+    let facts = crate::http::load_from(reader, Path::new("edge.pcapng"), &mut |_| true);
+    crate::analysis::analyse(vec![facts.into()], &crate::topology::Overrides::default())
+}
+
+#[test]
+fn comments_and_host_names_of_a_capture_are_told() {
+    let analysis = commented();
+    let made = text(&analysis);
+    assert!(made.contains("10.0.0.2 (app.shop)"), "{made}");
+    let told =
+        "     The capture says of these packets:\n       edge.pcapng frame 4: PID: 7; Cmd: \u{fffd}[31mx\n";
+    assert!(made.contains(told), "{made}");
+    let report = serde_json::to_value(Report::new(&analysis, true)).unwrap();
+    assert_eq!(report["captures"][0]["comments"], 1);
+    let comment = &report["exchanges"][0]["comments"][0];
+    assert_eq!((&comment["frame"], &comment["text"]), (&4.into(), &"PID: 7\nCmd: \u{1b}[31mx".into()));
+    assert_eq!(report["lanes"][1]["host_names"]["10.0.0.2"][0], "app.shop");
+    let evidence = report["findings"][0]["evidence"].as_array().unwrap();
+    assert!(evidence.iter().any(|proof| proof["comments"][0] == "PID: 7\nCmd: \u{1b}[31mx"), "{evidence:?}");
 }

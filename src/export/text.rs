@@ -1,6 +1,7 @@
 //! The report for a person at a terminal: the verdict first, then where it starts, then the proof.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
@@ -126,9 +127,25 @@ fn lanes(analysis: &Analysis, out: &mut String) {
         };
         let serves = some_of(&lane.serves);
         let listens = if serves.is_empty() { String::new() } else { format!("listens on {serves}") };
-        vec![lane.name.clone(), role.to_owned(), some_of(&lane.addresses), listens]
+        let addresses: Vec<String> = lane.addresses.iter().map(|&ip| with_host(analysis, ip)).collect();
+        vec![lane.name.clone(), role.to_owned(), some_of(&addresses), listens]
     });
     table(out, rows.collect(), &[false; 4]);
+}
+
+/// An address with the first host name that captures give it.
+fn with_host(analysis: &Analysis, address: IpAddr) -> String {
+    match analysis.host_names(address).first() {
+        Some(name) => format!("{address} ({})", one_line(name)),
+        None => address.to_string(),
+    }
+}
+
+/// A text of a capture on one line, without what a terminal would obey.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let joined = lines.collect::<Vec<_>>().join("; ");
+    joined.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The first few of a list, and how many more there are.
@@ -245,6 +262,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
             out.push('\n');
         }
         one_finding(out, at + 1, finding, &names);
+        comments(out, analysis, finding, &names);
         log_lines(out, analysis.diagnosis.log_lines.get(at).map(Vec::as_slice).unwrap_or_default());
     }
 }
@@ -284,6 +302,27 @@ fn one_finding(out: &mut String, number: usize, finding: &Finding, names: &Captu
     let more = finding.evidence.len().saturating_sub(FRAMES_SHOWN);
     if more > 0 {
         let _ = writeln!(out, "     … and {} in the JSON report.", counted(more as u64, "more packet"));
+    }
+}
+
+/// What the captures say of a finding's packets: each text once, with those of the packets listed that have it.
+fn comments(out: &mut String, analysis: &Analysis, finding: &Finding, names: &CaptureNames) {
+    let mut texts: Vec<(&str, Vec<String>)> = Vec::new();
+    for proof in finding.evidence.iter().take(FRAMES_SHOWN) {
+        let place = format!("{} frame {}", names.of(proof.frame), proof.frame.number);
+        for text in analysis.comments(proof.frame) {
+            match texts.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, places)) if places.contains(&place) => {}
+                Some((_, places)) => places.push(place.clone()),
+                None => texts.push((text, vec![place.clone()])),
+            }
+        }
+    }
+    if !texts.is_empty() {
+        out.push_str("     The capture says of these packets:\n");
+    }
+    for (text, places) in texts {
+        paragraph(out, "       ", &format!("{}: {}", some_of(&places), one_line(text)));
     }
 }
 

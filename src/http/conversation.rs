@@ -93,6 +93,14 @@ impl Handler for Conversation {
         }
     }
 
+    #[cold]
+    fn swap_sides(&mut self) {
+        self.starts.swap(0, 1);
+        self.first_bytes.swap(0, 1);
+        self.held.swap(0, 1);
+        self.http.swap_sides();
+    }
+
     fn fin(&mut self, from: Side, at: CaptureTime, _frame: u32, context: &mut Context) {
         if self.starts[from as usize] != Start::Known {
             self.settle_held(from, context);

@@ -17,14 +17,14 @@ use super::stream::{MAX_HEAD, Stage, Stream};
 use super::{Exchange, ExchangeFlags, Framing, MessageState, Protocol, vars};
 
 /// Bytes of a record's header.
-const HEADER: usize = 8;
+pub(super) const HEADER: usize = 8;
 /// Most requests open at once on one connection.
 const MAX_OPEN: usize = 1024;
 /// Most bytes of variables kept of one request.
 const MAX_PARAMS: usize = MAX_HEAD;
 
 /// The record types that are read (section 8).
-mod kind {
+pub(super) mod kind {
     pub const BEGIN_REQUEST: u8 = 1;
     pub const ABORT_REQUEST: u8 = 2;
     pub const END_REQUEST: u8 = 3;

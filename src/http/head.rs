@@ -9,6 +9,7 @@ use memchr::memchr;
 use super::lenient::{self, LenientHead};
 use super::load::Context;
 use super::oddity::{Oddities, Oddity};
+use super::sniff;
 use super::{CaptureFacts, ExchangeFlags, Framing, HeaderDigest, Method, NameId, Protocol, Text, Version};
 
 /// Most headers whose digests are kept of one head; further ones are read for framing only.
@@ -67,8 +68,8 @@ pub(super) fn head_end(bytes: &[u8]) -> Option<HeadEnd> {
     None
 }
 
-/// Reads a request's head.
-pub(super) fn request(bytes: &[u8], crlf: bool, frame: u32, context: &mut Context) -> RequestHead {
+/// Reads a request's head; `None` when its first line is no request's.
+pub(super) fn request(bytes: &[u8], crlf: bool, frame: u32, context: &mut Context) -> Option<RequestHead> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     let strict = httparse::ParserConfig::default();
@@ -87,12 +88,15 @@ pub(super) fn request(bytes: &[u8], crlf: bool, frame: u32, context: &mut Contex
     if !crlf {
         reading.oddities.add(Oddity::BareLf);
     }
-    reading.end_request(name.as_bytes(), target.as_bytes(), version(parsed.version), frame, context)
+    Some(reading.end_request(name.as_bytes(), target.as_bytes(), version(parsed.version), frame, context))
 }
 
 /// Reads a request's head that breaks the grammar.
 #[cold]
-fn lenient_request(lines: &LenientHead<'_>, frame: u32, context: &mut Context) -> RequestHead {
+fn lenient_request(lines: &LenientHead<'_>, frame: u32, context: &mut Context) -> Option<RequestHead> {
+    if !sniff::resembles_request_line(lines.start_line) {
+        return None;
+    }
     let mut reading = Reading::start(context);
     reading.oddities = lines.oddities;
     for (name, value) in &lines.fields {
@@ -106,7 +110,7 @@ fn lenient_request(lines: &LenientHead<'_>, frame: u32, context: &mut Context) -
     if invalid || reading.oddities.has(Oddity::RequestLine) && target.iter().any(u8::is_ascii_whitespace) {
         head.flags |= ExchangeFlags::REQUEST_INVALID;
     }
-    head
+    Some(head)
 }
 
 /// What a request's head tells that was cut off in the capture or by its sender: nothing odd in that.
@@ -493,7 +497,8 @@ mod tests {
             true,
             1,
             &mut context,
-        );
+        )
+        .unwrap();
         assert_eq!((head.method, head.framing), (Method::Post, Framing::Length(5)));
         assert_eq!(head.flags, ExchangeFlags::CLIENT_CLOSES | ExchangeFlags::EXPECTS_CONTINUE);
         assert_eq!(context.facts.name(head.host.unwrap()), "shop");
@@ -521,7 +526,7 @@ mod tests {
     #[test]
     fn a_malformed_head_keeps_its_first_line() {
         let mut context = Context::default();
-        let head = request(b"GET /x HTTP/9.9\r\n\r\n", true, 1, &mut context);
+        let head = request(b"GET /x HTTP/9.9\r\n\r\n", true, 1, &mut context).unwrap();
         assert_eq!((head.method, &*context.facts.text(head.target)), (Method::Get, "/x"));
     }
 }

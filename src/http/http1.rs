@@ -5,6 +5,8 @@
 //! cannot answer a request of which it has not acknowledged a byte, and a client that does not pipeline
 //! sends its next request only once it has the answer.
 
+use memchr::memchr;
+
 use crate::capture::{CaptureTime, ProblemKind, Problems};
 use crate::tcp::{Chunk, Flow, Hole, Opening, Side, seq_diff};
 
@@ -157,6 +159,21 @@ impl Http1 {
         }
     }
 
+    /// The sides were taken one for the other. No message was read until now, or its start had told them apart.
+    #[cold]
+    pub fn swap_sides(&mut self) {
+        if self.exchanges.is_empty() {
+            std::mem::swap(&mut self.requests, &mut self.responses);
+            self.lost.swap(0, 1);
+            for stream in [&mut self.requests, &mut self.responses] {
+                if stream.in_message() {
+                    stream.discard();
+                    stream.stage = Stage::Lost;
+                }
+            }
+        }
+    }
+
     /// A body that ends with the connection: whether the close came long after its last byte.
     fn note_late_close(&mut self, from: Side, at: CaptureTime) {
         let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
@@ -185,7 +202,8 @@ impl Http1 {
 
     /// Takes bytes from the start of the chunk: how many.
     pub fn step(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
-        match self.stream(from).stage {
+        let stage = self.stream(from).stage;
+        match stage {
             Stage::Closed => {
                 if let Some(tls) = &mut self.tunnelled {
                     tls.data(from, chunk, context);
@@ -197,12 +215,16 @@ impl Http1 {
             Stage::Lost => {
                 let starts = match from {
                     Side::Client => sniff::starts_request(chunk.data),
-                    Side::Server => sniff::is_status_line(chunk.data),
+                    Side::Server => sniff::starts_response(chunk.data),
                 };
                 if !starts {
                     return chunk.data.len();
                 }
                 self.stream(from).stage = Stage::Idle;
+                self.start(from, chunk, context)
+            }
+            Stage::UntilClose if from == Side::Server && self.resumes(chunk) => {
+                self.end_message(from, false, None, context);
                 self.start(from, chunk, context)
             }
             _ => {
@@ -211,6 +233,16 @@ impl Http1 {
                 used
             }
         }
+    }
+
+    /// Whether a response starts here, behind bytes that stood in the place of one: the client has asked again since, and
+    /// would not have done so before that answer was over.
+    fn resumes(&self, chunk: &Chunk<'_>) -> bool {
+        let foreign =
+            self.exchanges.get(self.answered).is_some_and(|x| x.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE));
+        let asked_again =
+            self.exchanges.get(self.answered + 1).is_some_and(|x| seq_diff(chunk.ack, x.request.seq) > 0);
+        foreign && asked_again && sniff::is_status_line(chunk.data)
     }
 
     fn after(&mut self, from: Side, progress: Progress, context: &mut Context) {
@@ -307,6 +339,13 @@ impl Http1 {
             self.on_request(&head, context);
             return chunk.data.len();
         }
+        if from == Side::Client
+            && let Some(end) = memchr(b'\n', &self.requests.carry)
+            && !sniff::resembles_request_line(&self.requests.carry[..end])
+        {
+            self.on_no_request();
+            return chunk.data.len();
+        }
         let stream = self.stream(from);
         if stream.carry.len() > MAX_HEAD {
             context.report(
@@ -374,8 +413,10 @@ impl Http1 {
         stream.message.head_crc = crc32fast::hash(bytes);
         let frame = stream.message.first_frame;
         if from == Side::Client {
-            let head = head::request(bytes, crlf, frame, context);
-            self.on_request(&head, context);
+            match head::request(bytes, crlf, frame, context) {
+                Some(head) => self.on_request(&head, context),
+                None => self.on_no_request(),
+            }
             return;
         }
         let head = if self.gateway {
@@ -387,6 +428,14 @@ impl Http1 {
             Some(head) => self.on_response(&head, context),
             None => self.on_broken_response(context),
         }
+    }
+
+    /// What began as a request may begin is none.
+    #[cold]
+    fn on_no_request(&mut self) {
+        self.requests.discard();
+        self.lost[Side::Client as usize] = true;
+        self.requests.stage = Stage::Lost;
     }
 
     /// A head that starts like a response and has no status line.
@@ -579,6 +628,9 @@ impl Http1 {
         }
         if stream.stage == Stage::Head {
             self.flush_head(from, context);
+            if !self.stream(from).in_message() {
+                return;
+            }
         }
         self.end_message(from, false, None, context);
     }
@@ -588,6 +640,12 @@ impl Http1 {
         match from {
             Side::Client => {
                 let bytes = std::mem::take(&mut self.requests.carry);
+                let line = memchr(b'\n', &bytes).map_or(&bytes[..], |end| &bytes[..end]);
+                // Behind a request, a method and the start of a target are another one; first on a connection, no.
+                let behind = self.exchanges.iter().any(|x| x.request.is_present());
+                if !(behind && sniff::has_method_and_target(line) || sniff::resembles_request_line(line)) {
+                    return self.on_no_request();
+                }
                 let head = head::cut_request(&bytes, context);
                 self.place_cut_request(&head);
             }

@@ -98,7 +98,8 @@ fn field<'a>(line: &'a [u8], head: &mut LenientHead<'a>) {
 }
 
 /// A byte of a token (RFC 9110, section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
+#[inline]
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

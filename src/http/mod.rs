@@ -1,6 +1,7 @@
 //! Streams to messages, and messages to exchanges. One file a wire protocol.
 
 pub mod body;
+pub mod content;
 mod conversation;
 mod facts;
 mod fastcgi;
@@ -13,11 +14,13 @@ mod oddity;
 mod protocols;
 mod proxy;
 pub(crate) mod reload;
+pub mod show;
 mod sniff;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unpack;
 mod uwsgi;
 mod vars;
 mod wire;

@@ -40,6 +40,9 @@ impl Handler for Again {
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Context) {
         self.0.hole(from, hole, context);
     }
+    fn swap_sides(&mut self) {
+        self.0.swap_sides();
+    }
     fn fin(&mut self, from: Side, at: CaptureTime, frame: u32, context: &mut Context) {
         self.0.fin(from, at, frame, context);
     }

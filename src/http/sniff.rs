@@ -4,12 +4,13 @@ use memchr::memchr;
 
 use crate::tcp::Side;
 
+use super::lenient::is_token_byte;
 use super::{FirstBytes, fastcgi, proxy, uwsgi};
 
 /// A status is awaited in so many bytes.
 const MAX_STATUS_LINE: usize = 32;
-/// The longest method token that is believed.
-const MAX_METHOD: usize = 24;
+/// The longest method token that is believed; the longest that is registered has 17 bytes.
+const MAX_METHOD: usize = 32;
 
 /// Which side sends a segment that starts like this, where its bytes tell.
 #[inline]
@@ -150,6 +151,11 @@ pub(super) fn is_status_line(bytes: &[u8]) -> bool {
     bytes.len() >= 12 && bytes.starts_with(b"HTTP/") && bytes[8] == b' ' && has_status(&bytes[9..])
 }
 
+/// Whether a segment starts a response, by all that is there of it: fragments of IP may cut its first word short.
+pub(super) fn starts_response(bytes: &[u8]) -> bool {
+    is_status_line(bytes) || (4..12).contains(&bytes.len()) && may_become_response(bytes)
+}
+
 fn has_status(bytes: &[u8]) -> bool {
     let digits = bytes.trim_ascii_start();
     digits.len() >= 3 && digits[..3].iter().all(u8::is_ascii_digit)
@@ -179,9 +185,11 @@ pub(super) fn starts_request(bytes: &[u8]) -> bool {
 /// Whether the bytes begin as a request line, whose end is not there.
 pub(super) fn begins_request(bytes: &[u8]) -> bool {
     let Some(blank) = method_len(bytes) else { return false };
-    let target = bytes.get(blank + 1);
+    // Fragments of IP may end behind the blank.
+    let Some(target) = bytes.get(blank + 1) else { return KNOWN_METHODS.contains(&&bytes[..blank]) };
     KNOWN_METHODS.contains(&&bytes[..blank])
-        && (target.is_some_and(|b| b"/*h".contains(b)) || bytes.starts_with(b"CONNECT ") && target.is_some())
+        && (TARGET_STARTS.contains(target)
+            || bytes.starts_with(b"CONNECT ") && (target.is_ascii_alphanumeric() || *target == b'['))
 }
 
 /// Whether the line is a whole request of HTTP/0.9: `GET`, a path and a line end, and no version.
@@ -192,17 +200,30 @@ pub(super) fn is_simple_request(line: &[u8]) -> bool {
 
 /// Whether a line ends in ` HTTP/1.1`, in any version's numbers.
 fn has_version(line: &[u8]) -> bool {
-    matches!(
-        line.last_chunk::<9>(),
-        Some([b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
-    )
+    let before = line.len().checked_sub(9).map(|at| line[at]);
+    matches!(before, Some(b' ' | b'\t')) && ends_in_version(line)
+}
+
+fn ends_in_version(line: &[u8]) -> bool {
+    matches!(line.last_chunk::<8>(), Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']))
+}
+
+/// Whether a line is a request's, if a broken one: it ends in a version, or begins as only requests do. Lines of other
+/// text protocols (`EHLO mail.example`, `USER anonymous`) are none.
+pub(super) fn resembles_request_line(line: &[u8]) -> bool {
+    method_len(line).is_some() && ends_in_version(line.trim_ascii_end()) || begins_request(line)
+}
+
+/// Whether bytes whose line goes on are the start of a request line where only requests are sent.
+pub(super) fn has_method_and_target(bytes: &[u8]) -> bool {
+    method_len(bytes).is_some_and(|blank| bytes.get(blank + 1).is_some_and(|b| TARGET_STARTS.contains(b)))
 }
 
 /// Whether more bytes could make these the start of a request line.
 pub(super) fn may_become_request(bytes: &[u8]) -> bool {
     match method_len(bytes) {
         Some(blank) => bytes.get(blank + 1).is_none_or(|b| !matches!(b, b'\r' | b'\n')),
-        None => bytes.len() <= MAX_METHOD && bytes.iter().all(|&b| is_method_byte(b)),
+        None => bytes.len() <= MAX_METHOD && bytes.iter().all(|&b| is_token_byte(b)),
     }
 }
 
@@ -224,18 +245,13 @@ pub(super) fn is_http2_preface(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PRI * HTTP/2.0\r\n")
 }
 
-/// The length of the method token that a blank follows.
+/// The length of the method that a blank follows. Methods are tokens, and case-sensitive (RFC 9110, section 9.1): `get`
+/// is none of the registered ones, and a request all the same. Some servers take a tab for the blank (RFC 9112,
+/// section 3).
 #[inline]
 fn method_len(bytes: &[u8]) -> Option<usize> {
-    let blank = bytes.iter().take(MAX_METHOD + 1).position(|&b| !is_method_byte(b))?;
-    (blank >= 2 && bytes[blank] == b' ').then_some(blank)
-}
-
-/// Methods are tokens (RFC 9110, section 5.6.2); letters, `-` and `_` are what is in use. Lower case is none of the
-/// registered methods, but servers that are lenient get it.
-#[inline]
-fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'-' || byte == b'_'
+    let blank = bytes.iter().take(MAX_METHOD + 1).position(|&b| !is_token_byte(b))?;
+    (blank > 0 && matches!(bytes[blank], b' ' | b'\t')).then_some(blank)
 }
 
 /// Methods that are believed before the line's end is there.
@@ -257,6 +273,9 @@ const KNOWN_METHODS: [&[u8]; 16] = [
     b"LOCK",
     b"REPORT",
 ];
+
+/// What targets begin with: a path, `*`, or the scheme of an absolute URI (RFC 9112, section 3.2).
+const TARGET_STARTS: &[u8] = b"/*h";
 
 /// A start of a line that is longer than this is not waited for to end, where its method is known.
 const LONG_LINE: usize = 200;

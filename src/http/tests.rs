@@ -28,6 +28,11 @@ impl Script {
         script
     }
 
+    /// A connection whose start was not captured.
+    fn midstream(client: &str, server: &str) -> Self {
+        Self { file: PcapBuilder::new().nanos(), ends: Conversation::new(client, server), now: 0 }
+    }
+
     fn client(&mut self, bytes: &[u8]) -> &mut Self {
         self.now += 10_000;
         self.ends.client(&mut self.file, self.now, bytes);
@@ -250,6 +255,86 @@ fn other_protocols_are_named_and_have_no_exchanges() {
         script.client(bytes).server(b"\x15\x03\x03\x00\x02");
         let facts = script.facts();
         assert_eq!((facts.flows[0].protocol, facts.exchanges.len()), (protocol, 0));
+    }
+}
+
+#[test]
+fn any_token_may_be_a_method_and_text_of_other_protocols_is_no_request() {
+    let line = |line: &str| {
+        let mut script = Script::new();
+        script.client(format!("{line}\r\nHost: shop\r\n\r\n").as_bytes()).server(OK);
+        script.lines()
+    };
+    for method in ["get", "Purge", "M-SEARCH", "A1.b", "X", "BASELINE-CONTROL"] {
+        let whole = format!("1 {method} /a Complete 0 -> 200 Complete 2");
+        assert_eq!(line(&format!("{method} /a HTTP/1.1")), [whole]);
+    }
+    // Broken, and a request all the same: the server has to refuse it.
+    assert_eq!(line("GET /a HTTP/x"), ["1 GET /a Complete 0 -> 200 Complete 2"]);
+    assert_eq!(line("get\t/a\tHTTP/1.1"), ["1 get /a Complete 0 -> 200 Complete 2"]);
+    let others = [
+        "EHLO mail.example",
+        "USER anonymous",
+        "RETR /file",
+        "a001 LOGIN x y",
+        "CONNECT {\"verbose\":false}",
+        "{\"GET\": 1}",
+        "GET",
+    ];
+    for other in others {
+        let mut script = Script::new();
+        script.server(b"220 ready\r\n").client(format!("{other}\r\n").as_bytes()).server(b"250 ok\r\n");
+        script.client(b"Some text.\r\nMore: of it\r\n\r\n").control(0, FIN);
+        assert_eq!(script.lines(), [""; 0], "{other}");
+        let mut script = Script::new();
+        let (start, end) = other.split_at(2);
+        script.client(start.as_bytes()).client(format!("{end}\r\n\r\n").as_bytes()).server(b"250 ok\r\n");
+        assert_eq!(script.lines(), [""; 0], "{other} in two parts");
+        let mut script = Script::new();
+        script.client(other.as_bytes()).control(0, RST);
+        assert_eq!(script.lines(), [""; 0], "{other} without its end");
+    }
+}
+
+#[test]
+fn sides_taken_one_for_the_other_are_set_right_by_the_first_message() {
+    // A server on a high port: without the start, its side is taken for the client's.
+    let mut script = Script::midstream("10.0.0.1:80", "10.0.0.2:40000");
+    for _ in 0..6 {
+        script.server(b"the middle of a body ");
+    }
+    script.client(&get("/a")).server(b"and its end").server(OK);
+    let facts = script.facts();
+    assert_eq!(lines(&facts), ["1 GET /a Complete 0 -> 200 Complete 2"]);
+    let blamed = ExchangeFlags::NOT_HTTP_RESPONSE | ExchangeFlags::EXTRA_BYTES | ExchangeFlags::UNSOLICITED;
+    assert_eq!(flags(&facts, blamed), [0]);
+    let from_server = facts.flows[0].direction(crate::tcp::Side::Server);
+    assert_eq!(from_server.bytes, 6 * 21 + 11 + OK.len() as u64);
+}
+
+#[test]
+fn behind_a_body_whose_head_was_not_captured_the_next_response_is_found() {
+    let mut script = Script::midstream("10.0.0.1:40000", "10.0.0.2:80");
+    script.client(&get("/1")).server(b"the middle of a body").client(&get("/2")).server(OK);
+    script.client(&get("/3")).server(OK);
+    let facts = script.facts();
+    assert_eq!(
+        lines(&facts),
+        [
+            "1 GET /1 Complete 0 -> - Lossy 20",
+            "2 GET /2 Complete 0 -> 200 Complete 2",
+            "3 GET /3 Complete 0 -> 200 Complete 2",
+        ]
+    );
+    assert_eq!(flags(&facts, ExchangeFlags::NOT_HTTP_RESPONSE), [0, 0, 0]);
+}
+
+#[test]
+fn what_follows_a_request_is_another_one_once_it_has_a_target() {
+    for (rest, requests) in [("PURGE /cach", 2), ("PAYLOAD", 1), ("PAYLOAD ", 1), ("a body nobody", 1)] {
+        let mut script = Script::new();
+        script.client(&[&get("/"), rest.as_bytes()].concat()).control(0, RST);
+        assert_eq!(script.lines().len(), requests, "{rest}");
     }
 }
 

@@ -16,7 +16,7 @@ use super::stream::Stage;
 use super::{Exchange, Protocol, vars};
 
 /// Bytes before the variables.
-const HEADER: usize = 4;
+pub(super) const HEADER: usize = 4;
 /// The shortest and the longest first variable's name that is believed.
 const NAME: std::ops::RangeInclusive<usize> = 3..=64;
 

@@ -40,29 +40,30 @@ pub(super) enum Taken {
     Elsewhere,
 }
 
-/// The connection.
+/// The connection. What each packet asks for lies together at the front, in as few cache lines as may be.
+#[repr(C)]
 pub(super) struct Live<H> {
     pub(super) key: Key,
-    client: SocketAddr,
-    server: SocketAddr,
     client_is_low: bool,
     roles_known: bool,
     opening: Opening,
     closing: Closing,
     /// The handshake is complete, or nothing of it was seen.
     settled: bool,
-    pub(super) first: (CaptureTime, u32),
+    pub(super) quarantined: bool,
+    window_closed: [bool; 2],
+    fins: [Option<Fin>; 2],
     pub(super) last: (CaptureTime, u32),
     halves: [Half; 2],
-    fins: [Option<Fin>; 2],
-    window_closed: [bool; 2],
+    handler: H,
+    client: SocketAddr,
+    server: SocketAddr,
+    pub(super) first: (CaptureTime, u32),
     events: EventLog,
     /// Numbers of the last segment that fits nowhere: a second one beside it begins another connection.
     stray: Option<(Side, u32)>,
-    pub(super) quarantined: bool,
     /// Bytes that the tracker counts as held by this connection.
     pub(super) held_counted: usize,
-    handler: H,
 }
 
 impl<H: Handler> Live<H> {
@@ -137,6 +138,11 @@ impl<H: Handler> Live<H> {
 
     pub(super) fn is_over(&self) -> bool {
         self.closing == Closing::Reset || self.fins.iter().all(Option::is_some)
+    }
+
+    /// Whether a side will send its FIN again.
+    pub(super) fn awaits_ack_of_fin(&self) -> bool {
+        self.closing != Closing::Reset && self.fins.iter().flatten().any(|fin| !fin.acked)
     }
 
     /// Bytes kept ahead of gaps, in both directions.
@@ -227,6 +233,7 @@ impl<H: Handler> Live<H> {
         for event in &mut self.events.list {
             event.from = event.from.peer();
         }
+        self.handler.swap_sides();
     }
 
     /// Whether a segment far from where its sender's stream stands is of another connection: the numbers that it
@@ -304,12 +311,20 @@ impl<H: Handler> Live<H> {
         let untouched = half.facts.segments == 0 && half.facts.missing_bytes == 0;
         if half.next.is_none() || half.facts.isn.is_some() && untouched {
             half.start_at(segment.seq);
+            // What ended this side before it began was no part of the connection.
+            self.fins[side as usize] = None;
         }
         half.facts.window_scale = segment.window_scale;
         self.roles_known = true;
         if segment.flags.ack() {
-            if self.opening == Opening::Unanswered {
+            if matches!(self.opening, Opening::Unanswered | Opening::Refused) {
                 self.opening = Opening::Handshake;
+            }
+            if self.fins.iter().all(Option::is_none)
+                && self.halves.iter().all(|half| half.facts.segments == 0)
+            {
+                // After a refusal this is the answer to the same SYN, sent again; or the refusal was not the server's.
+                self.closing = Closing::Open;
             }
             self.note_ack(side, segment.ack);
             self.events.note(segment, EventKind::SynAck, side);

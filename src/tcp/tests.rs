@@ -166,6 +166,90 @@ fn a_refused_connection_and_a_reset_that_answers_something_else() {
 }
 
 #[test]
+fn a_refusal_that_the_client_does_not_heed_refuses_nothing() {
+    let mut tape = Tape::new();
+    tape.client(SYN, C, 0, b"").server(RST | ACK, 0, c(0), b"").server(FIN_ACK, 0, c(0), b"");
+    tape.server(SYN_ACK, S, c(0), b"").client(ACK, c(0), s(0), GET).server(ACK, s(0), c(33), OK);
+    let facts = tape.facts();
+    assert_eq!((facts.flows[0].opening, facts.flows[0].closing), (Opening::Handshake, Closing::Open));
+    assert!(facts.exchanges[0].response.is_complete());
+}
+
+#[test]
+fn what_is_sent_again_for_long_after_a_close_is_no_connection_of_its_own() {
+    let mut tape = Tape::open();
+    tape.server(FIN_ACK, s(0), c(0), b"").client(ACK, c(0), s(1), GET).client(FIN_ACK, c(33), s(1), b"");
+    for seconds in [1, 2, 4, 8, 16] {
+        tape.wait(seconds * 1_000 * MS).client(FIN_ACK, c(0), s(1), GET);
+    }
+    let facts = tape.facts();
+    assert_eq!((facts.flows.len(), facts.exchanges.len()), (1, 1));
+}
+
+/// Counts connections and problems.
+#[derive(Default)]
+struct Count(usize, usize);
+#[derive(Default)]
+struct Silent;
+
+impl crate::capture::Problems for Count {
+    fn report(&mut self, _: ProblemKind, _: std::fmt::Arguments<'_>) {
+        self.1 += 1;
+    }
+}
+
+impl Handler for Silent {
+    type Context = Count;
+
+    fn sender_of(_: &[u8]) -> Option<Side> {
+        None
+    }
+    fn data(&mut self, _: Side, _: Chunk<'_>, _: &mut Count) {}
+    fn hole(&mut self, _: Side, _: Hole, _: &mut Count) {}
+    fn swap_sides(&mut self) {}
+    fn fin(&mut self, _: Side, _: crate::capture::CaptureTime, _: u32, _: &mut Count) {}
+    fn close(self, _: Flow, _: &[Event], context: &mut Count) {
+        context.0 += 1;
+    }
+}
+
+#[test]
+fn more_closed_connections_than_stay_known_are_said() {
+    let said = |connections: u32| {
+        let (mut tracker, mut count) = (Tracker::<Silent>::default(), Count::default());
+        let server: SocketAddr = ([10, 0, 0, 2], 80).into();
+        for n in 0..connections {
+            let client: SocketAddr = ([10, 1, (n >> 8) as u8, n as u8], 40_000).into();
+            let mut segment = crate::capture::Segment {
+                frame: 2 * n + 1,
+                src: client,
+                dst: server,
+                flags: TcpFlags(SYN),
+                at: crate::capture::CaptureTime(0),
+                seq: 0,
+                ack: 0,
+                window: 1,
+                ip_id: 0,
+                tsval: 0,
+                window_scale: None,
+                is_icmp_error: false,
+                payload: b"",
+                wire_len: 0,
+                file_offset: 0,
+            };
+            tracker.push(&segment, &mut count);
+            (segment.src, segment.dst, segment.ack) = (server, client, 1);
+            (segment.flags, segment.frame) = (TcpFlags(RST | ACK), 2 * n + 2);
+            tracker.push(&segment, &mut count);
+        }
+        tracker.finish(&mut count);
+        assert_eq!(count.0, connections as usize);
+        count.1
+    };
+    assert_eq!((said(32_000), said(33_000)), (0, 231));
+}
+
+#[test]
 fn a_reset_far_outside_of_the_window_ends_nothing() {
     let mut tape = Tape::open();
     tape.client(ACK, c(0), s(0), GET).server(RST, s(0x3000_0000), 0, b"").server(ACK, s(0), c(33), OK);

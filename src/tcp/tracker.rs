@@ -2,9 +2,10 @@
 //! it when it is over.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
 
@@ -16,8 +17,10 @@ use super::{Event, Flow, Side};
 const MAX_LIVE: usize = 400_000;
 /// How long a closed connection stays known for its late packets.
 const QUARANTINE_NS: i64 = 2_000_000_000;
-/// Most closed connections that stay known.
-const MAX_QUARANTINE: usize = 8192;
+/// How long one stays known whose FIN nobody acknowledged: its sender sends it, and the data before it, again and again.
+const UNACKED_QUARANTINE_NS: i64 = 120_000_000_000;
+/// Most closed connections that stay known for either time.
+const MAX_QUARANTINE: usize = 32_768;
 /// Most bytes kept ahead of gaps by all connections together.
 const MAX_HELD_IN_ALL: usize = 256 << 20;
 
@@ -32,6 +35,8 @@ pub trait Handler: Default {
     fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Self::Context);
     /// Takes note of bytes that the capture does not hold.
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Self::Context);
+    /// What came from the client until now came from the server, and the other way round: the bytes that follow tell.
+    fn swap_sides(&mut self);
     /// All bytes before this side's FIN were handed over.
     fn fin(&mut self, from: Side, at: CaptureTime, frame: u32, context: &mut Self::Context);
     /// The connection is over, or the capture is.
@@ -59,14 +64,49 @@ impl Key {
         let (low, high) = if src_is_low { (from, to) } else { (to, from) };
         (Self { low: low.0, high: high.0, ports: u32::from(low.1) << 16 | u32::from(high.1) }, src_is_low)
     }
+
+    #[inline]
+    fn hash(&self) -> u64 {
+        foldhash::fast::FixedState::default().hash_one(self)
+    }
+}
+
+/// A connection that closed.
+#[derive(Clone, Copy)]
+struct Closed {
+    at: CaptureTime,
+    slot: u32,
+    first_frame: u32,
+}
+
+impl Closed {
+    /// Whether it is this one: its slot may have been used again since.
+    fn is<H: Handler>(self, live: &Live<H>) -> bool {
+        live.quarantined && live.first.1 == self.first_frame
+    }
+}
+
+fn report_too_many(closed: usize, context: &mut impl Problems) {
+    if closed > MAX_QUARANTINE {
+        context.report(
+            ProblemKind::LimitReached,
+            format_args!(
+                "more than {MAX_QUARANTINE} connections closed shortly after each other: late packets of the first ones \
+                 may stand as connections of their own"
+            ),
+        );
+    }
 }
 
 /// All connections of one capture.
 pub struct Tracker<H: Handler> {
-    index: HashMap<Key, u32, foldhash::fast::FixedState>,
+    /// Slots by the hash of their keys, which are compared where they lie: in connections, touched anyway.
+    index: HashTable<u32>,
     slots: Vec<Option<Live<H>>>,
     free: Vec<u32>,
-    closed: VecDeque<(CaptureTime, u32, u32)>,
+    /// Those that closed lately, and of those before them the ones that stay known for longer.
+    closed: VecDeque<Closed>,
+    unacked: VecDeque<Closed>,
     /// Bytes held by all connections, those counted that were handed on since.
     held: usize,
 }
@@ -74,10 +114,11 @@ pub struct Tracker<H: Handler> {
 impl<H: Handler> Default for Tracker<H> {
     fn default() -> Self {
         Self {
-            index: HashMap::default(),
+            index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
             closed: VecDeque::new(),
+            unacked: VecDeque::new(),
             held: 0,
         }
     }
@@ -89,8 +130,10 @@ impl<H: Handler> Tracker<H> {
     pub fn push(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
         self.release_closed(segment.at, context);
         let (key, src_is_low) = Key::of(segment.src, segment.dst);
+        let hash = key.hash();
         loop {
-            let mut slot = self.index.get(&key).copied();
+            let is_it = |&slot: &u32| self.slots[slot as usize].as_ref().is_some_and(|live| live.key == key);
+            let mut slot = self.index.find(hash, is_it).copied();
             if segment.is_icmp_error {
                 return self.push_error(slot, segment, src_is_low);
             }
@@ -106,7 +149,7 @@ impl<H: Handler> Tracker<H> {
             let taken = live.push(segment, src_is_low, context);
             if live.is_over() && !live.quarantined {
                 live.quarantined = true;
-                self.closed.push_back((segment.at, slot, live.first.1));
+                self.closed.push_back(Closed { at: segment.at, slot, first_frame: live.first.1 });
             }
             if taken == Taken::Here || !self.gives_way(slot, taken, segment, src_is_low, context) {
                 return;
@@ -187,13 +230,17 @@ impl<H: Handler> Tracker<H> {
                 self.slots.len() as u32 - 1
             }
         };
-        self.index.insert(key, slot);
+        // Of a slot that is in the index the key is known.
+        let hash_of = |&slot: &u32| self.slots[slot as usize].as_ref().map_or(0, |live| live.key.hash());
+        self.index.insert_unique(key.hash(), slot, hash_of);
         slot
     }
 
     fn close_slot(&mut self, slot: u32, context: &mut H::Context) {
         if let Some(live) = self.slots[slot as usize].take() {
-            self.index.remove(&live.key);
+            if let Ok(entry) = self.index.find_entry(live.key.hash(), |&known| known == slot) {
+                entry.remove();
+            }
             self.free.push(slot);
             live.close(context);
         }
@@ -202,15 +249,35 @@ impl<H: Handler> Tracker<H> {
     /// Lets go of connections that closed long enough ago.
     #[inline]
     fn release_closed(&mut self, now: CaptureTime, context: &mut H::Context) {
-        while let Some(&(at, slot, first_frame)) = self.closed.front() {
+        while let Some(&Closed { at, .. }) = self.closed.front() {
             if now.0.saturating_sub(at.0) < QUARANTINE_NS && self.closed.len() <= MAX_QUARANTINE {
                 return;
             }
-            self.closed.pop_front();
-            // The slot may have been used again since.
-            let same = |live: &Live<H>| live.quarantined && live.first.1 == first_frame;
-            if self.slots[slot as usize].as_ref().is_some_and(same) {
-                self.close_slot(slot, context);
+            self.release(now, context);
+        }
+    }
+
+    /// Lets go of the connection that closed first, unless it is to stay known for longer; then looks for those that
+    /// stayed long enough.
+    fn release(&mut self, now: CaptureTime, context: &mut H::Context) {
+        report_too_many(self.closed.len(), context);
+        if let Some(first) = self.closed.pop_front() {
+            match &self.slots[first.slot as usize] {
+                Some(live) if first.is(live) && live.awaits_ack_of_fin() => self.unacked.push_back(first),
+                Some(live) if first.is(live) => self.close_slot(first.slot, context),
+                _ => {}
+            }
+        }
+        while let Some(&first) = self.unacked.front() {
+            if now.0.saturating_sub(first.at.0) < UNACKED_QUARANTINE_NS
+                && self.unacked.len() <= MAX_QUARANTINE
+            {
+                return;
+            }
+            report_too_many(self.unacked.len(), context);
+            self.unacked.pop_front();
+            if self.slots[first.slot as usize].as_ref().is_some_and(|live| first.is(live)) {
+                self.close_slot(first.slot, context);
             }
         }
     }

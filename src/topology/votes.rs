@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 
 use hashbrown::HashMap;
 
-use super::cause::{Causes, Common, Leg, Request};
+use super::cause::{Causes, Common, Electorate, Leg, Request};
 use super::recordings::Apart;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -87,15 +87,16 @@ fn quartiles(sorted: &[i64]) -> i64 {
 /// Lets requests vote for the lowest endpoint above them, and settles the parents of legs that have none.
 pub(super) fn vote(
     causes: &mut Causes,
-    requests: &[Request],
+    electorate: &Electorate,
     common: Common,
     orders: &mut Orders,
     apart: &Apart,
 ) {
+    let Electorate { requests, alone, .. } = electorate;
     orders.learn(requests, matches!(common, Common::Id(_)));
-    let shares = Shares::of(requests);
+    let shares = Shares::of(electorate, causes);
     let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
-    let mut voters = vec![0usize; causes.legs.len()];
+    let mut voters: Vec<usize> = alone.iter().map(|&number| number * CLEAR).collect();
     // By endpoint: latest start of a request that holds the voter, and how many do.
     let mut above: Vec<(u32, i64, usize)> = Vec::new();
     for same in requests.chunk_by(|a, b| a.key == b.key) {
@@ -150,16 +151,19 @@ struct Shares {
 }
 
 impl Shares {
-    fn of(requests: &[Request]) -> Self {
+    fn of(electorate: &Electorate, causes: &Causes) -> Self {
         let mut shares = Self::default();
+        let requests = &electorate.requests;
         if requests.iter().all(|request| request.group == requests[0].group) {
             return shares;
+        }
+        for (leg, asked) in causes.legs.iter().zip(&electorate.asked) {
+            *shares.all.entry(leg.endpoint as u32).or_default() += asked;
         }
         let mut counts: Vec<((u32, u16), usize)> = Vec::new();
         for same in requests.chunk_by(|a, b| a.key == b.key) {
             counts.clear();
             for request in same {
-                *shares.all.entry(request.endpoint).or_default() += 1;
                 let place = (request.endpoint, request.group);
                 match counts.iter().position(|known| known.0 == place) {
                     Some(known) => counts[known].1 += 1,

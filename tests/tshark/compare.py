@@ -30,7 +30,15 @@ DIFFERENCES = {
     "after-hole": "hopscope: tshark is silent about a direction after bytes that the capture lost",
     "binary": "hopscope: uwsgi or FastCGI request, which tshark 4.0 has no dissector for, and what answers it",
     "empty-lines": "hopscope: empty lines before a message, which peers skip and tshark does not",
-    "quoted": "hopscope: a packet quoted inside an ICMP error is no packet of the connection",
+    "quoted": "hopscope: a packet quoted inside an ICMP error or a flow sample is no packet of the connection",
+    "no-version": "hopscope: a request line without a version (HTTP/0.9), or with a broken one, which a server has to refuse",
+    "unfinished": "hopscope: a head that its sender never finished; the known method and path tell what it was to be",
+    "other-link": "tshark: a link type or tunnel that hopscope does not read (802.11, AYIYA, ARCNET); link types are reported as such",
+    "broken-status": "hopscope: a status line that breaks the grammar; a status is three digits (RFC 9112, section 4), tshark takes any number",
+    "no-target": "hopscope: a request line without a target; tshark takes the version for one",
+    "folded": "hopscope: a header field that goes on in the next line (RFC 9112, section 5.2); tshark reads its first line only",
+    "lengths-differ": "neither: Content-Lengths that differ, which servers refuse; hopscope takes the first and reports it, tshark the last",
+    "roles": "hopscope: whoever answers a SYN is no client; tshark tells no roles",
     "unknown-method": "hopscope: a method that tshark's list does not hold",
     "beyond-length": "hopscope: bytes inside a body by its declared length (one of 2^63 or more, which tshark gives up on) are no message",
     "transfer-coding": "hopscope: chunked is not the last transfer coding, so the end is unknown (RFC 9112, 6.3); tshark looks for the word",
@@ -52,7 +60,7 @@ FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip
           "http.request.method", "http.request.uri", "http.response.code", "frame.protocols",
           "tcp.analysis.lost_segment", "tcp.analysis.ack_lost_segment", "tcp.analysis.retransmission",
           "tcp.analysis.out_of_order", "tcp.flags.fin", "frame.len", "frame.cap_len", "http.content_length_header",
-          "http.transfer_encoding")
+          "http.transfer_encoding", "tcp.flags.syn", "tcp.flags.ack")
 SEPARATOR, AGGREGATOR = "\x1d", "\x1e"
 
 Message = collections.namedtuple("Message", "key frame first exchange", defaults=(None, None))
@@ -141,9 +149,11 @@ def of_hopscope(program, path):
 
 
 class Comparison:
-    def __init__(self, capture, ours):
+    def __init__(self, capture, ours, report):
         self.capture = capture
         self.ours = ours
+        self.problems = {problem["kind"] for problem in report["captures"][0]["problems"]}
+        self.protocols = {(link["from"], link["to"]): set(link["protocols"]) for link in report["links"]}
         self.equal = collections.Counter()
         self.differences = collections.defaultdict(list)
 
@@ -167,10 +177,13 @@ class Comparison:
             left, right = list(mine[a:b]), list(theirs[c:d])
             if kind == "request":
                 for one in list(left):
-                    other = next((t for t in right if t.key[0] == one.key[0] and (one.key[1] or "").startswith(t.key[1])
-                                  and " " in (one.key[1] or "")), None)
+                    target = one.key[1] or ""
+                    alike = [t for t in right if t.key[0] == one.key[0] and (
+                        target.startswith(t.key[1]) and (" " in target or not t.key[1]) or not target and t.key[1].startswith("HTTP/"))]
+                    # Of those the one in the same frame; others are that request sent again.
+                    other = next((t for t in alike if t.frame == one.frame), alike[0] if alike else None)
                     if other:
-                        self.note("blank-in-target", kind, pair, one, other)
+                        self.note("blank-in-target" if target else "no-target", kind, pair, one, other)
                         left.remove(one)
                         right.remove(other)
             for one in left:
@@ -205,12 +218,25 @@ class Comparison:
             return "cut-body"
         return "unexplained"
 
+    def sent(self, side, pair, before):
+        """The payloads of a side up to a frame, in the order of the capture."""
+        rows = [row for row in self.rows(pair) if row["source"] == side and row["length"] and int(row["frame.number"]) <= before]
+        return b"".join(self.capture.payload(int(row["frame.number"])) for row in rows[-8:])
+
+    def framed_twice(self, pair, before):
+        """What an earlier head of the client held that readers take differently."""
+        sent = self.sent(pair[0], pair, before)
+        if len(set(re.findall(rb"(?im)^content-length:[ \t]*(\d+)", sent))) > 1:
+            return "lengths-differ"
+        if re.search(rb"(?im)^transfer-encoding:[^\n]*\n[ \t]", sent):
+            return "folded"
+        return None
+
     def cut(self, pair):
         return any(row["frame.len"] != row["frame.cap_len"] for row in self.rows(pair))
 
     def why_only_ours(self, kind, pair, one):
-        version = one.exchange.get("protocol") or one.exchange.get("version") or ""
-        if "uwsgi" in version or "fastcgi" in version:
+        if {"uwsgi", "fastcgi"} & self.protocols.get((one.exchange["from"], one.exchange["to"]), set()):
             return "binary"
         rows = self.rows(pair)
         if not rows:
@@ -229,22 +255,51 @@ class Comparison:
                 return "other-protocol"
             if kind == "request" and one.key[0] not in METHODS:
                 return "unknown-method"
+            if not re.search(rb"\r?\n\r?\n", self.sent(self.sender(kind, pair), pair, one.frame)):
+                return "unfinished"
+            if kind == "response" and not re.match(rb"HTTP/\d\.\d \d\d\d[ \r\n]", self.capture.payload(one.first)):
+                return "broken-status"
+            if kind == "request" and self.framed_twice(pair, one.frame):
+                return self.framed_twice(pair, one.frame)
+        elif kind == "response" and self.capture.payload(one.first).startswith(b"HTTP/"):
+            return "broken-status"
+        elif kind == "request" and self.framed_twice(pair, one.frame):
+            return self.framed_twice(pair, one.frame)
+        elif kind == "request":
+            line, ended, rest = self.capture.payload(one.first).partition(b"\n")
+            if line.rstrip() == " ".join(one.key).encode("utf-8", "surrogateescape"):
+                return "no-version" if ended and not rest.strip() else "unfinished" if not ended else "unexplained"
+            if line.startswith(one.key[0].encode() + b" ") and b"HTTP" in line and not re.search(rb"HTTP/\d\.\d\r?$", line):
+                return "no-version"
         return "unexplained"
 
     def is_http(self, kind, one):
         """Whether the message's first line says so itself; of a request without a version one cannot know."""
         if kind == "request":
-            line = re.escape(" ".join(one.key).encode("utf-8", "surrogateescape")) + rb" HTTP/\d\.\d"
+            line = rb"(?m)^" + re.escape(one.key[0].encode("utf-8", "surrogateescape")) + rb"[ \t].*HTTP/\d\.\d"
         else:
             line = rb"HTTP/\d\.\d +\d\d\d"
         return bool(re.search(line, self.capture.payload(one.first)))
 
     def why_only_theirs(self, kind, pair, other):
+        if "unsupported-link-type" in self.problems and not any(pair in messages for messages in self.ours):
+            return "other-link"
         if kind == "response" and other.key.startswith("1"):
             return "interim"
         row = self.capture.frames[other.frame]
-        if "icmp" in row["frame.protocols"]:
+        protocols = set(row["frame.protocols"].split(":"))
+        if protocols & {"icmp", "icmpv6", "sflow"}:
             return "quoted"
+        if protocols & {"wlan", "ayiya"}:
+            return "other-link"
+        line = self.capture.payload(other.frame)
+        if kind == "response" and line.startswith(b"HTTP/") and not re.match(rb"HTTP/\d\.\d \d\d\d[ \r\n]", line):
+            return "broken-status"
+        opened = next((r for r in self.rows(pair) if r["tcp.flags.syn"] in ("1", "True")), None)
+        if opened and opened["source"] != pair[0] and opened["tcp.flags.ack"] not in ("1", "True") or row["tcp.flags.syn"] in ("1", "True"):
+            return "roles"
+        if kind == "request" and self.framed_twice(pair, other.frame):
+            return self.framed_twice(pair, other.frame)
         if row["tcp.analysis.retransmission"] or row["tcp.analysis.out_of_order"]:
             return "repeated"
         # Another connection of ours may be this one under other addresses.
@@ -291,7 +346,7 @@ def main():
             continue
         files += 1
         ports = sorted({pair[1].rsplit(":", 1)[1] for messages in ours for pair in messages})[:64]
-        comparison = Comparison(Capture(path, ports), ours)
+        comparison = Comparison(Capture(path, ports), ours, report)
         comparison.run()
         counts = {category: len(found) for category, found in sorted(comparison.differences.items())}
         equal.update(comparison.equal)

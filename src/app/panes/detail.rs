@@ -163,5 +163,7 @@ fn frames_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
     rows.push(("server", connection.inner.server.to_string()));
     let others = connection.inner.sightings.iter().skip(1);
     rows.extend(others.map(|s| ("also seen in", pane.analysis.capture_name(s.capture).into_owned())));
+    let comments = exchange.comments();
+    rows.extend(comments.iter().map(|(frame, text)| ("comment", format!("{}: {text}", frame.number))));
     facts_ui(ui, pane, "frames", &rows);
 }

@@ -109,12 +109,12 @@ fn all_kinds_of_packet_blocks_are_read_and_other_blocks_passed() {
         assert_eq!(&bytes[offset..offset + packet.data.len()], packet.data);
         seen.push((packet.frame, packet.at.0, packet.data.to_vec(), packet.wire_len));
     }
-    // A simple packet has no time of its own, and takes that of the packet before.
+    // A simple packet has no time of its own, and takes that of the packet before. Custom blocks have numbers too.
     let expected: [(u32, i64, &[u8], u32); 4] = [
         (1, 2_000, b"first", 5),
-        (2, 2_000, b"simple!", 7),
-        (3, 9_000, b"olde", 90),
-        (4, 11_000, b"last", 4),
+        (3, 2_000, b"simple!", 7),
+        (4, 9_000, b"olde", 90),
+        (6, 11_000, b"last", 4),
     ];
     assert_eq!(seen, expected.map(|(frame, at, data, len)| (frame, at, data.to_vec(), len)));
     let problems = log.into_problems();
