@@ -36,6 +36,8 @@ pub(super) struct Http1 {
     /// How many of the exchanges have had their response (or have lost it).
     answered: usize,
     server: Option<NameId>,
+    /// The first `Via` of its answers.
+    via: Option<NameId>,
     /// End of the last hole in the responses, until a response is paired again.
     response_hole: Option<u32>,
     /// What the connection carries since a CONNECT or an upgrade succeeded: no HTTP/1 any more.
@@ -109,6 +111,9 @@ impl Wire for Http1 {
         flow.protocol = self.protocol(flow);
         if let Some(name) = self.server {
             context.note_server(flow.server, name);
+        }
+        if let Some(name) = self.via {
+            context.note_via(flow.server, name);
         }
         if let Some(tls) = self.tunnelled.take() {
             flow.wire.tls = tls.into_facts();
@@ -514,6 +519,7 @@ impl Http1 {
 
     fn on_response(&mut self, head: &ResponseHead, context: &mut Context) {
         self.server = self.server.or(head.server);
+        self.via = self.via.or(head.via);
         if (100..200).contains(&head.status) && head.status != 101 {
             if let Some(pending) = self.exchanges.get_mut(self.answered) {
                 pending.flags.set(ExchangeFlags::INTERIM);
