@@ -8,6 +8,7 @@ use super::format::{counted, grouped};
 use super::panes::Actions;
 use super::state::{Action, AppState};
 use crate::capture::{CaptureInfo, Problem, ProblemKind};
+use crate::topology::{Remark, RemarkKind};
 
 /// Whether the problem cost data, so that the user has to know at once.
 fn is_serious(problem: &Problem) -> bool {
@@ -36,17 +37,24 @@ fn files(state: &AppState) -> impl Iterator<Item = &CaptureInfo> {
     captures.map(|capture| &capture.info).filter(|info| !info.problems.is_empty())
 }
 
+/// What has to be said of the captures as a set.
+fn on_set(state: &AppState) -> impl Iterator<Item = &Remark> {
+    state.document.iter().flat_map(|document| &document.analysis.topology.remarks)
+}
+
 fn is_shown(state: &AppState) -> bool {
     // Of captures that are gone the remarks are old news; the button still has them.
     let held = state.document.as_ref().is_some_and(|document| document.held.is_some());
     let serious = || !held && files(state).any(|info| info.problems.iter().any(is_serious));
-    state.ui.problems_shown.unwrap_or_else(serious)
+    // Figures over several recordings mislead whoever does not know that there are several.
+    let mixed = || on_set(state).any(|remark| remark.kind == RemarkKind::UnrelatedCaptures);
+    state.ui.problems_shown.unwrap_or_else(|| serious() || mixed())
 }
 
 /// Problems of all files that cost data, and mere remarks.
 fn counts(state: &AppState) -> (usize, usize) {
     let all = files(state).flat_map(|info| &info.problems);
-    all.fold((0, 0), |(errors, remarks), problem| match is_serious(problem) {
+    all.fold((0, on_set(state).count()), |(errors, remarks), problem| match is_serious(problem) {
         true => (errors + 1, remarks),
         false => (errors, remarks + 1),
     })
@@ -57,7 +65,11 @@ fn words(state: &AppState) -> String {
     let (errors, remarks) = counts(state);
     let named = [(errors, "error"), (remarks, "remark")].into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = named.map(|(count, thing)| counted(count as u64, thing)).collect();
-    format!("{} on {}", parts.join(" and "), counted(files(state).count() as u64, "file"))
+    let parts = parts.join(" and ");
+    match files(state).count() {
+        0 => format!("{parts} on the captures together"),
+        number => format!("{parts} on {}", counted(number as u64, "file")),
+    }
 }
 
 /// The button that shows or hides the list; nothing when all files are well.
@@ -113,6 +125,12 @@ pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Action
             .show(ui, |ui| {
                 // What cost data comes first.
                 for serious in [true, false] {
+                    if !serious {
+                        for remark in on_set(state) {
+                            let text = format!("ℹ {}", remark.detail);
+                            ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
+                        }
+                    }
                     for info in files(state) {
                         let all = info.problems.iter().filter(|problem| is_serious(problem) == serious);
                         all.for_each(|problem| problem_ui(ui, &palette, info, problem));

@@ -101,6 +101,15 @@ fn errors_and_remarks_on_files_are_counted_apart_and_all_listed() {
 }
 
 #[test]
+fn recordings_that_have_nothing_to_do_with_each_other_are_said_to_be_several() {
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures");
+    let mut window = window_with(None, None);
+    window.state_mut().open(["paas-502", "single-host"].map(|name| samples.join(name)).into(), false);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("separate recordings").is_some());
+}
+
+#[test]
 fn without_a_dialog_the_path_can_be_typed() {
     let mut window = window_with(None, None);
     click(&mut window, "Open…");
