@@ -139,8 +139,11 @@ fn read_captures(request: Request, progress: &Progress) -> Loaded {
     let mut files = load::expand(&request.paths);
     // What is shown already would count everything in it twice.
     files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
-    captures.extend(load::load(&files, progress));
-    let captures = topology::heal(captures);
+    if !files.is_empty() {
+        load::read_completed_again(&mut captures, progress);
+        captures.extend(load::load(&files, progress));
+        captures = topology::heal(captures);
+    }
     let analysis = analysis::analyse(captures, &request.overrides);
     Loaded {
         document: Document::new(analysis),

@@ -118,7 +118,10 @@ fn blocks_that_wireshark_numbers_take_a_number() {
     file.packet(1_000, b"a").block(0x0BAD, b"\xd9\x7e\0\0abcd").packet(2_000, b"b");
     // A secret, an unknown block and statistics have none; a journal entry, a custom block and a system call do.
     file.block(10, &[0; 8]).block(0x777, b"abcd").block(5, &[0; 12]);
-    file.block(9, b"MESSAGE=hello!!\n").block(0x4000_0BAD, b"abcd").block(0x204, &[0; 24]).packet(3_000, b"c");
+    file.block(9, b"MESSAGE=hello!!\n")
+        .block(0x4000_0BAD, b"abcd")
+        .block(0x204, &[0; 24])
+        .packet(3_000, b"c");
     let mut reader = Reader::new(Cursor::new(file.build()), None).unwrap();
     let mut frames = Vec::new();
     while let Some(packet) = reader.next_packet(&mut ProblemLog::default()) {
