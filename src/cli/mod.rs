@@ -154,7 +154,11 @@ fn report(args: &ReportArgs) -> ExitCode {
     if !readable {
         return ExitCode::from(EXIT_UNUSABLE);
     }
-    if args.exit_code && report.has_error() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    let has_error = report.has_error();
+    drop(report);
+    // The process ends here: freeing what it knows, piece by piece, would only take time.
+    std::mem::forget(analysis);
+    if args.exit_code && has_error { ExitCode::from(1) } else { ExitCode::SUCCESS }
 }
 
 fn compare(args: &CompareArgs) -> ExitCode {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use hashbrown::HashMap;
 
 use crate::analysis::Analysis;
+use crate::capture::CaptureId;
+use crate::http::Method;
 use crate::tcp::Opening;
 use crate::topology::LinkId;
 
@@ -13,8 +16,8 @@ use super::origins::Retried;
 use super::words::count;
 use super::{Board, Diagnosis, IDLE_BOUNDS_NS, LinkFigures, Outcome, ServerFigures};
 
-/// Counts by method and status while they are made: names are borrowed, not copied a million times.
-type Statuses<'a> = HashMap<(&'a str, Option<u16>), u64, foldhash::fast::FixedState>;
+/// Counts by method and status while they are made. What a method's number means depends on the capture.
+type Statuses = HashMap<(CaptureId, Method, Option<NonZeroU16>), u64, foldhash::fast::FixedState>;
 
 /// The figures of all links.
 pub(super) fn board(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retried]) -> Board {
@@ -54,7 +57,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         for exchange in connection.exchanges() {
             let (asked, answered) = (exchange.raw.request.is_present(), exchange.raw.response.is_present());
             figures.responses += u64::from(answered);
-            *statuses.entry((exchange.method(), exchange.status())).or_default() += 1;
+            *statuses.entry((exchange.capture, exchange.raw.method, exchange.raw.status)).or_default() += 1;
             latencies.extend(exchange.latency_ns());
             let idle_from = idle_since.replace(exchange.raw.response.end).filter(|_| asked);
             if !answered {
@@ -85,7 +88,8 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         figures.requests += requests;
         figures.reused_connections += u64::from(requests > 1);
     }
-    for ((method, status), number) in statuses {
+    for ((capture, method, status), number) in statuses {
+        let method = analysis.capture(capture).method(method);
         let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         *figures.status.entry(method.to_owned()).or_default().entry(status).or_default() += number;
     }

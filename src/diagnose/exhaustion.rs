@@ -70,8 +70,13 @@ pub(super) fn find(analysis: &Analysis) -> Vec<Exhaustion> {
     let mut all = Vec::new();
     for at in 0..analysis.topology.links.len() {
         let link = LinkId(at as u16);
+        let connections = &analysis.link(link).connections;
+        let waits = connections.iter().filter(|&&id| first_waits(analysis.connection(id)));
+        if waits.take(FEWEST).count() < FEWEST {
+            continue;
+        }
         let mut servers: BTreeMap<SocketAddr, Server> = BTreeMap::new();
-        for &id in &analysis.link(link).connections {
+        for &id in connections {
             let connection = analysis.connection(id);
             if may_starve(connection) {
                 servers.entry(connection.inner.server).or_default().add(connection);
@@ -86,6 +91,15 @@ fn may_starve(connection: ConnectionView<'_>) -> bool {
     let flow = connection.flow();
     let whole = !flow.is_lossy() && flow.directions.iter().all(|d| d.packets > 0);
     whole && !connection.inner.exchanges.is_empty()
+}
+
+/// Whether the connection's first request waited long enough to be a starved one: what is quickly told of each.
+fn first_waits(connection: ConnectionView<'_>) -> bool {
+    connection.exchanges().next().is_some_and(|first| {
+        let (request, response) = (&first.raw.request, &first.raw.response);
+        let wait_ns = response.start.0.saturating_sub(request.end.0);
+        request.is_present() && (!response.is_present() || wait_ns >= STARVED_NS)
+    })
 }
 
 /// Method and target without digits: requests alike in kind have the same.

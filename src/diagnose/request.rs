@@ -79,7 +79,8 @@ fn unsolicited_1xx(case: &Case<'_>) -> Option<Certainty> {
 
 /// Q10: the head is above the server's limit.
 fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
-    let (head, around) = (case.request_head(), case.around.link(case.exchange.link_id()));
+    let head = case.request_head();
+    let around = || case.around.link(case.exchange.link_id());
     let target = u64::from(case.raw.target.len);
     match case.status() {
         Some(414 | 431 | 494) if case.answered_itself() && head >= SMALLEST_HEAD_LIMIT => {
@@ -89,11 +90,12 @@ fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
             let large = head >= USUAL_HEAD_LIMIT || target >= SMALLEST_HEAD_LIMIT;
             let closes = case.has(ExchangeFlags::SERVER_CLOSES) || case.life.server_ended().is_some();
             let well_formed = !case.has(ExchangeFlags::REQUEST_INVALID);
-            let alone = case.answered_itself() && around.served_head < head;
-            (large && closes && well_formed && alone).then_some(Certainty::Likely)
+            let alone = || case.answered_itself() && around().served_head < head;
+            (large && closes && well_formed && alone()).then_some(Certainty::Likely)
         }
         // uwsgi drops the connection: all that it dropped are larger than all that it answered.
         None if case.outcome == Outcome::NoResponse && case.is_first() && head > SMALLEST_HEAD_LIMIT => {
+            let around = around();
             let above_limit = around.dropped_head.is_some_and(|least| least > SMALLEST_HEAD_LIMIT);
             let served = around.served_head > 0 && around.served_head <= SMALLEST_HEAD_LIMIT;
             (above_limit && served && case.is_whole()).then_some(Certainty::Likely)

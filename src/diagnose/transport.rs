@@ -372,8 +372,7 @@ fn delayed_acks(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
     let mut peaks: BTreeMap<(LinkId, Side), Vec<ExchangeId>> = BTreeMap::new();
     for at in 0..analysis.topology.links.len() {
         let link = LinkId(at as u16);
-        for side in [Side::Client, Side::Server] {
-            let steps = steps_of_40_ms(analysis, link, side);
+        for (side, steps) in [Side::Client, Side::Server].into_iter().zip(steps_of_40_ms(analysis, link)) {
             if !steps.is_empty() {
                 peaks.insert((link, side), steps);
             }
@@ -394,30 +393,32 @@ fn delayed_acks(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
         .collect()
 }
 
-/// The exchanges of a link whose message took 40 ms, where they stand out; else none.
-fn steps_of_40_ms(analysis: &Analysis, link: LinkId, side: Side) -> Vec<ExchangeId> {
-    let (mut steps, mut around) = (Vec::new(), 0);
+/// The exchanges of a link whose request, and those whose response, took 40 ms, where they stand out; else none.
+fn steps_of_40_ms(analysis: &Analysis, link: LinkId) -> [Vec<ExchangeId>; 2] {
+    let (mut steps, mut around) = ([Vec::new(), Vec::new()], [0; 2]);
     for &id in &analysis.link(link).connections {
         let connection = analysis.connection(id);
-        if connection.flow().direction(side).retransmitted > 0 {
-            continue;
-        }
+        let wanted =
+            [Side::Client, Side::Server].map(|side| connection.flow().direction(side).retransmitted == 0);
         for exchange in connection.exchanges() {
-            let message = message(exchange, side);
-            let took = message.end.0.saturating_sub(message.start.0);
-            let small = message.extent_count >= 2 && message.wire_bytes <= FEW_WRITES_BYTES;
-            if !small || !message.is_complete() {
-                continue;
-            }
-            if DELAYED_ACK_NS.contains(&took) {
-                steps.push(exchange.id);
-            } else if AROUND_NS.contains(&took) {
-                around += 1;
+            for (at, message) in [&exchange.raw.request, &exchange.raw.response].into_iter().enumerate() {
+                let small = message.extent_count >= 2 && message.wire_bytes <= FEW_WRITES_BYTES;
+                if !wanted[at] || !small || !message.is_complete() {
+                    continue;
+                }
+                let took = message.end.0.saturating_sub(message.start.0);
+                if DELAYED_ACK_NS.contains(&took) {
+                    steps[at].push(exchange.id);
+                } else if AROUND_NS.contains(&took) {
+                    around[at] += 1;
+                }
             }
         }
     }
-    if steps.len() < FEWEST_STEPS.max(2 * around) {
-        steps.clear();
+    for (steps, around) in steps.iter_mut().zip(around) {
+        if steps.len() < FEWEST_STEPS.max(2 * around) {
+            steps.clear();
+        }
     }
     steps
 }

@@ -531,22 +531,34 @@ impl CaptureFacts {
 /// Appends an extent to a message's delta-coded list: frame and offset as differences to the end of the
 /// extent before it, zigzag and LEB128 coded: about five bytes a segment.
 pub fn encode_extent(out: &mut Vec<u8>, previous: &mut Extent, next: Extent) {
-    write_varint(out, zigzag(i64::from(next.frame) - i64::from(previous.frame)));
-    write_varint(out, zigzag(next.offset as i64 - (previous.offset as i64 + i64::from(previous.len))));
-    write_varint(out, u64::from(next.len));
+    // Coded beside the list first, so that it has to make room once only.
+    let (mut coded, mut len) = ([0; 3 * MAX_VARINT], 0);
+    let frame = zigzag(i64::from(next.frame) - i64::from(previous.frame));
+    let offset = zigzag(next.offset as i64 - (previous.offset as i64 + i64::from(previous.len)));
+    for value in [frame, offset, u64::from(next.len)] {
+        len += write_varint(&mut coded[len..], value);
+    }
+    out.extend_from_slice(&coded[..len]);
     *previous = next;
 }
+
+/// Most bytes of a number in LEB128.
+const MAX_VARINT: usize = 10;
 
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Writes a number and tells its length.
+fn write_varint(out: &mut [u8], mut value: u64) -> usize {
+    let mut len = 0;
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        out[len] = value as u8 | 0x80;
         value >>= 7;
+        len += 1;
     }
-    out.push(value as u8);
+    out[len] = value as u8;
+    len + 1
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {

@@ -40,29 +40,30 @@ pub(super) enum Taken {
     Elsewhere,
 }
 
-/// The connection.
+/// The connection. What each packet asks for lies together at the front, in as few cache lines as may be.
+#[repr(C)]
 pub(super) struct Live<H> {
     pub(super) key: Key,
-    client: SocketAddr,
-    server: SocketAddr,
     client_is_low: bool,
     roles_known: bool,
     opening: Opening,
     closing: Closing,
     /// The handshake is complete, or nothing of it was seen.
     settled: bool,
-    pub(super) first: (CaptureTime, u32),
+    pub(super) quarantined: bool,
+    window_closed: [bool; 2],
+    fins: [Option<Fin>; 2],
     pub(super) last: (CaptureTime, u32),
     halves: [Half; 2],
-    fins: [Option<Fin>; 2],
-    window_closed: [bool; 2],
+    handler: H,
+    client: SocketAddr,
+    server: SocketAddr,
+    pub(super) first: (CaptureTime, u32),
     events: EventLog,
     /// Numbers of the last segment that fits nowhere: a second one beside it begins another connection.
     stray: Option<(Side, u32)>,
-    pub(super) quarantined: bool,
     /// Bytes that the tracker counts as held by this connection.
     pub(super) held_counted: usize,
-    handler: H,
 }
 
 impl<H: Handler> Live<H> {

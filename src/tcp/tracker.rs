@@ -2,9 +2,10 @@
 //! it when it is over.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
 
@@ -63,6 +64,11 @@ impl Key {
         let (low, high) = if src_is_low { (from, to) } else { (to, from) };
         (Self { low: low.0, high: high.0, ports: u32::from(low.1) << 16 | u32::from(high.1) }, src_is_low)
     }
+
+    #[inline]
+    fn hash(&self) -> u64 {
+        foldhash::fast::FixedState::default().hash_one(self)
+    }
 }
 
 /// A connection that closed.
@@ -94,7 +100,8 @@ fn report_too_many(closed: usize, context: &mut impl Problems) {
 
 /// All connections of one capture.
 pub struct Tracker<H: Handler> {
-    index: HashMap<Key, u32, foldhash::fast::FixedState>,
+    /// Slots by the hash of their keys, which are compared where they lie: in connections, touched anyway.
+    index: HashTable<u32>,
     slots: Vec<Option<Live<H>>>,
     free: Vec<u32>,
     /// Those that closed lately, and of those before them the ones that stay known for longer.
@@ -107,7 +114,7 @@ pub struct Tracker<H: Handler> {
 impl<H: Handler> Default for Tracker<H> {
     fn default() -> Self {
         Self {
-            index: HashMap::default(),
+            index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
             closed: VecDeque::new(),
@@ -123,8 +130,10 @@ impl<H: Handler> Tracker<H> {
     pub fn push(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
         self.release_closed(segment.at, context);
         let (key, src_is_low) = Key::of(segment.src, segment.dst);
+        let hash = key.hash();
         loop {
-            let mut slot = self.index.get(&key).copied();
+            let is_it = |&slot: &u32| self.slots[slot as usize].as_ref().is_some_and(|live| live.key == key);
+            let mut slot = self.index.find(hash, is_it).copied();
             if segment.is_icmp_error {
                 return self.push_error(slot, segment, src_is_low);
             }
@@ -221,13 +230,17 @@ impl<H: Handler> Tracker<H> {
                 self.slots.len() as u32 - 1
             }
         };
-        self.index.insert(key, slot);
+        // Of a slot that is in the index the key is known.
+        let hash_of = |&slot: &u32| self.slots[slot as usize].as_ref().map_or(0, |live| live.key.hash());
+        self.index.insert_unique(key.hash(), slot, hash_of);
         slot
     }
 
     fn close_slot(&mut self, slot: u32, context: &mut H::Context) {
         if let Some(live) = self.slots[slot as usize].take() {
-            self.index.remove(&live.key);
+            if let Ok(entry) = self.index.find_entry(live.key.hash(), |&known| known == slot) {
+                entry.remove();
+            }
             self.free.push(slot);
             live.close(context);
         }

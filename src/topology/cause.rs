@@ -83,6 +83,14 @@ pub(super) struct Request {
     pub votes: bool,
 }
 
+/// Who takes part in a vote.
+pub(super) struct Electorate {
+    /// Sorted by key and start.
+    pub requests: Vec<Request>,
+    /// By leg: voters whose key was seen at no other endpoint, so that they have nobody to vote for.
+    pub alone: Vec<usize>,
+}
+
 /// Finds legs and endpoints, and lets requests vote for the endpoint whose requests cause them: first by ids,
 /// then by target, then by the target's end, since a hop may cut or add a prefix.
 pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders) -> Causes {
@@ -98,8 +106,8 @@ pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders) -> Causes {
         if !causes.legs.iter().any(open) {
             break;
         }
-        let requests = sample.requests(seen, &mut causes, ids, common);
-        vote(&mut causes, &requests, common, &mut orders);
+        let electorate = sample.requests(seen, &mut causes, ids, common);
+        vote(&mut causes, &electorate, common, &mut orders);
     }
     for endpoint in &mut causes.endpoints {
         endpoint.shapes.sort_unstable();
@@ -165,28 +173,52 @@ impl Sample {
         at.saturating_sub(self.first).rem_euclid(self.period) <= self.width
     }
 
-    /// The requests of the sample, sorted by key and start.
-    fn requests(
-        &self,
-        seen: &Seen<'_>,
-        causes: &mut Causes,
-        ids: &IdHeaders,
-        common: Common,
-    ) -> Vec<Request> {
+    /// The requests of the sample that have their key in common with one at another endpoint, sorted by key and
+    /// start; the others can tell nothing, and only count.
+    fn requests(&self, seen: &Seen<'_>, causes: &mut Causes, ids: &IdHeaders, common: Common) -> Electorate {
+        let keys = self.keys(seen, causes, ids, common);
+        let shared = SharedKeys::of(&keys);
+        let mut electorate = Electorate { requests: Vec::new(), alone: vec![0; causes.legs.len()] };
+        for &Keyed { key, endpoint, connection, exchange } in &keys {
+            let at = connection as usize;
+            let leg = causes.leg_of[at];
+            if !shared.holds(key) {
+                electorate.alone[leg] += 1;
+                continue;
+            }
+            let exchange = &seen.facts(at).exchanges[exchange as usize];
+            let capture = seen.capture(at);
+            electorate.requests.push(Request {
+                key,
+                start: seen.time(at, exchange.request.start),
+                end: exchange.response.is_complete().then(|| seen.time(at, exchange.response.end)),
+                leg: leg as u32,
+                endpoint,
+                capture,
+                group: seen.clocks[capture.index()].group,
+                tolerance: seen.tolerance(at),
+                votes: causes.legs[leg].parents.is_empty(),
+            });
+        }
+        electorate.requests.sort_unstable_by_key(|r| (r.key, r.start, r.endpoint, r.leg));
+        electorate.thin_out();
+        electorate
+    }
+
+    /// The keys of all requests of the sample.
+    fn keys(&self, seen: &Seen<'_>, causes: &mut Causes, ids: &IdHeaders, common: Common) -> Vec<Keyed> {
         let names: Vec<IdNames> = seen.captures.iter().map(|facts| ids.of(facts)).collect();
         let mut all = Vec::new();
         for at in 0..seen.len() {
             let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
-            let leg = causes.leg_of[at];
-            let endpoint = causes.legs[leg].endpoint;
-            for exchange in facts.exchanges_of(flow).iter().filter(|x| x.request.is_present()) {
-                let start = seen.time(at, exchange.request.start);
-                if !self.holds(start) {
+            let endpoint = causes.legs[causes.leg_of[at]].endpoint;
+            for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
+                if !exchange.request.is_present() || !self.holds(seen.time(at, exchange.request.start)) {
                     continue;
                 }
                 let body = u64::from(exchange.request.body_crc);
                 let key = match common {
-                    Common::Id(rank) => names[capture.index()].ids(facts, exchange)[usize::from(rank)],
+                    Common::Id(rank) => names[capture.index()].id(usize::from(rank), facts, exchange),
                     Common::Target => request_key(facts, exchange) ^ body,
                     Common::TargetEnd => suffix_key(facts, exchange) ^ body,
                 };
@@ -194,39 +226,70 @@ impl Sample {
                 if common == Common::Target && shapes.len() < 512 {
                     shapes.push(shape_key(facts, exchange));
                 }
-                if key == 0 {
-                    continue;
+                if key != 0 {
+                    all.push(Keyed {
+                        key,
+                        endpoint: endpoint as u32,
+                        connection: at as u32,
+                        exchange: index,
+                    });
                 }
-                all.push(Request {
-                    key,
-                    start,
-                    end: exchange.response.is_complete().then(|| seen.time(at, exchange.response.end)),
-                    leg: leg as u32,
-                    endpoint: endpoint as u32,
-                    capture,
-                    group: seen.clocks[capture.index()].group,
-                    tolerance: seen.tolerance(at),
-                    votes: causes.legs[leg].parents.is_empty(),
-                });
             }
         }
-        all.sort_unstable_by_key(|r| (r.key, r.start, r.endpoint, r.leg));
-        thin_out(&mut all, causes.legs.len());
         all
     }
 }
 
-/// Leaves the vote to evenly spread requests of each leg.
-fn thin_out(requests: &mut [Request], legs: usize) {
-    let mut of_leg = vec![0usize; legs];
-    for request in requests.iter() {
-        of_leg[request.leg as usize] += 1;
+impl Electorate {
+    /// Leaves the vote to evenly spread requests of each leg.
+    fn thin_out(&mut self) {
+        let mut steps = self.alone.clone();
+        for request in &self.requests {
+            steps[request.leg as usize] += 1;
+        }
+        for (step, alone) in steps.iter_mut().zip(&mut self.alone) {
+            *step = step.div_ceil(VOTERS).max(1);
+            *alone /= *step;
+        }
+        let mut next = vec![0usize; steps.len()];
+        for request in &mut self.requests {
+            let leg = request.leg as usize;
+            request.votes &= next[leg].is_multiple_of(steps[leg]);
+            next[leg] += 1;
+        }
     }
-    let steps: Vec<usize> = of_leg.iter().map(|count| count.div_ceil(VOTERS).max(1)).collect();
-    let mut next = vec![0usize; legs];
-    for request in requests {
-        let leg = request.leg as usize;
-        request.votes &= next[leg].is_multiple_of(steps[leg]);
-        next[leg] += 1;
+}
+
+/// A request of the sample by its key, before it is known whether that tells anything.
+struct Keyed {
+    key: u64,
+    endpoint: u32,
+    /// Index of its connection in the input, and of itself in its capture.
+    connection: u32,
+    exchange: u32,
+}
+
+/// Which keys were seen at several endpoints; of the others most are known.
+struct SharedKeys {
+    /// By the key's last bits: 0, or the only endpoint and 1, or [`SEVERAL`].
+    endpoints: Vec<u32>,
+}
+
+/// Stands for more than one endpoint.
+const SEVERAL: u32 = u32::MAX;
+
+impl SharedKeys {
+    fn of(keys: &[Keyed]) -> Self {
+        let size = (4 * keys.len()).next_power_of_two();
+        let mut endpoints = vec![0; size];
+        for Keyed { key, endpoint, .. } in keys {
+            let slot = &mut endpoints[*key as usize & (size - 1)];
+            *slot = if *slot == 0 || *slot == endpoint + 1 { endpoint + 1 } else { SEVERAL };
+        }
+        Self { endpoints }
+    }
+
+    fn holds(&self, key: u64) -> bool {
+        self.endpoints[key as usize & (self.endpoints.len() - 1)] == SEVERAL
     }
 }

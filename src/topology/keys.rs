@@ -40,7 +40,8 @@ fn normal(target: &[u8]) -> Cow<'_, [u8]> {
         let authority = &target[at + 3..];
         target = memchr::memchr(b'/', authority).map_or(b"/", |path| &authority[path..]);
     }
-    if memchr::memchr(b'%', target).is_none() && memchr::memmem::find(target, b"//").is_none() {
+    // Targets are short: a plain walk is over before a searcher is set up.
+    if !target.contains(&b'%') && !target.windows(2).any(|pair| pair == b"//") {
         return Cow::Borrowed(target);
     }
     let mut out = Vec::with_capacity(target.len());
@@ -182,6 +183,13 @@ impl IdNames {
             }
         }
         ids
+    }
+
+    /// The id of an exchange with one rank; 0 where the header is absent.
+    pub(crate) fn id(&self, rank: usize, facts: &CaptureFacts, exchange: &Exchange) -> u64 {
+        let Some(name) = self.0[rank] else { return 0 };
+        let named = facts.headers(exchange).iter().rfind(|digest| digest.name() == name);
+        named.map_or(0, |digest| digest.value().max(1))
     }
 
     /// The best id of an exchange: its rank and value.

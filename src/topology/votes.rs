@@ -8,7 +8,7 @@ use std::cmp::{Ordering, Reverse};
 
 use hashbrown::HashMap;
 
-use super::cause::{Causes, Common, Leg, Request};
+use super::cause::{Causes, Common, Electorate, Leg, Request};
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -82,10 +82,11 @@ fn quartiles(sorted: &[i64]) -> i64 {
 }
 
 /// Lets requests vote for the lowest endpoint above them, and settles the parents of legs that have none.
-pub(super) fn vote(causes: &mut Causes, requests: &[Request], common: Common, orders: &mut Orders) {
+pub(super) fn vote(causes: &mut Causes, electorate: &Electorate, common: Common, orders: &mut Orders) {
+    let Electorate { requests, alone } = electorate;
     orders.learn(requests, matches!(common, Common::Id(_)));
     let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
-    let mut voters = vec![0usize; causes.legs.len()];
+    let mut voters: Vec<usize> = alone.iter().map(|&number| number * CLEAR).collect();
     // By endpoint: latest start of a request that holds the voter, and how many do.
     let mut above: Vec<(u32, i64, usize)> = Vec::new();
     for same in requests.chunk_by(|a, b| a.key == b.key) {
