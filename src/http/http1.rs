@@ -38,6 +38,8 @@ pub(super) struct Http1 {
     exchanges: Vec<Exchange>,
     /// How many of the exchanges have had their response (or have lost it).
     answered: usize,
+    /// How many of them have had their request: those behind are responses that were read ahead of theirs.
+    asked: usize,
     server: Option<NameId>,
     /// Start of the first and end of the last hole in the responses, until a response is paired again.
     response_hole: Option<(u32, u32)>,
@@ -508,26 +510,30 @@ impl Http1 {
     /// request, because the capture recorded it so or because it took long to see that bytes of the request are missing.
     fn place_for_request(&mut self) -> usize {
         let seq = self.requests.message.seq;
-        let unasked = self.exchanges.iter().rev().take_while(|x| !x.request.is_present()).count();
-        let start = self.exchanges.len() - unasked;
-        let ahead = &self.exchanges[start..];
+        let ahead = &self.exchanges[self.asked..];
         // The first that was sent when a byte of this request was there.
-        if let Some(first) = ahead.iter().position(|x| seq_diff(x.response.ack, seq) > 0) {
-            let ack = ahead[first].response.ack;
-            let alike = ahead[first..].iter().filter(|x| x.response.ack == ack).count();
-            if alike == 1 || !self.lost[Side::Client as usize] {
-                return start + first;
+        let first = ahead.iter().position(|x| seq_diff(x.response.ack, seq) > 0);
+        let place = match first {
+            // Several requests were sent together, and the capture misses some: it may be any of these answers.
+            Some(first)
+                if self.lost[Side::Client as usize]
+                    && ahead.get(first + 1).is_some_and(|x| x.response.ack == ahead[first].response.ack) =>
+            {
+                let mut unknown = empty_exchange();
+                unknown.flags.set(ExchangeFlags::NEAR_HOLE);
+                unknown.response.state = MessageState::Lossy;
+                self.exchanges.push(unknown);
+                self.answered = self.exchanges.len();
+                self.exchanges.len() - 1
             }
-            // Several requests were sent together, and the capture misses some of them: it may be any of these answers.
-            let mut unknown = empty_exchange();
-            unknown.flags.set(ExchangeFlags::NEAR_HOLE);
-            unknown.response.state = MessageState::Lossy;
-            self.exchanges.push(unknown);
-            self.answered = self.exchanges.len();
-            return self.answered - 1;
-        }
-        self.exchanges.push(empty_exchange());
-        self.exchanges.len() - 1
+            Some(first) => self.asked + first,
+            None => {
+                self.exchanges.push(empty_exchange());
+                self.exchanges.len() - 1
+            }
+        };
+        self.asked = place + 1;
+        place
     }
 
     /// A hole swallowed responses: a client that does not pipeline has had the answers to all its earlier
@@ -641,6 +647,7 @@ impl Http1 {
     /// Puts an exchange without a request where the next response belongs.
     fn insert_unasked(&mut self, unasked: Exchange) {
         self.exchanges.insert(self.answered, unasked);
+        self.asked += usize::from(self.answered < self.asked);
         if self.requests.in_message() && self.requests.exchange >= self.answered {
             self.requests.exchange += 1;
         }
@@ -649,10 +656,12 @@ impl Http1 {
     /// Behind a hole that begins at `start`: whether several requests wait that the server had when it answered now, and
     /// the bytes between may have held answers to some. Nobody can tell then whose this one is, and those that follow.
     fn skip_ambiguous(&mut self, start: u32, ack: u32) -> bool {
+        if seq_diff(self.responses.message.seq, start) < SHORTEST_RESPONSE {
+            return false;
+        }
         let waiting = &mut self.exchanges[self.answered..];
         let count = waiting.iter().take_while(|x| seq_diff(ack, x.request.seq) > 0).count();
-        let between = seq_diff(self.responses.message.seq, start);
-        if count < 2 || between < SHORTEST_RESPONSE {
+        if count < 2 {
             return false;
         }
         for exchange in &mut waiting[..count] {
@@ -667,6 +676,7 @@ impl Http1 {
     /// another request after it had the hole's bytes, and the server had that one too when it answered now (with `ack`).
     /// That other request may be missing itself.
     fn skip_answered_in_hole(&mut self, hole_end: u32, ack: u32) {
+        let open = self.requests.in_message().then_some(self.requests.exchange);
         while let [front, rest @ ..] = &mut self.exchanges[self.answered..]
             && seq_diff(front.request.ack, hole_end) < 0
         {
@@ -675,8 +685,8 @@ impl Http1 {
                 Some(next) if next.request.seq == end => {
                     seq_diff(next.request.ack, hole_end) >= 0 && seq_diff(ack, next.request.seq) > 0
                 }
-                // The server had bytes of a request that the capture misses.
-                _ => seq_diff(ack, end) > 0,
+                // The server had bytes of a request that the capture misses; one number may be that of a FIN.
+                _ => Some(self.answered) != open && seq_diff(ack, end) > 1,
             };
             if !asked_again {
                 return;

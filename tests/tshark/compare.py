@@ -319,7 +319,7 @@ class Comparison:
         # Another connection of ours may be this one under other addresses.
         key = collections.Counter(m.key for m in self.capture.whole[0].get(pair, []))
         if key and pair not in self.ours[0] and any(
-                sum((collections.Counter(m.key for m in messages) & key).values()) >= 0.9 * sum(key.values()) for messages in self.ours[0].values()):
+                sum((collections.Counter((m.key[0], (m.key[1] or "").partition(" ")[0]) for m in messages) & key).values()) >= 0.9 * sum(key.values()) for messages in self.ours[0].values()):
             return "other-tuple"
         messages = self.ours[0].get(pair, [])
         if any((m.exchange["method"] == "CONNECT" or m.exchange["status"] == 101) and m.frame < other.frame for m in messages):
