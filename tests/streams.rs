@@ -348,7 +348,8 @@ proptest! {
                 let found = facts.exchanges.iter().find(same);
                 prop_assert_eq!(found.map(|x| key(&x.request)), Some(key(&whole.request)), "request {}", at);
             }
-            if intact(Side::Server, at, &whole.response) {
+            // Of several answers that one turn holds, those behind a hole before it may be anybody's.
+            if !together && intact(Side::Server, at, &whole.response) {
                 let same = |x: &&Exchange| x.response.is_present() && x.response.seq == responses[at];
                 let found = facts.exchanges.iter().find(same);
                 prop_assert_eq!(found.and_then(|x| x.status), whole.status, "response {}", at);

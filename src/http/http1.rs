@@ -676,7 +676,9 @@ impl Http1 {
     /// another request after it had the hole's bytes, and the server had that one too when it answered now (with `ack`).
     /// That other request may be missing itself.
     fn skip_answered_in_hole(&mut self, hole_end: u32, ack: u32) {
-        let open = self.requests.in_message().then_some(self.requests.exchange);
+        // In its head it has no place among them yet.
+        let in_body = self.requests.in_message() && self.requests.stage != Stage::Head;
+        let open = in_body.then_some(self.requests.exchange);
         while let [front, rest @ ..] = &mut self.exchanges[self.answered..]
             && seq_diff(front.request.ack, hole_end) < 0
         {
