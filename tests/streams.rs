@@ -325,8 +325,8 @@ proptest! {
             if let (Some(asked), Some(answered)) = (asked, answered) {
                 prop_assert_eq!(asked, answered, "a pair was shifted");
             }
-            if let Some(named) = number(&facts, x) {
-                prop_assert_eq!(Some(named), asked);
+            if let (Some(named), Some(asked)) = (number(&facts, x), asked) {
+                prop_assert_eq!(named, asked);
             }
         }
         // What follows a hole in the same turn may be out of step; each turn is found again.

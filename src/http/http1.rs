@@ -58,6 +58,7 @@ pub(super) struct Http1 {
 impl Wire for Http1 {
     fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         let mut rest = *chunk;
+        self.stream(from).first_seq.get_or_insert(chunk.seq);
         while !rest.data.is_empty() {
             let used = self.step(from, &rest, context).clamp(1, rest.data.len());
             rest = rest.behind(used);
@@ -637,11 +638,12 @@ impl Http1 {
         self.answered
     }
 
-    /// Bytes that the client had of the server before the first ones that were captured, if it asked again after them.
+    /// Bytes that the server sent before the first ones that were captured, when the oldest request had been sent.
     fn unseen_start(&self) -> Option<(u32, u32)> {
-        let [front, next, ..] = self.exchanges.get(self.answered..)? else { return None };
-        let (before, after) = (front.request.ack, next.request.ack);
-        (self.responses.next_seq.is_none() && seq_diff(after, before) > 0).then_some((before, after))
+        let front = self.exchanges.first().filter(|_| self.answered == 0)?;
+        let first = self.responses.first_seq?;
+        (front.request.is_present() && seq_diff(first, front.request.ack) > 0)
+            .then_some((front.request.ack, first))
     }
 
     /// Puts an exchange without a request where the next response belongs.
