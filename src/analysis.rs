@@ -98,6 +98,14 @@ impl Analysis {
         format!("{} → {}", self.lane(link.from).name, self.lane(link.to).name)
     }
 
+    /// Who asks on the outermost links, for words such as "users saw 502": `users`, or `clients` where the lane that
+    /// asks is a proxy by its requests, or one that passes hops by.
+    pub fn askers(&self) -> &'static str {
+        let outermost =
+            self.topology.links.iter().map(|link| self.lane(link.from)).filter(|lane| lane.depth == 0);
+        if outermost.clone().all(|lane| lane.users) { "users" } else { "clients" }
+    }
+
     /// What a capture says of a packet, in the order of the file: its comments.
     pub fn comments(&self, frame: Frame) -> impl Iterator<Item = &str> {
         let capture = self.captures.get(frame.capture.index());

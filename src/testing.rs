@@ -106,7 +106,11 @@ impl Script {
             .iter()
             .map(|(name, value)| {
                 let name = name.to_lowercase();
-                HeaderDigest::of(self.facts.intern(&name), &name, value.as_bytes())
+                let digest = HeaderDigest::of(self.facts.intern(&name), &name, value.as_bytes());
+                if matches!(&*name, "user-agent" | "via") {
+                    self.facts.note_caller(digest, value.as_bytes());
+                }
+                digest
             })
             .collect();
         let (first, count) = self.facts.add_headers(&digests);
@@ -143,6 +147,13 @@ impl Script {
         });
     }
 
+    /// The last request was in HTTP/1.0.
+    pub fn in_http10(&mut self, conn: Conn) {
+        if let Some(exchange) = self.connections[conn.0].exchanges.last_mut() {
+            exchange.request.version = crate::http::Version::Http10;
+        }
+    }
+
     /// The whole answer to the last request, in one packet, with a body of `body` bytes.
     pub fn response(&mut self, conn: Conn, t: i64, status: u16, body: u32) {
         self.frame += 1;
@@ -174,6 +185,17 @@ impl Script {
         let (seq, ack) = (told.next_seq[from as usize], told.next_seq[from.peer() as usize]);
         told.flow.closing = Closing::Reset;
         self.event(conn, t, EventKind::Rst, from, (seq, ack));
+    }
+
+    /// The answers of a server name this product.
+    pub fn server_header(&mut self, server: &str, value: &str) {
+        let (server, name) = (server.parse().unwrap_or(([0, 0, 0, 0], 0).into()), self.facts.intern(value));
+        self.facts.server_headers.push((server, name));
+    }
+
+    /// What the file says beside its packets.
+    pub fn info(&mut self) -> &mut crate::capture::CaptureInfo {
+        &mut self.facts.info
     }
 
     /// The capture misses bytes of a side.

@@ -115,3 +115,46 @@ fn a_file_that_gives_no_packet_and_is_no_sound_capture_is_status_2() {
         assert_eq!(stderr(&output).contains("cut.pcap"), status == 2, "{}", stderr(&output));
     }
 }
+
+#[test]
+fn the_text_report_says_what_files_are_that_are_no_captures() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, empty) = (folder.path().join("notes.txt"), folder.path().join("empty.pcap"));
+    std::fs::write(&text, "dear diary").unwrap();
+    std::fs::write(&empty, "").unwrap();
+    let none = folder.path().join("none");
+    std::fs::create_dir(&none).unwrap();
+    let what = [
+        (&text, "notes.txt (no pcap or pcapng file: it starts like text)"),
+        (&empty, "empty.pcap (the file is empty)"),
+        (&none, "none (a folder that holds no capture)"),
+    ];
+    for (path, words) in what {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hopscope"));
+        let output = command.arg("report").arg(path).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout).replace("\n ", " ").replace("  ", " ");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stdout.starts_with("Nothing could be read: no capture in "), "{stdout}");
+        assert!(stdout.replace('\n', " ").contains(words), "{stdout}");
+    }
+}
+
+#[test]
+fn a_session_file_whose_captures_are_gone_says_so_first() {
+    use hopscope::analysis::analyse;
+    use hopscope::load::{Progress, load};
+    let folder = tempfile::tempdir().unwrap();
+    let (capture, file) = (folder.path().join("uwsgi.pcap"), folder.path().join("case.ron"));
+    std::fs::copy(sample("paas-502/uwsgi.pcap"), &capture).unwrap();
+    let analysis = analyse(load(std::slice::from_ref(&capture), &Progress::default()), &Default::default());
+    hopscope::session::Snapshot::of(&analysis, &Default::default(), &[]).save(&file).unwrap();
+    let told = || -> serde_json::Value { serde_json::from_slice(&report(&[&file]).stdout).unwrap() };
+    assert!(told().get("remarks").is_none());
+    std::fs::remove_file(&capture).unwrap();
+    let remarks = &told()["remarks"];
+    assert_eq!(remarks[0]["kind"], "captures-missing");
+    assert!(remarks[0]["captures"][0].as_str().unwrap().ends_with("uwsgi.pcap"));
+    let text = Command::new(env!("CARGO_BIN_EXE_hopscope")).arg("report").arg(&file).output().unwrap();
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.starts_with("[remark] This report is of the session file alone: uwsgi.pcap"), "{text}");
+}

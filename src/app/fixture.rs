@@ -244,6 +244,7 @@ fn topology() -> Topology {
         depth,
         named_by: String::new(),
         inferred: false,
+        users: role == Role::Client,
     };
     let link = |from, to, server: &str| Link {
         from: LaneId(from),

@@ -29,6 +29,9 @@ pub enum CaptureError {
     /// The file cannot be opened or its first bytes not be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
+    /// A folder in which no capture was found.
+    #[error("a folder that holds no capture")]
+    Folder,
     /// The file holds no byte.
     #[error("the file is empty")]
     Empty,
@@ -61,7 +64,7 @@ impl CaptureError {
     /// The kind under which reports list it.
     pub fn kind(&self) -> ProblemKind {
         match self {
-            Self::Unreadable(_) | Self::Terminal => ProblemKind::Unreadable,
+            Self::Unreadable(_) | Self::Folder | Self::Terminal => ProblemKind::Unreadable,
             Self::Empty => ProblemKind::EmptyFile,
             Self::NotACapture { .. } => ProblemKind::NotACapture,
             Self::CutHeader { .. } => ProblemKind::TruncatedFile,
@@ -151,6 +154,9 @@ impl Reader {
         }
         let file = File::open(path)?;
         let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(CaptureError::Folder);
+        }
         let len = metadata.is_file().then_some(metadata.len());
         let mut reader = Self::start(compress::plain(Box::new(file))?, len, None)?;
         reader.path = path.to_path_buf();

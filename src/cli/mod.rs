@@ -5,14 +5,14 @@ mod lanes;
 mod window;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::analysis::{Analysis, analyse_with_logs};
-use crate::capture::{Bodies, ProblemKind, STDIN};
+use crate::capture::{self, Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
 use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
@@ -190,8 +190,7 @@ fn analysis(input: &Input, format: Option<&LogFormat>) -> Result<Analysis, Snaps
     if let [path] = &input.paths[..]
         && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron"))
     {
-        // Its figures and findings are those of the whole captures; they need not be there any more.
-        return Ok(Snapshot::open(path)?.into_analysis().0);
+        return snapshot(path);
     }
     let (captures, logs) = sort_out(&input.paths, format);
     if captures.iter().any(|path| path.as_os_str() == STDIN) {
@@ -200,6 +199,17 @@ fn analysis(input: &Input, format: Option<&LogFormat>) -> Result<Analysis, Snaps
     // A report quotes no bodies, so that nothing of standard input need be kept.
     let captures = topology::heal(load::load_for(&captures, Bodies::NotNeeded, &Progress::default()));
     Ok(analyse_with_logs(captures, logs, &input.overrides()))
+}
+
+/// What a session file holds: its figures and findings are those of the whole captures, which need not be there any
+/// more. Then it is said.
+fn snapshot(path: &Path) -> Result<Analysis, SnapshotError> {
+    let snapshot = Snapshot::open(path)?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    let remark = snapshot.remark(&snapshot.locate(base, |file| capture::fingerprint(file, || false)));
+    let mut analysis = snapshot.into_analysis().0;
+    analysis.topology.remarks.splice(..0, remark);
+    Ok(analysis)
 }
 
 /// Captures and logs among the paths, told apart by their content. A folder gives both.

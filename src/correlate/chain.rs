@@ -5,17 +5,21 @@
 //! another's failure keeps its own cause.
 
 use super::Confidence;
-use super::assign::{Choice, Choices, cheapest};
-use super::gaps::Gaps;
+use super::assign::{Assigned, Choice, Choices, cheapest};
 use super::matching::{Candidates, Matching};
 use super::node::Node;
+use super::order::{Order, around};
 
 /// A retry comes this long after the failure at the latest, in nanoseconds; load balancers wait a second.
 const LONGEST_WAIT_NS: i64 = 3_000_000_000;
 /// A retry may be sent before the failed connection's end is seen: the proxy that gives up closes it itself.
 const EARLIEST_NS: i64 = 2_000_000;
+/// A hop that closes a failed connection after it opened the next one does so within this time, in nanoseconds.
+const CLOSING_NS: i64 = 100_000;
 /// Starts after a failure that may be its retry.
 const MOST_FOLLOWERS: usize = 8;
+/// Rounds in which the order is learnt from the last assignment.
+const ROUNDS: usize = 3;
 /// What it costs to be a retry: most requests are not.
 const RETRY: i64 = 1_000;
 /// What it costs where the lane passed on as many failures as it got: then it seems to retry nothing.
@@ -40,6 +44,14 @@ impl Unit {
         let at = |child: Option<&u32>| child.copied().unwrap_or_default();
         (at(self.children.first()), at(self.children.last()))
     }
+}
+
+/// How long after a failure what may be its retry began, in nanoseconds. The hop opens the connection of the retry when
+/// it closes that of the failure, or writes to one that it has when it sees the failure.
+pub(super) fn wait(failed: &Node, retry: &Node) -> i64 {
+    let from =
+        if failed.left <= retry.begun.saturating_add(CLOSING_NS) { failed.left } else { failed.settled };
+    retry.begun.max(failed.settled.min(retry.start)).saturating_sub(from).saturating_abs()
 }
 
 /// Whether a proxy may have tried again after this.
@@ -119,6 +131,39 @@ impl Group<'_> {
         pairs
     }
 
+    /// The cheapest causes; then again, with what being out of line costs. An event loop takes requests that come in and
+    /// news of failures in the order in which they came, however long it takes to get to them.
+    fn settle(&self, mut choices: Choices, parents: &[u32]) -> Vec<Option<Assigned>> {
+        let of_parents = parents.iter().map(|&parent| self.matching.parents[parent as usize].start);
+        let of_failures = (0..self.rows.len()).map(|at| self.child(at).news);
+        let reasons: Vec<i64> = of_parents.chain(of_failures).collect();
+        let mut order: Vec<usize> = (0..reasons.len()).collect();
+        order.sort_by_key(|&at| reasons[at]);
+        let mut places = vec![0; reasons.len()];
+        for (place, at) in (0..).zip(order) {
+            places[at] = place;
+        }
+        let plain: Vec<Vec<i64>> = (0..choices.len())
+            .map(|row| choices.of(row).iter().map(|choice| choice.cost).collect())
+            .collect();
+        let mut causes = cheapest(&choices, reasons.len());
+        for _ in 0..ROUNDS {
+            let place = |row: usize| causes[row].map(|cause| places[cause.parent as usize]);
+            let pairs: Vec<(i64, Option<u32>)> =
+                (0..self.rows.len()).map(|row| (self.child(row).begun, place(row))).collect();
+            let near = around(&pairs);
+            let line =
+                Order::learn(near.iter().zip(&pairs).filter_map(|(near, pair)| Some((*near, pair.1?))));
+            for row in 0..choices.len() {
+                for (choice, plain) in choices.of_mut(row).iter_mut().zip(&plain[row]) {
+                    choice.cost = plain + line.cost(&near[row], places[choice.parent as usize]);
+                }
+            }
+            causes = cheapest(&choices, reasons.len());
+        }
+        causes
+    }
+
     /// Finds what caused each start, a request above or a failure beside, and joins along the failures.
     fn join(&self, follows: &[(usize, usize)], units: &mut Vec<Unit>) {
         let fitting = |at: usize| self.candidates.fitting.of(self.first + at);
@@ -127,27 +172,24 @@ impl Group<'_> {
         parents.sort_unstable();
         parents.dedup();
         let column = |parent: u32| parents.partition_point(|&other| other < parent) as u32;
-        let waits = Gaps::default();
         let mut choices = Choices::default();
         let mut next = follows;
         for at in 0..self.rows.len() {
-            let start = self.child(at).start;
             let mut own: Vec<Choice> = fitting(at)
                 .iter()
                 .map(|choice| {
-                    let late = start.saturating_sub(self.matching.parents[choice.parent as usize].start);
-                    Choice { cost: self.matching.before_cost(late), parent: column(choice.parent) }
+                    let cost = self.matching.before_cost(choice.parent, self.child(at));
+                    Choice { cost, parent: column(choice.parent) }
                 })
                 .collect();
             while let Some((&(_, failed), rest)) = next.split_first().filter(|(pair, _)| pair.0 == at) {
-                let cost = self.retry
-                    + waits.cost(start.saturating_sub(self.child(failed).settled).saturating_abs());
+                let cost = self.retry + self.matching.waits.cost(wait(self.child(failed), self.child(at)));
                 own.push(Choice { cost, parent: (parents.len() + failed) as u32 });
                 next = rest;
             }
             choices.push(&own);
         }
-        let causes = cheapest(&choices, parents.len() + self.rows.len());
+        let causes = self.settle(choices, &parents);
         let mut retry_of = vec![None; self.rows.len()];
         for (at, cause) in causes.iter().enumerate() {
             let failed = cause.and_then(|cause| (cause.parent as usize).checked_sub(parents.len()));

@@ -6,7 +6,7 @@
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::{CaptureId, SessionTime};
 use crate::http::{CaptureFacts, Exchange};
-use crate::tcp::{EventKind, Flow, Side};
+use crate::tcp::{Event, EventKind, Flow, Side};
 use crate::topology::{LinkId, Sighting, tolerance_ns};
 
 use super::node::Node;
@@ -54,6 +54,41 @@ pub(super) fn set_times(analysis: &Analysis, node: &mut Node, exchange: &Exchang
     }
     node.capture = at.capture;
     node.tolerance = tolerance_ns(&analysis.topology.clocks[at.capture.index()]);
+}
+
+/// Sets when the hop opened the connection for this request, and when it closed it after, where a sighting shows that.
+pub(super) fn set_edges(
+    analysis: &Analysis,
+    node: &mut Node,
+    exchange: &ExchangeView<'_>,
+    at: Option<Sighting>,
+) {
+    let connection = exchange.connection();
+    let last = exchange.id.0 + 1 == connection.inner.exchanges.end;
+    if exchange.raw.ordinal > 1 && !last {
+        return;
+    }
+    let at = at.unwrap_or(connection.inner.sightings[0]);
+    let facts = analysis.capture(at.capture);
+    let events = facts.events_of(facts.flow(at.flow));
+    let time = |time| analysis.session_time(at.capture, time).0;
+    let by_client = |event: &&Event| event.from == Side::Client;
+    if exchange.raw.ordinal == 1 {
+        let syn = events.iter().filter(by_client).find(|event| event.kind == EventKind::Syn);
+        node.begun = syn.map_or(node.start, |syn| time(syn.at).min(node.start));
+    }
+    if last {
+        let end = events.iter().filter(by_client).find(|event| {
+            matches!(event.kind, EventKind::Fin | EventKind::Rst) && time(event.at) >= node.start
+        });
+        let news = events.iter().find(|event| {
+            event.from == Side::Server && matches!(event.kind, EventKind::Fin | EventKind::Rst)
+        });
+        if let Some(news) = news.filter(|_| !node.answered) {
+            node.news = time(news.at);
+        }
+        node.left = end.map_or(node.settled, |end| time(end.at));
+    }
 }
 
 /// The same exchange in another capture of its connection.

@@ -13,7 +13,7 @@
 use hashbrown::HashMap;
 
 use super::assign::{Assigned, Choice, Choices, cheapest};
-use super::chain::{Unit, units};
+use super::chain::{Unit, units, wait};
 use super::gaps::Gaps;
 use super::habits::Habits;
 use super::node::Node;
@@ -48,6 +48,8 @@ pub(super) struct Matching<'a> {
     pub(super) habits: Habits,
     before: Gaps,
     after: Gaps,
+    /// From a failure to its retry.
+    pub(super) waits: Gaps,
     /// By parent: its place in the order of answers.
     end_place: Vec<u32>,
     /// Some requests of the lane may be missing.
@@ -105,6 +107,7 @@ impl<'a> Matching<'a> {
             habits,
             before: Gaps::default(),
             after: Gaps::default(),
+            waits: Gaps::default(),
             end_place: end_places(parents),
             is_lossy: parents.iter().chain(children).any(|node| node.near_hole),
         }
@@ -182,6 +185,7 @@ impl<'a> Matching<'a> {
         if joined.len() < candidates.rows.len() {
             // What the first round taught of the gaps tells a retry from a request of its own better.
             self.assign(&candidates, &joined, None);
+            self.learn_waits(&joined);
             joined = units(self, &candidates);
         }
         self.assign(&candidates, &joined, Some(most));
@@ -281,7 +285,7 @@ impl<'a> Matching<'a> {
     fn cost(&self, parent: u32, (first, last): (u32, u32)) -> i64 {
         let node = &self.parents[parent as usize];
         let (first, last) = (&self.children[first as usize], &self.children[last as usize]);
-        let mut cost = self.before.cost(first.start.saturating_sub(node.start));
+        let mut cost = self.before.cost(late(node, first));
         cost += if node.answered {
             self.after.cost(node.settled.saturating_sub(last.settled))
         } else {
@@ -301,15 +305,23 @@ impl<'a> Matching<'a> {
     }
 
     /// What it costs that a child starts so long after its parent.
-    pub(super) fn before_cost(&self, gap_ns: i64) -> i64 {
-        self.before.cost(gap_ns)
+    pub(super) fn before_cost(&self, parent: u32, child: &Node) -> i64 {
+        self.before.cost(late(&self.parents[parent as usize], child))
+    }
+
+    fn learn_waits(&mut self, units: &[Unit]) {
+        let pairs = units.iter().flat_map(|unit| unit.children.windows(2));
+        let node = |child: u32| &self.children[child as usize];
+        let waits: Vec<i64> =
+            pairs.take(MOST_LEARNT).map(|pair| wait(node(pair[0]), node(pair[1]))).collect();
+        self.waits = Gaps::learn(&waits).unwrap_or_default();
     }
 
     fn gaps_of(&self, parent: u32, (first, last): (u32, u32)) -> Option<(i64, i64)> {
         let node = &self.parents[parent as usize];
         let (first, last) = (&self.children[first as usize], &self.children[last as usize]);
         (last.answered && node.answered && last.status == node.status)
-            .then(|| (first.start.saturating_sub(node.start), node.settled.saturating_sub(last.settled)))
+            .then(|| (late(node, first), node.settled.saturating_sub(last.settled)))
     }
 
     /// The gaps of requests with one child that an id told.
@@ -395,10 +407,10 @@ impl<'a> Matching<'a> {
         if before.is_some_and(|b| done(b) || !same(b)) || after.is_some_and(|a| done(own) || !same(a)) {
             return None;
         }
-        let wait = own.start.saturating_sub(before.map_or(node.start, |b| b.settled));
-        let gaps = if before.is_some() { &Gaps::default() } else { &self.before };
+        let first =
+            before.map_or_else(|| self.before.cost(late(node, own)), |b| self.waits.cost(wait(b, own)));
         let rest = after.map_or(node.settled, |a| a.start).saturating_sub(own.settled);
-        Some(gaps.cost(wait) + if node.answered || after.is_some() { self.after.cost(rest) } else { 0 })
+        Some(first + if node.answered || after.is_some() { self.after.cost(rest) } else { 0 })
     }
 
     /// Children that share an id which their parents do not carry are attempts of one request: the ones
@@ -445,6 +457,12 @@ impl<'a> Matching<'a> {
         }
         all
     }
+}
+
+/// How long after its parent a child began, in nanoseconds. A connection that was opened before had another reason.
+fn late(parent: &Node, child: &Node) -> i64 {
+    let begun = if child.begun >= parent.start { child.begun } else { child.start };
+    begun.saturating_sub(parent.start)
 }
 
 /// The place of each parent in the order of their ends.

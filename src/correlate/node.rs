@@ -28,8 +28,15 @@ pub(super) struct Node {
     /// As a parent: hash of its client's address. As a child: hash of the client address that it names; 0 for none.
     pub client: u64,
     pub start: i64,
+    /// When the hop began to ask: it opened the connection for this request, where that is seen; else `start`. A busy
+    /// hop writes the request later, but opens the connection at once when it has a reason to.
+    pub begun: i64,
     /// When its fate was known.
     pub settled: i64,
+    /// When the hop was done with it: it closed the connection after a failure, where that is seen; else `settled`.
+    pub left: i64,
+    /// When the news of a failure came: the server's FIN or RST, which may lie before the request; else `settled`.
+    pub news: i64,
     /// What its children must not outlast; `i64::MAX` when its own end was not seen.
     pub limit: i64,
     pub tolerance: i64,
@@ -78,6 +85,10 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 if let Some(sighting) = sighting {
                     home::set_times(analysis, &mut node, &exchange, sighting);
                 }
+                (node.begun, node.left, node.news) = (node.start, node.settled, node.settled);
+                if !as_parents {
+                    home::set_edges(analysis, &mut node, &exchange, sighting);
+                }
                 node.client = client;
                 (node.host, node.socket) = (host, socket);
                 if !as_parents {
@@ -118,7 +129,10 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         client: 0,
         host: 0,
         start: exchange.started().0,
+        begun: exchange.started().0,
         settled,
+        left: settled,
+        news: settled,
         limit: if answered { settled } else { i64::MAX },
         tolerance: tolerance_ns(clock),
         capture: exchange.capture,

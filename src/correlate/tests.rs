@@ -394,3 +394,45 @@ fn the_order_of_files_changes_nothing() {
         assert_eq!(told(order), first);
     }
 }
+
+#[test]
+fn equal_requests_and_news_of_failures_are_taken_in_the_order_in_which_they_came() {
+    // A and B come in, then, in some rounds, the FIN of the connection that A is to go out on. The event loop is late: it
+    // sends A, then B, and only then reads the FIN and sends A again. By their gaps alone B and the retry would change
+    // places: who follows the failure sooner seems to be its retry.
+    let mut script = Script::new("proxy.pcap");
+    let rounds = 60;
+    for n in 0..rounds {
+        let t = 6 * MS + n * 20 * MS;
+        let ask = |script: &mut Script, client: String, server: &str, (open, at, end): (i64, i64, i64)| {
+            let conn = script.connection(t + open * US, &client, server, 100);
+            script.request(conn, t + at * US, "GET", "/same", &[], "");
+            script.response(conn, t + end * US, 200, 20);
+            conn
+        };
+        let port = |base: i64| format!("10.0.2.1:{}", base + n);
+        ask(&mut script, format!("10.0.1.1:{}", 3_000 + n), HOSTS.edge, (-900, 0, 1_100));
+        ask(&mut script, format!("10.0.1.1:{}", 3_500 + n), HOSTS.edge, (-900, 20, 1_110));
+        ask(&mut script, port(5_000), HOSTS.app, (320, 360, 1_010));
+        if n % 5 > 0 {
+            ask(&mut script, port(4_000), HOSTS.app, (300, 340, 1_000));
+            continue;
+        }
+        let user = format!("10.0.1.1:{}", 3_700 + n);
+        ask(&mut script, user, HOSTS.edge, (-5_000, -4_000, -2_000));
+        let kept = ask(&mut script, port(4_000), HOSTS.app, (-3_950, -3_900, -2_100));
+        script.fin(kept, t + 50 * US, Side::Server);
+        script.request(kept, t + 300 * US, "GET", "/same", &[], "");
+        script.rst(kept, t + 310 * US, Side::Server);
+        ask(&mut script, port(6_000), HOSTS.app, (340, 380, 1_000));
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let client = |x: &ExchangeView<'_>| x.connection().inner.client.port();
+    let retries = analysis.exchanges().filter(|x| (6_000..6_100).contains(&client(x)));
+    let is_right = |retry: &ExchangeView<'_>| {
+        let parent = analysis.trees.parent(retry.id).unwrap();
+        parent.attempt == 2 && client(&analysis.exchange(parent.parent)) < 3_500
+    };
+    // The first of them has too little around it.
+    assert!(retries.filter(is_right).count() as i64 >= rounds / 5 - 1);
+}

@@ -150,16 +150,30 @@ fn users(analysis: &Analysis, diagnosis: &Diagnosis, exchanges: &[ExchangeId]) -
     if text.is_empty() { text } else { text + "." }
 }
 
+/// What the first link that holds each request showed of it: to users, or to a hop of which nobody captured who asks.
 fn seen_by_users(analysis: &Analysis, outcomes: &[Outcome], roots: &[ExchangeId]) -> Vec<String> {
-    let mut seen: BTreeMap<String, ByMethod> = BTreeMap::new();
+    let mut seen: BTreeMap<Option<LaneId>, BTreeMap<String, ByMethod>> = BTreeMap::new();
     for &root in roots.iter().filter(|&&root| fails(analysis, outcomes, root)) {
         let exchange = analysis.exchange(root);
+        let asks = analysis.link(exchange.link_id()).from;
+        let hop = (!analysis.lane(asks).users).then_some(asks);
         let name = failure_name(outcomes[root.0 as usize], exchange.status());
-        count(seen.entry(name).or_default(), exchange.method());
+        count(seen.entry(hop).or_default().entry(name).or_default(), exchange.method());
     }
-    let lines: Vec<String> =
-        seen.iter().map(|(status, by_method)| format!("{status} for {}", methods(by_method))).collect();
-    if lines.is_empty() { Vec::new() } else { vec![format!("Users saw {}", listed(&lines))] }
+    let words = |(hop, by_status): (Option<LaneId>, BTreeMap<String, ByMethod>)| {
+        let lines: Vec<String> = by_status
+            .iter()
+            .map(|(status, by_method)| format!("{status} for {}", methods(by_method)))
+            .collect();
+        let Some(lane) = hop.map(|hop| analysis.lane(hop)) else {
+            return format!("Users saw {}", listed(&lines));
+        };
+        match lane.addresses[..] {
+            [address] => format!("{} ({address}) got {}", lane.name, listed(&lines)),
+            _ => format!("{} got {}", lane.name, listed(&lines)),
+        }
+    };
+    seen.into_iter().map(words).collect()
 }
 
 /// `502 (8 POST)`: the statuses of some exchanges with their counts, for a summary.

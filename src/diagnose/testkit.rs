@@ -390,6 +390,7 @@ fn lane(at: u16, name: &str, hops: u16) -> Lane {
         depth: at,
         named_by: String::new(),
         inferred: false,
+        users: at == 0,
     }
 }
 

@@ -199,7 +199,7 @@ fn visible(analysis: &Analysis) -> u64 {
 fn verdict(both: [&Analysis; 2]) -> String {
     let [a, b] = both.map(worst);
     let shares = both.map(|analysis| Value::Share(visible(analysis), user_requests(analysis)).words());
-    let users = format!("users' failures {} before, {} after", shares[0], shares[1]);
+    let users = format!("{}' failures {} before, {} after", askers(both), shares[0], shares[1]);
     match (a, b) {
         (None, None) => format!("Neither session holds a fault; {users}."),
         (Some(a), None) => {
@@ -226,11 +226,17 @@ fn title(finding: &Finding) -> String {
     finding.kind.replace('-', " ")
 }
 
+/// Who asks in both sessions, as [`Analysis::askers`] says it.
+fn askers(both: [&Analysis; 2]) -> &'static str {
+    let [a, b] = both.map(Analysis::askers);
+    if a == b { a } else { "clients" }
+}
+
 fn users(both: [&Analysis; 2]) -> Section {
     let requests = both.map(user_requests);
     let mut rows = vec![Row::plain("requests", requests.map(|count| Some(Value::Count(count))))];
     rows.push(Row::judged(
-        "failures that users saw",
+        format!("failures that {} saw", askers(both)),
         [0, 1].map(|at| Some(Value::Share(visible(both[at]), requests[at]))),
     ));
     let by_kind = both.map(|analysis| {
@@ -254,7 +260,7 @@ fn users(both: [&Analysis; 2]) -> Section {
         "failures that retries hid",
         [0, 1].map(|at| Some(Value::Share(masked[at], requests[at]))),
     ));
-    Section { title: "What users got".to_owned(), rows }
+    Section { title: format!("What {} got", askers(both)), rows }
 }
 
 fn findings(both: [&Analysis; 2]) -> Section {

@@ -13,7 +13,7 @@ use crate::correlate::Orphan;
 use crate::diagnose::{ByMethod, Certainty, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
 use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
-use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Role};
+use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Remark, RemarkKind, Role};
 
 /// The schema that this program writes.
 pub const SCHEMA: &str = "hopscope/report/1";
@@ -27,6 +27,9 @@ pub struct Report {
     pub captures: Vec<CaptureReport>,
     /// From the user's side to the application's side.
     pub lanes: Vec<LaneReport>,
+    /// What has to be said of the captures as a set.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<RemarkReport>,
     /// One for each pair of neighbouring lanes that talk.
     pub links: Vec<LinkReport>,
     /// One for each lane that retried.
@@ -153,6 +156,17 @@ pub struct LaneReport {
     pub named_by: String,
     /// It was not captured itself.
     pub inferred: bool,
+    /// Users are here, as far as the traffic tells.
+    pub users: bool,
+}
+
+/// A remark on several captures.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of Remark")]
+pub struct RemarkReport {
+    pub kind: RemarkKind,
+    pub detail: String,
+    pub captures: Vec<String>,
 }
 
 /// A link with its figures.
@@ -344,6 +358,7 @@ impl Report {
             serves: lane.serves.clone(),
             named_by: lane.named_by.clone(),
             inferred: lane.inferred,
+            users: lane.users,
         };
         let figures = &analysis.diagnosis.board.links;
         Self {
@@ -352,6 +367,7 @@ impl Report {
                 .map(|at| capture(analysis, CaptureId(at as u16)))
                 .collect(),
             lanes: topology.lanes.iter().enumerate().map(lane).collect(),
+            remarks: topology.remarks.iter().map(|remark| remark_report(analysis, remark)).collect(),
             links: topology
                 .links
                 .iter()
@@ -398,6 +414,12 @@ impl CaptureNames {
     pub(super) fn of(&self, frame: Frame) -> &str {
         self.0.get(frame.capture.index()).map_or("", |name| name)
     }
+}
+
+fn remark_report(analysis: &Analysis, remark: &Remark) -> RemarkReport {
+    let path = |id: &CaptureId| analysis.capture(*id).info.path.to_string_lossy().into_owned();
+    let captures = remark.captures.iter().map(path).collect();
+    RemarkReport { kind: remark.kind, detail: remark.detail.clone(), captures }
 }
 
 /// RFC 3339 with nanoseconds, in UTC.

@@ -46,6 +46,20 @@ fn times_are_rfc_3339_in_utc_with_nanoseconds() {
     assert_eq!(super::report::rfc3339(0).as_deref(), Some("1970-01-01T00:00:00.000000000Z"));
 }
 
+#[test]
+fn users_are_named_only_where_users_ask() {
+    let mut analysis = paas().analyse();
+    assert!(text(&analysis).contains("Users saw 502"));
+    let lane = &mut analysis.topology.lanes[0];
+    (lane.name, lane.users) = ("proxy".to_owned(), false);
+    analysis.diagnosis = crate::diagnose::build(&analysis);
+    let made = text(&analysis);
+    let address = analysis.topology.lanes[0].addresses[0];
+    assert!(made.contains(&format!("proxy ({address}) got 502 for")), "{made}");
+    assert!(made.contains("what users saw is not known"));
+    assert!(!made.contains("Users saw") && !made.contains("users saw 502"), "{made}");
+}
+
 /// A capture whose request is commented, and whose server has a name; the server closes without an answer.
 fn commented() -> crate::analysis::Analysis {
     let mut file = PcapBuilder::new().pcapng();

@@ -8,7 +8,7 @@ use crate::capture::CaptureId;
 use crate::diagnose::words::{counted, duration, grouped, listed, methods};
 use crate::diagnose::{Finding, Severity};
 use crate::logs::LogLine;
-use crate::topology::{LinkId, Role};
+use crate::topology::{LinkId, Remark, RemarkKind, Role};
 
 use super::report::CaptureNames;
 
@@ -18,12 +18,16 @@ const WIDTH: usize = 100;
 /// How many packets of a finding are listed; JSON has them all.
 const FRAMES_SHOWN: usize = 12;
 
+/// How many files that are no captures are named in the verdict; the list of captures has them all.
+const FILES_NAMED: usize = 3;
+
 /// How many log lines of a finding are listed.
 const LINES_SHOWN: usize = 6;
 
 /// The whole report as text, ending with a line break.
 pub fn text(analysis: &Analysis) -> String {
     let mut out = String::new();
+    remarks(analysis, &mut out);
     verdict(analysis, &mut out);
     lanes(analysis, &mut out);
     start(analysis, &mut out);
@@ -34,16 +38,33 @@ pub fn text(analysis: &Analysis) -> String {
     out
 }
 
+/// What the reader must know before the verdict; that a capture is a copy stands beside the captures.
+fn remarks(analysis: &Analysis, out: &mut String) {
+    let first = |remark: &&Remark| remark.kind != RemarkKind::CopiedCapture;
+    for remark in analysis.topology.remarks.iter().filter(first) {
+        paragraph(out, "[remark] ", &remark.detail);
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+}
+
 fn verdict(analysis: &Analysis, out: &mut String) {
     let worst = analysis.diagnosis.findings.first().filter(|finding| finding.severity >= Severity::Warning);
     let Some(finding) = worst else {
         let requests = user_requests(analysis);
         let text = if analysis.captures.is_empty() && !analysis.logs.is_empty() {
             "No failure behind a proxy in these logs.".to_owned()
+        } else if let Some(text) = nothing_read(analysis) {
+            text
         } else if analysis.topology.exchanges.is_empty() {
             "No HTTP exchange in these captures.".to_owned()
         } else if analysis.diagnosis.failures.visible.is_empty() {
-            format!("No fault found: {} from users, no failure.", counted(requests, "request"))
+            format!(
+                "No fault found: {} from {}, no failure.",
+                counted(requests, "request"),
+                analysis.askers()
+            )
         } else {
             "Requests failed, and these captures do not show why.".to_owned()
         };
@@ -55,6 +76,24 @@ fn verdict(analysis: &Analysis, out: &mut String) {
     if let Some(fix) = finding.fixes.first() {
         paragraph(out, "  Change: ", &format!("{}{}", product(&fix.product), fix.change));
     }
+}
+
+/// What the files are, where none of them is a capture.
+fn nothing_read(analysis: &Analysis) -> Option<String> {
+    let infos = || analysis.captures.iter().map(|capture| &capture.info);
+    // Of a capture the format is known, however little of it could be read.
+    if infos().any(|info| !info.format.is_empty()) {
+        return None;
+    }
+    let mut parts: Vec<String> = infos()
+        .take(FILES_NAMED)
+        .filter_map(|info| Some(format!("{} ({})", info.path.display(), info.problems.first()?.detail)))
+        .collect();
+    let more = analysis.captures.len().saturating_sub(FILES_NAMED);
+    if more > 0 {
+        parts.push(format!("{} more", grouped(more as u64)));
+    }
+    (!parts.is_empty()).then(|| format!("Nothing could be read: no capture in {}.", listed(&parts)))
 }
 
 /// Requests on the links that users connect on.
@@ -178,13 +217,14 @@ fn retries(analysis: &Analysis, out: &mut String) {
     if analysis.diagnosis.retries.is_empty() && failures.visible.is_empty() {
         return;
     }
-    heading(out, "Users and retries");
+    let askers = analysis.askers();
+    heading(out, if askers == "users" { "Users and retries" } else { "Clients and retries" });
     for (method, by_status) in &failures.visible {
         let parts: Vec<String> = by_status
             .iter()
             .map(|(status, number)| format!("{status} {}", crate::diagnose::words::times(*number)))
             .collect();
-        paragraph(out, "  ", &format!("{method}: users saw {}.", listed(&parts)));
+        paragraph(out, "  ", &format!("{method}: {askers} saw {}.", listed(&parts)));
     }
     for retries in &analysis.diagnosis.retries {
         let Some(lane) = retries.lane else { continue };
@@ -203,7 +243,10 @@ fn retries(analysis: &Analysis, out: &mut String) {
         paragraph(out, "  ", &(text + "."));
     }
     if !failures.masked.is_empty() {
-        paragraph(out, "  ", &format!("Failures that users never saw: {}.", methods(&failures.masked)));
+        paragraph(out, "  ", &format!("Failures that {askers} never saw: {}.", methods(&failures.masked)));
+    }
+    if askers != "users" {
+        paragraph(out, "  ", "Who asks the first hop was not captured in full: what users saw is not known.");
     }
 }
 
@@ -357,6 +400,10 @@ fn captures(analysis: &Analysis, out: &mut String) {
             };
             paragraph(out, "  ", &format!("{name}: {}: {}{more}", problem.kind, problem.detail));
         }
+    }
+    let remarks = analysis.topology.remarks.iter();
+    for remark in remarks.filter(|remark| remark.kind == RemarkKind::CopiedCapture) {
+        paragraph(out, "  ", &remark.detail);
     }
 }
 

@@ -337,6 +337,10 @@ pub struct CaptureFacts {
     pub exchanges: Vec<Exchange>,
     /// The `Server` header first seen from each server address, sorted by address, as names.
     pub server_headers: Vec<(std::net::SocketAddr, NameId)>,
+    /// The `Via` header first seen in answers of each server address (RFC 9110, section 7.6.3), in the same way.
+    pub via_headers: Vec<(std::net::SocketAddr, NameId)>,
+    /// Values of `User-Agent` and `Via` in requests, by the digest's value: the first ones that differ.
+    pub(crate) callers: Vec<(u64, Box<str>)>,
     /// What other captures lent of connections that this one holds with gaps.
     pub lent: Vec<LentBytes>,
     names: Vec<Box<str>>,
@@ -345,6 +349,11 @@ pub struct CaptureFacts {
     headers: Vec<HeaderDigest>,
     extents: Vec<u8>,
 }
+
+/// Values of `User-Agent` and `Via` kept of a capture.
+const MOST_CALLERS: usize = 256;
+/// Bytes kept of one of them.
+const MOST_CALLER_BYTES: usize = 256;
 
 /// The name that stands for all further names once a capture holds 65,535 of them.
 const OVERFULL: &str = "(too many names)";
@@ -496,6 +505,7 @@ impl CaptureFacts {
             }
         }
         self.server_headers.sort_unstable();
+        self.via_headers.sort_unstable();
         self.exchanges.shrink_to_fit();
         self.events.shrink_to_fit();
     }
@@ -513,6 +523,22 @@ impl CaptureFacts {
             self.add_flow(flow, &events[own_events], &exchanges[own]);
         }
         self.settle();
+    }
+
+    /// Keeps what a client calls itself; what is beyond the limit only names no lane.
+    #[cold]
+    pub(crate) fn note_caller(&mut self, digest: HeaderDigest, value: &[u8]) {
+        let value_is_known = self.callers.iter().any(|(known, _)| *known == digest.value());
+        if self.callers.len() < MOST_CALLERS && !value_is_known {
+            let value = &value[..value.len().min(MOST_CALLER_BYTES)];
+            self.callers.push((digest.value(), String::from_utf8_lossy(value).into()));
+        }
+    }
+
+    /// The text of a `User-Agent` or `Via` header of a request, where it was kept.
+    pub fn caller(&self, digest: HeaderDigest) -> Option<&str> {
+        let known = self.callers.iter().find(|(known, _)| *known == digest.value());
+        known.map(|(_, text)| text.as_ref())
     }
 
     /// Adds a finished connection with its events and exchanges, and sets the ids and ranges in them.

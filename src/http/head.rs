@@ -38,6 +38,7 @@ pub(super) struct ResponseHead {
     pub flags: u32,
     pub header_lines: u16,
     pub server: Option<NameId>,
+    pub via: Option<NameId>,
     /// What its `Upgrade` header leads to.
     pub upgrade: Option<Protocol>,
 }
@@ -253,6 +254,7 @@ struct Reading {
     hosts: u32,
     host: Option<NameId>,
     server: Option<NameId>,
+    via: Option<NameId>,
     lines: usize,
     oddities: Oddities,
 }
@@ -270,6 +272,11 @@ impl Reading {
             let id = context.facts.intern_header(name);
             let digest = HeaderDigest::of(id, context.facts.name(id), value);
             context.digests.push(digest);
+            match name.len() {
+                10 if name.eq_ignore_ascii_case("user-agent") => context.note_caller(0, digest, value),
+                3 if name.eq_ignore_ascii_case("via") => context.note_caller(1, digest, value),
+                _ => {}
+            }
         } else {
             self.oddities.add(Oddity::ManyHeaders);
         }
@@ -286,6 +293,8 @@ impl Reading {
         self.lines += 1;
         if name.eq_ignore_ascii_case("server") {
             self.server = Some(context.facts.intern(&String::from_utf8_lossy(value)));
+        } else if name.eq_ignore_ascii_case("via") {
+            self.via = Some(context.facts.intern(&String::from_utf8_lossy(value)));
         } else {
             self.read(name, value);
         }
@@ -458,6 +467,7 @@ impl Reading {
             flags,
             header_lines: self.lines.min(usize::from(u16::MAX)) as u16,
             server: self.server,
+            via: self.via,
             upgrade: self.upgrade,
         }
     }

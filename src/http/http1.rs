@@ -41,6 +41,8 @@ pub(super) struct Http1 {
     /// How many of them have had their request: those behind are responses that were read ahead of theirs.
     asked: usize,
     server: Option<NameId>,
+    /// The first `Via` of its answers.
+    via: Option<NameId>,
     /// Start of the first and end of the last hole in the responses, until a response is paired again.
     response_hole: Option<(u32, u32)>,
     /// What the connection carries since a CONNECT or an upgrade succeeded: no HTTP/1 any more.
@@ -117,6 +119,9 @@ impl Wire for Http1 {
         flow.protocol = self.protocol(flow);
         if let Some(name) = self.server {
             context.note_server(flow.server, name);
+        }
+        if let Some(name) = self.via {
+            context.note_via(flow.server, name);
         }
         if let Some(tls) = self.tunnelled.take() {
             flow.wire.tls = tls.into_facts();
@@ -564,6 +569,7 @@ impl Http1 {
 
     fn on_response(&mut self, head: &ResponseHead, context: &mut Context) {
         self.server = self.server.or(head.server);
+        self.via = self.via.or(head.via);
         if is_interim(head.status) {
             if let Some(pending) = self.exchanges.get_mut(self.answered) {
                 pending.flags.set(ExchangeFlags::INTERIM);

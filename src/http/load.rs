@@ -27,6 +27,9 @@ pub(crate) struct Context {
     problems: ProblemLog,
     oddities: OddityLog,
     servers: HashSet<SocketAddr, foldhash::fast::FixedState>,
+    vias: HashSet<SocketAddr, foldhash::fast::FixedState>,
+    /// The last value of each kind given to [`CaptureFacts::note_caller`]: most clients say the same all the time.
+    last_callers: [u64; 2],
 }
 
 impl Problems for Context {
@@ -45,7 +48,8 @@ impl Context {
     /// Goes on with the facts of a capture that was read before.
     pub(super) fn of(facts: CaptureFacts) -> Self {
         let servers = facts.server_headers.iter().map(|(server, _)| *server).collect();
-        Self { facts, servers, ..Self::default() }
+        let vias = facts.via_headers.iter().map(|(server, _)| *server).collect();
+        Self { facts, servers, vias, ..Self::default() }
     }
 
     /// The facts, with only some of the connections.
@@ -58,6 +62,22 @@ impl Context {
     pub(super) fn note_server(&mut self, server: SocketAddr, name: NameId) {
         if self.servers.insert(server) {
             self.facts.server_headers.push((server, name));
+        }
+    }
+
+    /// Notes the `Via` header in an answer of an address, once.
+    pub(super) fn note_via(&mut self, server: SocketAddr, name: NameId) {
+        if self.vias.insert(server) {
+            self.facts.via_headers.push((server, name));
+        }
+    }
+
+    /// Notes a `User-Agent` (0) or `Via` (1) of a request.
+    #[inline]
+    pub(super) fn note_caller(&mut self, kind: usize, digest: HeaderDigest, value: &[u8]) {
+        if self.last_callers[kind] != digest.value() {
+            self.last_callers[kind] = digest.value();
+            self.facts.note_caller(digest, value);
         }
     }
 }

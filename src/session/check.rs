@@ -50,6 +50,9 @@ pub(super) fn file(file: &File) -> Result<(), SnapshotError> {
     for found in &file.findings {
         finding(found, &counts)?;
     }
+    for remark in &file.remarks {
+        remark.captures.iter().try_for_each(|capture| place("capture", capture.0, counts.captures))?;
+    }
     for retries in &file.retries {
         optional("lane", retries.lane, counts.lanes)?;
     }

@@ -14,7 +14,7 @@ use crate::capture::ProblemKind;
 use crate::diagnose::{Board, Certainty, Fix, Outcome, RejectForm, Severity};
 use crate::http::{Framing, MessageState, Version};
 use crate::tcp::{Closing, EventKind, Opening, Side};
-use crate::topology::{ClockMethod, ClockStep, Overrides, Role};
+use crate::topology::{ClockMethod, ClockStep, Overrides, Remark, Role};
 
 /// What the schema field of every version begins with.
 pub(super) const SCHEMA_PREFIX: &str = "hopscope/session/";
@@ -60,6 +60,9 @@ pub(super) struct File {
     pub failures: FileFailures,
     #[serde(default)]
     pub board: Board,
+    /// What has to be said of the captures as a set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Remark>,
     #[serde(default)]
     pub connections: Vec<FileConnection>,
 }
@@ -156,6 +159,12 @@ pub(super) struct FileLane {
     pub serves: Vec<SocketAddr>,
     #[serde(default)]
     pub depth: u16,
+    #[serde(default)]
+    pub named_by: String,
+    #[serde(default)]
+    pub inferred: bool,
+    #[serde(default)]
+    pub users: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

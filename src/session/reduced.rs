@@ -94,8 +94,9 @@ fn topology(file: &File) -> Topology {
         addresses: lane.addresses.clone(),
         serves: lane.serves.clone(),
         depth: lane.depth,
-        named_by: String::new(),
-        inferred: false,
+        named_by: lane.named_by.clone(),
+        inferred: lane.inferred,
+        users: lane.users,
     };
     let link = |link: &super::file::FileLink| Link {
         from: LaneId(link.from),
@@ -107,6 +108,7 @@ fn topology(file: &File) -> Topology {
         clocks: file.captures.iter().map(clock).collect(),
         lanes: file.lanes.iter().map(lane).collect(),
         links: file.links.iter().map(link).collect(),
+        remarks: file.remarks.clone(),
         ..Topology::default()
     }
 }

@@ -11,7 +11,7 @@ use super::{Selection, Session, Snapshot, Target, reduced};
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::CaptureId;
 use crate::http::CaptureFacts;
-use crate::topology::{ConnectionId, ExchangeId, Overrides};
+use crate::topology::{ConnectionId, ExchangeId, Overrides, Remark, RemarkKind};
 
 /// Whether a capture of a snapshot is still what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,6 +343,22 @@ impl Snapshot {
         let (all, held) = self.exchange_counts();
         lines.push(format!("showing {} of {} exchanges", grouped(held), grouped(all)));
         lines
+    }
+}
+
+impl Snapshot {
+    /// The remark for a report on the snapshot alone: `None` where all captures are as they were.
+    pub fn remark(&self, located: &[Located]) -> Option<Remark> {
+        let off = located.iter().zip(0..).filter(|(located, _)| located.state != CaptureState::Present);
+        let captures: Vec<CaptureId> = off.map(|(_, at)| CaptureId(at)).collect();
+        if captures.is_empty() {
+            return None;
+        }
+        let detail = format!(
+            "This report is of the session file alone: {}. Figures and findings are those of the captures as they were.",
+            self.missing(located).join("; ")
+        );
+        Some(Remark { kind: RemarkKind::CapturesMissing, detail, captures })
     }
 }
 

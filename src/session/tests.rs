@@ -19,8 +19,8 @@ use crate::http::{
 };
 use crate::tcp::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};
 use crate::topology::{
-    Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId, Role,
-    Sighting, Topology,
+    Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId,
+    RemarkKind, Role, Sighting, Topology,
 };
 
 fn message(frame: u32, seq: u32) -> Message {
@@ -121,6 +121,7 @@ fn chain(path: &Path, shift: u32) -> Analysis {
         depth: 0,
         named_by: String::new(),
         inferred: false,
+        users: role == Role::Client,
     };
     let link =
         |from, to| Link { from: LaneId(from), to: LaneId(to), servers: Vec::new(), connections: Vec::new() };
@@ -316,11 +317,16 @@ fn captures_are_looked_for_beside_the_file_and_changes_are_said() {
     assert_eq!(gone.state, CaptureState::Missing);
     assert_eq!(gone.note, "nginx.pcap (4 bytes, sha256 ab12ab12ab12…) is gone");
     assert_eq!(snapshot().missing(&[gone]).last().unwrap(), "showing 3 of 4 exchanges");
+    let gone = [one(&snapshot())];
+    let remark = snapshot().remark(&gone).unwrap();
+    assert_eq!((remark.kind, remark.captures), (RemarkKind::CapturesMissing, vec![CaptureId(0)]));
+    assert!(remark.detail.contains("ab12ab12ab12…) is gone; showing 3 of 4 exchanges."), "{}", remark.detail);
 
     let path = folder.path().join("nginx.pcap");
     std::fs::write(&path, "abcd").unwrap();
     let found = one(&snapshot());
     assert_eq!((found.state, &found.path), (CaptureState::Present, &path));
+    assert_eq!(snapshot().remark(&[found]), None);
     let other = snapshot().locate(folder.path(), |_| Ok((4, "00".repeat(32)))).remove(0);
     assert_eq!(other.state, CaptureState::Changed);
     std::fs::write(&path, "abcde").unwrap();

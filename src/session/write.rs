@@ -11,6 +11,7 @@ use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::diagnose::{Finding, Retries};
 use crate::http::Message;
 use crate::tcp::{DirectionFacts, Event, Side};
+use crate::topology::{Remark, RemarkKind};
 
 /// The file of a session; `fingerprints` are size and SHA-256 by capture, as far as they are known.
 pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64, String)]) -> File {
@@ -49,6 +50,7 @@ pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64,
             origin: diagnosis.failures.origin.iter().map(|&(link, count)| (link.0, count)).collect(),
         },
         board: diagnosis.board.clone(),
+        remarks: remarks(analysis),
         connections,
     }
 }
@@ -113,6 +115,12 @@ fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapt
     analysis.captures.iter().enumerate().map(one).collect()
 }
 
+/// Whether captures are missing is for the reader to find out.
+fn remarks(analysis: &Analysis) -> Vec<Remark> {
+    let lasting = |remark: &&Remark| remark.kind != RemarkKind::CapturesMissing;
+    analysis.topology.remarks.iter().filter(lasting).cloned().collect()
+}
+
 fn lanes(analysis: &Analysis) -> Vec<FileLane> {
     let one = |lane: &crate::topology::Lane| FileLane {
         name: lane.name.clone(),
@@ -120,6 +128,9 @@ fn lanes(analysis: &Analysis) -> Vec<FileLane> {
         addresses: lane.addresses.clone(),
         serves: lane.serves.clone(),
         depth: lane.depth,
+        named_by: lane.named_by.clone(),
+        inferred: lane.inferred,
+        users: lane.users,
     };
     analysis.topology.lanes.iter().map(one).collect()
 }

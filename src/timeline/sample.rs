@@ -211,6 +211,7 @@ fn add_lanes(analysis: &mut Analysis) {
             depth: at as u16,
             named_by: String::new(),
             inferred: false,
+            users: at == 0,
         });
     }
     for link in 0..3u16 {

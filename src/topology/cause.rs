@@ -12,6 +12,7 @@ use crate::capture::CaptureId;
 
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
+use super::recordings::Apart;
 use super::votes::{Orders, vote};
 
 /// Requests looked at in all; captures with more are sampled by time, so that parents and children stay together.
@@ -89,11 +90,13 @@ pub(super) struct Electorate {
     pub requests: Vec<Request>,
     /// By leg: voters whose key was seen at no other endpoint, so that they have nobody to vote for.
     pub alone: Vec<usize>,
+    /// By leg: all requests of the sample.
+    pub asked: Vec<usize>,
 }
 
 /// Finds legs and endpoints, and lets requests vote for the endpoint whose requests cause them: first by ids,
 /// then by target, then by the target's end, since a hop may cut or add a prefix.
-pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders) -> Causes {
+pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart) -> Causes {
     let mut causes = legs(seen);
     if causes.endpoints.iter().filter(|endpoint| endpoint.exchanges > 0).count() < 2 {
         return causes;
@@ -107,7 +110,7 @@ pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders) -> Causes {
             break;
         }
         let electorate = sample.requests(seen, &mut causes, ids, common);
-        vote(&mut causes, &electorate, common, &mut orders);
+        vote(&mut causes, &electorate, common, &mut orders, apart);
     }
     for endpoint in &mut causes.endpoints {
         endpoint.shapes.sort_unstable();
@@ -178,7 +181,8 @@ impl Sample {
     fn requests(&self, seen: &Seen<'_>, causes: &mut Causes, ids: &IdHeaders, common: Common) -> Electorate {
         let keys = self.keys(seen, causes, ids, common);
         let shared = SharedKeys::of(&keys);
-        let mut electorate = Electorate { requests: Vec::new(), alone: vec![0; causes.legs.len()] };
+        let mut electorate =
+            Electorate { requests: Vec::new(), alone: vec![0; causes.legs.len()], asked: Vec::new() };
         for &Keyed { key, endpoint, connection, exchange } in &keys {
             let at = connection as usize;
             let leg = causes.leg_of[at];
@@ -247,6 +251,7 @@ impl Electorate {
         for request in &self.requests {
             steps[request.leg as usize] += 1;
         }
+        self.asked.clone_from(&steps);
         for (step, alone) in steps.iter_mut().zip(&mut self.alone) {
             *step = step.div_ceil(VOTERS).max(1);
             *alone /= *step;

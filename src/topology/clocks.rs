@@ -27,6 +27,8 @@ const SAMPLED_EXCHANGES: usize = 64;
 const SAMPLED_IDS: usize = 50_000;
 /// Pairs of exchanges that containment needs at least.
 const LEAST_PAIRS: usize = 3;
+/// Half-width of an offset from requests that happen once, where not all of them agree: beyond it they are no pairs.
+const MOST_BAND_BY_TEXT_NS: i64 = 5_000_000;
 /// Pairs told by nothing but their order that containment needs at least.
 const LEAST_IN_ORDER: usize = 24;
 
@@ -160,9 +162,9 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[us
             if apart[a] == apart[b] {
                 continue;
             }
-            let tie = contained(&by_id[a], &by_id[b], a, b, true)
-                .or_else(|| contained(&by_text[a], &by_text[b], a, b, true))
-                .or_else(|| contained(&by_text[a], &by_text[b], a, b, false));
+            let tie = contained(&by_id[a], &by_id[b], a, b, Told::ById)
+                .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::ByText))
+                .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::InOrder));
             ties.extend(tie);
         }
     }
@@ -204,7 +206,32 @@ fn occurrences(facts: &CaptureFacts, ids: Option<&IdHeaders>) -> Occurrences {
     all
 }
 
-fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, unique: bool) -> Option<Tie> {
+/// What makes a pair of two requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// An id that each capture holds once.
+    ById,
+    /// A target and body that each capture holds once. Recordings of other chains, or of other times, may share some.
+    ByText,
+    /// Their order among equal ones.
+    InOrder,
+}
+
+impl Told {
+    /// Whether the pairs agree on the clocks so well that they are pairs.
+    fn is_proven(self, fit: &Fit) -> bool {
+        match self {
+            Self::ById => true,
+            // A wrong pair among right ones costs no more than the delay of a proxy.
+            Self::ByText => fit.is_exact || fit.band_ns <= MOST_BAND_BY_TEXT_NS,
+            // Pairs told by order only count when every one of them fits.
+            Self::InOrder => fit.is_exact,
+        }
+    }
+}
+
+fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: Told) -> Option<Tie> {
+    let unique = told != Told::InOrder;
     let mut by_legs: FixedMap<(SocketAddr, SocketAddr), Bounds> = FixedMap::default();
     for (key, servers) in one {
         let Some(others) = other.get(key) else { continue };
@@ -228,8 +255,7 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, unique:
     legs.into_iter()
         .filter(|(_, d)| d.to_server.len() * 2 >= most)
         .filter_map(|(_, d)| d.fit())
-        // Pairs told by order only count when every one of them fits.
-        .filter(|fit| unique || fit.is_exact)
+        .filter(|fit| told.is_proven(fit))
         .min_by_key(|fit| fit.band_ns)
         .map(|fit| Tie { a, b, fit, method: ClockMethod::Containment })
 }

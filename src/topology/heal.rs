@@ -58,7 +58,7 @@ fn report_limit(facts: &mut CaptureFacts) {
 fn find_patients(captures: &[Arc<CaptureFacts>]) -> (Vec<Patient>, bool) {
     let mut patients = Vec::new();
     let mut count = 0;
-    for sightings in merge::sightings(captures) {
+    for sightings in merge::sightings(captures).0 {
         let [best, others @ ..] = &sightings[..] else { continue };
         let facts = &captures[best.capture.index()];
         let flow = facts.flow(best.flow);

@@ -23,6 +23,8 @@ const MOST_TOLERANCE_NS: i64 = 100_000_000;
 /// The connections, each by its best sighting, with the clocks of the captures.
 pub(super) struct Seen<'a> {
     pub captures: &'a [Arc<CaptureFacts>],
+    /// For each capture that is a copy its original.
+    pub originals: &'a [Option<CaptureId>],
     pub clocks: &'a [Clock],
     pub connections: &'a [Vec<Sighting>],
     /// Client and server of each connection, without translated addresses.
@@ -76,6 +78,8 @@ pub(super) struct Hop {
     pub named_by: String,
     /// It was not captured itself.
     pub inferred: bool,
+    /// Users are here, as far as the traffic tells.
+    pub users: bool,
     /// Place in the user's list; lanes found come after.
     pub rank: usize,
 }
@@ -88,11 +92,13 @@ pub(super) struct Chain {
 }
 
 /// Puts endpoints and clients on lanes.
-pub(super) fn arrange(causes: &Causes, given: &[LaneOverride]) -> Chain {
+///
+/// `recording_of` tells legs of unrelated captures apart: their clients are not the same users.
+pub(super) fn arrange(causes: &Causes, given: &[LaneOverride], recording_of: &[usize]) -> Chain {
     let mut hop_of = group(causes, given);
     let served = hop_of.iter().max().map_or(0, |last| last + 1);
     limit(causes, &mut hop_of, given.len());
-    let mut ends = callers(causes, &hop_of, served, given);
+    let mut ends = callers(causes, &hop_of, served, given, recording_of);
     let count = ends.iter().map(|&(from, to)| from.max(to) + 1).max().unwrap_or(0).max(given.len());
     let mut hops = vec![Hop { rank: usize::MAX, ..Hop::default() }; count];
     for (at, (hop, lane)) in hops.iter_mut().zip(given).enumerate() {
@@ -249,7 +255,13 @@ fn limit(causes: &Causes, hop_of: &mut [usize], given: usize) {
 }
 
 /// Who connects on each leg: the hop whose requests cause it, else the hop of that address, else clients.
-fn callers(causes: &Causes, hop_of: &[usize], served: usize, given: &[LaneOverride]) -> Vec<(usize, usize)> {
+fn callers(
+    causes: &Causes,
+    hop_of: &[usize],
+    served: usize,
+    given: &[LaneOverride],
+    recording_of: &[usize],
+) -> Vec<(usize, usize)> {
     let mut edges: Vec<(usize, usize, usize, usize)> = Vec::new();
     let mut by_address: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
     for (endpoint, &hop) in causes.endpoints.iter().zip(hop_of) {
@@ -283,7 +295,7 @@ fn callers(causes: &Causes, hop_of: &[usize], served: usize, given: &[LaneOverri
             ends[leg].0 = from;
         }
     }
-    add_clients(&mut ends, &below, served.max(given.len()));
+    add_clients(&mut ends, &below, served.max(given.len()), recording_of);
     ends
 }
 
@@ -305,14 +317,20 @@ pub(super) fn reaches<T: Copy + Ord, I: IntoIterator<Item = T>>(
     false
 }
 
-/// Gives the legs that nobody explains their clients: one lane for the chain's first hops, and one for each
+/// Gives the legs that nobody explains their clients: one lane for the first hops of each recording, and one for each
 /// hop deeper in the chain that is also called from outside (health checks).
-fn add_clients(ends: &mut [(usize, usize)], below: &BTreeMap<usize, BTreeSet<usize>>, mut next: usize) {
+fn add_clients(
+    ends: &mut [(usize, usize)],
+    below: &BTreeMap<usize, BTreeSet<usize>>,
+    mut next: usize,
+    recording_of: &[usize],
+) {
     let called: BTreeSet<usize> = below.values().flatten().copied().collect();
-    let mut lanes: BTreeMap<Option<usize>, usize> = BTreeMap::new();
-    for end in ends.iter_mut().filter(|end| end.0 == usize::MAX) {
+    let mut lanes: BTreeMap<(Option<usize>, usize), usize> = BTreeMap::new();
+    let open = ends.iter_mut().zip(recording_of).filter(|(end, _)| end.0 == usize::MAX);
+    for (end, &recording) in open {
         let deeper = called.contains(&end.1).then_some(end.1);
-        end.0 = *lanes.entry(deeper).or_insert_with(|| {
+        end.0 = *lanes.entry((deeper, recording)).or_insert_with(|| {
             next += 1;
             next - 1
         });
@@ -372,6 +390,25 @@ fn order(hops: &mut Vec<Hop>, ends: &mut [(usize, usize)]) {
 }
 
 impl Chain {
+    /// For each hop those that its requests lead to, over however many.
+    pub(super) fn below(&self) -> Vec<BTreeSet<usize>> {
+        let mut next: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.hops.len()];
+        for &(from, to) in &self.ends {
+            next[from].insert(to);
+        }
+        let all = |hop: usize| {
+            let (mut stack, mut met): (Vec<usize>, _) =
+                (next[hop].iter().copied().collect(), BTreeSet::new());
+            while let Some(hop) = stack.pop() {
+                if met.insert(hop) {
+                    stack.extend(&next[hop]);
+                }
+            }
+            met
+        };
+        (0..self.hops.len()).map(all).collect()
+    }
+
     /// The role of each hop.
     pub(super) fn roles(&self) -> Vec<Role> {
         let (mut calls, mut called) = (vec![false; self.hops.len()], vec![false; self.hops.len()]);

@@ -10,7 +10,7 @@ use crate::capture::CaptureId;
 use crate::http::CaptureFacts;
 use crate::tcp::{Flow, FlowId, Side};
 
-use super::{Sighting, nat};
+use super::{Sighting, copies, nat};
 
 /// How many connections of the same two addresses a sighting is compared with.
 const LOOK_BACK: usize = 32;
@@ -77,10 +77,12 @@ impl Candidate {
     }
 }
 
-/// Groups the flows of all captures into connections; of each the best sighting first, then by capture.
-pub(super) fn sightings(captures: &[Arc<CaptureFacts>]) -> Vec<Vec<Sighting>> {
+/// Groups the flows of all captures into connections; of each the best sighting first, then by capture. For each
+/// capture that is a copy also its original.
+pub(super) fn sightings(captures: &[Arc<CaptureFacts>]) -> (Vec<Vec<Sighting>>, Vec<Option<CaptureId>>) {
     let groups = nat::join(captures, same_addresses(captures));
-    groups.into_iter().map(|group| best_first(captures, group)).collect()
+    let originals = copies::find(captures, &groups);
+    (groups.into_iter().map(|group| best_first(captures, &originals, group)).collect(), originals)
 }
 
 /// Groups by addresses: across captures, since in one capture each connection is there once.
@@ -123,13 +125,18 @@ fn same_addresses(captures: &[Arc<CaptureFacts>]) -> Vec<Vec<Sighting>> {
     groups.into_iter().map(|group| group.into_iter().map(|candidate| candidate.sighting).collect()).collect()
 }
 
-fn best_first(captures: &[Arc<CaptureFacts>], mut sightings: Vec<Sighting>) -> Vec<Sighting> {
+fn best_first(
+    captures: &[Arc<CaptureFacts>],
+    originals: &[Option<CaptureId>],
+    mut sightings: Vec<Sighting>,
+) -> Vec<Sighting> {
     let rank = |sighting: &Sighting| {
         let flow = captures[sighting.capture.index()].flow(sighting.flow);
         let missing: u64 = flow.directions.iter().map(|d| d.missing_bytes).fold(0, u64::saturating_add);
         let packets: u64 = flow.directions.iter().map(|d| u64::from(d.packets)).sum();
+        let is_copy = originals[sighting.capture.index()].is_some();
         // Then by name: the order in which files are given must not choose.
-        (missing, Reverse(packets), &captures[sighting.capture.index()].info.path, sighting.capture)
+        (missing, Reverse(packets), is_copy, &captures[sighting.capture.index()].info.path, sighting.capture)
     };
     sightings.sort_by_key(|sighting| (sighting.capture, sighting.flow));
     if let Some(best) = (0..sightings.len()).min_by_key(|&at| rank(&sightings[at])) {

@@ -2,15 +2,23 @@
 
 mod cause;
 mod clocks;
+mod copies;
 mod edits;
 mod fit;
+mod forwarding;
 mod heal;
 pub(crate) mod keys;
+mod labels;
 mod lanes;
 mod merge;
 mod model;
 mod names;
 mod nat;
+mod products;
+mod recordings;
+mod remark;
+#[cfg(test)]
+mod tests;
 mod votes;
 
 pub use heal::heal;
@@ -18,6 +26,7 @@ pub use model::{
     Clock, ClockMethod, ClockStep, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId,
     LaneOverride, Link, LinkId, MOST_CLOCK_STEPS, Overrides, Role, Sighting, Topology,
 };
+pub use remark::{Remark, RemarkKind};
 
 pub(crate) use lanes::{SLACK_NS, tolerance_ns};
 
@@ -28,7 +37,7 @@ use crate::http::CaptureFacts;
 
 /// Finds the chain: clocks, connections counted once, lanes, links.
 pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology {
-    let mut sightings = merge::sightings(captures);
+    let (mut sightings, originals) = merge::sightings(captures);
     let ids = keys::IdHeaders::learn(captures);
     let clocks = clocks::align(captures, &sightings, &ids, overrides);
     let flow = |all: &[Sighting]| captures[all[0].capture.index()].flow(all[0].flow);
@@ -43,9 +52,19 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         )
     });
     let ends: Vec<_> = sightings.iter().map(|all| nat::ends(captures, all)).collect();
-    let seen = lanes::Seen { captures, clocks: &clocks, connections: &sightings, ends: &ends };
-    let causes = cause::find(&seen, &ids);
-    let mut chain = lanes::arrange(&causes, &overrides.lanes);
+    let seen = lanes::Seen {
+        captures,
+        originals: &originals,
+        clocks: &clocks,
+        connections: &sightings,
+        ends: &ends,
+    };
+    let apart = recordings::Apart::find(&seen);
+    let causes = cause::find(&seen, &ids, &apart);
+    let recordings = recordings::find(&seen, &causes, &apart);
+    let remarks = recordings::remark(&seen, &recordings, &apart);
+    let recording_of = recordings::of_legs(&seen, &causes, &recordings);
+    let mut chain = lanes::arrange(&causes, &overrides.lanes, &recording_of);
     let names = names::names(&seen, &mut chain, &causes.leg_of, overrides);
     let (chain, names) = edits::apply(chain, names, overrides);
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
@@ -69,6 +88,8 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             last: clock.session(flow.last.0),
         });
     }
+    topology.remarks.extend(remarks);
+    topology.remarks.extend(copies::remarks(captures, &originals));
     topology.clocks = clocks;
     topology.id_headers = ids;
     topology
@@ -84,6 +105,7 @@ fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {
         depth: hop.depth,
         named_by: hop.named_by.clone(),
         inferred: hop.inferred,
+        users: hop.users,
     })
     .collect()
 }

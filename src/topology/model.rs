@@ -91,6 +91,9 @@ pub struct Lane {
     pub named_by: String,
     /// It was not captured itself: what others sent shows that it is there.
     pub inferred: bool,
+    /// Users are here, as far as the traffic tells: it only asks, its requests show no proxy's headers, and it does
+    /// not pass a hop by as health checks do.
+    pub users: bool,
 }
 
 /// Two lanes that talk, with the connections between them.
@@ -284,6 +287,8 @@ pub struct Topology {
     pub lanes: Vec<Lane>,
     /// Links ordered by lanes.
     pub links: Vec<Link>,
+    /// What has to be said of the captures as a set.
+    pub remarks: Vec<super::Remark>,
     /// Request headers that may name a request.
     pub(crate) id_headers: super::keys::IdHeaders,
 }

@@ -9,6 +9,7 @@ use std::cmp::{Ordering, Reverse};
 use hashbrown::HashMap;
 
 use super::cause::{Causes, Common, Electorate, Leg, Request};
+use super::recordings::Apart;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -23,6 +24,8 @@ const CLEAR: usize = 16;
 const STRONG: usize = 6 * CLEAR;
 /// Nobody is called an ancestor on fewer than this share of the votes, in percent.
 const LEAST_SHARE: usize = 50;
+/// Captures that nothing ties are of one chain only where their hops share this part of their requests, in percent.
+const LEAST_ALIKE: usize = 90;
 /// Endpoints compared for one key.
 const MOST_COMPARED: usize = 16;
 /// How far times of one capture may be off: it stamps packets at different points of the host's stack.
@@ -82,9 +85,16 @@ fn quartiles(sorted: &[i64]) -> i64 {
 }
 
 /// Lets requests vote for the lowest endpoint above them, and settles the parents of legs that have none.
-pub(super) fn vote(causes: &mut Causes, electorate: &Electorate, common: Common, orders: &mut Orders) {
-    let Electorate { requests, alone } = electorate;
+pub(super) fn vote(
+    causes: &mut Causes,
+    electorate: &Electorate,
+    common: Common,
+    orders: &mut Orders,
+    apart: &Apart,
+) {
+    let Electorate { requests, alone, .. } = electorate;
     orders.learn(requests, matches!(common, Common::Id(_)));
+    let shares = Shares::of(electorate, causes);
     let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
     let mut voters: Vec<usize> = alone.iter().map(|&number| number * CLEAR).collect();
     // By endpoint: latest start of a request that holds the voter, and how many do.
@@ -109,9 +119,14 @@ pub(super) fn vote(causes: &mut Causes, electorate: &Electorate, common: Common,
             let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
             voters[request.leg as usize] += weight;
             if above.is_empty() {
-                // Nothing ties some captures' clocks: that the same is asked for there, and takes longer, must do.
+                // Nothing ties some captures' clocks: that the same is asked for there, as often, and takes longer,
+                // must do.
                 let others = beyond.get_or_insert_with(|| endpoints_of(same)).iter();
-                let others = others.filter(|other| other.1 != request.group);
+                let others = others.filter(|other| {
+                    other.1 != request.group
+                        && !apart.are(other.1, request.group)
+                        && shares.are_alike(other.0, request.endpoint)
+                });
                 let longer = others.filter(|other| orders.of(other.0, request.endpoint) == Ordering::Greater);
                 above.extend(longer.map(|other| (other.0, 0, 2)));
             }
@@ -126,6 +141,52 @@ pub(super) fn vote(causes: &mut Causes, electorate: &Electorate, common: Common,
     ballots.sort_unstable();
     let ballots = without_chance(&ballots, orders);
     settle(causes, &ballots, &voters, common);
+}
+
+/// Of endpoints in captures that nothing ties: how many requests each has, and how many two of them have in common.
+#[derive(Debug, Default)]
+struct Shares {
+    all: FixedMap<u32, usize>,
+    common: FixedMap<(u32, u32), usize>,
+}
+
+impl Shares {
+    fn of(electorate: &Electorate, causes: &Causes) -> Self {
+        let mut shares = Self::default();
+        let requests = &electorate.requests;
+        if requests.iter().all(|request| request.group == requests[0].group) {
+            return shares;
+        }
+        for (leg, asked) in causes.legs.iter().zip(&electorate.asked) {
+            *shares.all.entry(leg.endpoint as u32).or_default() += asked;
+        }
+        let mut counts: Vec<((u32, u16), usize)> = Vec::new();
+        for same in requests.chunk_by(|a, b| a.key == b.key) {
+            counts.clear();
+            for request in same {
+                let place = (request.endpoint, request.group);
+                match counts.iter().position(|known| known.0 == place) {
+                    Some(known) => counts[known].1 += 1,
+                    None if counts.len() < MOST_COMPARED => counts.push((place, 1)),
+                    None => {}
+                }
+            }
+            for (at, &((one, group), count)) in counts.iter().enumerate() {
+                for &((other, _), others) in counts[at + 1..].iter().filter(|other| other.0.1 != group) {
+                    *shares.common.entry((one.min(other), one.max(other))).or_default() += count.min(others);
+                }
+            }
+        }
+        shares
+    }
+
+    /// Whether nearly all requests of each may be those of the other: unrelated recordings of one load have the same
+    /// targets, and another number of them.
+    fn are_alike(&self, one: u32, other: u32) -> bool {
+        let [a, b] = [one, other].map(|endpoint| self.all.get(&endpoint).copied().unwrap_or_default());
+        let common = self.common.get(&(one.min(other), one.max(other))).copied().unwrap_or_default();
+        common * 100 >= a.max(b) * LEAST_ALIKE
+    }
 }
 
 /// The votes of a leg for one endpoint.

@@ -97,7 +97,8 @@ fn methods_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, figures: &LinkFigures) {
     let retries: Vec<&Retries> = diagnosis.retries.iter().collect();
     let own = retries.iter().find(|r| r.lane == Some(from)).copied().unwrap_or(&none);
     let of = |map: &crate::diagnose::ByMethod, method: &str| map.get(method).copied().unwrap_or(0);
-    let heads = ["method", "requests", "failed", "retried", "saved", "hidden", "users saw"];
+    let saw = format!("{} saw", pane.analysis.askers());
+    let heads = ["method", "requests", "failed", "retried", "saved", "hidden", &saw];
     Grid::new("methods").num_columns(heads.len()).spacing([12.0, 3.0]).show(ui, |ui| {
         for head in heads {
             ui.label(RichText::new(head).small().color(pane.palette.muted));
@@ -140,8 +141,9 @@ fn hidden_words(pane: &Pane<'_>) -> Option<String> {
     }
     let seen = if seen.is_empty() { "no method".to_owned() } else { seen.join(", ") };
     Some(format!(
-        "Retries hid failures of {}: users, and the log of the first hop, see those of {seen}.",
-        hidden.join(", ")
+        "Retries hid failures of {}: {}, and the log of the first hop, see those of {seen}.",
+        hidden.join(", "),
+        pane.analysis.askers()
     ))
 }
 

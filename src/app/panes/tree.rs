@@ -101,13 +101,19 @@ fn ending(pane: &Pane<'_>, exchange: &ExchangeView<'_>) -> (String, egui::Color3
     }
 }
 
+/// The lane that sent a request.
+fn asks<'a>(pane: &Pane<'a>, id: ExchangeId) -> &'a crate::topology::Lane {
+    pane.analysis.lane(pane.analysis.link(pane.analysis.exchange(id).link_id()).from)
+}
+
 fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
     match pane.analysis.trees.parent(id) {
         Some(parent) => why_linked(&parent.confidence, &parent.evidence.names()),
         None if pane.analysis.trees.children(id).is_empty() => {
             "No neighbouring hop shows this request.".to_owned()
         }
-        None => "The user's end of this request.".to_owned(),
+        None if asks(pane, id).users => "The user's end of this request.".to_owned(),
+        None => format!("{} asked; what made it ask is not known.", asks(pane, id).name),
     }
 }
 

@@ -37,7 +37,7 @@ pub(in crate::diagnose) static EARLY_RESPONSE_RESET: Words = Words {
         ),
     ],
     log_line: "writev() failed (104: Connection reset by peer) while sending request to upstream",
-    doubt: "Where {from} read the answer before the RST came, users saw {statuses}, and only the connection was lost.",
+    doubt: "Where {from} read the answer before the RST came, {statuses} was passed on, and only the connection was lost.",
 };
 
 /// Q1, without a RST.
@@ -216,7 +216,7 @@ pub(in crate::diagnose) static UNSOLICITED_1XX: Words = Words {
     severity: Severity::Error,
     summary: "{link}: {to} sends '100 Continue' that nobody asked for, {times}",
     explanation: "The requests held no 'Expect: 100-continue', and {to} sent a 100 before its real answer. nginx before \
-        1.29 takes it for the final one: users then get status 100, with the real response as its body. {users}",
+        1.29 takes it for the final one: its clients then get status 100, with the real response as its body. {users}",
     fixes: &[
         ("server", "send 100 only to requests that hold 'Expect: 100-continue'", ""),
         (

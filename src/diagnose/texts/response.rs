@@ -379,7 +379,7 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
     rule: "3a",
     severity: Severity::Warning,
     summary: "{link}: retries by {from} hid failures of {methods}",
-    explanation: "{from} repeated {methods} after a failed attempt, and the user got the answer of a later one. {never} \
+    explanation: "{from} repeated {methods} after a failed attempt, and passed the answer of a later one on. {never} \
         Access logs show it only in $upstream_status.",
     fixes: &[
         ("", "mend the fault below: retries hide it, add latency, and do not help POSTs", ""),

@@ -1,0 +1,207 @@
+//! Names, copies and remarks, on chains told by hand.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::testing::Script;
+
+const MS: i64 = 1_000_000;
+
+/// Five requests from one address to another, from `start` on, each answered after `takes`.
+fn ask(script: &mut Script, client: &str, server: &str, start: i64, takes: i64) {
+    let conn = script.connection(start, client, server, 100);
+    for n in 0..5 {
+        let at = start + MS + n * 10 * MS + (8 * MS - takes) / 2;
+        script.request(conn, at, "GET", &format!("/item/{n}"), &[], "");
+        script.response(conn, at + takes, 200, 20);
+    }
+}
+
+const USER: &str = "10.0.1.1:3000";
+const EDGE: &str = "10.0.1.2:80";
+const EDGE_OUT: &str = "10.0.2.1:4000";
+const APP: &str = "10.0.2.2:8000";
+
+/// What is captured at a proxy: both of its links.
+fn at_proxy(name: &str) -> Arc<CaptureFacts> {
+    let mut script = Script::new(name);
+    ask(&mut script, USER, EDGE, 0, 6 * MS);
+    ask(&mut script, EDGE_OUT, APP, 0, 4 * MS);
+    script.finish()
+}
+
+fn names(captures: &[Arc<CaptureFacts>]) -> Vec<String> {
+    build(captures, &Overrides::default()).lanes.into_iter().map(|lane| lane.name).collect()
+}
+
+#[test]
+fn a_cut_copy_neither_names_a_lane_nor_gives_evidence_and_is_said_to_be_one() {
+    // By its name it would come first, and what it holds touches the user's and the proxy's lane only.
+    let mut cut = Script::new("a/api.pcap");
+    ask(&mut cut, USER, EDGE, 0, 6 * MS);
+    let captures = [cut.finish(), at_proxy("b/ingress.pcap")];
+    for order in [[0, 1], [1, 0]] {
+        let captures = order.map(|at| Arc::clone(&captures[at]));
+        let topology = build(&captures, &Overrides::default());
+        let names: Vec<&str> = topology.lanes.iter().map(|lane| lane.name.as_str()).collect();
+        assert_eq!(names, ["user", "ingress", "app"]);
+        let best = |c: &Connection| captures[c.sightings[0].capture.index()].info.path.clone();
+        assert!(topology.connections.iter().all(|c| best(c).ends_with("ingress.pcap")));
+        let [remark] = &topology.remarks[..] else { panic!("{:?}", topology.remarks) };
+        assert_eq!(remark.kind, RemarkKind::CopiedCapture);
+        assert!(remark.detail.starts_with("a/api.pcap holds 13 of the 26 packets of b/ingress.pcap"));
+    }
+}
+
+#[test]
+fn a_second_capture_of_the_same_connections_is_no_copy() {
+    let mut far = Script::new("user.pcap");
+    ask(&mut far, USER, EDGE, -30_000, 6 * MS);
+    assert!(build(&[far.finish(), at_proxy("ingress.pcap")], &Overrides::default()).remarks.is_empty());
+}
+
+/// What is captured at the application: its one link.
+fn at_app(name: &str) -> Arc<CaptureFacts> {
+    let mut script = Script::new(name);
+    ask(&mut script, EDGE_OUT, APP, 40_000, 4 * MS);
+    script.finish()
+}
+
+#[test]
+fn a_file_names_a_lane_only_when_its_name_says_something() {
+    for silent in ["case7.pcap", "g.pcap", "capture.pcap", "eth0.pcap", "paas.pcap", "no-edge.pcap"] {
+        assert_eq!(names(&[at_proxy(silent)]), ["user", "proxy", "app"], "{silent}");
+    }
+    assert_eq!(names(&[at_proxy("nginx-20261125.pcap")]), ["user", "nginx", "app"]);
+    // Words that nobody knows are names where several captures of a chain are called differently.
+    assert_eq!(names(&[at_proxy("berlin.pcap"), at_app("checkout.pcap")]), ["user", "berlin", "checkout"]);
+    assert_eq!(names(&[at_proxy("hop1.pcap"), at_app("hop2.pcap")]), ["user", "proxy", "app"]);
+    assert_eq!(names(&[at_proxy("a.pcap"), at_app("b.pcap")]), ["user", "proxy", "app"]);
+    assert_eq!(names(&[at_proxy("edge/c.pcap"), at_app("django/c.pcap")]), ["user", "edge", "django"]);
+}
+
+#[test]
+fn files_of_unrelated_recordings_name_no_lane() {
+    let mut other = Script::new("leak.pcap");
+    ask(&mut other, "10.9.1.1:5000", "10.9.1.2:90", 900 * MS, 4 * MS);
+    let mut one = Script::new("timeout.pcap");
+    ask(&mut one, USER, EDGE, 0, 4 * MS);
+    assert!(!names(&[one.finish(), other.finish()]).iter().any(|name| name == "leak" || name == "timeout"));
+}
+
+#[test]
+fn a_server_header_names_the_deepest_lane_that_sends_it() {
+    let chain = |edge: &str, ingress: &str| {
+        let mut script = Script::new("any.pcap");
+        ask(&mut script, USER, EDGE, 0, 7 * MS);
+        ask(&mut script, EDGE_OUT, "10.0.2.2:8080", 0, 5 * MS);
+        ask(&mut script, "10.0.3.1:5000", "10.0.3.2:9000", 0, 3 * MS);
+        script.server_header(EDGE, edge);
+        script.server_header("10.0.2.2:8080", ingress);
+        script.server_header("10.0.3.2:9000", "gunicorn");
+        names(&[script.finish()])
+    };
+    assert_eq!(chain("nginx/1.22.1", "gunicorn"), ["user", "nginx", "proxy", "app"]);
+    assert_eq!(chain("gunicorn", "gunicorn"), ["user", "proxy", "proxy 2", "app"]);
+    assert_eq!(chain("nginx", "nginx"), ["user", "proxy", "nginx", "app"]);
+    assert_eq!(chain("nginx/1.27.0", "nginx/1.22.1"), ["user", "nginx", "nginx 2", "app"]);
+}
+
+#[test]
+fn via_headers_host_names_and_user_agents_name_lanes() {
+    let mut script = Script::new("any.pcap");
+    ask(&mut script, USER, EDGE, 0, 6 * MS);
+    ask(&mut script, EDGE_OUT, APP, 0, 4 * MS);
+    let probe = script.connection(0, "10.0.2.9:7000", APP, 100);
+    script.request(probe, 3 * MS, "GET", "/healthz", &[("User-Agent", "kube-probe/1.31")], "");
+    script.response(probe, 4 * MS, 200, 0);
+    script.info().host_names = vec![("10.0.1.2".parse().unwrap(), "ingress-7d8f9c.default.svc".to_owned())];
+    assert_eq!(names(&[script.finish()]), ["user", "kube-probe", "ingress", "app"]);
+
+    let mut script = Script::new("any.pcap");
+    let conn = script.connection(0, USER, EDGE, 100);
+    script.request(conn, MS, "GET", "/", &[("Via", "1.1 varnish")], "");
+    script.response(conn, 2 * MS, 200, 0);
+    let topology = build(&[script.finish()], &Overrides::default());
+    let lane = &topology.lanes[0];
+    assert_eq!((lane.name.as_str(), lane.inferred, lane.users), ("varnish", true, false));
+}
+
+#[test]
+fn the_capture_of_one_link_behind_a_proxy_names_who_asks_there() {
+    let mut script = Script::new("nginx.pcap");
+    let conn = script.connection(0, EDGE_OUT, APP, 100);
+    script.request(conn, MS, "GET", "/", &[("X-Forwarded-For", "10.0.1.1")], "");
+    script.response(conn, 2 * MS, 200, 0);
+    script.server_header(APP, "gunicorn");
+    assert_eq!(names(&[script.finish()]), ["nginx", "app"]);
+}
+
+/// The client's lane of a capture of one link, asked once a list of headers; in HTTP/1.0 on request.
+fn client_of(requests: &[&[(&str, &str)]], http10: bool) -> Lane {
+    let mut script = Script::new("any.pcap");
+    let conn = script.connection(0, EDGE_OUT, APP, 100);
+    for (headers, at) in requests.iter().zip(1..) {
+        script.request(conn, at * MS, "GET", "/", headers, "");
+        if http10 {
+            script.in_http10(conn);
+        }
+        script.response(conn, at * MS + MS / 2, 200, 0);
+    }
+    build(&[script.finish()], &Overrides::default()).lanes.swap_remove(0)
+}
+
+#[test]
+fn a_client_whose_requests_show_a_proxy_is_no_user() {
+    let [curl, wget] = ["curl/8.5", "Wget/1.21"].map(|agent| [("Host", "a"), ("User-Agent", agent)]);
+    assert_eq!(client_of(&[&curl, &wget], false).name, "user", "load generators send several User-Agents");
+    let lane = client_of(&[&curl, &curl], false);
+    assert_eq!((lane.name.as_str(), lane.users), ("user", true));
+    assert_eq!(lane.named_by, "it only asks, as curl");
+
+    let passed_on = [("Host", "up"), ("Connection", "close"), ("User-Agent", "curl/8.5"), ("Accept", "*/*")];
+    assert_eq!(client_of(&[&passed_on], true).name, "proxy");
+    assert_eq!(client_of(&[&passed_on], false).name, "user", "a browser may begin so in HTTP/1.1");
+}
+
+#[test]
+fn captures_of_other_chains_and_other_times_are_said_to_be_unrelated_and_not_linked() {
+    let mut other = Script::new("other.pcap");
+    // The same targets, longer under way: by them it might be above the first chain.
+    let conn = other.connection(0, "10.9.1.1:3000", "10.9.1.2:80", 100);
+    for n in 0..7 {
+        other.request(conn, MS + n * 15 * MS, "GET", &format!("/item/{}", n % 3), &[], "");
+        other.response(conn, 10 * MS + n * 15 * MS, 200, 20);
+    }
+    let captures = [at_proxy("ingress.pcap"), other.finish()];
+    let topology = build(&captures, &Overrides::default());
+    let [remark] = &topology.remarks[..] else { panic!("{:?}", topology.remarks) };
+    assert_eq!(remark.kind, RemarkKind::UnrelatedCaptures);
+    assert!(remark.detail.contains("2 separate recordings: ingress.pcap | other.pcap."), "{}", remark.detail);
+    let names: Vec<&str> = topology.lanes.iter().map(|lane| lane.name.as_str()).collect();
+    assert_eq!(names, ["user", "user 2", "app", "ingress", "app 2"]);
+
+    // The same servers a minute later; the requests take turns that no clock explains.
+    let mut later = Script::new("later.pcap");
+    let conn = later.connection(60_000 * MS, USER, EDGE, 900);
+    for n in [3, 0, 4, 1, 2] {
+        let at = 60_000 * MS + [2, 7, 1, 9, 4][n] * 11 * MS;
+        later.request(conn, at, "GET", &format!("/item/{n}"), &[], "");
+        later.response(conn, at + 6 * MS, 200, 20);
+    }
+    let topology = build(&[at_proxy("ingress.pcap"), later.finish()], &Overrides::default());
+    assert_eq!(topology.remarks.len(), 1);
+    assert_eq!(topology.lanes.len(), 3, "the hops are the same");
+}
+
+#[test]
+fn files_cut_one_after_the_other_and_halves_of_a_chain_are_one_recording() {
+    let mut next = Script::new("ingress.pcap1");
+    ask(&mut next, "10.0.1.1:3001", EDGE, 60 * MS, 6 * MS);
+    assert!(build(&[at_proxy("ingress.pcap0"), next.finish()], &Overrides::default()).remarks.is_empty());
+    let mut edge = Script::new("edge.pcap");
+    ask(&mut edge, USER, EDGE, 0, 6 * MS);
+    let mut inner = Script::new("app.pcap");
+    ask(&mut inner, "10.0.1.2:4000", APP, 7_200_000 * MS, 4 * MS);
+    assert!(build(&[edge.finish(), inner.finish()], &Overrides::default()).remarks.is_empty());
+}
