@@ -141,6 +141,20 @@ pub fn load_for(paths: &[PathBuf], bodies: Bodies, progress: &Progress) -> Vec<A
     done.into_iter().flatten().chain(left_out(beyond)).collect()
 }
 
+/// Reads anew the captures that others completed: with further captures beside them more may be completed, and what was
+/// lent to them before must be lent again.
+pub fn read_completed_again(captures: &mut [Arc<CaptureFacts>], progress: &Progress) {
+    let completed = |facts: &CaptureFacts| !facts.lent.is_empty() && facts.info.path != Path::new(STDIN);
+    let places: Vec<usize> = (0..captures.len()).filter(|&at| completed(&captures[at])).collect();
+    let paths: Vec<PathBuf> = places.iter().map(|&at| captures[at].info.path.clone()).collect();
+    for (at, again) in places.into_iter().zip(load(&paths, progress)) {
+        // A file that is gone or half read tells less than what is known of it.
+        if !progress.is_cancelled() && again.info.packets >= captures[at].info.packets {
+            captures[at] = again;
+        }
+    }
+}
+
 /// The facts that say that files were not read, where there are some.
 fn left_out(paths: &[PathBuf]) -> Option<Arc<CaptureFacts>> {
     let count = paths.len() as u64;

@@ -187,8 +187,11 @@ fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadEr
             false => LoadError::Nothing(read.iter().map(|capture| Unread::of(&capture.info)).collect()),
         });
     }
-    captures.extend(read);
-    let captures = topology::heal(captures);
+    if !read.is_empty() {
+        load::read_completed_again(&mut captures, progress);
+        captures.extend(read);
+        captures = topology::heal(captures);
+    }
     let analysis = analysis::analyse(captures, &request.overrides);
     Ok(Loaded {
         document: Document::new(analysis),

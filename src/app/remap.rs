@@ -1,11 +1,14 @@
-//! Notes and selection carried over to a new analysis: ids change when captures are added or lanes and clocks edited.
+//! Notes and selection carried over to a new analysis: ids change when captures are added, which may complete those that
+//! were there, or lanes and clocks edited.
 
 use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ConnectionView};
+use crate::capture::Frame;
 use crate::diagnose::Finding;
+use crate::http::Exchange;
 use crate::session::{Selection, Target};
-use crate::topology::{ConnectionId, ExchangeId};
+use crate::topology::{ConnectionId, ExchangeId, Sighting};
 
 /// Finds what an older analysis knew by id in a newer one of the same captures, or more of them.
 pub struct Remap<'a> {
@@ -18,7 +21,7 @@ impl<'a> Remap<'a> {
     /// From the ids of `old` to those of `new`.
     pub fn new(old: &'a Analysis, new: &'a Analysis) -> Self {
         let sightings =
-            |c: ConnectionView<'a>| c.inner.sightings.iter().map(move |s| ((s.capture, s.flow), c.id));
+            |c: ConnectionView<'a>| c.inner.sightings.iter().map(move |s| (first_frame(new, *s), c.id));
         Self { old, new, flows: new.connections().flat_map(sightings).collect() }
     }
 
@@ -56,23 +59,34 @@ impl<'a> Remap<'a> {
     }
 }
 
-type Flows = HashMap<(crate::capture::CaptureId, crate::tcp::FlowId), ConnectionId>;
+/// Connections by the first packet of each sighting: that stays when one is completed, and its id does not.
+type Flows = HashMap<Frame, ConnectionId>;
+
+fn first_frame(analysis: &Analysis, sighting: Sighting) -> Frame {
+    let flow = analysis.capture(sighting.capture).flow(sighting.flow);
+    Frame { capture: sighting.capture, number: flow.first.1 }
+}
 
 fn exchange(id: ExchangeId, old: &Analysis, new: &Analysis, flows: &Flows) -> Target {
-    let Some(key) = old.topology.exchanges.get(id.0 as usize).copied() else {
+    if id.0 as usize >= old.topology.exchanges.len() {
         return Target::Exchange(id);
-    };
+    }
     let before = old.exchange(id);
-    let now = flows.get(&(key.capture, before.raw.flow)).and_then(|&connection| {
-        // Another capture may be the better sighting now: the ordinal is the same in both.
-        new.connection(connection).exchanges().find(|x| x.raw.ordinal == before.raw.ordinal)
+    let sighting = Sighting { capture: before.capture, flow: before.raw.flow };
+    let now = flows.get(&first_frame(old, sighting)).and_then(|&connection| {
+        // Another capture may be the better sighting now, and requests that this one lost may count before it: sequence
+        // numbers stay.
+        let seq = |x: &Exchange| if x.request.is_present() { x.request.seq } else { x.response.seq };
+        let mut all = new.connection(connection).exchanges();
+        let same = all.find(|x| seq(x.raw) == seq(before.raw));
+        same.or_else(|| new.connection(connection).exchanges().find(|x| x.raw.ordinal == before.raw.ordinal))
     });
     now.map_or(Target::Moment(before.started()), |x| Target::Exchange(x.id))
 }
 
 fn connection(id: ConnectionId, old: &Analysis, flows: &Flows) -> Target {
     let Some(before) = old.topology.connections.get(id.0 as usize) else { return Target::Connection(id) };
-    let now = before.sightings.iter().find_map(|s| flows.get(&(s.capture, s.flow)));
+    let now = before.sightings.iter().find_map(|s| flows.get(&first_frame(old, *s)));
     now.map_or(Target::Moment(before.first), |&id| Target::Connection(id))
 }
 

@@ -325,7 +325,7 @@ pub struct LentBytes {
 pub(super) const LENT_OFFSET: u64 = 1 << 62;
 
 /// Everything that one capture file holds, immutable once loaded.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CaptureFacts {
     /// The file.
     pub info: CaptureInfo,

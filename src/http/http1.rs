@@ -24,6 +24,9 @@ use super::{
 /// Most requests that may wait for their response on one connection.
 const MAX_PENDING: usize = 10_000;
 
+/// Bytes of the shortest response: `HTTP/1.1 200` and two line ends.
+const SHORTEST_RESPONSE: i32 = 16;
+
 /// A close this long after the last byte of a body is no part of sending it.
 const LATE_CLOSE_NS: i64 = 1_000_000_000;
 
@@ -35,11 +38,13 @@ pub(super) struct Http1 {
     exchanges: Vec<Exchange>,
     /// How many of the exchanges have had their response (or have lost it).
     answered: usize,
+    /// How many of them have had their request: those behind are responses that were read ahead of theirs.
+    asked: usize,
     server: Option<NameId>,
     /// The first `Via` of its answers.
     via: Option<NameId>,
-    /// End of the last hole in the responses, until a response is paired again.
-    response_hole: Option<u32>,
+    /// Start of the first and end of the last hole in the responses, until a response is paired again.
+    response_hole: Option<(u32, u32)>,
     /// What the connection carries since a CONNECT or an upgrade succeeded: no HTTP/1 any more.
     handed_over: Option<Protocol>,
     /// The request is one of HTTP/0.9: the answer has no head.
@@ -55,6 +60,7 @@ pub(super) struct Http1 {
 impl Wire for Http1 {
     fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         let mut rest = *chunk;
+        self.stream(from).first_seq.get_or_insert(chunk.seq);
         while !rest.data.is_empty() {
             let used = self.step(from, &rest, context).clamp(1, rest.data.len());
             rest = rest.behind(used);
@@ -87,11 +93,13 @@ impl Wire for Http1 {
         }
         self.lost[from as usize] = true;
         self.flag_near_hole();
-        if from == Side::Server {
-            self.response_hole = Some(hole.seq.wrapping_add(hole.len));
-        }
         if self.stream(from).in_message() {
             self.flush(from, context);
+        }
+        // Behind the response that the hole cut, which began before it.
+        if from == Side::Server {
+            let start = self.response_hole.map_or(hole.seq, |(start, _)| start);
+            self.response_hole = Some((start, hole.seq.wrapping_add(hole.len)));
         }
         self.stream(from).stage = Stage::Lost;
     }
@@ -214,13 +222,24 @@ impl Http1 {
             Stage::Head => self.continue_head(from, chunk, context),
             Stage::Lost => {
                 let starts = match from {
-                    Side::Client => sniff::starts_request(chunk.data),
+                    Side::Client => {
+                        sniff::starts_request(chunk.data) || sniff::has_method_and_target(chunk.data)
+                    }
                     Side::Server => sniff::starts_response(chunk.data),
                 };
                 if !starts {
                     return chunk.data.len();
                 }
                 self.stream(from).stage = Stage::Idle;
+                self.start(from, chunk, context)
+            }
+            Stage::Body(_) | Stage::ChunkSize | Stage::UntilClose
+                if from == Side::Server
+                    && self.responses.message.body_bytes == 0
+                    && self.may_have_answered_head(chunk) =>
+            {
+                self.responses.message.framing = Framing::None;
+                self.end_message(from, true, None, context);
                 self.start(from, chunk, context)
             }
             Stage::UntilClose if from == Side::Server && self.resumes(chunk) => {
@@ -233,6 +252,13 @@ impl Http1 {
                 used
             }
         }
+    }
+
+    /// Whether a response starts where the body of one should that answered a HEAD: one whose method was not known when
+    /// it began, or is not known at all.
+    fn may_have_answered_head(&self, chunk: &Chunk<'_>) -> bool {
+        let method = self.exchanges.get(self.responses.exchange).map(|x| x.method);
+        matches!(method, Some(Method::Missing | Method::Head)) && sniff::starts_response(chunk.data)
     }
 
     /// Whether a response starts here, behind bytes that stood in the place of one: the client has asked again since, and
@@ -388,6 +414,10 @@ impl Http1 {
         let awaited =
             self.exchanges.get(self.answered).is_some_and(|x| seq_diff(chunk.ack, x.request.seq) > 0);
         match self.answered.checked_sub(1).and_then(|at| self.exchanges.get_mut(at)) {
+            // Of a request that was not captured it is not known which answers have bodies.
+            Some(before) if before.method == Method::Missing => {
+                self.response_hole = self.response_hole.or(Some((chunk.seq, chunk.seq)));
+            }
             Some(before)
                 if before.response.is_complete()
                     && (!awaited || before.response.last_frame == chunk.frame) =>
@@ -482,24 +512,40 @@ impl Http1 {
         self.after(Side::Client, progress, context);
     }
 
-    /// The exchange that a starting request belongs to: a new one, or that of a response which the capture
-    /// recorded ahead of its request.
+    /// The exchange that a starting request belongs to: a new one, or that of a response which was read ahead of its
+    /// request, because the capture recorded it so or because it took long to see that bytes of the request are missing.
     fn place_for_request(&mut self) -> usize {
         let seq = self.requests.message.seq;
-        if let Some(last) = self.exchanges.last()
-            && last.method == Method::Missing
-            && seq_diff(last.response.ack, seq) > 0
-        {
-            return self.exchanges.len() - 1;
-        }
-        self.exchanges.push(empty_exchange());
-        self.exchanges.len() - 1
+        let ahead = &self.exchanges[self.asked..];
+        // The first that was sent when a byte of this request was there.
+        let first = ahead.iter().position(|x| seq_diff(x.response.ack, seq) > 0);
+        let place = match first {
+            // Several requests were sent together, and the capture misses some: it may be any of these answers.
+            Some(first)
+                if self.lost[Side::Client as usize]
+                    && ahead.get(first + 1).is_some_and(|x| x.response.ack == ahead[first].response.ack) =>
+            {
+                let mut unknown = empty_exchange();
+                unknown.flags.set(ExchangeFlags::NEAR_HOLE);
+                unknown.response.state = MessageState::Lossy;
+                self.exchanges.push(unknown);
+                self.answered = self.exchanges.len();
+                self.exchanges.len() - 1
+            }
+            Some(first) => self.asked + first,
+            None => {
+                self.exchanges.push(empty_exchange());
+                self.exchanges.len() - 1
+            }
+        };
+        self.asked = place + 1;
+        place
     }
 
     /// A hole swallowed responses: a client that does not pipeline has had the answers to all its earlier
     /// requests once it acknowledges the hole and asks again.
     fn settle_lost_responses(&mut self, context: &mut Context) {
-        let Some(hole_end) = self.response_hole else { return };
+        let Some((_, hole_end)) = self.response_hole else { return };
         if self.answered >= self.exchanges.len() || seq_diff(self.requests.message.ack, hole_end) < 0 {
             return;
         }
@@ -508,19 +554,23 @@ impl Http1 {
             self.responses.stage = Stage::Lost;
         }
         for exchange in &mut self.exchanges[self.answered..] {
+            // What was asked behind the hole is answered behind it.
+            if exchange.request.is_present() && seq_diff(exchange.request.ack, hole_end) >= 0 {
+                break;
+            }
             exchange.flags.set(ExchangeFlags::NEAR_HOLE);
             if !exchange.response.is_present() {
                 exchange.response.state = MessageState::Lossy;
             }
+            self.answered += 1;
         }
-        self.answered = self.exchanges.len();
         self.response_hole = None;
     }
 
     fn on_response(&mut self, head: &ResponseHead, context: &mut Context) {
         self.server = self.server.or(head.server);
         self.via = self.via.or(head.via);
-        if (100..200).contains(&head.status) && head.status != 101 {
+        if is_interim(head.status) {
             if let Some(pending) = self.exchanges.get_mut(self.answered) {
                 pending.flags.set(ExchangeFlags::INTERIM);
                 if head.status == 100 {
@@ -573,8 +623,14 @@ impl Http1 {
     /// The exchange that a starting response answers; an empty one when its request was not captured.
     fn exchange_for_response(&mut self) -> usize {
         let ack = self.responses.message.ack;
-        if let Some(hole_end) = self.response_hole.take() {
-            self.skip_answered_in_hole(hole_end, ack);
+        if let Some((start, end)) = self.response_hole.take().or_else(|| self.unseen_start()) {
+            self.skip_answered_in_hole(end, ack);
+            if self.skip_ambiguous(start, ack) {
+                let mut unknown = empty_exchange();
+                unknown.flags.set(ExchangeFlags::NEAR_HOLE);
+                self.insert_unasked(unknown);
+                return self.answered;
+            }
         }
         let answers = self.exchanges.get(self.answered).is_some_and(|x| seq_diff(ack, x.request.seq) > 0);
         if !answers {
@@ -583,24 +639,73 @@ impl Http1 {
             if !self.lost[Side::Client as usize] && asked_up_to.is_none_or(|next| seq_diff(ack, next) <= 0) {
                 unasked.flags.set(ExchangeFlags::UNSOLICITED);
             }
-            self.exchanges.insert(self.answered, unasked);
-            if self.requests.in_message() && self.requests.exchange >= self.answered {
-                self.requests.exchange += 1;
-            }
+            self.insert_unasked(unasked);
         }
         self.answered
     }
 
-    /// Behind a hole in the responses: requests whose answer lay in it. Their client sent another request
-    /// after it had the hole's bytes, and the server had that one too when it answered now (with `ack`).
+    /// Bytes that the server sent before the first ones that were captured, when the oldest request had been sent.
+    fn unseen_start(&self) -> Option<(u32, u32)> {
+        let front = self.exchanges.first().filter(|_| self.answered == 0)?;
+        let first = self.responses.first_seq?;
+        (front.request.is_present() && seq_diff(first, front.request.ack) > 0)
+            .then_some((front.request.ack, first))
+    }
+
+    /// Puts an exchange without a request where the next response belongs.
+    fn insert_unasked(&mut self, unasked: Exchange) {
+        self.exchanges.insert(self.answered, unasked);
+        self.asked += usize::from(self.answered < self.asked);
+        if self.requests.in_message() && self.requests.exchange >= self.answered {
+            self.requests.exchange += 1;
+        }
+    }
+
+    /// Behind a hole that begins at `start`: whether several requests wait that the server had when it answered now, and
+    /// the bytes between may have held answers to some. Nobody can tell then whose this one is, and those that follow.
+    fn skip_ambiguous(&mut self, start: u32, ack: u32) -> bool {
+        if seq_diff(self.responses.message.seq, start) < SHORTEST_RESPONSE {
+            return false;
+        }
+        let waiting = &mut self.exchanges[self.answered..];
+        let count = waiting.iter().take_while(|x| seq_diff(ack, x.request.seq) > 0).count();
+        if count < 2 {
+            return false;
+        }
+        for exchange in &mut waiting[..count] {
+            exchange.response.state = MessageState::Lossy;
+            exchange.flags.set(ExchangeFlags::NEAR_HOLE);
+        }
+        self.answered += count;
+        true
+    }
+
+    /// Behind a hole in the responses: requests whose answer lay in it, for they were asked before it. Their client sent
+    /// another request after it had the hole's bytes, and the server had that one too when it answered now (with `ack`).
+    /// That other request may be missing itself.
     fn skip_answered_in_hole(&mut self, hole_end: u32, ack: u32) {
-        while let [front, next, ..] = &mut self.exchanges[self.answered..]
-            && seq_diff(next.request.ack, hole_end) >= 0
-            && seq_diff(ack, next.request.seq) > 0
+        // In its head it has no place among them yet.
+        let in_body = self.requests.in_message() && self.requests.stage != Stage::Head;
+        let open = in_body.then_some(self.requests.exchange);
+        while let [front, rest @ ..] = &mut self.exchanges[self.answered..]
+            && seq_diff(front.request.ack, hole_end) < 0
         {
+            let end = front.request.seq.wrapping_add(front.request.wire_bytes as u32);
+            let asked_again = match rest.first() {
+                Some(next) if next.request.seq == end => {
+                    seq_diff(next.request.ack, hole_end) >= 0 && seq_diff(ack, next.request.seq) > 0
+                }
+                // The server had bytes of a request that the capture misses; one number may be that of a FIN.
+                _ => Some(self.answered) != open && seq_diff(ack, end) > 1,
+            };
+            if !asked_again {
+                return;
+            }
             front.response.state = MessageState::Lossy;
             front.flags.set(ExchangeFlags::NEAR_HOLE);
-            next.flags.clear(ExchangeFlags::PIPELINED);
+            if let Some(next) = rest.first_mut() {
+                next.flags.clear(ExchangeFlags::PIPELINED);
+            }
             self.answered += 1;
         }
     }
@@ -615,7 +720,7 @@ impl Http1 {
             Side::Client => exchange.request = message,
             Side::Server => {
                 exchange.response = message;
-                self.answered = index + 1;
+                self.answered = self.answered.max(index + 1);
             }
         }
     }
@@ -651,11 +756,16 @@ impl Http1 {
             }
             Side::Server => {
                 let bytes = std::mem::take(&mut self.responses.carry);
+                let line = head::status_line(&bytes);
+                if line.is_some_and(|(_, status)| is_interim(status)) {
+                    // It answers nothing, and the answer is still to come.
+                    return self.responses.discard();
+                }
                 let index = self.exchange_for_response();
                 self.responses.exchange = index;
                 let exchange = &mut self.exchanges[index];
                 exchange.flags.set(ExchangeFlags::HEAD_CUT);
-                if let Some((version, status)) = head::status_line(&bytes) {
+                if let Some((version, status)) = line {
                     exchange.status = head::status(status);
                     self.responses.message.version = version;
                 }
@@ -705,6 +815,11 @@ impl Http1 {
             None => Protocol::Unknown,
         }
     }
+}
+
+/// A response before the one that answers (RFC 9110, section 15.2); 101 is the last of its connection.
+fn is_interim(status: u16) -> bool {
+    (100..200).contains(&status) && status != 101
 }
 
 /// Empty lines before a message: servers skip them before a request (RFC 9112, section 2.2), and clients that

@@ -176,10 +176,16 @@ pub(super) fn is_request_line(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether a segment starts a request, by all that is there of it.
+/// Whether a segment starts a request, by all that is there of it. In capitals only: the rest of a body may stand right
+/// before the next request, and make one word with its method.
 #[inline]
 pub(super) fn starts_request(bytes: &[u8]) -> bool {
-    is_request_line(bytes) || memchr(b'\n', bytes).is_none() && begins_request(bytes)
+    has_method_in_capitals(bytes) && is_request_line(bytes)
+        || memchr(b'\n', bytes).is_none() && begins_request(bytes)
+}
+
+fn has_method_in_capitals(bytes: &[u8]) -> bool {
+    method_len(bytes).is_some_and(|blank| !bytes[..blank].iter().any(u8::is_ascii_lowercase))
 }
 
 /// Whether the bytes begin as a request line, whose end is not there.
@@ -214,9 +220,11 @@ pub(super) fn resembles_request_line(line: &[u8]) -> bool {
     method_len(line).is_some() && ends_in_version(line.trim_ascii_end()) || begins_request(line)
 }
 
-/// Whether bytes whose line goes on are the start of a request line where only requests are sent.
+/// Whether bytes whose line goes on may be the start of a request line where requests are sent: any method in capitals,
+/// and a target.
 pub(super) fn has_method_and_target(bytes: &[u8]) -> bool {
-    method_len(bytes).is_some_and(|blank| bytes.get(blank + 1).is_some_and(|b| TARGET_STARTS.contains(b)))
+    let target = method_len(bytes).and_then(|blank| bytes.get(blank + 1));
+    target.is_some_and(|b| TARGET_STARTS.contains(b)) && has_method_in_capitals(bytes)
 }
 
 /// Whether more bytes could make these the start of a request line.

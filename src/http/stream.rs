@@ -79,6 +79,8 @@ pub(super) struct Stream {
     pub exchange: usize,
     /// Bytes of a head, a chunk size or a trailer whose end has not come.
     pub carry: Vec<u8>,
+    /// Sequence number of the first byte handed over.
+    pub first_seq: Option<u32>,
     /// Sequence number after the last byte handed over.
     pub next_seq: Option<u32>,
     /// What was odd about the chunked coding of the message under way.

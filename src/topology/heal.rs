@@ -35,8 +35,8 @@ pub fn heal(mut captures: Vec<Arc<CaptureFacts>>) -> Vec<Arc<CaptureFacts>> {
     let mut reruns = borrow(&captures, &patients, &mut budget);
     for (at, slot) in captures.iter_mut().enumerate() {
         let Some(own) = reruns.remove(&at) else { continue };
-        // Facts that somebody else holds already stay as they are.
-        let Some(facts) = Arc::get_mut(slot) else { continue };
+        // Facts that somebody shows already stay as they are: a copy is made whole.
+        let facts = Arc::make_mut(slot);
         let mut healed = reload::rerun(std::mem::take(facts), own);
         if beyond || budget == 0 {
             report_limit(&mut healed);

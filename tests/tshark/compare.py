@@ -49,6 +49,8 @@ DIFFERENCES = {
     "order": "both: the segment that fills the gap came later; one names the frame that completes, the other the last byte's",
     "tunnel": "both: after CONNECT or Upgrade tshark goes on to look for HTTP, or stops at another place",
     "not-http": "hopscope: bytes that are no HTTP message, which tshark's HTTP dissector takes for one",
+    "proxied": "hopscope: a request behind the header of the PROXY protocol, which tshark 4.0 does not pass",
+    "padding": "neither: padding that counts as payload by the IP length stands before the request; the first copy of bytes is taken",
     "other-tuple": "both: hopscope shows a connection that was translated (NAT) or seen at several devices once",
 }
 
@@ -246,6 +248,16 @@ class Comparison:
             return "cut-body"
         if self.cut(pair):
             return "cut-head"
+        payload = self.capture.payload(one.first)
+        if kind == "request" and payload.startswith((b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n")):
+            return "proxied"
+        before = [row for row in rows if row["source"] == pair[0] and 0 < row["length"] <= 6 and int(row["frame.number"]) <= one.first]
+        if kind == "request" and any(not self.capture.payload(int(row["frame.number"])).strip(b"\0") for row in before):
+            return "padding"
+        # The rest of it may be lost right behind: then the receiver acknowledges what the capture does not hold.
+        behind = [row for row in rows if int(row["frame.number"]) > one.frame][:3]
+        if any(row["tcp.analysis.ack_lost_segment"] and row["source"] != self.sender(kind, pair) for row in behind):
+            return "cut-body"
         if self.hole_before(kind, pair, one.frame):
             return "after-hole"
         if self.is_http(kind, one):
@@ -257,7 +269,7 @@ class Comparison:
                 return "unknown-method"
             if not re.search(rb"\r?\n\r?\n", self.sent(self.sender(kind, pair), pair, one.frame)):
                 return "unfinished"
-            if kind == "response" and not re.match(rb"HTTP/\d\.\d \d\d\d[ \r\n]", self.capture.payload(one.first)):
+            if kind == "response" and not re.match(rb"HTTP/\d\.\d [1-9]\d\d[ \r\n]", self.capture.payload(one.first)):
                 return "broken-status"
             if kind == "request" and self.framed_twice(pair, one.frame):
                 return self.framed_twice(pair, one.frame)
@@ -293,19 +305,21 @@ class Comparison:
         if protocols & {"wlan", "ayiya"}:
             return "other-link"
         line = self.capture.payload(other.frame)
-        if kind == "response" and line.startswith(b"HTTP/") and not re.match(rb"HTTP/\d\.\d \d\d\d[ \r\n]", line):
+        if kind == "response" and line.startswith(b"HTTP/") and not re.match(rb"HTTP/\d\.\d [1-9]\d\d[ \r\n]", line):
             return "broken-status"
         opened = next((r for r in self.rows(pair) if r["tcp.flags.syn"] in ("1", "True")), None)
         if opened and opened["source"] != pair[0] and opened["tcp.flags.ack"] not in ("1", "True") or row["tcp.flags.syn"] in ("1", "True"):
             return "roles"
         if kind == "request" and self.framed_twice(pair, other.frame):
             return self.framed_twice(pair, other.frame)
-        if row["tcp.analysis.retransmission"] or row["tcp.analysis.out_of_order"]:
+        again = [t for t in self.capture.whole[kind == "response"].get(pair, []) if t.key == other.key]
+        if any(self.capture.frames[t.frame]["tcp.analysis.retransmission"] or self.capture.frames[t.frame]["tcp.analysis.out_of_order"]
+               for t in again):
             return "repeated"
         # Another connection of ours may be this one under other addresses.
         key = collections.Counter(m.key for m in self.capture.whole[0].get(pair, []))
         if key and pair not in self.ours[0] and any(
-                sum((collections.Counter(m.key for m in messages) & key).values()) >= 0.9 * sum(key.values()) for messages in self.ours[0].values()):
+                sum((collections.Counter((m.key[0], (m.key[1] or "").partition(" ")[0]) for m in messages) & key).values()) >= 0.9 * sum(key.values()) for messages in self.ours[0].values()):
             return "other-tuple"
         messages = self.ours[0].get(pair, [])
         if any((m.exchange["method"] == "CONNECT" or m.exchange["status"] == 101) and m.frame < other.frame for m in messages):
