@@ -3,7 +3,7 @@
 
 use hashbrown::HashMap;
 
-use crate::analysis::{Analysis, ConnectionView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::Frame;
 use crate::diagnose::Finding;
 use crate::http::Exchange;
@@ -77,9 +77,12 @@ fn exchange(id: ExchangeId, old: &Analysis, new: &Analysis, flows: &Flows) -> Ta
         // Another capture may be the better sighting now, and requests that this one lost may count before it: sequence
         // numbers stay.
         let seq = |x: &Exchange| if x.request.is_present() { x.request.seq } else { x.response.seq };
-        let mut all = new.connection(connection).exchanges();
-        let same = all.find(|x| seq(x.raw) == seq(before.raw));
-        same.or_else(|| new.connection(connection).exchanges().find(|x| x.raw.ordinal == before.raw.ordinal))
+        let same_seq = |x: &ExchangeView<'_>| seq(x.raw) == seq(before.raw);
+        let same_place = |x: &ExchangeView<'_>| x.raw.ordinal == before.raw.ordinal;
+        let all = || new.connection(connection).exchanges();
+        // Numbers come again once they have wrapped round.
+        let both = all().find(|x| same_seq(x) && same_place(x));
+        both.or_else(|| all().find(same_seq)).or_else(|| all().find(same_place))
     });
     now.map_or(Target::Moment(before.started()), |x| Target::Exchange(x.id))
 }
