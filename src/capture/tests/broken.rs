@@ -193,8 +193,9 @@ fn survive(file: &[u8]) {
     let mut decoder = Decoder::default();
     let mut frame = 0;
     while let Some(packet) = reader.next_packet(&mut log) {
-        frame += 1;
-        assert_eq!(packet.frame, frame);
+        // Damage may make a block of a packet that is numbered and holds none.
+        assert!(packet.frame > frame);
+        frame = packet.frame;
         assert!(packet.wire_len as usize >= packet.data.len());
         assert_eq!(&file[packet.file_offset as usize..][..packet.data.len()], packet.data);
         if let Some(segment) = decoder.segment(&packet, &mut log) {
