@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::{Chain, Seen};
-use super::{Overrides, Role, forwarding, labels, products};
+use super::{Overrides, Role, forwarding, labels, products, recordings};
 
 /// What names a lane, in words for [`super::lanes::Hop::named_by`].
 type Named = (String, String);
@@ -167,10 +167,7 @@ fn by_protocols(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<us
 fn last_servers(chain: &Chain, roles: &[Role]) -> BTreeSet<usize> {
     let mut root: Vec<usize> = (0..chain.hops.len()).collect();
     for &(from, to) in &chain.ends {
-        let (low, high) = (root[from].min(root[to]), root[from].max(root[to]));
-        if low != high {
-            root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);
-        }
+        recordings::unite(&mut root, from, to);
     }
     let mut last: BTreeMap<usize, usize> = BTreeMap::new();
     let rank = |at: usize| {

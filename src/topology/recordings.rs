@@ -95,13 +95,20 @@ pub(super) fn find(seen: &Seen<'_>, causes: &Causes, apart: &Apart) -> Vec<Optio
     groups.map(|group| held[group].then(|| root[group])).collect()
 }
 
+/// Puts two members, and all that belong with either, into one set, which its lowest member stands for.
+pub(super) fn unite(root: &mut [usize], one: usize, other: usize) {
+    let (low, high) = (root[one].min(root[other]), root[one].max(root[other]));
+    if low != high {
+        root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);
+    }
+}
+
 /// Makes one recording of the groups of two sets, but for those that are apart.
 fn join(root: &mut [usize], some: &BTreeSet<usize>, others: &BTreeSet<usize>, apart: &Apart) {
     for &a in some {
         for &b in others {
-            if root[a] != root[b] && !apart.are(a as u16, b as u16) {
-                let (low, high) = (root[a].min(root[b]), root[a].max(root[b]));
-                root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);
+            if !apart.are(a as u16, b as u16) {
+                unite(root, a, b);
             }
         }
     }
@@ -159,11 +166,8 @@ pub(super) fn of_legs(seen: &Seen<'_>, causes: &Causes, recordings: &[Option<usi
     for (at, &leg) in causes.leg_of.iter().enumerate() {
         let Some(recording) = recordings[seen.capture(at).index()] else { continue };
         let holder = &mut holder[causes.legs[leg].endpoint];
-        let (a, b) = (root[recording], root[holder.unwrap_or(recording)]);
+        unite(&mut root, recording, holder.unwrap_or(recording));
         *holder = Some(recording);
-        if a != b {
-            root.iter_mut().filter(|r| **r == a.max(b)).for_each(|r| *r = a.min(b));
-        }
     }
     let of = |leg: &super::cause::Leg| holder[leg.endpoint].map_or(0, |recording| root[recording]);
     causes.legs.iter().map(of).collect()
