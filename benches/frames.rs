@@ -4,11 +4,12 @@
 #![allow(missing_docs, reason = "a bench has no users but its reader")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot build its input must stop")]
 
+mod input;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use hopscope::app::Offscreen;
-use hopscope::capture::testing::{Conversation, PcapBuilder};
 
 const FRAMES: usize = 60;
 
@@ -17,7 +18,8 @@ fn main() {
     let path =
         std::env::var_os("HOPSCOPE_BIG").map_or_else(|| folder.path().join("bench.pcap"), PathBuf::from);
     if !path.exists() {
-        std::fs::write(&path, capture(20_000, 10)).unwrap();
+        // Many connections open at once.
+        std::fs::write(&path, input::capture(20_000, 10, 50_000)).unwrap();
     }
     let mut window = Offscreen::open(vec![path], [1600.0, 1000.0]);
     println!("{} exchanges", window.exchanges());
@@ -56,27 +58,4 @@ fn time(window: &mut Offscreen, name: &str, mut act: impl FnMut(&mut Offscreen))
         .collect();
     all.sort_unstable();
     println!("{name:<28} median {:>8.2?}  worst {:>8.2?}", all[FRAMES / 2], all[FRAMES - 1]);
-}
-
-/// Connections of one link, many open at once, whose last request is answered by a RST.
-fn capture(connections: u32, requests: u32) -> Vec<u8> {
-    let mut file = PcapBuilder::new();
-    for n in 0..connections {
-        let mut at = 1_700_000_000_000_000_000 + i64::from(n) * 50_000;
-        let client = format!("10.0.{}.{}:{}", n / 250, n % 250 + 1, 20_000 + n % 40_000);
-        let mut talk = Conversation::new(&client, "10.1.0.1:8000");
-        talk.handshake(&mut file, at);
-        for i in 0..requests {
-            at += 100_000;
-            let head = format!("GET /api/item/{n}-{i} HTTP/1.1\r\nHost: shop.example\r\n\r\n");
-            talk.client(&mut file, at, head.as_bytes());
-            at += 50_000;
-            if i + 1 < requests {
-                talk.server(&mut file, at, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-            } else {
-                talk.send(&mut file, at, 1, hopscope::capture::TcpFlags::RST, b"");
-            }
-        }
-    }
-    file.build()
 }

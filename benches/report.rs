@@ -4,6 +4,8 @@
 #![allow(missing_docs, reason = "a bench has no users but its reader")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot build its input must stop")]
 
+mod input;
+
 use std::fs;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -11,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use hopscope::analysis;
 use hopscope::capture::SessionTime;
-use hopscope::capture::testing::{Conversation, PcapBuilder};
 use hopscope::load::{self, Progress};
 use hopscope::session::TimeView;
 use hopscope::timeline::{Look, Row, Scale, Span, SpanFlags, layout_row};
@@ -54,7 +55,9 @@ fn load_and_analyse() {
     const REQUESTS: u32 = 10;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bench.pcap");
-    fs::write(&path, capture(CONNECTIONS, REQUESTS)).unwrap();
+    // One connection after the other.
+    let apart_ns = i64::from(REQUESTS) * input::EXCHANGE_NS;
+    fs::write(&path, input::capture(CONNECTIONS, REQUESTS, apart_ns)).unwrap();
     let paths: [PathBuf; 1] = [path];
     let packets = load::load(&paths, &Progress::default())[0].info.packets as usize;
     time("load 20,000 exchanges", packets, "packet", || load::load(&paths, &Progress::default()));
@@ -62,31 +65,6 @@ fn load_and_analyse() {
     time("analyse 20,000 exchanges", (CONNECTIONS * REQUESTS) as usize, "exchange", || {
         analysis::analyse(facts.clone(), &Overrides::default())
     });
-}
-
-/// Kept connections of one link, one after the other, whose last request is answered by a RST.
-fn capture(connections: u32, requests: u32) -> Vec<u8> {
-    let mut file = PcapBuilder::new();
-    let mut at = 1_700_000_000_000_000_000;
-    for n in 0..connections {
-        let client = format!("10.0.{}.{}:{}", n / 250, n % 250 + 1, 20_000 + n);
-        let mut talk = Conversation::new(&client, "10.1.0.1:8000");
-        talk.handshake(&mut file, at);
-        for i in 0..requests {
-            at += 100_000;
-            let head = format!(
-                "GET /api/item/{n}-{i} HTTP/1.1\r\nHost: shop.example\r\nX-Request-ID: {n:08x}{i:08x}\r\n\r\n"
-            );
-            talk.client(&mut file, at, head.as_bytes());
-            at += 50_000;
-            if i + 1 < requests {
-                talk.server(&mut file, at, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-            } else {
-                talk.send(&mut file, at, 1, hopscope::capture::TcpFlags::RST, b"");
-            }
-        }
-    }
-    file.build()
 }
 
 /// One row with all spans in view, one in a thousand of them rejected: the worst case of a full zoom-out.
