@@ -30,6 +30,8 @@ pub struct Loaded {
     pub document: Document,
     /// The session to go on with.
     pub session: Session,
+    /// Whether the user stopped it: not all that was asked for is there.
+    pub cancelled: bool,
     /// Whether captures shown before are among them.
     pub added: bool,
     /// Whether it is a new analysis of what was shown, nothing having been read.
@@ -197,6 +199,7 @@ fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadEr
         document: Document::new(analysis),
         session: Session { overrides: request.overrides.clone(), ..Session::default() },
         overrides: request.overrides,
+        cancelled: !again && progress.is_cancelled(),
         added,
         again,
         restored: false,
@@ -229,6 +232,7 @@ fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotErr
             document: Document::new(analysis),
             session,
             overrides,
+            cancelled: progress.is_cancelled(),
             added: false,
             again: false,
             restored: true,
@@ -242,6 +246,7 @@ fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotErr
         document: Document::of_snapshot(analysis, held),
         overrides: session.overrides.clone(),
         session,
+        cancelled: progress.is_cancelled(),
         added: false,
         again: false,
         restored: true,

@@ -288,7 +288,12 @@ impl AppState {
 
     /// Takes what was loaded. Only now it is known that there is something to take the place of what is open: edits
     /// that would be lost are asked about, and nobody is asked for the sake of a wrong path.
-    fn arrived(&mut self, loaded: Loaded) {
+    ///
+    /// A load that the user stopped changes nothing of what is open; only an empty window takes what was read of it.
+    pub(super) fn arrived(&mut self, loaded: Loaded) {
+        if loaded.cancelled && self.document.is_some() {
+            return self.tell("Loading was cancelled: what was open is still shown");
+        }
         if loaded.added {
             return self.loaded(loaded);
         }

@@ -1,6 +1,9 @@
 //! Opening: what can be read, what cannot, and edits that would be lost by it.
 
 use super::*;
+use crate::app::loader::Loaded;
+use crate::session::Session;
+use crate::topology::Overrides;
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
@@ -139,6 +142,71 @@ fn files_can_be_dropped() {
     window.input_mut().dropped_files.push(Arc::new(Dropped("dropped.pcap".into())));
     window.run_steps(4);
     assert!(window.query_by_label_contains("dropped.pcap").is_some());
+}
+
+#[test]
+fn files_dropped_over_unsaved_edits_ask_first() {
+    let mut window = window();
+    note(&mut window, "ticket 4411");
+    window.input_mut().dropped_files.push(Arc::new(Dropped(sample())));
+    window.run_steps(4);
+    assert_eq!(window.state().session().annotations.len(), 1);
+    click(&mut window, "Discard and open");
+    assert!(window.state().session().annotations.is_empty());
+    assert_eq!(window.state().document.as_ref().unwrap().analysis.captures.len(), 3);
+}
+
+/// Asks the window to close, as a window manager does, and returns what it asks of the window manager.
+fn close(window: &mut Window) -> Vec<egui::ViewportCommand> {
+    let viewport = window.input_mut().viewports.entry(egui::ViewportId::ROOT).or_default();
+    viewport.events.push(egui::ViewportEvent::Close);
+    window.step();
+    window.output().viewport_output.values().flat_map(|output| output.commands.clone()).collect()
+}
+
+#[test]
+fn the_window_closes_at_once_unless_edits_would_be_lost() {
+    let mut window = window();
+    assert!(!close(&mut window).contains(&egui::ViewportCommand::CancelClose));
+    note(&mut window, "ticket 4411");
+    assert!(close(&mut window).contains(&egui::ViewportCommand::CancelClose));
+    window.run_steps(3);
+    click(&mut window, "Stay here");
+    assert!(!window.state().ui.quit);
+    close(&mut window);
+    window.run_steps(3);
+    click(&mut window, "Discard and quit");
+    assert!(!close(&mut window).contains(&egui::ViewportCommand::CancelClose), "it was said to be discarded");
+}
+
+/// What a load leaves that the user stopped halfway.
+fn stopped() -> Loaded {
+    Loaded {
+        document: Document::new(fixture::with_requests(5)),
+        session: Session::default(),
+        cancelled: true,
+        added: false,
+        again: false,
+        restored: false,
+        overrides: Overrides::default(),
+        words: "Loading was cancelled: this is what was read until then".to_owned(),
+    }
+}
+
+#[test]
+fn a_load_that_is_cancelled_leaves_what_is_open() {
+    let mut window = window();
+    let generation = window.state().document.as_ref().unwrap().generation;
+    window.state_mut().arrived(stopped());
+    window.run_steps(3);
+    assert_eq!(window.state().document.as_ref().unwrap().generation, generation);
+    assert!(window.query_by_label_contains("what was open is still shown").is_some());
+    // An empty window takes what there is.
+    let mut window = window_with(None, None);
+    window.state_mut().arrived(stopped());
+    window.run_steps(3);
+    assert!(window.state().document.is_some());
+    assert!(window.query_by_label_contains("this is what was read until then").is_some());
 }
 
 #[test]
