@@ -1,6 +1,6 @@
 //! Statistics: answers of one link over time, and the spread of its latencies.
 
-use egui::{Color32, RichText, Ui};
+use egui::{Color32, RichText, Stroke, Ui};
 use egui_plot::{Bar, BarChart, GridMark, Legend, Plot};
 
 use super::figures::link_choice_ui;
@@ -51,7 +51,8 @@ fn kind_color(pane: &Pane<'_>, kind: Kind) -> Color32 {
         Kind::Fine => pane.palette.answered,
         Kind::ClientError => pane.palette.attention,
         Kind::ServerError => pane.palette.failed,
-        Kind::NoAnswer => pane.palette.note,
+        // A failure too: paler than an answer of 5xx, in an outline, as the timeline draws it.
+        Kind::NoAnswer => pane.palette.panel.lerp_to_gamma(pane.palette.failed, 0.35),
     }
 }
 
@@ -69,7 +70,11 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, s
             continue;
         }
         let bars = counts.iter().enumerate().map(|(at, &count)| {
-            Bar::new(at as f64 + 0.5, f64::from(count)).width(0.9).fill(kind_color(pane, kind))
+            let bar = Bar::new(at as f64 + 0.5, f64::from(count)).width(0.9).fill(kind_color(pane, kind));
+            match kind {
+                Kind::NoAnswer if count > 0 => bar.stroke(Stroke::new(1.0, pane.palette.failed)),
+                _ => bar,
+            }
         });
         let chart = BarChart::new(kind.name(), bars.collect()).color(kind_color(pane, kind));
         let below: Vec<&BarChart> = charts.iter().collect();
