@@ -1,6 +1,7 @@
 //! The text filter of the exchange table: plain words and `field:value`, `or` between alternatives, `-` to exclude.
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::diagnose::Outcome;
 use crate::topology::LinkId;
 
 /// A filter that cannot be read, in words for the user.
@@ -155,7 +156,12 @@ impl Test {
             Self::Host(part) => x.host().is_some_and(|host| contains(host.as_bytes(), part)),
             Self::Link(part) => place.link.contains(part.as_str()),
             Self::Connection(part) => place.ends.contains(part.as_str()),
-            Self::Outcome(name) => x.outcome().name().starts_with(name.as_str()),
+            // The table calls a complete message an answer.
+            Self::Outcome(name) => {
+                let outcome = x.outcome();
+                outcome.name().starts_with(name.as_str())
+                    || (outcome == Outcome::Complete && "answered".starts_with(name.as_str()))
+            }
             Self::Status(from, to) => x.status().is_some_and(|status| (*from..=*to).contains(&status)),
             Self::NoStatus => x.status().is_none(),
             Self::Ordinal(order, value) => order.holds(i64::from(x.raw.ordinal), *value),

@@ -38,6 +38,11 @@ fn first_evidence(analysis: &Analysis, finding: &Finding) -> Option<(ConnectionI
     let about = finding.evidence.iter().filter_map(|proof| proof.exchange);
     let proven = about.take(EVIDENCE).find(|id| finding.exchanges.contains(id));
     let exchange = proven.or_else(|| finding.exchanges.first().copied());
+    // Requests that a retry saved end well: what the finding is about is the attempt on its link that failed.
+    let elsewhere = |id: ExchangeId| finding.link.is_some_and(|link| analysis.exchange(id).link_id() != link);
+    let attempts = finding.evidence.iter().filter_map(|proof| proof.exchange).filter(|&id| !elsewhere(id));
+    let failed = attempts.take(EVIDENCE).find(|&id| analysis.exchange(id).is_failure());
+    let exchange = failed.filter(|_| exchange.is_some_and(elsewhere)).or(exchange);
     let proof = || {
         finding.evidence.iter().find_map(|proof| match (proof.exchange, proof.connection) {
             (Some(exchange), _) => Some(of(exchange)),

@@ -115,8 +115,6 @@ pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Action
                 out.push(Action::ShowProblems(false));
             }
         });
-        // A bar that shows only under the pointer would let the list look whole.
-        ui.spacing_mut().scroll = egui::style::ScrollStyle::solid();
         ScrollArea::vertical()
             .id_salt("problems")
             .max_height(LIST)

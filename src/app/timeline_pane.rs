@@ -23,7 +23,7 @@ use super::Palette;
 use crate::analysis::Analysis;
 use crate::capture::SessionTime;
 use crate::session::{Annotation, Selection, TimeView};
-use crate::timeline::{Minimap, Model, RowLayout, Scale};
+use crate::timeline::{Item, Minimap, Model, RowLayout, Scale};
 use crate::topology::{ConnectionId, ExchangeId};
 
 /// What the pane shows.
@@ -164,6 +164,8 @@ struct Frame<'a> {
     scale: Scale,
     /// The selected request's exchanges, sorted.
     lit: Vec<ExchangeId>,
+    /// Where they lie: link, row and start, sorted.
+    lit_starts: Vec<(u16, u32, i64)>,
     /// Whether tooltips wait for the pointer to move.
     quiet: bool,
 }
@@ -171,6 +173,16 @@ struct Frame<'a> {
 impl Frame<'_> {
     fn is_lit(&self, id: ExchangeId) -> bool {
         self.lit.binary_search(&id).is_ok()
+    }
+
+    /// Whether a run of bars stands for one of the selected request, among others.
+    fn holds_lit(&self, view: &bars::RowView<'_>, item: &Item) -> bool {
+        let spans = &view.row.spans;
+        let last = (item.first + item.count as usize).min(spans.len()).checked_sub(1);
+        let Some((first, last)) = spans.get(item.first).zip(last.map(|at| &spans[at])) else { return false };
+        let (link, row) = (view.place.link, view.place.row);
+        let at = self.lit_starts.partition_point(|lit| *lit < (link, row, first.start));
+        self.lit_starts.get(at).is_some_and(|lit| *lit <= (link, row, last.start))
     }
 
     /// Top of an entry on the screen.
@@ -187,12 +199,14 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
     let limits = input.model.limits();
     let view = limits.clamp(input.view.unwrap_or_else(|| input.model.fit()));
     let plot = regions.plot(regions.body);
+    let lit = request::lit(&input);
     let frame = Frame {
         input,
         palette: Palette::of(ui.ctx()),
         regions,
         scale: Scale::new(view, plot.left(), plot.width()),
-        lit: request::lit(&input),
+        lit_starts: request::starts(&input, &lit),
+        lit,
         quiet: is_quiet(ui, state, view, *input.selection),
     };
     let mut actions = Vec::new();

@@ -84,9 +84,21 @@ pub fn status_color(palette: &Palette, status: Option<u16>) -> Color32 {
 pub fn outcome_words(palette: &Palette, exchange: &ExchangeView<'_>) -> (String, Color32) {
     let outcome = exchange.outcome();
     match outcome {
-        Outcome::Complete => (outcome.name().to_owned(), palette.text),
-        Outcome::Unknown => (format!("? {}", outcome.name()), palette.muted),
-        _ => (format!("✖ {}", outcome.name()), palette.failed),
+        Outcome::Complete => match exchange.status() {
+            // Complete as a message, and a failure all the same: what users see is the status.
+            Some(status @ 500..) => (format!("✖ answered {status}"), palette.failed),
+            _ => (outcome_name(outcome), palette.text),
+        },
+        Outcome::Unknown => (format!("? {}", outcome_name(outcome)), palette.muted),
+        _ => (format!("✖ {}", outcome_name(outcome)), palette.failed),
+    }
+}
+
+/// An outcome as users read it: `no response`. A message that came whole is an answer.
+pub fn outcome_name(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Complete => "answered".to_owned(),
+        other => other.name().replace('-', " "),
     }
 }
 
@@ -181,6 +193,16 @@ pub fn is_resized(ui: &Ui, list: &str, height: f32) -> bool {
         let before: Option<i32> = data.get_temp(id);
         data.insert_temp(id, now);
         before.is_some_and(|before| before != now)
+    })
+}
+
+/// Whether a list was made anew since the frame before: what was in sight may then be anywhere.
+pub fn is_remade(ui: &Ui, list: &str, count: u64) -> bool {
+    let id = egui::Id::unique(("making of", list));
+    ui.data_mut(|data| {
+        let before: Option<u64> = data.get_temp(id);
+        data.insert_temp(id, count);
+        before.is_some_and(|before| before != count)
     })
 }
 

@@ -130,20 +130,22 @@ fn boundary_words(pane: &Pane<'_>, board: &Board) -> Option<String> {
         Some(link) => {
             let server = &analysis.lane(link.to).name;
             format!(
-                "{status}s are born at the dashed line: {server} never answered {status}, {maker} made them."
+                "{status}s start at the dashed line: {server} never answered {status}, {maker} made them."
             )
         }
         None => format!("{maker} itself answers {status}."),
     })
 }
 
-/// The link whose later requests fail: below the boundary, or the first with rejected requests.
+/// The link whose later requests fail: the selected finding's, or the first with rejected requests. A link on which
+/// every request was answered has nothing to show, whatever the answers said: the failure came from behind it.
 pub fn interesting_link(pane: &Pane<'_>, board: &Board) -> Option<LinkId> {
     let finding = pane.session.selection.finding.and_then(|at| pane.analysis.diagnosis.findings.get(at));
     let chosen = finding.and_then(|finding| finding.link);
     let unequal = |id: &LinkId| {
         let [first, second, later] = board.links.get(usize::from(id.0)).map_or([(0, 0); 3], |f| f.ordinals);
-        first.0 > 0 && second.0 + later.0 > 0
+        let unanswered = [first, second, later].iter().any(|(requests, answered)| answered < requests);
+        first.0 > 0 && second.0 + later.0 > 0 && unanswered
     };
     let rejecting = board.links.iter().position(|figures| !figures.rejected_by_method.is_empty());
     chosen.filter(unequal).or_else(|| rejecting.map(|at| LinkId(at as u16))).filter(unequal)

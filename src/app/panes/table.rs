@@ -10,7 +10,9 @@ use crate::app::command::Command;
 use crate::app::format::duration;
 use crate::app::rows::{Column, Rows, Sort};
 use crate::app::state::Action;
-use crate::app::widgets::{attempt_badge, command_button, is_resized, outcome_words, status_color};
+use crate::app::widgets::{
+    attempt_badge, command_button, is_remade, is_resized, outcome_words, status_color,
+};
 
 const ROW: f32 = 22.0;
 
@@ -22,8 +24,11 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
     }
     let columns = columns(ui.available_width());
     let selected = pane.session.selection.exchange;
-    let scroll = is_resized(ui, "exchanges", ui.available_height()) || scroll;
+    let remade = is_remade(ui, "exchanges", rows.count());
+    let scroll = is_resized(ui, "exchanges", ui.available_height()) || remade || scroll;
     let target = selected.filter(|_| scroll).and_then(|id| rows.list().iter().position(|&row| row == id));
+    // Other rows than before, and the selected one is none of them: the list starts at its start.
+    let target = target.or((remade && !rows.list().is_empty()).then_some(0));
     ui.spacing_mut().item_spacing.y = 1.0;
     let mut table = TableBuilder::new(ui)
         .id_salt("exchanges")

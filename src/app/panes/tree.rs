@@ -6,7 +6,7 @@ use super::{Actions, Pane};
 use crate::analysis::ExchangeView;
 use crate::app::format::duration;
 use crate::app::state::Action;
-use crate::app::widgets::{attempt_badge, padded_row, status_color};
+use crate::app::widgets::{attempt_badge, outcome_name, padded_row, status_color};
 use crate::correlate::Confidence;
 use crate::topology::ExchangeId;
 
@@ -117,9 +117,9 @@ fn ending(pane: &Pane<'_>, exchange: &ExchangeView<'_>) -> (String, egui::Color3
             let latency = latency.map_or(String::new(), |ns| format!(" · {}", duration(ns)));
             (format!("{status}{latency}"), status_color(&pane.palette, Some(status)))
         }
-        (Some(status), _) => (format!("{status} {}", outcome.name()), pane.palette.failed),
-        (None, _) if outcome.is_failure() => (format!("✖ {}", outcome.name()), pane.palette.failed),
-        (None, _) => (outcome.name().to_owned(), pane.palette.muted),
+        (Some(status), _) => (format!("{status} {}", outcome_name(outcome)), pane.palette.failed),
+        (None, _) if outcome.is_failure() => (format!("✖ {}", outcome_name(outcome)), pane.palette.failed),
+        (None, _) => (outcome_name(outcome), pane.palette.muted),
     }
 }
 
@@ -188,7 +188,7 @@ pub fn title(pane: &Pane<'_>, id: ExchangeId) -> (String, String) {
     let root = pane.analysis.exchange(pane.analysis.trees.root(id));
     let children = pane.analysis.trees.children(root.id);
     let attempts = children.iter().map(|&child| pane.analysis.exchange(child).attempt()).max().unwrap_or(1);
-    let answer = root.status().map_or(root.outcome().name().to_owned(), |status| status.to_string());
+    let answer = root.status().map_or(outcome_name(root.outcome()), |status| status.to_string());
     let note = if attempts > 1 { format!("{answer} after {attempts} attempts") } else { answer };
     (format!("{} {}", root.method(), root.target()), note)
 }

@@ -17,7 +17,7 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<PathBuf>], unread: &[Unread], out: 
     ui.add_space((ui.available_height() * 0.22).min(180.0));
     ui.vertical_centered(|ui| {
         if unread.is_empty() {
-            ui.label(RichText::new("Where did the 502 begin?").size(26.0).strong());
+            ui.label(RichText::new("Where did the 502 start?").size(26.0).strong());
             ui.add_space(6.0);
             let what = "Open packet captures from the hops of an HTTP chain, one or several at a time.\n\
                 hopscope follows each request across them and shows where it failed, and why.";

@@ -19,8 +19,9 @@ pub(super) fn paint_bar(
     let palette = &frame.palette;
     let lit = item.is_single() && frame.is_lit(span.exchange);
     let strength = match () {
-        () if item.matching == 0 => 0.22,
-        () if lit || frame.lit.is_empty() => 1.0,
+        () if lit => 1.0,
+        () if item.matching == 0 && !frame.holds_lit(view, item) => 0.22,
+        () if frame.lit.is_empty() => 1.0,
         () => 0.62,
     };
     let paint = |colour: Color32| mix(palette.panel, colour, strength);

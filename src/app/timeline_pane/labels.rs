@@ -1,6 +1,7 @@
 //! The words on bars, rows and nodes.
 
 use crate::analysis::{Analysis, ExchangeView};
+use crate::app::widgets::outcome_name;
 use crate::diagnose::Outcome;
 use crate::timeline::{Item, LaneBand, Look, Span, SpanFlags, duration};
 use crate::topology::ExchangeId;
@@ -96,8 +97,8 @@ fn ending(exchange: &ExchangeView<'_>) -> String {
         (Outcome::Complete, Some(status @ 500..)) => format!("failed: answered with {status}"),
         (Outcome::Complete, Some(status)) => format!("answered with {status}"),
         (Outcome::Complete, None) => "answered".to_owned(),
-        (other, Some(status)) => format!("{}, status {status}", other.name()),
-        (other, None) => other.name().to_owned(),
+        (other, Some(status)) => format!("{}, status {status}", outcome_name(other)),
+        (other, None) => outcome_name(other),
     }
 }
 

@@ -24,6 +24,14 @@ pub(super) fn lit(input: &TimelineInput<'_>) -> Vec<ExchangeId> {
     all
 }
 
+/// Where they lie: link, row and start, sorted.
+pub(super) fn starts(input: &TimelineInput<'_>, lit: &[ExchangeId]) -> Vec<(u16, u32, i64)> {
+    let places = lit.iter().filter_map(|&id| input.model.place_of(input.analysis, id));
+    let mut all: Vec<_> = places.map(|(place, span)| (place.link, place.row, span.start)).collect();
+    all.sort_unstable();
+    all
+}
+
 /// A lit exchange on the screen.
 struct Lit {
     x0: f32,

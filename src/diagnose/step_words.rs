@@ -1,0 +1,99 @@
+//! A sentence in plain words for every step of a connection: what it means to somebody who never read a packet.
+
+use crate::analysis::ExchangeView;
+use crate::http::MessageState;
+use crate::tcp::{EventKind, Opening, Side};
+
+use super::Outcome;
+
+/// How the connection opened, or did not; `names` are its client and its server.
+pub(super) fn opening(opening: Opening, [client, server]: [&str; 2]) -> String {
+    match opening {
+        Opening::Handshake | Opening::MidStream => {
+            format!("{client} opens a connection, and the kernel of {server} accepts it.")
+        }
+        Opening::Refused => {
+            format!("{client} asks for a connection and is turned away: no request can be sent.")
+        }
+        Opening::Unanswered => {
+            format!("{client} asks for a connection, and nobody answers: no request can be sent.")
+        }
+    }
+}
+
+/// Something that `name` did on the connection with `peer`.
+pub(super) fn event(kind: EventKind, from: Side, name: &str, peer: &str) -> String {
+    match kind {
+        EventKind::Syn => format!("{name} asks {peer} for a connection."),
+        EventKind::SynAck => format!("{name} accepts the connection."),
+        EventKind::Established => format!("{name} confirms it: the connection stands."),
+        EventKind::Fin if from == Side::Server => format!(
+            "{name} closes its side of the connection: it sends nothing more here, so a further request on it will \
+             get no answer."
+        ),
+        EventKind::Fin => format!("{name} closes its side of the connection: it sends no further request here."),
+        EventKind::FinAcked => format!(
+            "The kernel of {name} confirms that the FIN arrived. The program itself learns of it when it next looks \
+             at the connection."
+        ),
+        EventKind::Rst => format!("{name} breaks the connection off: nothing can be sent on it any more."),
+        EventKind::DataAfterFin => {
+            format!("{name} sends bytes though its FIN said that none would follow, which TCP does not provide for.")
+        }
+        EventKind::Hole => format!(
+            "The capture lacks these bytes of {name}, so what they said is not known; {peer} may have got them."
+        ),
+        EventKind::ZeroWindow => {
+            format!("{name} has no room for more bytes: {peer} must wait until {name} has read what it was sent.")
+        }
+        EventKind::WindowOpened => format!("{name} has room for bytes again: {peer} may go on."),
+        EventKind::Retransmission => format!(
+            "{name} sends the same bytes once more, as it does when no confirmation came in time: a packet was lost \
+             or late."
+        ),
+        EventKind::KeepAlive => format!("No request: {name} only asks whether the connection still stands."),
+        EventKind::WindowProbe => format!("{name} asks whether {peer} has room for bytes again."),
+        EventKind::Unreachable => {
+            format!("A host on the way reports that it could not deliver a packet of {name}.")
+        }
+        EventKind::StrayRst => format!(
+            "This RST does not fit the numbers of the connection, so {peer} takes no notice of it and goes on."
+        ),
+    }
+}
+
+/// A request of the first name to the second.
+pub(super) fn request(exchange: &ExchangeView<'_>, [from, to]: [&str; 2]) -> String {
+    match exchange.raw.ordinal {
+        1 => format!("{from} sends a request to {to}, the first on this connection."),
+        number => format!("{from} sends request {number} to {to} on a connection that it used before."),
+    }
+}
+
+/// Its answer.
+pub(super) fn response(exchange: &ExchangeView<'_>, [from, to]: [&str; 2]) -> String {
+    let status = exchange.status().map_or(String::new(), |status| format!(" with status {status}"));
+    match exchange.raw.response.state {
+        MessageState::Complete if exchange.is_failure() => {
+            format!("{to} answers in full{status}: as a message it is whole, to {from} it is a failure.")
+        }
+        MessageState::Complete => format!("{to} answers in full{status}."),
+        MessageState::Lossy => format!("{to} answers{status}; the capture lacks a part of the answer."),
+        MessageState::Partial | MessageState::Absent if exchange.outcome() == Outcome::Truncated => {
+            format!("{to} begins to answer{status} and breaks off: the end that was announced never came.")
+        }
+        MessageState::Partial | MessageState::Absent => {
+            format!("{to} answers{status}; the end of the answer is not in the capture.")
+        }
+    }
+}
+
+/// Another attempt of `lane` at the same request.
+pub(super) fn retry(lane: &str) -> String {
+    format!("{lane} sends the same request once more; who asked {lane} sees only how the last attempt ends.")
+}
+
+/// An answer on another link that follows from the failure here.
+pub(super) fn consequence(lane: &str, caller: &str, status: u16) -> String {
+    format!("{lane} got no good answer itself and tells {caller} so with {status}: this is all that {caller} sees.")
+}
