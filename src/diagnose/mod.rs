@@ -25,6 +25,7 @@ mod reuse;
 mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
+mod step_words;
 mod steps;
 #[cfg(test)]
 pub(crate) mod testkit;

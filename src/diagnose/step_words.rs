@@ -31,20 +31,26 @@ pub(super) fn event(kind: EventKind, from: Side, name: &str, peer: &str) -> Stri
             "{name} closes its side of the connection: it sends nothing more here, so a further request on it will \
              get no answer."
         ),
-        EventKind::Fin => format!("{name} closes its side of the connection: it sends no further request here."),
+        EventKind::Fin => {
+            format!("{name} closes its side of the connection: it sends no further request here.")
+        }
         EventKind::FinAcked => format!(
             "The kernel of {name} confirms that the FIN arrived. The program itself learns of it when it next looks \
              at the connection."
         ),
         EventKind::Rst => format!("{name} breaks the connection off: nothing can be sent on it any more."),
         EventKind::DataAfterFin => {
-            format!("{name} sends bytes though its FIN said that none would follow, which TCP does not provide for.")
+            format!(
+                "{name} sends bytes though its FIN said that none would follow, which TCP does not provide for."
+            )
         }
         EventKind::Hole => format!(
             "The capture lacks these bytes of {name}, so what they said is not known; {peer} may have got them."
         ),
         EventKind::ZeroWindow => {
-            format!("{name} has no room for more bytes: {peer} must wait until {name} has read what it was sent.")
+            format!(
+                "{name} has no room for more bytes: {peer} must wait until {name} has read what it was sent."
+            )
         }
         EventKind::WindowOpened => format!("{name} has room for bytes again: {peer} may go on."),
         EventKind::Retransmission => format!(
@@ -95,5 +101,7 @@ pub(super) fn retry(lane: &str) -> String {
 
 /// An answer on another link that follows from the failure here.
 pub(super) fn consequence(lane: &str, caller: &str, status: u16) -> String {
-    format!("{lane} got no good answer itself and tells {caller} so with {status}: this is all that {caller} sees.")
+    format!(
+        "{lane} got no good answer itself and tells {caller} so with {status}: this is all that {caller} sees."
+    )
 }

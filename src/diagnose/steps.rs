@@ -8,6 +8,7 @@ use crate::topology::{ConnectionId, ExchangeId};
 
 use super::habits::Habits;
 use super::life::{Life, at_least};
+use super::step_words;
 use super::words::{counted, duration, grouped};
 use super::{Outcome, RejectForm};
 
@@ -49,6 +50,8 @@ pub struct Step {
     pub title: String,
     /// What to know about it; may be empty.
     pub hint: String,
+    /// What it means, as a sentence in plain words; never empty.
+    pub plain: String,
     /// What kind of step it is.
     pub kind: StepKind,
     /// The exchange that it is about.
@@ -111,6 +114,12 @@ impl<'a> Teller<'a> {
             frame: Some(self.connection.frame(event.frame)),
             title,
             hint: hint.into(),
+            plain: step_words::event(
+                event.kind,
+                event.from,
+                self.name(event.from),
+                self.name(event.from.peer()),
+            ),
             kind,
             exchange: None,
             proof: false,
@@ -136,7 +145,8 @@ impl<'a> Teller<'a> {
                 (StepKind::Refused, "SYN".to_owned(), format!("no answer to {}", counted(tries, "SYN")))
             }
         };
-        Some(self.step(syn, kind, title, hint))
+        let plain = step_words::opening(self.life.flow.opening, self.names);
+        Some(Step { plain, ..self.step(syn, kind, title, hint) })
     }
 
     fn event(&self, event: &Event) -> Option<Step> {
@@ -246,6 +256,7 @@ impl<'a> Teller<'a> {
                 frame: Some(first),
                 title: format!("request {number} {} {}", exchange.method(), exchange.target()),
                 hint: frames,
+                plain: step_words::request(&exchange, self.names),
                 kind: StepKind::Request,
                 exchange: Some(exchange.id),
                 proof,
@@ -264,6 +275,7 @@ impl<'a> Teller<'a> {
                 frame: Some(last),
                 title: format!("response {number}: {status}, {} B", grouped(raw.response.wire_bytes)),
                 hint: hint.to_owned(),
+                plain: step_words::response(&exchange, self.names),
                 kind: StepKind::Response,
                 exchange: Some(exchange.id),
                 proof: exchange.outcome() == Outcome::Truncated,
@@ -335,6 +347,7 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
                 frame: (number > 0).then(|| retry.connection().frame(number)),
                 title: format!("{lane} retries"),
                 hint: format!("attempt {} on :{port}", retry.attempt()),
+                plain: step_words::retry(lane),
                 kind: StepKind::Retry,
                 exchange: Some(retry.id),
                 proof: false,
@@ -346,15 +359,13 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
         let link = analysis.link(parent.link_id());
         if let Some(status) = parent.status() {
             let number = parent.raw.response.first_frame;
+            let (lane, caller) = (&analysis.lane(link.to).name, &analysis.lane(link.from).name);
             all.push(Step {
                 at: analysis.session_time(parent.capture, parent.raw.response.start),
                 frame: (number > 0).then(|| parent.connection().frame(number)),
-                title: format!(
-                    "{} → {}: {status}",
-                    analysis.lane(link.to).name,
-                    analysis.lane(link.from).name
-                ),
+                title: format!("{lane} → {caller}: {status}"),
                 hint: "consequence".to_owned(),
+                plain: step_words::consequence(lane, caller, status),
                 kind: StepKind::Consequence,
                 exchange: Some(parent.id),
                 proof: false,

@@ -274,6 +274,8 @@ fn a_rejected_connection_reads_as_a_story() {
             "nginx retries | attempt 2 on :40001",
         ]
     );
+    let all = steps(&analysis, rejected.connection_id());
+    assert!(all.iter().all(|step| step.plain.ends_with('.')), "{all:?}");
     let why = steps(&analysis, rejected.connection_id()).into_iter().find(|step| step.proof).unwrap().why;
     assert!(why.starts_with("Request 2 acknowledges FIN+1 (ack 202): ingress had the FIN"), "{why}");
 }

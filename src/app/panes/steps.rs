@@ -24,8 +24,9 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     };
     let ends = pane.analysis.connection(connection).inner;
     let current = pane.session.selection.step;
-    let title = format!(":{} → :{}", ends.client.port(), ends.server.port());
-    let title = if ui.available_width() > 320.0 { format!("Steps of {title}") } else { title };
+    let whole = format!("Steps of :{} → :{}", ends.client.port(), ends.server.port());
+    let title =
+        if ui.available_width() > 335.0 { whole } else { format!("Steps of :{}", ends.client.port()) };
     let place = current
         .map_or_else(|| format!("{} steps", steps.len()), |at| format!("{} of {}", at + 1, steps.len()));
     head_ui(ui, pane, &title, &place, out);
@@ -33,6 +34,8 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     let below = why.map_or(0.0, |step| why_height(ui, step));
     let height = (ui.available_height() - below).max(2.0 * LOW_ROW);
     let row = if height < 9.0 * ROW { LOW_ROW } else { ROW };
+    // Whole rows only: half a line at the edge would look like the last one.
+    let height = (height / row).floor() * row;
     let scroll = is_resized(ui, "steps", height) || scroll;
     let mut area = ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]);
     if let Some(at) = current.filter(|_| scroll) {
@@ -112,7 +115,8 @@ fn step_row(
             }
         });
     });
-    let words = format!("{} {}\n{}", pane.clock.time(step.at), step.title, step.hint);
+    let hint = if step.hint.is_empty() { String::new() } else { format!("\n{}", step.hint) };
+    let words = format!("{} {}{hint}\n{}", pane.clock.time(step.at), step.title, words(step));
     let row = row.on_hover_text(words);
     if row.clicked() {
         out.push(Action::SelectStep(index));
@@ -125,23 +129,26 @@ fn short_time(pane: &Pane<'_>, step: &Step) -> String {
     time.get(6..15).unwrap_or(&time).to_owned()
 }
 
+/// Why the step proves the finding; where it proves nothing, what it means.
+fn words(step: &Step) -> &str {
+    if step.why.is_empty() { &step.plain } else { &step.why }
+}
+
 /// Height of the words below the steps, the row with frame and button included.
 fn why_height(ui: &Ui, step: &Step) -> f32 {
     let font = egui::TextStyle::Body.resolve(ui.style());
-    let words = || ui.painter().layout(step.why.clone(), font, egui::Color32::WHITE, ui.available_width());
-    let lines = if step.why.is_empty() { 0.0 } else { words().size().y + 5.0 };
-    lines + 22.0 + 10.0
+    let words =
+        || ui.painter().layout(words(step).to_owned(), font, egui::Color32::WHITE, ui.available_width());
+    words().size().y + 5.0 + 22.0 + 10.0
 }
 
 fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
     ui.add_space(6.0);
-    if !step.why.is_empty() {
-        ui.add(egui::Label::new(&step.why).wrap());
-    }
+    ui.add(egui::Label::new(words(step)).wrap());
     ui.horizontal(|ui| {
         if let Some(frame) = step.frame {
             let place = format!("frame {}, {}", frame.number, pane.analysis.capture_name(frame.capture));
-            let place = RichText::new(place).monospace().color(pane.palette.muted);
+            let place = RichText::new(place).monospace().size(11.0).color(pane.palette.muted);
             let room = (ui.available_width() - 138.0).max(40.0);
             ui.scope(|ui| {
                 ui.set_max_width(room);
