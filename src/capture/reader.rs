@@ -64,9 +64,9 @@ impl CaptureError {
     /// The kind under which reports list it.
     pub fn kind(&self) -> ProblemKind {
         match self {
-            Self::Unreadable(_) | Self::Folder | Self::Terminal => ProblemKind::Unreadable,
+            Self::Unreadable(_) | Self::Terminal => ProblemKind::Unreadable,
             Self::Empty => ProblemKind::EmptyFile,
-            Self::NotACapture { .. } => ProblemKind::NotACapture,
+            Self::NotACapture { .. } | Self::Folder => ProblemKind::NotACapture,
             Self::CutHeader { .. } => ProblemKind::TruncatedFile,
             Self::BadHeader(_) | Self::BadByteOrder => ProblemKind::BadRecord,
         }

@@ -37,12 +37,11 @@ fn says_what_a_file_is_that_is_no_capture() {
 }
 
 #[test]
-fn a_missing_file_and_a_folder_are_unreadable() {
+fn a_missing_file_is_unreadable_and_a_folder_no_capture() {
     let dir = tempfile::tempdir().unwrap();
-    for path in [dir.path().to_path_buf(), dir.path().join("missing.pcap")] {
-        let error = Reader::open(&path).err().unwrap();
-        assert_eq!(error.kind(), ProblemKind::Unreadable, "{error}");
-    }
+    let kind = |path: &std::path::Path| Reader::open(path).err().unwrap().kind();
+    assert_eq!(kind(&dir.path().join("missing.pcap")), ProblemKind::Unreadable);
+    assert_eq!(kind(dir.path()), ProblemKind::NotACapture);
 }
 
 #[test]
