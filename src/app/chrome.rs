@@ -19,6 +19,9 @@ use crate::session::Target;
 /// Free space between two panes, in points.
 const GAP: f32 = 8.0;
 
+/// Height of the table's pane with a handful of rows, in points.
+const TABLE: f32 = 212.0;
+
 /// Draws the whole window and carries out what it was asked for.
 pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
     let mut out = Actions::new();
@@ -240,12 +243,12 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         });
     // Plots need more height than rows of a table; each kind keeps the size that the user drags it to.
     let is_tall = matches!(state.ui.tab, Tab::Statistics | Tab::Figures);
-    let share = if is_tall { 0.32 } else { 0.24 };
+    let least = if is_tall { height * 0.32 } else { (height * 0.275).max(TABLE) };
     Panel::bottom(("bottom", about, is_tall))
         .frame(gap)
         .show_separator_line(false)
         .resizable(true)
-        .default_size(height * share)
+        .default_size(least)
         .size_range(110.0..=(height * 0.4).max(120.0))
         .show(ui, |ui| {
             card_frame(&pane.palette).show(ui, |ui| {
@@ -256,7 +259,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     Panel::right(("right", about))
         .frame(gap)
         .show_separator_line(false)
-        .default_size(side(0.235, 316.0))
+        .default_size(side(0.245, 330.0))
         .size_range(260.0..=560.0)
         .show(ui, |ui| {
             let room = ui.available_height();
@@ -264,7 +267,8 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .frame(Frame::new())
                 .show_separator_line(false)
                 .resizable(true)
-                .default_size(room * 0.41)
+                // In a low window the tree of a request over three hops still has to fit.
+                .default_size(room * if room < 500.0 { 0.46 } else { 0.41 })
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
                     ui.add_space(GAP);

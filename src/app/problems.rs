@@ -1,7 +1,7 @@
 //! What went wrong with the files: in the way when data is missing, behind a button when it is a mere remark.
 
 use egui::text::{LayoutJob, TextFormat};
-use egui::{Frame, Panel, RichText, ScrollArea, Ui};
+use egui::{Color32, Frame, Panel, RichText, ScrollArea, Ui};
 
 use super::Palette;
 use super::format::{counted, grouped};
@@ -42,13 +42,27 @@ fn on_set(state: &AppState) -> impl Iterator<Item = &Remark> {
     state.document.iter().flat_map(|document| &document.analysis.topology.remarks)
 }
 
-fn is_shown(state: &AppState) -> bool {
+/// How much of the list is in the window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    /// One line: what weighs most.
+    Line,
+    All,
+}
+
+fn shown(state: &AppState) -> Shown {
     // Of captures that are gone the remarks are old news; the button still has them.
     let held = state.document.as_ref().is_some_and(|document| document.held.is_some());
     let serious = || !held && files(state).any(|info| info.problems.iter().any(is_serious));
     // Figures over several recordings mislead whoever does not know that there are several.
     let mixed = || on_set(state).any(|remark| remark.kind == RemarkKind::UnrelatedCaptures);
-    state.ui.problems_shown.unwrap_or_else(|| serious() || mixed())
+    match state.ui.problems_shown {
+        Some(true) => Shown::All,
+        Some(false) => Shown::Nothing,
+        None if serious() || mixed() => Shown::Line,
+        None => Shown::Nothing,
+    }
 }
 
 /// Problems of all files that cost data, and mere remarks.
@@ -79,7 +93,7 @@ pub fn button_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
         return;
     }
     let palette = Palette::of(ui.ctx());
-    let shown = is_shown(state);
+    let shown = shown(state) != Shown::Nothing;
     let mut text = LayoutJob::default();
     for (count, mark, color) in [(errors, "✖", palette.failed), (remarks, "ℹ", palette.note)] {
         if count > 0 {
@@ -101,7 +115,8 @@ const LIST: f32 = 128.0;
 /// The list, one line a problem.
 pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Actions) {
     let (errors, remarks) = counts(state);
-    if errors + remarks == 0 || !is_shown(state) {
+    let shown = shown(state);
+    if errors + remarks == 0 || shown == Shown::Nothing {
         return;
     }
     let palette = Palette::of(ui.ctx());
@@ -109,12 +124,25 @@ pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Action
         ui.horizontal(|ui| {
             let (mark, color) = if errors > 0 { ("✖", palette.failed) } else { ("ℹ", palette.note) };
             ui.label(RichText::new(mark).color(color));
-            ui.strong(format!("{}; what could be read is shown", words(state)));
+            ui.strong(words(state));
             let hint = "Hide this list; the button with the same marks brings it back";
             if ui.small_button("Hide").on_hover_text(hint).clicked() {
                 out.push(Action::ShowProblems(false));
             }
+            if shown == Shown::Line {
+                if ui.small_button("Show all").on_hover_text("List them, one line each").clicked() {
+                    out.push(Action::ShowProblems(true));
+                }
+                let (text, color) = worst(state, &palette);
+                let text = RichText::new(text).color(color);
+                ui.add(egui::Label::new(text).truncate());
+            } else {
+                ui.weak("What could be read is shown.");
+            }
         });
+        if shown == Shown::Line {
+            return;
+        }
         ScrollArea::vertical()
             .id_salt("problems")
             .max_height(LIST)
@@ -138,13 +166,27 @@ pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Action
     });
 }
 
-fn problem_ui(ui: &mut Ui, palette: &Palette, info: &CaptureInfo, problem: &Problem) {
+/// What weighs most: a file of which data is missing, else what is to be said of all captures.
+fn worst(state: &AppState, palette: &Palette) -> (String, Color32) {
+    let all = files(state).flat_map(|info| info.problems.iter().map(move |problem| (info, problem)));
+    let serious = all.into_iter().find(|(_, problem)| is_serious(problem));
+    match serious {
+        Some((info, problem)) => (problem_words(info, problem), palette.failed),
+        None => (on_set(state).next().map_or_else(String::new, |remark| remark.detail.clone()), palette.text),
+    }
+}
+
+fn problem_words(info: &CaptureInfo, problem: &Problem) -> String {
     let times =
         if problem.count > 1 { format!(" ({} in all)", grouped(problem.count)) } else { String::new() };
     let name = info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy();
     let kind = problem.kind.to_string().replace('-', " ");
+    format!("{name}: {kind} — {}{times}", problem.detail)
+}
+
+fn problem_ui(ui: &mut Ui, palette: &Palette, info: &CaptureInfo, problem: &Problem) {
     let (mark, color) = if is_serious(problem) { ("✖", palette.failed) } else { ("ℹ", palette.text) };
-    let text = format!("{mark} {name}: {kind} — {}{times}", problem.detail);
+    let text = format!("{mark} {}", problem_words(info, problem));
     ui.add(egui::Label::new(RichText::new(text).color(color)).wrap())
         .on_hover_text(info.path.display().to_string());
 }

@@ -28,7 +28,13 @@ pub fn install(ctx: &Context) {
         style.interaction.tooltip_delay = 0.3;
         style.url_in_tooltip = true;
         // A bar that shows only under the pointer would let a list look whole that goes on.
-        style.spacing.scroll = egui::style::ScrollStyle::thin();
+        style.spacing.scroll = egui::style::ScrollStyle {
+            foreground_color: true,
+            floating_width: 4.0,
+            dormant_background_opacity: 0.0,
+            dormant_handle_opacity: 0.45,
+            ..egui::style::ScrollStyle::thin()
+        };
         // Text under a full fade cannot be read, and the selected row often is the last one.
         style.spacing.scroll.fade.strength = 0.3;
         // A list that has just grown is scrolled to beyond the end that it had before: it must not spring back.

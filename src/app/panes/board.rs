@@ -7,7 +7,7 @@ use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, share_row};
 use crate::diagnose::{Board, LinkFigures};
-use crate::topology::LinkId;
+use crate::topology::{LinkId, RemarkKind};
 
 /// Draws the board.
 pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
@@ -20,11 +20,21 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         if let Some(words) = boundary_words(pane, board) {
             ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
         }
+        if is_mixed(pane) {
+            let words = "These captures are of separate recordings: each number is a sum over all of them, and a \
+                recording without this failure looks as if it had it. Open one alone, or use Compare…";
+            ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.attention)).wrap());
+        }
         if let Some(link) = interesting_link(pane, board) {
             ordinals_ui(ui, pane, link, &board.links[usize::from(link.0)]);
         }
         methods_ui(ui, pane);
     });
+}
+
+/// Whether the captures are of recordings that have nothing to do with each other.
+fn is_mixed(pane: &Pane<'_>) -> bool {
+    pane.analysis.topology.remarks.iter().any(|remark| remark.kind == RemarkKind::UnrelatedCaptures)
 }
 
 /// Right edges of the number columns, from the right border, in points.

@@ -2,6 +2,7 @@
 
 use egui::{Grid, RichText, ScrollArea, Ui};
 
+use super::findings::{form_name, form_words};
 use super::{Actions, Pane, tree};
 use crate::analysis::ExchangeView;
 use crate::app::contents::{Contents, ContentsCache, Part};
@@ -156,7 +157,8 @@ fn frames_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
     if let Some(rejection) = exchange.rejection() {
         rows.extend(rejection.fin.map(|frame| ("server's FIN", frame.number.to_string())));
         rows.extend(rejection.rst.map(|frame| ("server's RST", frame.number.to_string())));
-        rows.push(("form", format!("{} ({})", rejection.form.name(), rejection.form.rule())));
+        rows.push(("form", form_name(rejection.form)));
+        rows.push(("that is", form_words(rejection.form).to_owned()));
     }
     let connection = exchange.connection();
     rows.push(("client", connection.inner.client.to_string()));

@@ -6,7 +6,7 @@ use super::{Actions, Pane};
 use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, clickable_row, severity_mark};
-use crate::diagnose::{Certainty, Finding};
+use crate::diagnose::{Certainty, Finding, RejectForm};
 
 /// Draws the list.
 pub fn findings_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
@@ -44,7 +44,12 @@ fn finding_row(ui: &mut Ui, pane: &Pane<'_>, index: usize, finding: &Finding, ou
         );
     });
     // Title and place may be cut: the tooltip has all.
-    let whole = format!("{title} · {}\n{}", where_and_how_sure(pane, finding), finding.summary);
+    let mut whole = format!("{title} · {}\n{}", where_and_how_sure(pane, finding), finding.summary);
+    for form in
+        RejectForm::ALL.into_iter().filter(|form| finding.rule.split(", ").any(|rule| rule == form.rule()))
+    {
+        whole.push_str(&format!("\n{}: {}", form_name(form), form_words(form)));
+    }
     if row.on_hover_text(whole).clicked() {
         out.push(Action::SelectFinding(index));
     }
@@ -61,10 +66,31 @@ fn where_and_how_sure(pane: &Pane<'_>, finding: &Finding) -> String {
         parts.push(pane.analysis.link_name(link));
     }
     parts.push(sure.to_owned());
-    if !finding.rule.is_empty() {
-        parts.push(finding.rule.clone());
-    }
     parts.join(" · ")
+}
+
+/// `Stale pick`: the form's name for people.
+pub fn form_name(form: RejectForm) -> String {
+    title(form.name())
+}
+
+/// What the packets show of a rejected request of this form.
+pub fn form_words(form: RejectForm) -> &'static str {
+    match form {
+        RejectForm::StalePick => {
+            "the request was sent on a connection whose FIN its sender had acknowledged before"
+        }
+        RejectForm::FinInFlight => "the server's FIN and the request crossed on the wire",
+        RejectForm::QueuedReset => {
+            "the server reset the connection with the request unanswered, without a FIN before"
+        }
+        RejectForm::Swallowed => "the server acknowledged the request, closed, and sent no byte of an answer",
+        RejectForm::IdleReset => {
+            "the connection was reset after a long idle time, though no side had closed it"
+        }
+        RejectForm::BlackHole => "the request was sent again and again, and nothing came back",
+        RejectForm::WriteToDead => "a reset came before the request was sent to its end",
+    }
 }
 
 /// `rejected-reused-request` as `Rejected reused request`.

@@ -6,13 +6,13 @@ use egui::{Align, Id, Key, Layout, Modal as Overlay, RichText, ScrollArea, TextE
 
 use super::annotations::target_words;
 use super::compare::{self, Compared};
-use super::findings::title;
+use super::findings::{form_name, form_words, title};
 use super::{Actions, Pane, lanes};
 use crate::app::Palette;
 use crate::app::command::Command;
 use crate::app::state::{Action, Leave, Modal};
 use crate::app::widgets::{clickable_row, severity_mark};
-use crate::diagnose::Finding;
+use crate::diagnose::{Finding, RejectForm};
 use crate::session::Target;
 
 /// Draws the modal that is open. `focus` gives its field the keyboard, once; `problem` is what failed last.
@@ -276,9 +276,11 @@ fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
         if !finding.log_line.is_empty() {
             section(ui, "The proxy's error log says");
             ui.add(egui::Label::new(RichText::new(&finding.log_line).monospace()).wrap());
+            forms_ui(ui, &palette, &finding.log_line);
         }
         if !finding.fixes.is_empty() {
-            section(ui, "What to change");
+            let several = format!("What to change (one of {} ways)", finding.fixes.len());
+            section(ui, if finding.fixes.len() > 1 { &several } else { "What to change" });
         }
         for fix in &finding.fixes {
             ui.horizontal_wrapped(|ui| {
@@ -307,6 +309,15 @@ fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
             ui.add(egui::Label::new(RichText::new(text).monospace().size(11.0)).wrap());
         }
     });
+}
+
+/// What the short names of rejections in a text stand for.
+fn forms_ui(ui: &mut Ui, palette: &Palette, text: &str) {
+    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    for form in RejectForm::ALL.into_iter().filter(|form| words.contains(&form.rule())) {
+        let line = format!("{}: {} ({})", form.rule(), form_words(form), form_name(form).to_lowercase());
+        ui.add(egui::Label::new(RichText::new(line).small().color(palette.muted)).wrap());
+    }
 }
 
 fn section(ui: &mut Ui, name: &str) {

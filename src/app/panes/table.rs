@@ -3,7 +3,7 @@
 use egui::{Align, Color32, Layout, RichText, Sense, Ui};
 use egui_extras::{Column as Width, TableBuilder};
 
-use super::tree::reason_words;
+use super::tree::{first_reason, reasons};
 use super::{Actions, Pane};
 use crate::analysis::ExchangeView;
 use crate::app::command::Command;
@@ -15,6 +15,7 @@ use crate::app::widgets::{
 };
 
 const ROW: f32 = 22.0;
+const HEAD: f32 = 20.0;
 
 /// Draws the table; `scroll` brings the selected row into sight.
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
@@ -30,6 +31,7 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
     // Other rows than before, and the selected one is none of them: the list starts at its start.
     let target = target.or((remade && !rows.list().is_empty()).then_some(0));
     ui.spacing_mut().item_spacing.y = 1.0;
+    let ui_height = ui.available_height();
     let mut table = TableBuilder::new(ui)
         .id_salt("exchanges")
         .striped(false)
@@ -37,6 +39,8 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
         .auto_shrink(false)
         .min_scrolled_height(44.0)
         .animate_scrolling(false)
+        // Whole rows only: half a row at the edge would look like the last one.
+        .max_scroll_height(whole_rows(ui_height))
         .cell_layout(Layout::left_to_right(Align::Center));
     if let Some(row) = target {
         table = table.scroll_to_row(row, None);
@@ -54,7 +58,7 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
         }
     };
     let list = rows.list();
-    table.header(20.0, |row| head(row, out)).body(|body| {
+    table.header(HEAD, |row| head(row, out)).body(|body| {
         body.rows(ROW, list.len(), |mut row| {
             let Some(&id) = list.get(row.index()) else { return };
             let exchange = pane.analysis.exchange(id);
@@ -72,6 +76,12 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
             }
         });
     });
+}
+
+/// Height of as many whole rows as there is room for below the head.
+fn whole_rows(height: f32) -> f32 {
+    let step = ROW + 1.0;
+    (((height - HEAD - 1.0) / step).floor() * step - 1.0).max(44.0)
 }
 
 /// Says that the filter leaves nothing, and takes it away on request.
@@ -104,10 +114,10 @@ fn width(column: Column) -> f32 {
         Column::Method => 62.0,
         Column::Target => 120.0,
         Column::Status => 50.0,
-        Column::Outcome => 92.0,
+        Column::Outcome => 112.0,
         Column::Latency => 78.0,
         Column::Attempt => 58.0,
-        Column::Reason => 170.0,
+        Column::Reason => 140.0,
     }
 }
 
@@ -140,7 +150,12 @@ fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Co
     } else {
         text.monospace()
     };
-    ui.add(egui::Label::new(text).truncate().selectable(false));
+    let cell = ui.add(egui::Label::new(text).truncate().selectable(false));
+    if column == Column::Reason
+        && let Some(parent) = pane.analysis.trees.parent(exchange.id)
+    {
+        cell.on_hover_text(reasons(&parent.evidence.names()));
+    }
 }
 
 fn cell(pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) -> (String, Color32) {
@@ -165,7 +180,7 @@ fn cell(pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) -> (String
         Column::Attempt => (exchange.attempt().to_string(), palette.muted),
         Column::Reason => {
             let parent = pane.analysis.trees.parent(exchange.id);
-            (parent.map_or("–".to_owned(), |p| reason_words(&p.evidence.names())), palette.muted)
+            (parent.map_or("–".to_owned(), |p| first_reason(&p.evidence.names())), palette.muted)
         }
     }
 }

@@ -91,7 +91,7 @@ fn node_ui(
                     _ => palette.muted,
                 };
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    let reasons = reason_words(&parent.evidence.names());
+                    let reasons = first_reason(&parent.evidence.names());
                     let words = format!("{}: {reasons}", confidence_words(parent.confidence));
                     ui.add(egui::Label::new(RichText::new(words).small().color(color)).truncate());
                 });
@@ -164,7 +164,8 @@ fn reason(name: &str) -> String {
     .to_owned()
 }
 
-fn reasons(names: &[&str]) -> String {
+/// All reasons, in words.
+pub fn reasons(names: &[&str]) -> String {
     names.iter().map(|name| reason(name)).collect::<Vec<_>>().join(", ")
 }
 
@@ -178,9 +179,11 @@ fn why_linked(confidence: &Confidence, names: &[&str]) -> String {
     format!("Linked to the request above: {}. {sure}", reasons(names))
 }
 
-/// `request-id, containment` as `request id, containment`.
-pub fn reason_words(names: &[&str]) -> String {
-    names.iter().map(|name| name.replace('-', " ")).collect::<Vec<_>>().join(", ")
+/// The strongest reason, and how many more there are: `request id and 6 more`.
+pub fn first_reason(names: &[&str]) -> String {
+    let Some((first, rest)) = names.split_first() else { return String::new() };
+    let first = first.replace('-', " ");
+    if rest.is_empty() { first } else { format!("{first} and {} more", rest.len()) }
 }
 
 /// `GET /api/item/77`, and `200 after 2 attempts`: the title of the request that the exchange is part of.

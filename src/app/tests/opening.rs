@@ -96,6 +96,9 @@ fn errors_and_remarks_on_files_are_counted_apart_and_all_listed() {
     window.state_mut().open(paths, false);
     window.run_steps(4);
     assert!(window.query_by_label_contains("9 errors and 2 remarks on 11 files").is_some());
+    // One line at first: the verdict is what the window is for.
+    assert_eq!(window.query_all_by_label_contains("gone-").count(), 1);
+    click(&mut window, "Show all");
     for at in 0..9 {
         assert!(window.query_by_label_contains(&format!("gone-{at}.pcap: unreadable")).is_some());
     }
@@ -109,7 +112,8 @@ fn recordings_that_have_nothing_to_do_with_each_other_are_said_to_be_several() {
     let mut window = window_with(None, None);
     window.state_mut().open(["paas-502", "single-host"].map(|name| samples.join(name)).into(), false);
     window.run_steps(4);
-    assert!(window.query_by_label_contains("separate recordings").is_some());
+    assert!(window.query_by_label_contains("captures of 2 separate recordings").is_some());
+    assert!(window.query_by_label_contains("each number is a sum").is_some(), "beside the figures");
 }
 
 #[test]

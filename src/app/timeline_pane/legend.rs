@@ -10,7 +10,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
     let painter = ui.painter_at(rect);
     let y = rect.center().y;
     let right = row_choice(ui, frame, state);
-    let mut x = rect.left() + 10.0;
+    let mut x = rect.left() + 2.0;
     let font = FontId::proportional(10.5);
     let swatch = |x: f32| Rect::from_min_max(Pos2::new(x, y - 4.5), Pos2::new(x + 14.0, y + 4.5));
     let sign_width = |at: usize| if matches!(at, 2 | 5) { 30.0 } else { 14.0 };
@@ -20,7 +20,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
         galleys.iter().enumerate().map(|(at, galley)| sign_width(at) + SIGN_GAP + galley.size().x).sum()
     };
     if x + needed(&galleys) + LEAST_GAP * ENTRIES.len() as f32 > right {
-        galleys[ENTRIES.len() - 1] = painter.layout_no_wrap("n-th".to_owned(), font, palette.muted);
+        galleys[ENTRIES.len() - 1] = painter.layout_no_wrap("n-th request".to_owned(), font, palette.muted);
     }
     let gap = ((right - x - needed(&galleys)) / ENTRIES.len() as f32).clamp(LEAST_GAP, 14.0);
     let whole = Rect::from_min_max(rect.min, Pos2::new(right, rect.bottom()));
@@ -88,9 +88,13 @@ const ENTRIES: [(&str, &str); 7] = [
 fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {
     let (palette, rect) = (&frame.palette, frame.regions.legend);
     let painter = ui.painter_at(rect);
-    let modes = [(RowMode::Request, "request's"), (RowMode::All, "all"), (RowMode::InView, "in view")];
+    let modes = [
+        (RowMode::Request, "request's", "those of the selected request"),
+        (RowMode::All, "all", "every connection, at full height"),
+        (RowMode::InView, "in view", "connections with something in this part of the time"),
+    ];
     let mut x = rect.right() - 8.0;
-    for (mode, words) in modes {
+    for (mode, words, meaning) in modes {
         let chosen = state.rows == mode;
         let galley = painter.layout_no_wrap(words.to_owned(), FontId::proportional(10.5), palette.text);
         let area = Align2::RIGHT_CENTER.anchor_size(Pos2::new(x, rect.center().y), galley.size());
@@ -101,12 +105,16 @@ fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {
         if response.clicked() {
             state.rows = mode;
         }
+        let response = response.on_hover_text(format!("Rows shown: {meaning}"));
         if chosen || response.hovered() {
             painter.rect_filled(button, 3.0, palette.raised);
         }
         let colour = if chosen { palette.text } else { palette.muted };
         painter.galley_with_override_text_color(area.min, galley, colour);
-        x = button.left() - 8.0;
+        x = button.left() - 5.0;
+    }
+    if rect.width() < 700.0 {
+        return x;
     }
     let label = painter.text(
         Pos2::new(x, rect.center().y),
@@ -115,5 +123,5 @@ fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {
         FontId::proportional(10.5),
         palette.muted,
     );
-    label.left() - 12.0
+    label.left() - 8.0
 }
