@@ -26,10 +26,15 @@ impl Story {
         &self.steps
     }
 
-    /// The step that proves the verdict on this exchange; else the first step that is about it; else the first.
+    /// The step that proves the verdict on this exchange; else, of one that was answered with a failure, that answer; else
+    /// the first step that is about it; else the first.
     pub fn best_step(&self, exchange: Option<ExchangeId>) -> Option<usize> {
         let about = |step: &Step| exchange.is_none() || step.exchange == exchange;
         let proof = self.steps.iter().rposition(|step| step.proof && about(step));
-        proof.or_else(|| self.steps.iter().position(about)).or((!self.steps.is_empty()).then_some(0))
+        let answer = self.steps.iter().position(|step| step.failure && about(step));
+        proof
+            .or(answer.filter(|_| exchange.is_some()))
+            .or_else(|| self.steps.iter().position(about))
+            .or((!self.steps.is_empty()).then_some(0))
     }
 }

@@ -172,6 +172,8 @@ fn masked_failures_lead_to_the_attempt_that_failed() {
     let finding = analysis.diagnosis.findings.iter().find(|finding| finding.kind == "masked-failures");
     assert_eq!(Some(exchange.link_id()), finding.unwrap().link);
     assert!(exchange.is_failure() && exchange.attempt() == 1 && exchange.attempts() == 2);
+    let step = window.state().session().selection.step.unwrap();
+    assert!(window.state().story.steps()[step].failure, "the step is the answer that failed");
     // On that link every request was answered, though with 502: green bars would say that nothing failed there.
     assert!(window.query_by_label("2nd: answered 0 of 17").is_some());
 }

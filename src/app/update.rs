@@ -428,7 +428,10 @@ impl AppState {
         match fix {
             Some(fix) => {
                 ctx.copy_text(fix.change);
-                self.tell(format!("Copied the change for {}", fix.product));
+                self.tell(match fix.product.as_str() {
+                    "" => "Copied the change".to_owned(),
+                    product => format!("Copied the change for {product}"),
+                });
             }
             None => self.tell("This finding has no fix to copy"),
         }

@@ -56,6 +56,8 @@ pub struct Step {
     pub kind: StepKind,
     /// The exchange that it is about.
     pub exchange: Option<ExchangeId>,
+    /// Whether it is an answer that says itself that the request failed, such as a 502.
+    pub failure: bool,
     /// Whether it proves a verdict.
     pub proof: bool,
     /// Why it proves the finding, with sequence numbers counted as Wireshark does; empty where it proves nothing.
@@ -122,6 +124,7 @@ impl<'a> Teller<'a> {
             ),
             kind,
             exchange: None,
+            failure: false,
             proof: false,
             why: String::new(),
         }
@@ -259,6 +262,7 @@ impl<'a> Teller<'a> {
                 plain: step_words::request(&exchange, self.names),
                 kind: StepKind::Request,
                 exchange: Some(exchange.id),
+                failure: false,
                 proof,
                 why: if proof { self.why_rejected(exchange) } else { String::new() },
             });
@@ -278,6 +282,7 @@ impl<'a> Teller<'a> {
                 plain: step_words::response(&exchange, self.names),
                 kind: StepKind::Response,
                 exchange: Some(exchange.id),
+                failure: exchange.status().is_some_and(|status| status >= 500),
                 proof: exchange.outcome() == Outcome::Truncated,
                 why: String::new(),
             });
@@ -350,6 +355,7 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
                 plain: step_words::retry(lane),
                 kind: StepKind::Retry,
                 exchange: Some(retry.id),
+                failure: false,
                 proof: false,
                 why: String::new(),
             });
@@ -368,6 +374,7 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
                 plain: step_words::consequence(lane, caller, status),
                 kind: StepKind::Consequence,
                 exchange: Some(parent.id),
+                failure: false,
                 proof: false,
                 why: String::new(),
             });

@@ -284,12 +284,10 @@ fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
         }
         for fix in &finding.fixes {
             ui.horizontal_wrapped(|ui| {
-                ui.strong(&fix.product);
-                if ui
-                    .small_button("Copy")
-                    .on_hover_text(format!("Copy the change for {}", fix.product))
-                    .clicked()
-                {
+                // What holds for every product names none.
+                let product = if fix.product.is_empty() { "in any case" } else { &fix.product };
+                ui.strong(product);
+                if ui.small_button("Copy").on_hover_text(format!("Copy the change ({product})")).clicked() {
                     out.push(Action::Copy { text: fix.change.clone(), what: "the change" });
                 }
             });

@@ -97,7 +97,7 @@ fn step_row(
         ui.set_height(height);
         ui.horizontal_centered(|ui| {
             let (mark, color) = match step.kind {
-                _ if step.proof => ("✖ ", palette.failed),
+                _ if step.proof || step.failure => ("✖ ", palette.failed),
                 StepKind::Retry => ("⟲ ", palette.attention),
                 StepKind::Consequence => ("→ ", palette.attention),
                 StepKind::Loss => ("? ", palette.muted),

@@ -46,7 +46,10 @@ fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions
                 ui.add(egui::Label::new(headline(ui, mark, color, &finding.summary)).wrap());
                 ui.add(egui::Label::new(first_sentences(&finding.explanation, 260)).wrap());
                 if let Some(fix) = finding.fixes.first() {
-                    let text = format!("Change ({}): {}", fix.product, fix.change);
+                    let text = match fix.product.as_str() {
+                        "" => format!("Change: {}", fix.change),
+                        product => format!("Change ({product}): {}", fix.change),
+                    };
                     ui.add(egui::Label::new(RichText::new(text).monospace().color(palette.path)).wrap());
                 }
             });

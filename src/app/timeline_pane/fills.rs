@@ -19,8 +19,8 @@ pub(super) fn paint_bar(
     let palette = &frame.palette;
     let lit = item.is_single() && frame.is_lit(span.exchange);
     let strength = match () {
-        () if lit => 1.0,
-        () if item.matching == 0 && !frame.holds_lit(view, item) => 0.22,
+        () if lit || !item.is_single() && frame.holds_lit(view, item) => 1.0,
+        () if item.matching == 0 => 0.22,
         () if frame.lit.is_empty() => 1.0,
         () => 0.62,
     };

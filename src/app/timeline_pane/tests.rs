@@ -24,8 +24,12 @@ fn stage(requests: usize, every: usize) -> Stage {
 }
 
 fn harness(stage: Stage) -> Harness<'static, Stage> {
+    harness_of([900.0, 600.0], stage)
+}
+
+fn harness_of(size: [f32; 2], stage: Stage) -> Harness<'static, Stage> {
     Harness::builder()
-        .with_size([900.0, 600.0])
+        .with_size(size)
         .with_context_setup(|ctx| {
             let mut fonts = egui::FontDefinitions::default();
             fonts.families.get_mut(&egui::FontFamily::Proportional).unwrap().push("Hack".into());
@@ -147,4 +151,30 @@ fn rows_of_other_requests_can_be_hidden() {
     harness.get_by_label("Rows: request's").click();
     harness.run_steps(3);
     assert!(labels(&harness).len() < before);
+}
+
+/// Whether a bar is filled with the full colour of an answer.
+fn has_bright_answer(harness: &Harness<'_, Stage>) -> bool {
+    let bright = Palette::of(&harness.ctx).answered;
+    harness.output().shapes.iter().any(|clipped| match &clipped.shape {
+        egui::Shape::Mesh(mesh) => mesh.vertices.iter().any(|vertex| vertex.color == bright),
+        _ => false,
+    })
+}
+
+#[test]
+fn a_filter_never_dims_the_selected_request() {
+    // Wide enough apart to be single bars, and so near each other that they are merged.
+    for (requests, width) in [(10, 900.0), (3_000, 180.0)] {
+        let mut stage = stage(requests, 10);
+        stage.filter = Some(vec![false; stage.analysis.topology.exchanges.len()]);
+        let middle = stage.analysis.topology.exchanges.len() / 2;
+        let answered = stage.analysis.exchanges().skip(middle).find(|x| x.status() == Some(200)).unwrap().id;
+        let mut harness = harness_of([width, 600.0], stage);
+        harness.run_steps(2);
+        assert!(!has_bright_answer(&harness), "nothing passes the filter");
+        harness.state_mut().selection.exchange = Some(answered);
+        harness.run_steps(2);
+        assert!(has_bright_answer(&harness), "{requests} requests");
+    }
 }
