@@ -243,7 +243,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         });
     // Plots need more height than rows of a table; each kind keeps the size that the user drags it to.
     let is_tall = matches!(state.ui.tab, Tab::Statistics | Tab::Figures);
-    let least = if is_tall { height * 0.32 } else { (height * 0.275).max(TABLE) };
+    let least = if is_tall { height * 0.32 } else { (height * 0.275).max(TABLE.min(height * 0.32)) };
     Panel::bottom(("bottom", about, is_tall))
         .frame(gap)
         .show_separator_line(false)
@@ -268,7 +268,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .show_separator_line(false)
                 .resizable(true)
                 // In a low window the tree of a request over three hops still has to fit.
-                .default_size(room * if room < 500.0 { 0.46 } else { 0.41 })
+                .default_size(room * if (380.0..500.0).contains(&room) { 0.46 } else { 0.41 })
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
                     ui.add_space(GAP);

@@ -59,9 +59,8 @@ fn shown(state: &AppState) -> Shown {
     let mixed = || on_set(state).any(|remark| remark.kind == RemarkKind::UnrelatedCaptures);
     match state.ui.problems_shown {
         Some(true) => Shown::All,
-        Some(false) => Shown::Nothing,
         None if serious() || mixed() => Shown::Line,
-        None => Shown::Nothing,
+        Some(false) | None => Shown::Nothing,
     }
 }
 

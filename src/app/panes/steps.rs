@@ -30,7 +30,9 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     let place = current
         .map_or_else(|| format!("{} steps", steps.len()), |at| format!("{} of {}", at + 1, steps.len()));
     head_ui(ui, pane, &title, &place, out);
-    let why = current.and_then(|at| steps.get(at));
+    // In a very low pane the steps come first; their tooltips have the same words.
+    let fits = |step: &&Step| ui.available_height() >= why_height(ui, step) + 2.0 * LOW_ROW;
+    let why = current.and_then(|at| steps.get(at)).filter(fits);
     let below = why.map_or(0.0, |step| why_height(ui, step));
     let height = (ui.available_height() - below).max(2.0 * LOW_ROW);
     let row = if height < 9.0 * ROW { LOW_ROW } else { ROW };

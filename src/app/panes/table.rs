@@ -95,9 +95,10 @@ fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
 /// The columns that fit, with their widths: what tells least goes first.
 fn columns(room: f32) -> Vec<(Column, f32)> {
     let mut all: Vec<_> = Column::ALL.iter().map(|&column| (column, width(column))).collect();
-    for spare in [Column::Reason, Column::Connection, Column::Attempt] {
+    for spare in [Column::Reason, Column::Connection, Column::Attempt, Column::Ordinal, Column::Latency] {
         let needed: f32 = all.iter().map(|(_, width)| width + 8.0).sum();
-        if needed <= room {
+        // The bar beside the rows takes a little.
+        if needed + 10.0 <= room {
             break;
         }
         all.retain(|(column, _)| *column != spare);
@@ -112,7 +113,7 @@ fn width(column: Column) -> f32 {
         Column::Connection => 186.0,
         Column::Ordinal => 40.0,
         Column::Method => 62.0,
-        Column::Target => 120.0,
+        Column::Target => 64.0,
         Column::Status => 50.0,
         Column::Outcome => 112.0,
         Column::Latency => 78.0,
