@@ -176,6 +176,10 @@ fn masked_failures_lead_to_the_attempt_that_failed() {
     assert!(window.state().story.steps()[step].failure, "the step is the answer that failed");
     // On that link every request was answered, though with 502: green bars would say that nothing failed there.
     assert!(window.query_by_label("2nd: answered 0 of 17").is_some());
+    click(&mut window, "GET: 0 seen, 9 hidden by retries");
+    let rows = window.state().rows.list();
+    assert!(!rows.is_empty() && rows.iter().all(|&id| analysis.exchange(id).is_failure()));
+    assert!(row_in_sight(&window), "the attempt is one of them");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         if let Some(link) = interesting_link(pane, board) {
             ordinals_ui(ui, pane, link, &board.links[usize::from(link.0)]);
         }
-        methods_ui(ui, pane);
+        methods_ui(ui, pane, out);
     });
 }
 
@@ -162,7 +162,7 @@ pub fn interesting_link(pane: &Pane<'_>, board: &Board) -> Option<LinkId> {
 }
 
 /// What users saw of the failures and what retries hid, by method: why a log may show POSTs only.
-fn methods_ui(ui: &mut Ui, pane: &Pane<'_>) {
+fn methods_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
     let failures = &pane.analysis.diagnosis.failures;
     let mut methods: Vec<&String> = failures.visible.keys().chain(failures.masked.keys()).collect();
     methods.sort();
@@ -183,9 +183,12 @@ fn methods_ui(ui: &mut Ui, pane: &Pane<'_>) {
     for method in methods.into_iter().take(METHODS) {
         let seen: u64 = failures.visible.get(method).map_or(0, |all| all.values().sum());
         let hidden = failures.masked.get(method).copied().unwrap_or(0);
-        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
+        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::click());
         let label = format!("{method}: {} seen, {} hidden by retries", grouped(seen), grouped(hidden));
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &label));
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+        if response.hovered() || response.has_focus() {
+            ui.painter().rect_filled(rect, 3.0, palette.raised);
+        }
         let mono = egui::FontId::monospace(11.5);
         ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, method, mono.clone(), palette.text);
         let cells = [(hidden, palette.attention, 0.0), (seen, palette.failed, SEEN)];
@@ -193,6 +196,10 @@ fn methods_ui(ui: &mut Ui, pane: &Pane<'_>) {
             let color = if count == 0 { palette.muted } else { color };
             let at = rect.right_center() - vec2(edge, 0.0);
             ui.painter().text(at, Align2::RIGHT_CENTER, grouped(count), mono.clone(), color);
+        }
+        let help = format!("{label}: show every failed {method} in the table, also those that a retry hid");
+        if response.on_hover_text(help).clicked() {
+            out.push(Action::SetFilter(format!("method:{} failed", method.to_lowercase())));
         }
     }
 }

@@ -25,11 +25,14 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     let ends = pane.analysis.connection(connection).inner;
     let current = pane.session.selection.step;
     let whole = format!("Steps of :{} → :{}", ends.client.port(), ends.server.port());
-    let title =
-        if ui.available_width() > 335.0 { whole } else { format!("Steps of :{}", ends.client.port()) };
+    let title = if ui.available_width() > 335.0 {
+        whole.clone()
+    } else {
+        format!("Steps of :{}", ends.client.port())
+    };
     let place = current
         .map_or_else(|| format!("{} steps", steps.len()), |at| format!("{} of {}", at + 1, steps.len()));
-    head_ui(ui, pane, &title, &place, out);
+    head_ui(ui, pane, (&title, &whole), &place, out);
     // In a very low pane the steps come first; their tooltips have the same words.
     let fits = |step: &&Step| ui.available_height() >= why_height(ui, step) + 2.0 * LOW_ROW;
     let why = current.and_then(|at| steps.get(at)).filter(fits);
@@ -58,7 +61,7 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
 }
 
 /// Title, buttons and place in one row: each row spared here shows a step more.
-fn head_ui(ui: &mut Ui, pane: &Pane<'_>, title: &str, place: &str, out: &mut Actions) {
+fn head_ui(ui: &mut Ui, pane: &Pane<'_>, (title, whole): (&str, &str), place: &str, out: &mut Actions) {
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.label(RichText::new(place).small().color(pane.palette.muted));
@@ -78,7 +81,8 @@ fn head_ui(ui: &mut Ui, pane: &Pane<'_>, title: &str, place: &str, out: &mut Act
                 }
             });
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                ui.add(egui::Label::new(RichText::new(title).strong().size(14.0)).truncate());
+                ui.add(egui::Label::new(RichText::new(title).strong().size(14.0)).truncate())
+                    .on_hover_text(whole);
             });
         });
     });
