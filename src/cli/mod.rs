@@ -4,6 +4,7 @@ mod interrupt;
 mod lanes;
 mod window;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -226,6 +227,9 @@ fn sort_out(paths: &[PathBuf], format: Option<&LogFormat>) -> (Vec<PathBuf>, Vec
         logs.extend(found);
     }
     let mut files: Vec<Arc<LogFile>> = Vec::new();
+    // A folder and the logs in it may both be named.
+    let mut known = BTreeSet::new();
+    logs.retain(|path| known.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
     for path in logs {
         match read_log(&path, format) {
             Ok(log) => files.push(Arc::new(log)),

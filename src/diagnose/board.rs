@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::http::Method;
-use crate::tcp::Opening;
+use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::LinkId;
 
 use super::origins::Retried;
@@ -52,11 +52,12 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         count(&mut figures.protocols, flow.protocol.name());
         let server = servers.entry(connection.inner.server).or_default();
         server.connections += 1;
-        let mut requests = 0;
+        let (mut requests, mut answers) = (0, 0);
         let mut idle_since = None;
         for exchange in connection.exchanges() {
             let (asked, answered) = (exchange.raw.request.is_present(), exchange.raw.response.is_present());
             figures.responses += u64::from(answered);
+            answers += u32::from(answered);
             *statuses.entry((exchange.capture, exchange.raw.method, exchange.raw.status)).or_default() += 1;
             latencies.extend(exchange.latency_ns());
             let idle_from = idle_since.replace(exchange.raw.response.end).filter(|_| asked);
@@ -85,6 +86,8 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
                 figures.ordinals[place].1 += u64::from(answered);
             }
         }
+        let closes = |event: &Event| event.kind == EventKind::Fin && event.from == Side::Server;
+        figures.closed_after_one += u64::from(answers == 1 && connection.events().iter().any(closes));
         figures.requests += requests;
         figures.reused_connections += u64::from(requests > 1);
     }

@@ -81,13 +81,13 @@ impl<'a> Draft<'a> {
         let number = if exchanges.is_empty() { self.connections.len() } else { exchanges.len() } as u64;
         self.values.push(("times", times(number)));
         self.values.push(("users", users(self.analysis, self.diagnosis, &exchanges)));
-        let mut server = "";
+        let mut ends = ("", "");
         if let Some(id) = self.link {
             let link = self.analysis.link(id);
-            server = &self.analysis.lane(link.to).name;
+            ends = (&self.analysis.lane(link.from).name, &self.analysis.lane(link.to).name);
             self.values.push(("link", self.analysis.link_name(id)));
-            self.values.push(("from", self.analysis.lane(link.from).name.clone()));
-            self.values.push(("to", server.to_owned()));
+            self.values.push(("from", ends.0.to_owned()));
+            self.values.push(("to", ends.1.to_owned()));
         }
         let values = &self.values;
         Finding {
@@ -100,7 +100,7 @@ impl<'a> Draft<'a> {
             count: number,
             summary: fill(self.words.summary, values),
             explanation: fill(self.words.explanation, values),
-            fixes: self.words.fixes_for(server, values),
+            fixes: self.words.fixes_for(ends, values),
             log_line: fill(self.words.log_line, values),
             doubt: fill(self.words.doubt, values),
             evidence: proofs.list,

@@ -248,6 +248,8 @@ pub struct LinkFigures {
     pub connections: u64,
     /// Connections that carried two requests or more.
     pub reused_connections: u64,
+    /// Connections that the server closed after a single answer.
+    pub closed_after_one: u64,
     /// Connections whose SYN was answered by a RST.
     pub refused_connections: u64,
     /// Connections by protocol name.

@@ -1,5 +1,6 @@
 //! The report for a person at a terminal: the verdict first, then where it starts, then the proof.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -203,13 +204,42 @@ fn start(analysis: &Analysis, out: &mut String) {
             let _ = writeln!(out, "  {}", "- ".repeat(text.chars().count().min(WIDTH) / 2 - 1).trim_end());
         }
     }
+    errors_by_method(analysis, out);
     if let (Some(link), Some(status)) = (board.boundary, &board.status) {
         let link = analysis.link(link);
         let name = &analysis.lane(link.to).name;
         let begins =
-            format!("{status}s begin at {name}: the links behind it show none, so {name} made them.");
+            format!("{status}s start at {name}: the links behind it show none, so {name} made them.");
         paragraph(out, "  ", &begins);
     }
+}
+
+/// For each link that has some, its 5xx and missing answers by method: `user → nginx: 502 POST 17`.
+fn errors_by_method(analysis: &Analysis, out: &mut String) {
+    let mut rows = Vec::new();
+    for (at, figures) in analysis.diagnosis.board.links.iter().enumerate() {
+        let mut by_status: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
+        for (method, statuses) in &figures.status {
+            for (status, &number) in statuses.iter().filter(|(status, _)| is_error(status)) {
+                by_status.entry(status).or_default().push((method, number));
+            }
+        }
+        for (status, mut methods) in by_status {
+            methods.sort_by_key(|&(method, number)| (std::cmp::Reverse(number), method));
+            let all: Vec<String> =
+                methods.iter().map(|(method, number)| format!("{method} {}", grouped(*number))).collect();
+            rows.push(vec![analysis.link_name(LinkId(at as u16)), status.to_owned(), all.join(", ")]);
+        }
+    }
+    if !rows.is_empty() {
+        out.push_str("  By method (none: no answer seen):\n");
+        table(out, rows, &[false; 3]);
+    }
+}
+
+/// Whether a status is one of a server's fault, or `none`: then no answer was seen.
+fn is_error(status: &str) -> bool {
+    status == "none" || status.starts_with('5')
 }
 
 fn retries(analysis: &Analysis, out: &mut String) {

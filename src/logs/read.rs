@@ -17,9 +17,19 @@ const MAX_KEPT: usize = 500_000;
 const PROBED: usize = 200;
 /// Endings of the files in a folder that may be logs.
 const LOG_ENDINGS: [&str; 3] = ["log", "json", "txt"];
+/// Folders beside captures that are looked into for logs.
+const LOG_FOLDERS: [&str; 2] = ["log", "logs"];
 
-/// The files in a folder that are logs by their content, sorted by name.
+/// The files in a folder, and in a folder `logs` in it, that are logs by their content; sorted by name.
 pub fn logs_in(folder: &Path, format: Option<&LogFormat>) -> Vec<PathBuf> {
+    let mut logs = logs_right_in(folder, format);
+    for name in LOG_FOLDERS {
+        logs.extend(logs_right_in(&folder.join(name), format));
+    }
+    logs
+}
+
+fn logs_right_in(folder: &Path, format: Option<&LogFormat>) -> Vec<PathBuf> {
     let Ok(entries) = folder.read_dir() else { return Vec::new() };
     let may_be = |path: &PathBuf| {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
@@ -188,5 +198,22 @@ mod tests {
         write("e.bin", b"");
         assert_eq!(logs_in(folder.path(), None).len(), 1);
         assert!(is_log(&error, None));
+    }
+
+    #[test]
+    fn logs_beside_captures_may_lie_in_a_folder_of_that_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = "127.0.0.1 - - [25/Nov/2026:14:35:00 +0000] \"GET / HTTP/1.1\" 200 5\n";
+        for (name, text) in [
+            ("logs/a.log", line),
+            ("logs/notes.txt", "what we saw\n"),
+            ("logs/older/b.log", line),
+            ("elsewhere/c.log", line),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        assert_eq!(logs_in(folder.path(), None), [folder.path().join("logs/a.log")]);
     }
 }

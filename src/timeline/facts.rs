@@ -80,8 +80,8 @@ impl Figures {
                 rejected: board.rejected_by_method.values().sum(),
                 connections: board.connections,
                 reused: board.reused_connections,
-                // Of the others nobody knows how they ended.
-                closed_after_one: drawn.closed_after_one,
+                // A snapshot of before this was counted knows only of those that it holds.
+                closed_after_one: board.closed_after_one.max(drawn.closed_after_one),
             },
         }
     }
@@ -138,7 +138,9 @@ mod tests {
             ..LinkFigures::default()
         };
         analysis.diagnosis.board.links = vec![figures; 3];
+        analysis.diagnosis.board.links[1].closed_after_one = 3_990;
         let model = Model::new(&analysis);
+        assert!(model.lanes[2].fact.text.ends_with("closes after each"), "{}", model.lanes[2].fact.text);
         assert_eq!(model.lanes[0].fact.text, "8 failures of 28,800");
         assert!(model.lanes[1].fact.text.ends_with("3,999 of 4,000 connections reused"));
     }

@@ -17,6 +17,7 @@ mod nat;
 mod products;
 mod recordings;
 mod remark;
+mod rewriting;
 #[cfg(test)]
 mod tests;
 mod votes;

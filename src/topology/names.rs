@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::{Chain, Seen};
-use super::{Overrides, Role, forwarding, labels, products, recordings};
+use super::{Overrides, Role, forwarding, labels, products, recordings, rewriting};
 
 /// What names a lane, in words for [`super::lanes::Hop::named_by`].
 type Named = (String, String);
@@ -23,7 +23,8 @@ pub(super) fn names(
         hop.users = roles[at] == Role::Client && !hop.inferred && !beside.contains(&at);
     }
     let below = chain.below();
-    let servers = products::servers(seen, chain, &below);
+    let signs = rewriting::find(seen, chain, &roles, leg_of);
+    let servers = products::servers(seen, chain, &below, &signs);
     let found = Finder {
         seen,
         chain,
@@ -33,6 +34,7 @@ pub(super) fn names(
         callers: products::callers(seen, chain, leg_of, &roles),
         labels: labels::names(seen, chain, &roles, leg_of, &forwards, (&below, &servers)),
         servers,
+        signs,
         forwards,
         protocols: by_protocols(seen, chain, leg_of),
     };
@@ -61,6 +63,7 @@ struct Finder<'a> {
     /// The applications' lanes.
     last: BTreeSet<usize>,
     servers: Vec<BTreeSet<String>>,
+    signs: Vec<rewriting::Signs>,
     vias: Vec<BTreeSet<String>>,
     callers: BTreeMap<usize, products::Callers>,
     labels: Vec<Option<Named>>,
@@ -122,11 +125,15 @@ impl Finder<'_> {
             let found = via.or_else(|| Some((products::by_servers(&self.servers[at])?, "Server")));
             found.map(|(name, header)| (name, format!("the {header} header of its answers")))
         };
+        let rewriting = || {
+            let evidence = "its requests carry X-Forwarded-Scheme and X-Scheme, which ingress-nginx adds";
+            self.signs[at].ingress.then(|| ("ingress".to_owned(), evidence.to_owned()))
+        };
         let port = || {
             let (port, name) = products::by_port(self.chain, at)?;
             Some((name.to_owned(), format!("it listens on port {port}, and speaks no HTTP")))
         };
-        host().or_else(protocol).or_else(header).or_else(port)
+        host().or_else(protocol).or_else(rewriting).or_else(header).or_else(port)
     }
 
     fn by_place(&self, at: usize) -> Named {

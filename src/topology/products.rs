@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Role;
 use super::labels::Label;
 use super::lanes::{Chain, Seen};
+use super::rewriting::Signs;
 
 /// Programs that answer HTTP, as they call themselves in headers and as people call files.
 const PRODUCTS: [&str; 52] = [
@@ -84,6 +85,9 @@ const PORTS: [(u16, &str); 16] = [
     (50000, "db2"),
 ];
 
+/// Programs that are made of nginx and write requests as it does.
+const NGINX_FAMILY: [&str; 5] = ["angie", "freenginx", "nginx", "openresty", "tengine"];
+
 /// Connections of a client lane whose User-Agent is looked at, and requests of each.
 const SAMPLED: usize = 64;
 
@@ -100,12 +104,19 @@ fn product(value: &str) -> String {
     if plain { token.to_lowercase() } else { String::new() }
 }
 
-/// The `Server` headers of each lane, as sent; of a lane that only passes on what a deeper one says, none.
-pub(super) fn servers(seen: &Seen<'_>, chain: &Chain, below: &[BTreeSet<usize>]) -> Vec<BTreeSet<String>> {
+/// The `Server` headers of each lane, as sent; of a lane that only passes on what a deeper one says, none. Not so where
+/// its requests are `nginx`'s: nginx writes its own, and where told to pass it on, it is nginx all the same.
+pub(super) fn servers(
+    seen: &Seen<'_>,
+    chain: &Chain,
+    below: &[BTreeSet<usize>],
+    signs: &[Signs],
+) -> Vec<BTreeSet<String>> {
     let values = seen.captures.iter().flat_map(|facts| {
         facts.server_headers.iter().map(|(address, name)| (*address, facts.name(*name).to_owned()))
     });
-    own_words(chain, below, values)
+    let writes = |at: usize, value: &str| signs[at].nginx && NGINX_FAMILY.contains(&&*product(value));
+    own_words(chain, below, values, writes)
 }
 
 /// The `Via` headers of the answers of each lane, in the same way.
@@ -113,7 +124,7 @@ pub(super) fn vias(seen: &Seen<'_>, chain: &Chain, below: &[BTreeSet<usize>]) ->
     let values = seen.captures.iter().flat_map(|facts| {
         facts.via_headers.iter().map(|(address, name)| (*address, last_via(facts.name(*name)).to_owned()))
     });
-    own_words(chain, below, values)
+    own_words(chain, below, values, |_, _| false)
 }
 
 /// The last entry of a `Via` header: who sent the message (RFC 9110, section 7.6.3).
@@ -195,11 +206,13 @@ pub(super) fn callers(
     all.into_iter().map(|(lane, (_, callers))| (lane, callers)).collect()
 }
 
-/// What answers of each lane say, without what they share with a deeper lane: a proxy may pass it on.
+/// What answers of each lane say, without what they share with a deeper lane: a proxy may pass it on, unless it
+/// `writes` such words itself.
 fn own_words(
     chain: &Chain,
     below: &[BTreeSet<usize>],
     values: impl Iterator<Item = (SocketAddr, String)>,
+    writes: impl Fn(usize, &str) -> bool,
 ) -> Vec<BTreeSet<String>> {
     let mut all: Vec<BTreeSet<String>> = vec![BTreeSet::new(); chain.hops.len()];
     for (address, value) in values {
@@ -209,7 +222,8 @@ fn own_words(
     }
     let deeper =
         |at: usize, value: &String| below[at].iter().any(|&other| other != at && all[other].contains(value));
-    let own = |at: usize| all[at].iter().filter(|value| !deeper(at, value)).cloned().collect();
+    let own =
+        |at: usize| all[at].iter().filter(|value| writes(at, value) || !deeper(at, value)).cloned().collect();
     (0..all.len()).map(own).collect()
 }
 

@@ -108,6 +108,37 @@ fn a_server_header_names_the_deepest_lane_that_sends_it() {
 }
 
 #[test]
+fn a_proxy_that_rewrites_requests_as_nginx_does_sends_its_own_server_header() {
+    let chain = |edge_adds: &[&str], inner_adds: &[&str], server: &str| {
+        let mut script = Script::new("any.pcap");
+        let legs: [(&str, &str, &[&str]); 3] = [
+            (USER, EDGE, &["Host", "Accept"]),
+            (EDGE_OUT, "10.0.2.2:8080", edge_adds),
+            ("10.0.3.1:5000", "10.0.3.2:9000", inner_adds),
+        ];
+        for ((client, server, headers), at) in legs.into_iter().zip(0..) {
+            let conn = script.connection(0, client, server, 100);
+            let headers: Vec<(&str, &str)> = headers.iter().map(|name| (*name, "x")).collect();
+            for n in 0..5 {
+                script.request(conn, (10 * n + at) * MS, "GET", &format!("/item/{n}"), &headers, "");
+                script.response(conn, (10 * n + 8 - at) * MS, 200, 20);
+            }
+        }
+        script.server_header(EDGE, server);
+        script.server_header("10.0.2.2:8080", server);
+        names(&[script.finish()])
+    };
+    let (edge, inner) = (["Host", "X-Real-IP", "Accept"], ["Host", "X-Inner", "X-Real-IP", "Accept"]);
+    assert_eq!(chain(&edge, &inner, "nginx"), ["user", "nginx", "nginx 2", "app"]);
+    // HAProxy in front appends, and passes on what nginx calls itself; so would a proxy of no known kind.
+    let appended = ["Host", "Accept", "X-Real-IP"];
+    assert_eq!(chain(&appended, &inner, "nginx"), ["user", "proxy", "nginx", "app"]);
+    assert_eq!(chain(&edge, &inner, "gunicorn"), ["user", "proxy", "gunicorn", "app"]);
+    let ingress = ["Host", "X-Forwarded-Scheme", "X-Scheme", "X-Real-IP", "Accept"];
+    assert_eq!(chain(&edge, &ingress, "nginx"), ["user", "nginx", "ingress", "app"]);
+}
+
+#[test]
 fn via_headers_host_names_and_user_agents_name_lanes() {
     let mut script = Script::new("any.pcap");
     ask(&mut script, USER, EDGE, 0, 6 * MS);

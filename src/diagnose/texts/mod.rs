@@ -59,10 +59,16 @@ pub(super) struct Words {
 /// Server products of which at most one stands at a server lane: fixes for the others are left out.
 const SERVER_PRODUCTS: [&str; 6] = ["uwsgi", "gunicorn", "node", "uvicorn", "apache", "tomcat"];
 
+/// The product whose changes are annotations and settings of a Kubernetes controller.
+const INGRESS: &str = "ingress-nginx";
+/// Proxies that lanes may be called after.
+const PROXY_PRODUCTS: [&str; 5] = ["envoy", "haproxy", "nginx", "traefik", "varnish"];
+
 impl Words {
-    /// The fixes with their figures, without those for servers that the lane's name says it is not.
-    pub(super) fn fixes_for(&self, server_lane: &str, values: &[(&str, String)]) -> Vec<Fix> {
-        let lane = server_lane.to_ascii_lowercase();
+    /// The fixes with their figures, without those for servers that the lane's name says it is not. Those that only an
+    /// ingress understands come last where no lane of the link is called one, and first what the lanes are called.
+    pub(super) fn fixes_for(&self, (from, to): (&str, &str), values: &[(&str, String)]) -> Vec<Fix> {
+        let (from, lane) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
         let known = SERVER_PRODUCTS.iter().any(|product| lane.contains(product));
         let fits = |product: &str| {
             let product = product.to_ascii_lowercase();
@@ -73,7 +79,20 @@ impl Words {
             change: fill(change, values),
             note: fill(note, values),
         };
-        self.fixes.iter().filter(|fix| fits(fix.0)).map(fix).collect()
+        let is_called = |name: &str| from.contains(name) || lane.contains(name);
+        let proxy_first = self.fixes.first().is_some_and(|first| first.0 == INGRESS);
+        let rank = |product: &str| match product {
+            _ if is_called("ingress") => 0,
+            INGRESS => 3,
+            // The hop to change is a proxy, and which one is told by its name.
+            _ if !proxy_first => 0,
+            _ if PROXY_PRODUCTS.contains(&product) && is_called(product) => 0,
+            "nginx" => 1,
+            _ => 2,
+        };
+        let mut fixes: Vec<Fix> = self.fixes.iter().filter(|fix| fits(fix.0)).map(fix).collect();
+        fixes.sort_by_key(|fix| rank(&fix.product));
+        fixes
     }
 }
 
@@ -121,8 +140,28 @@ mod tests {
     #[test]
     fn figures_go_into_their_braces_and_fixes_of_other_servers_stay_out() {
         assert_eq!(fill("{a}  of {b}", &[("a", "3".to_owned()), ("b", "4".to_owned())]), "3 of 4");
-        let fixes = CLOSES_AFTER_EACH.fixes_for("gunicorn", &[]);
+        let fixes = CLOSES_AFTER_EACH.fixes_for(("ingress", "gunicorn"), &[]);
         assert!(fixes.iter().all(|fix| fix.product != "uwsgi"));
-        assert!(CLOSES_AFTER_EACH.fixes_for("app", &[]).iter().any(|fix| fix.product == "uwsgi"));
+        assert!(CLOSES_AFTER_EACH.fixes_for(("", "app"), &[]).iter().any(|fix| fix.product == "uwsgi"));
+    }
+
+    #[test]
+    fn what_is_known_of_the_hop_to_change_comes_first() {
+        let products = |from: &str, to: &str| -> Vec<String> {
+            let fixes = CLOSES_AFTER_EACH.fixes_for((from, to), &[]);
+            fixes.into_iter().map(|fix| fix.product).collect()
+        };
+        let table: Vec<&str> = CLOSES_AFTER_EACH.fixes.iter().map(|fix| fix.0).collect();
+        assert_eq!(products("ingress", "uwsgi"), table);
+        assert_eq!(products("ingress-nginx", "app"), table);
+        for from in ["nginx", "nginx 2", "proxy"] {
+            let found = products(from, "app");
+            assert_eq!(found.len(), table.len());
+            assert!(
+                found.starts_with(&["nginx".to_owned(), "nginx".to_owned(), "uwsgi".to_owned()]),
+                "{from}"
+            );
+            assert_eq!(found.last().map(String::as_str), Some(INGRESS), "{from}");
+        }
     }
 }
