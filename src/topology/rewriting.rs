@@ -95,8 +95,8 @@ mod tests {
     use super::*;
 
     fn of(came: &str, went: &str) -> Signs {
-        let all = |text: &'static str| vec![text.split(' ').collect::<Vec<_>>(); LEAST];
-        signs(&all(Box::leak(came.into())), &all(Box::leak(went.into())))
+        let [came, went] = [came, went].map(|text| vec![text.split(' ').collect(); LEAST]);
+        signs(&came, &went)
     }
 
     #[test]
