@@ -88,8 +88,12 @@ pub(super) struct Request {
 pub(super) struct Electorate {
     /// Sorted by key and start.
     pub requests: Vec<Request>,
-    /// By leg: voters whose key was seen at no other endpoint, so that they have nobody to vote for.
-    pub alone: Vec<usize>,
+    /// Voters whose key was seen at no other endpoint, so that they have nobody to vote for: leg, start and group.
+    pub alone: Vec<(u32, i64, u16)>,
+    /// By leg: one request of so many votes.
+    pub steps: Vec<usize>,
+    /// By capture: the group of its clock, and its first and last time.
+    pub spans: Vec<(u16, i64, i64)>,
     /// By leg: all requests of the sample.
     pub asked: Vec<usize>,
 }
@@ -181,20 +185,26 @@ impl Sample {
     fn requests(&self, seen: &Seen<'_>, causes: &mut Causes, ids: &IdHeaders, common: Common) -> Electorate {
         let keys = self.keys(seen, causes, ids, common);
         let shared = SharedKeys::of(&keys);
-        let mut electorate =
-            Electorate { requests: Vec::new(), alone: vec![0; causes.legs.len()], asked: Vec::new() };
+        let mut electorate = Electorate {
+            requests: Vec::new(),
+            alone: Vec::new(),
+            steps: vec![0; causes.legs.len()],
+            spans: spans(seen),
+            asked: Vec::new(),
+        };
         for &Keyed { key, endpoint, connection, exchange } in &keys {
             let at = connection as usize;
             let leg = causes.leg_of[at];
-            if !shared.holds(key) {
-                electorate.alone[leg] += 1;
-                continue;
-            }
             let exchange = &seen.facts(at).exchanges[exchange as usize];
             let capture = seen.capture(at);
+            let start = seen.time(at, exchange.request.start);
+            if !shared.holds(key) {
+                electorate.alone.push((leg as u32, start, seen.clocks[capture.index()].group));
+                continue;
+            }
             electorate.requests.push(Request {
                 key,
-                start: seen.time(at, exchange.request.start),
+                start,
                 end: exchange.response.is_complete().then(|| seen.time(at, exchange.response.end)),
                 leg: leg as u32,
                 endpoint,
@@ -247,14 +257,14 @@ impl Sample {
 impl Electorate {
     /// Leaves the vote to evenly spread requests of each leg.
     fn thin_out(&mut self) {
-        let mut steps = self.alone.clone();
-        for request in &self.requests {
-            steps[request.leg as usize] += 1;
+        let steps = &mut self.steps;
+        let legs = self.alone.iter().map(|alone| alone.0).chain(self.requests.iter().map(|r| r.leg));
+        for leg in legs {
+            steps[leg as usize] += 1;
         }
-        self.asked.clone_from(&steps);
-        for (step, alone) in steps.iter_mut().zip(&mut self.alone) {
+        self.asked.clone_from(steps);
+        for step in steps.iter_mut() {
             *step = step.div_ceil(VOTERS).max(1);
-            *alone /= *step;
         }
         let mut next = vec![0usize; steps.len()];
         for request in &mut self.requests {
@@ -263,6 +273,17 @@ impl Electorate {
             next[leg] += 1;
         }
     }
+}
+
+/// By capture: the group of its clock, and its first and last time.
+fn spans(seen: &Seen<'_>) -> Vec<(u16, i64, i64)> {
+    let captures = seen.captures.iter().zip(seen.clocks);
+    let span = captures.map(|(facts, clock)| {
+        let first = facts.flows.iter().map(|flow| clock.session(flow.first.0).0).min();
+        let last = facts.flows.iter().map(|flow| clock.session(flow.last.0).0).max();
+        (clock.group, first.unwrap_or(i64::MAX), last.unwrap_or(i64::MIN))
+    });
+    span.collect()
 }
 
 /// A request of the sample by its key, before it is known whether that tells anything.

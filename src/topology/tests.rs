@@ -54,6 +54,36 @@ fn a_cut_copy_neither_names_a_lane_nor_gives_evidence_and_is_said_to_be_one() {
 }
 
 #[test]
+fn a_capture_of_a_part_of_the_time_finds_the_same_lanes() {
+    const INGRESS: &str = "10.0.2.2:8080";
+    let of_round = |script: &mut Script, round: i64, links: &[(&str, &str, i64)]| {
+        for &(client, server, takes) in links {
+            ask(script, &format!("{client}:{}", 4000 + round), server, round * 100 * MS, takes);
+        }
+    };
+    let (user, edge, ingress) =
+        (("10.0.1.1", EDGE, 7 * MS), ("10.0.2.1", INGRESS, 5 * MS), ("10.0.3.1", "10.0.3.2:9000", 3 * MS));
+    for seen_at_the_edge in [0..2, 4..6, 0..6] {
+        let (mut front, mut inner) = (Script::new("front.pcap"), Script::new("inner.pcap"));
+        for round in 0..6 {
+            of_round(&mut inner, round, &[edge, ingress]);
+            if seen_at_the_edge.contains(&round) {
+                of_round(&mut front, round, &[user, edge]);
+            }
+        }
+        let topology = build(&[front.finish(), inner.finish()], &Overrides::default());
+        let lanes: Vec<Vec<String>> = topology
+            .lanes
+            .iter()
+            .map(|lane| lane.addresses.iter().map(ToString::to_string).collect())
+            .collect();
+        let expected =
+            [vec!["10.0.1.1"], vec!["10.0.1.2", "10.0.2.1"], vec!["10.0.2.2", "10.0.3.1"], vec!["10.0.3.2"]];
+        assert_eq!(lanes, expected, "{seen_at_the_edge:?}");
+    }
+}
+
+#[test]
 fn a_second_capture_of_the_same_connections_is_no_copy() {
     let mut far = Script::new("user.pcap");
     ask(&mut far, USER, EDGE, -30_000, 6 * MS);

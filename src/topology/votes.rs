@@ -8,6 +8,8 @@ use std::cmp::{Ordering, Reverse};
 
 use hashbrown::HashMap;
 
+use crate::capture::CaptureId;
+
 use super::cause::{Causes, Common, Electorate, Leg, Request};
 use super::recordings::Apart;
 
@@ -92,11 +94,11 @@ pub(super) fn vote(
     orders: &mut Orders,
     apart: &Apart,
 ) {
-    let Electorate { requests, alone, .. } = electorate;
+    let requests = &electorate.requests;
     orders.learn(requests, matches!(common, Common::Id(_)));
     let shares = Shares::of(electorate, causes);
     let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
-    let mut voters: Vec<usize> = alone.iter().map(|&number| number * CLEAR).collect();
+    let mut voters: Vec<Voter> = Vec::new();
     // By endpoint: latest start of a request that holds the voter, and how many do.
     let mut above: Vec<(u32, i64, usize)> = Vec::new();
     for same in requests.chunk_by(|a, b| a.key == b.key) {
@@ -117,7 +119,7 @@ pub(super) fn vote(
                 }
             }
             let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
-            voters[request.leg as usize] += weight;
+            voters.push(Voter { leg: request.leg, start: request.start, group: request.group, weight });
             if above.is_empty() {
                 // Nothing ties some captures' clocks: that the same is asked for there, as often, and takes longer,
                 // must do.
@@ -140,7 +142,51 @@ pub(super) fn vote(
     let mut ballots: Vec<_> = ballots.into_iter().collect();
     ballots.sort_unstable();
     let ballots = without_chance(&ballots, orders);
+    let voters = count(&voters, &ballots, electorate);
     settle(causes, &ballots, &voters, common);
+}
+
+/// A request that was asked for its vote.
+#[derive(Clone, Copy)]
+struct Voter {
+    leg: u32,
+    start: i64,
+    group: u16,
+    weight: usize,
+}
+
+/// By leg: the weight of all who could vote for one of the endpoints that the leg's ballots name. Who asked when no
+/// capture of these ran could not: that nothing was seen above it then tells nothing.
+fn count(voters: &[Voter], ballots: &[((u32, u32), usize)], electorate: &Electorate) -> Vec<usize> {
+    let mut captures: FixedMap<u32, Vec<CaptureId>> = FixedMap::default();
+    for request in &electorate.requests {
+        let known = captures.entry(request.endpoint).or_default();
+        if !known.contains(&request.capture) {
+            known.push(request.capture);
+        }
+    }
+    let mut named: Vec<Vec<(u16, i64, i64)>> = vec![Vec::new(); electorate.steps.len()];
+    for &((leg, upper), _) in ballots {
+        let spans = captures[&upper].iter().map(|capture| electorate.spans[capture.index()]);
+        named[leg as usize].extend(spans);
+    }
+    let could_vote = |leg: u32, start: i64, group: u16| {
+        let named = &named[leg as usize];
+        // Times of two groups cannot be compared.
+        let ran = |&(other, first, last): &(u16, i64, i64)| other != group || (first..=last).contains(&start);
+        named.is_empty() || named.iter().any(ran)
+    };
+    let mut counts = vec![0; electorate.steps.len()];
+    for &(leg, start, group) in &electorate.alone {
+        counts[leg as usize] += usize::from(could_vote(leg, start, group));
+    }
+    for (count, step) in counts.iter_mut().zip(&electorate.steps) {
+        *count = *count / step * CLEAR;
+    }
+    for voter in voters.iter().filter(|voter| could_vote(voter.leg, voter.start, voter.group)) {
+        counts[voter.leg as usize] += voter.weight;
+    }
+    counts
 }
 
 /// Of endpoints in captures that nothing ties: how many requests each has, and how many two of them have in common.
