@@ -156,12 +156,7 @@ impl Test {
             Self::Host(part) => x.host().is_some_and(|host| contains(host.as_bytes(), part)),
             Self::Link(part) => place.link.contains(part.as_str()),
             Self::Connection(part) => place.ends.contains(part.as_str()),
-            // The table calls a complete message an answer.
-            Self::Outcome(name) => {
-                let outcome = x.outcome();
-                outcome.name().starts_with(name.as_str())
-                    || (outcome == Outcome::Complete && "answered".starts_with(name.as_str()))
-            }
+            Self::Outcome(name) => is_called(x.outcome(), name),
             Self::Status(from, to) => x.status().is_some_and(|status| (*from..=*to).contains(&status)),
             Self::NoStatus => x.status().is_none(),
             Self::Ordinal(order, value) => order.holds(i64::from(x.raw.ordinal), *value),
@@ -201,7 +196,7 @@ fn parse_test(word: &str) -> Result<Test, FilterError> {
         "host" => Test::Host(text),
         "link" | "hop" | "lane" => Test::Link(text),
         "conn" | "connection" | "port" | "addr" => Test::Connection(text),
-        "outcome" => Test::Outcome(text),
+        "outcome" => parse_outcome(text)?,
         "ordinal" | "#" => number("ordinal", value).map(|(order, n)| Test::Ordinal(order, n))?,
         "attempt" => number("attempt", value).map(|(order, n)| Test::Attempt(order, n))?,
         "latency" => latency(value).map(|(order, ns)| Test::LatencyNs(order, ns))?,
@@ -209,6 +204,19 @@ fn parse_test(word: &str) -> Result<Test, FilterError> {
         // `10.0.0.1:80` is an address and no field.
         _ => Test::Word(word.to_owned()),
     })
+}
+
+/// Whether an outcome's name begins so. The table calls a complete message an answer.
+fn is_called(outcome: Outcome, start: &str) -> bool {
+    outcome.name().starts_with(start) || (outcome == Outcome::Complete && "answered".starts_with(start))
+}
+
+fn parse_outcome(value: String) -> Result<Test, FilterError> {
+    if Outcome::ALL.into_iter().any(|outcome| is_called(outcome, &value)) {
+        return Ok(Test::Outcome(value));
+    }
+    let wanted = "`answered`, `rejected`, `no-response`, `truncated`, `aborted`, `timed-out` or `unknown`";
+    Err(FilterError::Value { field: "outcome", wanted, value })
 }
 
 fn parse_status(value: &str) -> Result<Test, FilterError> {
@@ -310,6 +318,8 @@ mod tests {
         let error = Filter::parse("status:abc").unwrap_err();
         assert!(error.to_string().contains("`status:`") && error.to_string().contains("`abc`"));
         assert!(Filter::parse("latency:soon").is_err());
+        assert!(Filter::parse("outcome:rejectd").unwrap_err().to_string().contains("`rejected`"));
+        assert!(["outcome:", "outcome:rej", "outcome:ans"].iter().all(|begun| Filter::parse(begun).is_ok()));
         assert!(Filter::parse("10.0.0.1:80").is_ok());
     }
 

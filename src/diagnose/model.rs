@@ -30,6 +30,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Complete,
+        Self::Rejected,
+        Self::NoResponse,
+        Self::Truncated,
+        Self::Aborted,
+        Self::TimedOut,
+        Self::Unknown,
+    ];
+
     /// The name that reports use.
     pub fn name(self) -> &'static str {
         match self {
