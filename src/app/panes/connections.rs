@@ -11,21 +11,28 @@ use crate::tcp::{Closing, Opening};
 use crate::topology::ConnectionId;
 
 const HEADS: [(&str, f32); 9] = [
-    ("opened", 122.0),
-    ("link", 130.0),
-    ("client", 160.0),
-    ("server", 160.0),
-    ("protocol", 70.0),
-    ("requests", 66.0),
-    ("began", 120.0),
-    ("ended", 110.0),
-    ("lasted", 90.0),
+    ("opened", 142.0),
+    ("link", 122.0),
+    ("client", 146.0),
+    ("server", 136.0),
+    ("protocol", 68.0),
+    ("requests", 62.0),
+    ("began", 104.0),
+    ("ended", 90.0),
+    ("lasted", 80.0),
 ];
+
+/// Room for the bar beside the rows, in points.
+const SCROLL_BAR: f32 = 14.0;
 
 /// Draws the table.
 pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Actions) {
     let selected = pane.session.selection.connection;
     ui.spacing_mut().item_spacing.y = 1.0;
+    // In a narrow window all give way alike: what is cut then is on hover.
+    let gaps = ui.spacing().item_spacing.x * (HEADS.len() - 1) as f32 + SCROLL_BAR;
+    let needed: f32 = HEADS.iter().map(|head| head.1).sum();
+    let scale = ((ui.available_width() - gaps) / needed).clamp(0.5, 1.0);
     let mut table = TableBuilder::new(ui)
         .id_salt("connections")
         .sense(Sense::click())
@@ -34,6 +41,7 @@ pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Acti
         .animate_scrolling(false)
         .cell_layout(Layout::left_to_right(Align::Center));
     for (at, &(_, width)) in HEADS.iter().enumerate() {
+        let width = width * scale;
         let last = at + 1 == HEADS.len();
         let column = if last { Width::remainder().at_least(width) } else { Width::exact(width) };
         table = table.column(column.clip(true));
