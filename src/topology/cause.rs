@@ -160,6 +160,7 @@ struct Sample {
     first: i64,
     period: i64,
     width: i64,
+    spans: Vec<(u16, i64, i64)>,
 }
 
 impl Sample {
@@ -173,7 +174,7 @@ impl Sample {
         } else {
             (i128::from(period) * SAMPLE as i128 / total as i128) as i64
         };
-        Self { first, period, width }
+        Self { first, period, width, spans: spans(seen) }
     }
 
     fn holds(&self, at: i64) -> bool {
@@ -189,7 +190,7 @@ impl Sample {
             requests: Vec::new(),
             alone: Vec::new(),
             steps: vec![0; causes.legs.len()],
-            spans: spans(seen),
+            spans: self.spans.clone(),
             asked: Vec::new(),
         };
         for &Keyed { key, endpoint, connection, exchange } in &keys {
