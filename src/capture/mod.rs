@@ -145,7 +145,7 @@ pub struct Segment<'a> {
 }
 
 /// Where a run of a message's bytes lies in its capture file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// Packet number, from 1.
     pub frame: u32,

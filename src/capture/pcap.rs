@@ -204,17 +204,12 @@ impl Pcap {
         if self.record_header != RECORD_HEADER || self.swapped != Swapped::Never {
             return None;
         }
-        // The raw form of a packet: pcap-file's checked form refuses packets longer than the snap length on
-        // the wire, which is what a snap length is for.
-        let (_, raw) = self.parser.next_raw_packet(buffer.unread()).ok()?;
-        let header = Header {
-            second: raw.ts_sec,
-            fraction: raw.ts_frac,
-            captured: raw.incl_len,
-            original: raw.orig_len,
-        };
+        let data = buffer.unread();
+        let header = self.header(data)?;
         // Empty packets are odd too.
-        (1..=self.largest).contains(&header.captured).then_some(header)
+        let usual = (1..=self.largest).contains(&header.captured)
+            && header.captured as usize <= data.len() - RECORD_HEADER;
+        usual.then_some(header)
     }
 
     #[inline]
@@ -339,22 +334,24 @@ impl Pcap {
         true
     }
 
+    #[inline]
     fn header(&self, data: &[u8]) -> Option<Header> {
-        let field = |at: usize| -> Option<u32> {
-            let bytes = data.get(at..at + 4)?.first_chunk::<4>()?;
-            Some(match self.parser.header().endianness {
-                Endianness::Big => u32::from_be_bytes(*bytes),
-                Endianness::Little => u32::from_le_bytes(*bytes),
-            })
+        let record = data.first_chunk::<RECORD_HEADER>()?;
+        let field = |at: usize| {
+            let bytes = [record[at], record[at + 1], record[at + 2], record[at + 3]];
+            match self.parser.header().endianness {
+                Endianness::Big => u32::from_be_bytes(bytes),
+                Endianness::Little => u32::from_le_bytes(bytes),
+            }
         };
-        let (first, second) = (field(8)?, field(12)?);
+        let (first, second) = (field(8), field(12));
         let swap = match self.swapped {
             Swapped::Never => false,
             Swapped::WhenLonger => first > second,
             Swapped::Always => true,
         };
         let (captured, original) = if swap { (second, first) } else { (first, second) };
-        Some(Header { second: field(0)?, fraction: field(4)?, captured, original })
+        Some(Header { second: field(0), fraction: field(4), captured, original })
     }
 }
 

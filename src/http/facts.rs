@@ -373,6 +373,14 @@ impl CaptureFacts {
         id
     }
 
+    /// The id of a name that may be no UTF-8.
+    pub(super) fn intern_bytes(&mut self, name: &[u8]) -> NameId {
+        match std::str::from_utf8(name) {
+            Ok(name) => self.intern(name),
+            Err(_) => self.intern(&String::from_utf8_lossy(name)),
+        }
+    }
+
     /// The id of a header name, which is kept in lower case; each spelling is looked up once.
     pub fn intern_header(&mut self, name: &str) -> NameId {
         if let Some(&id) = self.name_index.get(name) {
@@ -556,35 +564,54 @@ impl CaptureFacts {
 
 /// Appends an extent to a message's delta-coded list: frame and offset as differences to the end of the
 /// extent before it, zigzag and LEB128 coded: about five bytes a segment.
-pub fn encode_extent(out: &mut Vec<u8>, previous: &mut Extent, next: Extent) {
-    // Coded beside the list first, so that it has to make room once only.
-    let (mut coded, mut len) = ([0; 3 * MAX_VARINT], 0);
+#[inline]
+pub fn encode_extent(out: &mut Vec<u8>, previous: Extent, next: Extent) {
     let frame = zigzag(i64::from(next.frame) - i64::from(previous.frame));
     let offset = zigzag(next.offset as i64 - (previous.offset as i64 + i64::from(previous.len)));
-    for value in [frame, offset, u64::from(next.len)] {
-        len += write_varint(&mut coded[len..], value);
+    let len = u64::from(next.len);
+    // Put together in one number, which is copied once.
+    if frame < 1 << 14 && offset < 1 << 28 && len < 1 << 14 {
+        let (mut coded, mut bits) = (0, 0);
+        for value in [frame, offset, len] {
+            let (word, taken) = short_varint(value);
+            coded |= word << bits;
+            bits += taken;
+        }
+        let end = out.len() + bits as usize / 8;
+        out.extend_from_slice(&coded.to_le_bytes());
+        out.truncate(end);
+        return;
     }
-    out.extend_from_slice(&coded[..len]);
-    *previous = next;
+    for value in [frame, offset, len] {
+        write_varint(out, value);
+    }
 }
-
-/// Most bytes of a number in LEB128.
-const MAX_VARINT: usize = 10;
 
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-/// Writes a number and tells its length.
-fn write_varint(out: &mut [u8], mut value: u64) -> usize {
-    let mut len = 0;
-    while value >= 0x80 {
-        out[len] = value as u8 | 0x80;
-        value >>= 7;
-        len += 1;
+/// A number below 2^28 in LEB128, its first byte lowest, and how many bits that takes.
+#[inline]
+fn short_varint(value: u64) -> (u64, u32) {
+    let two = value & 0x7f | (value << 1) & 0x7f00;
+    if value < 0x80 {
+        (value, 8)
+    } else if value < 0x4000 {
+        (two | 0x80, 16)
+    } else {
+        let four = two | (value << 2) & 0x7f_0000 | (value << 3) & 0x7f00_0000;
+        if value < 1 << 21 { (four | 0x8080, 24) } else { (four | 0x80_8080, 32) }
     }
-    out[len] = value as u8;
-    len + 1
+}
+
+#[cold]
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -611,19 +638,28 @@ mod tests {
 
     #[test]
     fn extents_survive_their_coding_in_any_order() {
-        let list = [
+        let mut list = vec![
             Extent { frame: 7, offset: 10_000, len: 1448 },
             Extent { frame: 9, offset: 13_000, len: 20 },
             Extent { frame: 3, offset: 500, len: 65_000 },
             Extent { frame: u32::MAX, offset: 5 << 40, len: 1 },
         ];
+        // Differences on either side of each number of coded bytes.
+        for bits in [6, 7, 13, 14, 20, 21, 27, 28, 31] {
+            for value in [(1 << bits) - 1, 1 << bits] {
+                list.push(Extent { frame: 1, offset: 0, len: 0 });
+                list.push(Extent { frame: value, offset: u64::from(value), len: value });
+            }
+        }
         let mut facts = CaptureFacts::default();
         facts.add_extents(&[1, 2, 3]);
-        let (mut coded, mut last) = (Vec::new(), Extent { frame: 0, offset: 0, len: 0 });
-        for extent in list {
-            encode_extent(&mut coded, &mut last, extent);
+        let (mut coded, mut last) = (Vec::new(), Extent::default());
+        for &extent in &list {
+            encode_extent(&mut coded, last, extent);
+            last = extent;
         }
-        let message = Message { extents: facts.add_extents(&coded), extent_count: 4, ..Message::default() };
+        let extent_count = list.len() as u32;
+        let message = Message { extents: facts.add_extents(&coded), extent_count, ..Message::default() };
         assert_eq!(facts.extents(&message), list);
     }
 

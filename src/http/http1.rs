@@ -10,6 +10,7 @@ use memchr::memchr;
 use crate::capture::{CaptureTime, ProblemKind, Problems};
 use crate::tcp::{Chunk, Flow, Hole, Opening, Side, seq_diff};
 
+use super::familiar;
 use super::head::{self, RequestHead, ResponseHead};
 use super::load::Context;
 use super::oddity::{Oddities, Oddity};
@@ -58,14 +59,11 @@ pub(super) struct Http1 {
 }
 
 impl Wire for Http1 {
+    #[inline]
     fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
-        let mut rest = *chunk;
-        self.stream(from).first_seq.get_or_insert(chunk.seq);
-        while !rest.data.is_empty() {
-            let used = self.step(from, &rest, context).clamp(1, rest.data.len());
-            rest = rest.behind(used);
+        if !self.stream(from).continue_body(chunk) {
+            self.messages(from, chunk, context);
         }
-        self.stream(from).next_seq = Some(rest.seq);
         if from == Side::Server
             && let [only] = &mut self.exchanges[..]
             && only.status.is_some_and(|status| status.get() == 400)
@@ -146,6 +144,17 @@ fn note_plain_to_tls(exchange: &mut Exchange, bytes: &[u8]) {
 }
 
 impl Http1 {
+    /// Takes bytes in which messages begin or end.
+    fn messages(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
+        let mut rest = *chunk;
+        self.stream(from).first_seq.get_or_insert(chunk.seq);
+        while !rest.data.is_empty() {
+            let used = self.step(from, &rest, context).clamp(1, rest.data.len());
+            rest = rest.behind(used);
+        }
+        self.stream(from).next_seq = Some(rest.seq);
+    }
+
     /// Takes back what holds only for a connection of which the start was captured.
     fn settle_start(&mut self, flow: &Flow) {
         let asked =
@@ -295,6 +304,9 @@ impl Http1 {
 
     /// Between messages: skips empty lines, then a message starts, or nonsense.
     fn start(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
+        if let Some(used) = self.usual_head(from, chunk, context) {
+            return used;
+        }
         let empty = chunk.data.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
         if empty > 0 {
             on_empty_lines(from, chunk.frame, context);
@@ -320,6 +332,24 @@ impl Http1 {
             }
             None => self.carry_head(from, chunk, context),
         }
+    }
+
+    /// Takes a whole head as nearly all are.
+    #[inline]
+    fn usual_head(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> Option<usize> {
+        if from == Side::Client {
+            let (head, len) = familiar::request(chunk.data, chunk.frame, context)?;
+            self.requests.begin_with_head(chunk, len);
+            self.on_request(&head, context);
+            return Some(len);
+        }
+        if self.gateway {
+            return None;
+        }
+        let (head, len) = familiar::response(chunk.data, chunk.frame, context)?;
+        self.responses.begin_with_head(chunk, len);
+        self.on_response(&head, context);
+        Some(len)
     }
 
     fn continue_head(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) -> usize {
@@ -358,8 +388,7 @@ impl Http1 {
         if from == Side::Client && self.exchanges.is_empty() && sniff::is_simple_request(&self.requests.carry)
         {
             let line = std::mem::take(&mut self.requests.carry);
-            self.requests.message.head_bytes = line.len() as u32;
-            self.requests.message.head_crc = crc32fast::hash(&line);
+            self.requests.note_head(&line);
             let head = head::simple_request(&line, context);
             self.simple = true;
             self.on_request(&head, context);
@@ -439,8 +468,7 @@ impl Http1 {
 
     fn on_head(&mut self, from: Side, bytes: &[u8], crlf: bool, context: &mut Context) {
         let stream = self.stream(from);
-        stream.message.head_bytes = bytes.len() as u32;
-        stream.message.head_crc = crc32fast::hash(bytes);
+        stream.note_head(bytes);
         let frame = stream.message.first_frame;
         if from == Side::Client {
             match head::request(bytes, crlf, frame, context) {

@@ -12,6 +12,7 @@ use crate::capture::{
 use crate::tcp::{Flow, Tracker};
 
 use super::conversation::Conversation;
+use super::familiar::Familiar;
 use super::oddity::{Oddities, OddityLog};
 use super::{CaptureFacts, HeaderDigest, NameId};
 
@@ -24,6 +25,8 @@ pub(crate) struct Context {
     pub(super) facts: CaptureFacts,
     /// Scratch space for the header digests of one request.
     pub(super) digests: Vec<HeaderDigest>,
+    /// Lines of heads that were read before.
+    pub(super) familiar: Familiar,
     problems: ProblemLog,
     oddities: OddityLog,
     servers: HashSet<SocketAddr, foldhash::fast::FixedState>,
@@ -136,19 +139,22 @@ fn capture_loss(facts: &CaptureFacts) -> Option<Problem> {
     Some(Problem { kind: ProblemKind::CaptureLoss, detail, count: lossy })
 }
 
+/// Takes the segment that the last packet may have completed, piece by piece.
+#[cold]
+fn push_pieces(decoder: &mut Decoder, tracker: &mut Tracker<Conversation>, context: &mut Context) {
+    while let Some(piece) = decoder.piece() {
+        tracker.push(&piece, context);
+    }
+}
+
 fn read(mut reader: Reader, context: &mut Context, go_on: &mut dyn FnMut(u64) -> bool) -> CaptureInfo {
     let mut decoder = Decoder::default();
     let mut tracker = Tracker::<Conversation>::default();
     let mut countdown = STRIDE;
     while let Some(packet) = reader.next_packet(&mut context.problems) {
-        // One place that pushes, so that it is compiled into this loop: two cost 60 instructions a packet.
-        let mut next = match decoder.segment(&packet, &mut context.problems) {
-            None => decoder.piece(),
-            segment => segment,
-        };
-        while let Some(segment) = next {
-            tracker.push(&segment, context);
-            next = decoder.piece();
+        match decoder.segment(&packet, &mut context.problems) {
+            Some(segment) => tracker.push(&segment, context),
+            None => push_pieces(&mut decoder, &mut tracker, context),
         }
         countdown -= 1;
         if countdown == 0 {

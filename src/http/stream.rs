@@ -21,6 +21,9 @@ pub(super) const MAX_HEAD: usize = 256 << 10;
 /// The longest line of a chunk size or a trailer.
 const MAX_LINE: usize = 16 << 10;
 
+/// Room for the coded extents of most messages, in bytes.
+const USUAL_EXTENTS: usize = 64;
+
 /// Where in its message a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -93,7 +96,8 @@ pub(super) struct Stream {
     holed: bool,
     extents: Vec<u8>,
     open: Option<Extent>,
-    coded: Option<Extent>,
+    /// The extent coded last, all zero before the first.
+    coded: Extent,
 }
 
 impl Stream {
@@ -118,6 +122,19 @@ impl Stream {
         };
     }
 
+    /// A message starts with this chunk, which holds its whole head: `len` bytes.
+    pub fn begin_with_head(&mut self, chunk: &Chunk<'_>, len: usize) {
+        self.begin(chunk);
+        self.account(chunk, len);
+        self.note_head(&chunk.data[..len]);
+    }
+
+    /// The head of the message under way is whole.
+    pub fn note_head(&mut self, bytes: &[u8]) {
+        self.message.head_bytes = bytes.len() as u32;
+        self.message.head_crc = crc32fast::hash(bytes);
+    }
+
     /// The first `len` bytes of the chunk belong to the message.
     #[inline]
     pub fn account(&mut self, chunk: &Chunk<'_>, len: usize) {
@@ -139,9 +156,11 @@ impl Stream {
 
     fn close_extent(&mut self) {
         if let Some(extent) = self.open.take() {
-            let mut last = self.coded.unwrap_or(Extent { frame: 0, offset: 0, len: 0 });
-            encode_extent(&mut self.extents, &mut last, extent);
-            self.coded = Some(last);
+            if self.extents.capacity() == 0 {
+                self.extents.reserve(USUAL_EXTENTS);
+            }
+            encode_extent(&mut self.extents, self.coded, extent);
+            self.coded = extent;
             self.message.extent_count += 1;
         }
     }
@@ -187,7 +206,23 @@ impl Stream {
         }
     }
 
+    /// Takes the whole chunk as body where the body goes on behind it, as it does in most packets; says whether it did.
+    /// The first bytes of a body are left to [`Self::body`].
+    #[inline]
+    pub fn continue_body(&mut self, chunk: &Chunk<'_>) -> bool {
+        let len = chunk.data.len() as u64;
+        let (Stage::Body(left) | Stage::ChunkData(left)) = &mut self.stage else { return false };
+        if *left <= len || self.message.body_bytes == 0 {
+            return false;
+        }
+        *left -= len;
+        self.take_body(chunk, chunk.data.len());
+        self.next_seq = Some(chunk.seq.wrapping_add(len as u32));
+        true
+    }
+
     /// Takes the first `len` bytes of the chunk as body.
+    #[inline]
     pub fn take_body(&mut self, chunk: &Chunk<'_>, len: usize) {
         self.account(chunk, len);
         self.message.body_bytes += len as u64;
@@ -290,7 +325,7 @@ impl Stream {
             message.end = message.end.max(at);
         }
         self.extents.clear();
-        self.coded = None;
+        self.coded = Extent::default();
         self.carry = Vec::new();
         self.lossy = false;
         self.holed = false;
@@ -303,7 +338,7 @@ impl Stream {
         self.oddities = Oddities::default();
         self.extents.clear();
         self.open = None;
-        self.coded = None;
+        self.coded = Extent::default();
         self.carry = Vec::new();
         self.stage = Stage::Idle;
     }

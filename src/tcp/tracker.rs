@@ -44,7 +44,7 @@ pub trait Handler: Default {
 }
 
 /// Both ends of a connection, the lower one first, so that both directions have one key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     low: u128,
     high: u128,
@@ -67,7 +67,9 @@ impl Key {
 
     #[inline]
     fn hash(&self) -> u64 {
-        foldhash::fast::FixedState::default().hash_one(self)
+        // The ports and the addresses of IPv4 stand beside each other in one number, and those of IPv6 overlap.
+        let both = self.low ^ self.high.rotate_left(32) ^ u128::from(self.ports) << 64;
+        foldhash::fast::FixedState::default().hash_one(both)
     }
 }
 
@@ -104,6 +106,8 @@ pub struct Tracker<H: Handler> {
     index: HashTable<u32>,
     slots: Vec<Option<Live<H>>>,
     free: Vec<u32>,
+    /// Slot of the connection that the last segment belongs to: the next one often does too.
+    last: u32,
     /// Those that closed lately, and of those before them the ones that stay known for longer.
     closed: VecDeque<Closed>,
     unacked: VecDeque<Closed>,
@@ -117,6 +121,7 @@ impl<H: Handler> Default for Tracker<H> {
             index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
+            last: 0,
             closed: VecDeque::new(),
             unacked: VecDeque::new(),
             held: 0,
@@ -125,15 +130,13 @@ impl<H: Handler> Default for Tracker<H> {
 }
 
 impl<H: Handler> Tracker<H> {
-    /// Takes the next segment of the capture.
-    #[inline]
+    /// Takes the next segment of the capture. Inlined into the loop over packets: as a call it costs 60 instructions more.
+    #[inline(always)]
     pub fn push(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
         self.release_closed(segment.at, context);
         let (key, src_is_low) = Key::of(segment.src, segment.dst);
-        let hash = key.hash();
         loop {
-            let is_it = |&slot: &u32| self.slots[slot as usize].as_ref().is_some_and(|live| live.key == key);
-            let mut slot = self.index.find(hash, is_it).copied();
+            let mut slot = self.slot_of(&key);
             if segment.is_icmp_error {
                 return self.push_error(slot, segment, src_is_low);
             }
@@ -145,6 +148,7 @@ impl<H: Handler> Tracker<H> {
                 slot = None;
             }
             let slot = slot.unwrap_or_else(|| self.open(key, segment, src_is_low, context));
+            self.last = slot;
             let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
             let taken = live.push(segment, src_is_low, context);
             if live.is_over() && !live.quarantined {
@@ -155,6 +159,15 @@ impl<H: Handler> Tracker<H> {
                 return;
             }
         }
+    }
+
+    #[inline]
+    fn slot_of(&self, key: &Key) -> Option<u32> {
+        let is_it = |&slot: &u32| {
+            let live = self.slots.get(slot as usize).and_then(Option::as_ref);
+            live.is_some_and(|live| live.key == *key)
+        };
+        if is_it(&self.last) { Some(self.last) } else { self.index.find(key.hash(), is_it).copied() }
     }
 
     /// An ICMP error is told to the connection that it is about; of others it tells too little.

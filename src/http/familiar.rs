@@ -1,0 +1,528 @@
+//! Heads by what is known of their lines: nearly every line of a capture was sent before, most often behind the same
+//! line as now.
+//!
+//! Each header name is read by `httparse` when it is first met, and a line is read anew where its value changes. A
+//! head with anything out of the ordinary (an unusual start line, a bare LF, a folded or malformed line) is left to
+//! the reading of whole heads, which takes it from its first byte again.
+
+use hashbrown::HashMap;
+use memchr::memchr;
+
+use super::head::{MAX_HEADERS, RequestHead, ResponseHead};
+use super::load::Context;
+use super::reading::{Reading, contains_token};
+use super::{CaptureFacts, HeaderDigest, NameId, Version};
+
+/// Most header names known of requests, and of responses.
+const MAX_NAMES: usize = 512;
+/// The longest line that is kept to compare the next with, in bytes.
+const MAX_KEPT: usize = 1024;
+/// A header whose value changed so often has another one each time: it is not kept to compare the next with.
+const CHANGES: u8 = 8;
+/// Methods that a usual request begins with, the most common first (RFC 9110, section 9).
+const METHODS: [&[u8]; 9] =
+    [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"TRACE ", b"CONNECT "];
+
+/// The lines known of requests and of responses.
+#[derive(Debug, Default)]
+pub(super) struct Familiar {
+    requests: Lines,
+    responses: Lines,
+    /// The last status line, and what it says.
+    status_line: Vec<u8>,
+    status: (u16, Version),
+}
+
+/// A head and its length in bytes, the empty line included.
+type Read<T> = Option<(T, usize)>;
+
+/// Reads a usual request's head at the start of `bytes`; `None` when it is unusual, or its end is not there.
+pub(super) fn request(bytes: &[u8], frame: u32, context: &mut Context) -> Read<RequestHead> {
+    let method = *METHODS.iter().find(|method| bytes.starts_with(method))?;
+    let behind = &bytes[method.len()..];
+    let target = &behind[..memchr(b' ', behind)?];
+    let version = match behind[target.len() + 1..].first_chunk()? {
+        b"HTTP/1.1\r\n" => Version::Http11,
+        b"HTTP/1.0\r\n" => Version::Http10,
+        _ => return None,
+    };
+    let visible = target.iter().fold(true, |all, b| all & (b'!'..=b'~').contains(b));
+    if target.is_empty() || !visible {
+        return None;
+    }
+    let start = method.len() + target.len() + 1 + b"HTTP/1.1\r\n".len();
+    let mut reading = Reading::start(context);
+    let Context { facts, digests, familiar, .. } = context;
+    let len = familiar.requests.read(&bytes[start..], &mut reading, facts, Some(digests))? + start;
+    let name = &method[..method.len() - 1];
+    Some((reading.end_request(name, target, version, frame, context), len))
+}
+
+/// Reads a usual response's head at the start of `bytes`; `None` when it is unusual, or its end is not there.
+pub(super) fn response(bytes: &[u8], frame: u32, context: &mut Context) -> Read<ResponseHead> {
+    let mut reading = Reading::default();
+    let Context { facts, familiar, .. } = &mut *context;
+    if familiar.status_line.is_empty() || !bytes.starts_with(&familiar.status_line) {
+        let line = &bytes[..line_len(bytes)?];
+        familiar.status = status_line(line)?;
+        familiar.status_line.clear();
+        familiar.status_line.extend_from_slice(line);
+    }
+    let ((status, version), start) = (familiar.status, familiar.status_line.len());
+    let len = familiar.responses.read(&bytes[start..], &mut reading, facts, None)? + start;
+    Some((reading.end_response(status, version, false, frame, context), len))
+}
+
+/// Status and version of a whole status line (RFC 9112, section 4) that is as usual, its reason phrase there.
+fn status_line(line: &[u8]) -> Option<(u16, Version)> {
+    let (start, rest) = line.split_first_chunk::<9>()?;
+    let version = match start {
+        b"HTTP/1.1 " => Version::Http11,
+        b"HTTP/1.0 " => Version::Http10,
+        _ => return None,
+    };
+    let (digits, rest) = rest.split_first_chunk::<3>()?;
+    let reason = rest.strip_suffix(b"\r\n")?.strip_prefix(b" ")?;
+    let usual = digits.iter().all(u8::is_ascii_digit) && digits[0] != b'0' && is_field_value(reason);
+    let status = digits.iter().fold(0, |sum, digit| 10 * sum + u16::from(digit & 0xf));
+    usual.then_some((status, version))
+}
+
+/// Whether all bytes may stand in a field value: visible ones, spaces and tabs (RFC 9110, section 5.5).
+fn is_field_value(value: &[u8]) -> bool {
+    let usual = |bytes: &[u8; 16]| {
+        bytes.iter().fold(true, |all, &b| all & ((b >= b' ') | (b == b'\t')) & (b != 0x7f))
+    };
+    let (blocks, rest) = value.as_chunks();
+    // The bytes behind the last whole block are looked at together with some before them.
+    let end = value.last_chunk().copied().unwrap_or_else(|| {
+        let mut end = [b' '; 16];
+        end[..rest.len()].copy_from_slice(rest);
+        end
+    });
+    blocks.iter().all(usual) && usual(&end)
+}
+
+/// Header lines by their names, each with the value it had last.
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<Line>,
+    /// Places in `lines`, by name and colon as sent.
+    places: HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>,
+    /// Place of the line that stood first in the last head.
+    first: usize,
+}
+
+#[derive(Debug)]
+struct Line {
+    /// Name and colon, as sent.
+    name: Box<str>,
+    id: NameId,
+    role: Role,
+    /// The whole line with its CRLF, as it was last; empty when it has another value each time.
+    bytes: Vec<u8>,
+    /// How often the value was another one than before, up to [`CHANGES`].
+    changes: u8,
+    digest: HeaderDigest,
+    tells: Tells,
+    /// Place of the line that followed it last.
+    next: usize,
+}
+
+/// What a header is to the reading of its head, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Plain,
+    Host,
+    Server,
+    Via,
+    /// It names who sends requests.
+    Caller,
+    Connection,
+    Length,
+    /// It is seldom met, and read each time.
+    Other,
+}
+
+/// What a line says to the reading of its head, other than that it is there.
+#[derive(Clone, Copy, Debug)]
+enum Tells {
+    Nothing,
+    Host(NameId),
+    Server(NameId),
+    Via(NameId),
+    Connection {
+        close: bool,
+        keep_alive: bool,
+        upgrade: bool,
+    },
+    Length(u64),
+    /// What has to be read each time.
+    More,
+}
+
+impl Lines {
+    /// Reads header lines up to the empty line: the length of them all. Digests are kept of requests only.
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        reading: &mut Reading,
+        facts: &mut CaptureFacts,
+        mut digests: Option<&mut Vec<HeaderDigest>>,
+    ) -> Option<usize> {
+        let (mut rest, mut before) = (bytes, None);
+        while !rest.starts_with(b"\r\n") {
+            let mut place = before.map_or(self.first, |before: usize| self.lines[before].next);
+            let mut len = self.lines.get(place).map_or(0, |line| line.known_at_start_of(rest));
+            if len == 0 {
+                len = line_len(rest)?;
+                place = self.read_line(place, &rest[..len], facts, digests.is_some())?;
+                match before {
+                    Some(before) => self.lines[before].next = place,
+                    None => self.first = place,
+                }
+            }
+            let line = &self.lines[place];
+            if let Some(digests) = &mut digests {
+                digests.push(line.digest);
+            }
+            reading.lines += 1;
+            if reading.lines > MAX_HEADERS {
+                return None;
+            }
+            line.tell(&rest[..len], reading);
+            rest = &rest[len..];
+            before = Some(place);
+        }
+        Some(bytes.len() - rest.len() + 2)
+    }
+
+    /// Reads a line that is not as expected: its place.
+    fn read_line(
+        &mut self,
+        expected: usize,
+        bytes: &[u8],
+        facts: &mut CaptureFacts,
+        asks: bool,
+    ) -> Option<usize> {
+        let place = match self.lines.get(expected) {
+            Some(line) if bytes.starts_with(line.name.as_bytes()) => expected,
+            _ => {
+                let name = &bytes[..=memchr(b':', bytes)?];
+                match self.places.get(name) {
+                    Some(&place) => place,
+                    None => self.meet(bytes, facts, asks)?,
+                }
+            }
+        };
+        let line = &mut self.lines[place];
+        if line.known_at_start_of(bytes) == 0 {
+            line.take(bytes, facts, asks)?;
+        }
+        Some(place)
+    }
+
+    /// A line of a name that was not met yet.
+    #[cold]
+    fn meet(&mut self, bytes: &[u8], facts: &mut CaptureFacts, asks: bool) -> Option<usize> {
+        let alone = [bytes, b"\r\n"].concat();
+        let mut header = [httparse::EMPTY_HEADER];
+        let read = httparse::parse_headers(&alone, &mut header);
+        if !matches!(read, Ok(httparse::Status::Complete(_))) || self.lines.len() >= MAX_NAMES {
+            return None;
+        }
+        let name = header[0].name;
+        let id = if asks { facts.intern_header(name) } else { NameId(0) };
+        let place = self.lines.len();
+        let line = Line {
+            name: format!("{name}:").into(),
+            id,
+            role: Role::of(name, asks),
+            bytes: Vec::new(),
+            changes: 0,
+            digest: HeaderDigest::new(id, b""),
+            tells: Tells::Nothing,
+            next: place + 1,
+        };
+        self.places.insert(line.name.as_bytes().into(), place);
+        self.lines.push(line);
+        Some(place)
+    }
+}
+
+/// Length of the line at the start of `bytes`, if it ends there in CRLF.
+#[inline]
+fn line_len(bytes: &[u8]) -> Option<usize> {
+    let len = memchr(b'\n', bytes)? + 1;
+    bytes[..len].ends_with(b"\r\n").then_some(len)
+}
+
+impl Role {
+    /// `asks` tells that it stands in a request.
+    fn of(name: &str, asks: bool) -> Self {
+        match &*name.to_ascii_lowercase() {
+            "host" if asks => Self::Host,
+            "user-agent" | "via" if asks => Self::Caller,
+            "server" if !asks => Self::Server,
+            "via" => Self::Via,
+            "connection" => Self::Connection,
+            "content-length" => Self::Length,
+            "expect" | "upgrade" | "transfer-encoding" => Self::Other,
+            _ => Self::Plain,
+        }
+    }
+}
+
+impl Line {
+    /// Length of the line at the start of `bytes` if it is the same as last time, or 0.
+    #[inline]
+    fn known_at_start_of(&self, bytes: &[u8]) -> usize {
+        if bytes.starts_with(&self.bytes) { self.bytes.len() } else { 0 }
+    }
+
+    /// Takes the line as it is now.
+    fn take(&mut self, bytes: &[u8], facts: &mut CaptureFacts, asks: bool) -> Option<()> {
+        let field = &bytes[self.name.len()..bytes.len() - 2];
+        if !is_field_value(field) {
+            return None;
+        }
+        self.bytes.clear();
+        if self.changes < CHANGES && bytes.len() <= MAX_KEPT {
+            self.changes += 1;
+            self.bytes.extend_from_slice(bytes);
+        }
+        if asks {
+            self.digest = HeaderDigest::of(self.id, facts.name(self.id), field);
+        }
+        if self.role != Role::Plain {
+            self.tells = self.tells_of(field.trim_ascii(), facts);
+        }
+        Some(())
+    }
+
+    fn tells_of(&self, value: &[u8], facts: &mut CaptureFacts) -> Tells {
+        match self.role {
+            Role::Plain => Tells::Nothing,
+            Role::Caller => {
+                facts.note_caller(self.digest, value);
+                Tells::Nothing
+            }
+            Role::Host => Tells::Host(facts.intern_bytes(value)),
+            Role::Server => Tells::Server(facts.intern_bytes(value)),
+            Role::Via => Tells::Via(facts.intern_bytes(value)),
+            Role::Connection => Tells::Connection {
+                close: contains_token(value, "close"),
+                keep_alive: contains_token(value, "keep-alive"),
+                upgrade: contains_token(value, "upgrade"),
+            },
+            Role::Length => length(value).map_or(Tells::More, Tells::Length),
+            Role::Other => Tells::More,
+        }
+    }
+
+    /// `bytes` are the line's.
+    #[inline]
+    fn tell(&self, bytes: &[u8], reading: &mut Reading) {
+        match self.tells {
+            Tells::Nothing => {}
+            Tells::Host(name) => {
+                reading.hosts += 1;
+                reading.host = reading.host.or(Some(name));
+            }
+            Tells::Server(name) => reading.server = Some(name),
+            Tells::Via(name) => reading.via = Some(name),
+            Tells::Connection { close, keep_alive, upgrade } => {
+                reading.close |= close;
+                reading.keep_alive |= keep_alive;
+                reading.connection_upgrade |= upgrade;
+            }
+            Tells::Length(length) if reading.length.is_none() => reading.length = Some(length),
+            Tells::Length(_) | Tells::More => {
+                let name = self.name.strip_suffix(':').unwrap_or_default();
+                reading.read(name, bytes[self.name.len()..].trim_ascii());
+            }
+        }
+    }
+}
+
+/// A length that is nothing but digits, and few enough of them.
+fn length(value: &[u8]) -> Option<u64> {
+    let usual = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    usual.then(|| value.iter().fold(0, |sum, digit| 10 * sum + u64::from(digit & 0xf)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::head;
+    use super::*;
+
+    /// What a head says, its names and texts as they read.
+    fn request_says(head: &RequestHead, context: &Context) -> String {
+        let facts = &context.facts;
+        let digests = context.digests.iter().map(|digest| (facts.name(digest.name()), digest.value()));
+        let (method, target) = (facts.method(head.method).to_owned(), facts.text(head.target).into_owned());
+        let host = head.host.map(|host| facts.name(host));
+        let (lines, version, framing, flags) = (head.header_lines, head.version, head.framing, head.flags);
+        let said = (method, target, host, lines, version, framing, flags);
+        format!("{said:?} {:?}", digests.collect::<Vec<_>>())
+    }
+
+    fn response_says(head: &ResponseHead, context: &Context) -> String {
+        let name = |id: Option<NameId>| id.map(|id| context.facts.name(id));
+        let named = (name(head.server), name(head.via));
+        format!("{:?} {named:?}", ResponseHead { server: None, via: None, ..*head })
+    }
+
+    /// Reads a head by its lines, where it is usual, and as a whole in a context that knows nothing: both must say
+    /// the same. Tells whether it was usual.
+    fn agrees(bytes: &[u8], knows: &mut Context) -> bool {
+        let Some(end) = head::head_end(bytes) else {
+            let complete = if bytes.starts_with(b"HTTP/") {
+                response(bytes, 1, knows).is_some()
+            } else {
+                request(bytes, 1, knows).is_some()
+            };
+            assert!(!complete, "a head without an end");
+            return false;
+        };
+        let (whole, mut fresh) = (&bytes[..end.len], Context::default());
+        let (by_lines, as_whole) = if bytes.starts_with(b"HTTP/") {
+            let read = response(bytes, 1, knows).map(|(head, len)| (response_says(&head, knows), len));
+            (read, head::response(whole, end.crlf, 1, &mut fresh).map(|head| response_says(&head, &fresh)))
+        } else {
+            let read = request(bytes, 1, knows).map(|(head, len)| (request_says(&head, knows), len));
+            (read, head::request(whole, end.crlf, 1, &mut fresh).map(|head| request_says(&head, &fresh)))
+        };
+        let usual = by_lines.is_some();
+        if let Some((says, len)) = by_lines {
+            assert_eq!((Some(says), len), (as_whole, end.len), "{}", bytes.escape_ascii());
+        }
+        usual
+    }
+
+    #[test]
+    fn usual_heads_are_read_by_their_lines() {
+        let mut knows = Context::default();
+        for n in 0..20 {
+            let get =
+                format!("GET /{n} HTTP/1.1\r\nHost: a\r\nUser-Agent: x{n}\r\nAccept:\r\nX-Id: {n}\r\n\r\n");
+            assert!(agrees(get.as_bytes(), &mut knows));
+            let post = format!(
+                "POST / HTTP/1.0\r\nhost: b\r\nContent-Length: {n} \r\nConnection: keep-alive, Close\r\n\r\nbody"
+            );
+            assert!(agrees(post.as_bytes(), &mut knows));
+            let reply = format!(
+                "HTTP/1.1 20{} OK\r\nServer: s{n}\r\nContent-Length: {n}\r\nX: ä\t{n}\r\n\r\n",
+                n % 7
+            );
+            assert!(agrees(reply.as_bytes(), &mut knows));
+        }
+        assert!(agrees(b"HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", &mut knows));
+        assert!(agrees(
+            b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+            &mut knows
+        ));
+    }
+
+    #[test]
+    fn near_misses_are_left_to_the_reading_of_whole_heads() {
+        let mut knows = Context::default();
+        assert!(agrees(b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n", &mut knows));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(MAX_HEADERS + 1));
+        let unusual: [&[u8]; 13] = [
+            b"GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
+            b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\0\r\n\r\n",
+            b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+            b"GET / HTTP/1.1\r\n: nameless\r\n\r\n",
+            b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n",
+            many.as_bytes(),
+        ];
+        for bytes in unusual {
+            assert!(!agrees(bytes, &mut knows), "{}", bytes.escape_ascii());
+        }
+        for bytes in
+            [&b"HTTP/1.1 200\r\nA: b\r\n\r\n"[..], b"HTTP/1.1 20 OK\r\n\r\n", b"HTTP/2 200 OK\r\n\r\n"]
+        {
+            assert!(!agrees(bytes, &mut knows), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn knows_a_limited_number_of_names() {
+        let mut knows = Context::default();
+        for n in 0..2 * MAX_NAMES {
+            let usual = agrees(format!("GET / HTTP/1.1\r\nX-{n}: 1\r\n\r\n").as_bytes(), &mut knows);
+            assert_eq!(usual, n < MAX_NAMES);
+        }
+    }
+
+    fn line() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "Host: a",
+            "Host: b",
+            "host: a",
+            "Host:",
+            "Content-Length: 3",
+            "Content-Length: 3, 3",
+            "Content-Length: 4",
+            "Content-Length: x",
+            "Content-Length: ",
+            "Content-Length: 99999999999999999999",
+            "Connection: close",
+            "Connection: keep-alive, Upgrade",
+            "connection: x",
+            "Upgrade: websocket",
+            "Upgrade: h2c",
+            "Expect: 100-continue",
+            "Transfer-Encoding: chunked",
+            "Transfer-Encoding: gzip",
+            "Transfer-Encoding: identity",
+            "Server: x",
+            "Via: 1.1 a",
+            "Server: y",
+            "User-Agent: u",
+            "X-Forwarded-For: 1, 2",
+            "X-Forwarded-For: 2",
+            "X:  a b\t",
+            "X:\u{e4}",
+            "X: \u{1}",
+            "X: a\u{7f}",
+            "no colon",
+            " folded",
+            "X : a",
+            "",
+            "X\u{e4}: a",
+            "Status: 404",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn both_readings_say_the_same(
+            heads in prop::collection::vec((0..6_usize, prop::collection::vec((line(), 0..9), 0..6)), 1..8)
+        ) {
+            let mut knows = Context::default();
+            for (start, lines) in heads {
+                let starts = [
+                    "GET / HTTP/1.1", "POST /a HTTP/1.0", "HTTP/1.1 200 OK", "HTTP/1.0 404 Not \u{e4}", "HTTP/1.1 304 ",
+                    "BREW / HTTP/1.1",
+                ];
+                let mut bytes = format!("{}\r\n", starts[start]);
+                for (line, end) in lines {
+                    bytes += line;
+                    bytes += if end == 0 { "\n" } else { "\r\n" };
+                }
+                agrees(format!("{bytes}\r\n").as_bytes(), &mut knows);
+            }
+        }
+    }
+}

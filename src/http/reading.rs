@@ -1,0 +1,244 @@
+//! What the header fields of a head say of framing, of the connection's life, and of who speaks.
+
+use super::head::{MAX_HEADERS, RequestHead, ResponseHead, method};
+use super::load::Context;
+use super::oddity::{Oddities, Oddity};
+use super::{ExchangeFlags, Framing, HeaderDigest, NameId, Protocol, Version};
+
+/// The header fields that decide framing and the connection's life.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub length: Option<u64>,
+    pub chunked: bool,
+    pub coded: bool,
+    pub close: bool,
+    pub keep_alive: bool,
+    pub expects_continue: bool,
+    pub upgrade: Option<Protocol>,
+    pub connection_upgrade: bool,
+    pub hosts: u32,
+    pub host: Option<NameId>,
+    pub server: Option<NameId>,
+    pub via: Option<NameId>,
+    pub lines: usize,
+    pub oddities: Oddities,
+}
+
+impl Reading {
+    pub fn start(context: &mut Context) -> Self {
+        context.digests.clear();
+        Self::default()
+    }
+
+    #[inline]
+    pub fn request_header(&mut self, name: &str, value: &[u8], context: &mut Context) {
+        self.lines += 1;
+        if context.digests.len() < MAX_HEADERS {
+            let id = context.facts.intern_header(name);
+            let digest = HeaderDigest::of(id, context.facts.name(id), value);
+            context.digests.push(digest);
+            match name.len() {
+                10 if name.eq_ignore_ascii_case("user-agent") => context.note_caller(0, digest, value),
+                3 if name.eq_ignore_ascii_case("via") => context.note_caller(1, digest, value),
+                _ => {}
+            }
+        } else {
+            self.oddities.add(Oddity::ManyHeaders);
+        }
+        if name.eq_ignore_ascii_case("host") {
+            self.hosts += 1;
+            self.host = self.host.or_else(|| Some(context.facts.intern_bytes(value)));
+        } else {
+            self.read(name, value);
+        }
+    }
+
+    #[inline]
+    pub fn response_header(&mut self, name: &str, value: &[u8], context: &mut Context) {
+        self.lines += 1;
+        if name.eq_ignore_ascii_case("server") {
+            self.server = Some(context.facts.intern_bytes(value));
+        } else if name.eq_ignore_ascii_case("via") {
+            self.via = Some(context.facts.intern_bytes(value));
+        } else {
+            self.read(name, value);
+        }
+    }
+
+    #[inline]
+    pub fn read(&mut self, name: &str, value: &[u8]) {
+        // The length of the name rules out nearly all others at once.
+        match name.len() {
+            6 if name.eq_ignore_ascii_case("expect") => {
+                self.expects_continue |= contains_token(value, "100-continue");
+            }
+            7 if name.eq_ignore_ascii_case("upgrade") => {
+                self.upgrade = Some(if contains_token(value, "websocket") {
+                    Protocol::WebSocket
+                } else if contains_token(value, "h2c") {
+                    Protocol::Http2
+                } else {
+                    Protocol::Tunnel
+                });
+            }
+            10 if name.eq_ignore_ascii_case("connection") => {
+                self.close |= contains_token(value, "close");
+                self.keep_alive |= contains_token(value, "keep-alive");
+                self.connection_upgrade |= contains_token(value, "upgrade");
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => self.read_length(value),
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.read_coding(value),
+            _ => {}
+        }
+    }
+
+    fn read_length(&mut self, value: &[u8]) {
+        for one in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+            let digits = !one.is_empty() && one.iter().all(u8::is_ascii_digit);
+            let number = std::str::from_utf8(one).ok().filter(|_| digits).and_then(|text| text.parse().ok());
+            match (number, self.length) {
+                (Some(number), None) => self.length = Some(number),
+                (Some(number), Some(known)) if number == known => self.oddities.add(Oddity::LengthRepeated),
+                (Some(_), Some(_)) => self.oddities.add(Oddity::LengthsDiffer),
+                (None, _) => self.oddities.add(Oddity::LengthBroken),
+            }
+        }
+    }
+
+    /// Only a final `chunked` frames the body (RFC 9112, section 6.3); `identity` is the obsolete word for none.
+    fn read_coding(&mut self, value: &[u8]) {
+        if self.coded {
+            self.oddities.add(Oddity::CodingOdd);
+        }
+        if value.trim_ascii().eq_ignore_ascii_case(b"identity") {
+            self.oddities.add(Oddity::CodingOdd);
+            return;
+        }
+        self.coded = true;
+        let last = value.rsplit(|&b| b == b',').next().unwrap_or_default().trim_ascii();
+        self.chunked = last.eq_ignore_ascii_case(b"chunked");
+        if value.iter().any(|&b| !(b' '..0x7f).contains(&b))
+            || !self.chunked && contains_token(value, "chunked")
+        {
+            self.oddities.add(Oddity::CodingOdd);
+        }
+    }
+
+    /// The framing that the headers ask for; `None` when they ask for none.
+    fn framing(&self) -> Option<Framing> {
+        match (self.coded, self.chunked, self.length) {
+            (true, true, _) => Some(Framing::Chunked),
+            (false, _, Some(length)) => Some(Framing::Length(length)),
+            _ => None,
+        }
+    }
+
+    fn flags(&mut self, version: Version, closes: u32) -> u32 {
+        let mut flags = 0;
+        if self.close || version == Version::Http10 && !self.keep_alive {
+            flags |= closes;
+        }
+        if self.coded {
+            if self.length.is_some() {
+                self.oddities.add(Oddity::LengthAndCoding);
+                flags |= ExchangeFlags::CONFLICTING_FRAMING;
+            }
+            if !self.chunked {
+                self.oddities.add(Oddity::CodingNotChunked);
+            }
+            if version == Version::Http10 {
+                self.oddities.add(Oddity::CodingOld);
+            }
+        }
+        if !self.oddities.is_empty() && self.oddities.is_ambiguous() {
+            flags |= ExchangeFlags::AMBIGUOUS_FRAMING;
+        }
+        flags
+    }
+
+    pub fn end_request(
+        &mut self,
+        name: &[u8],
+        target: &[u8],
+        version: Version,
+        frame: u32,
+        context: &mut Context,
+    ) -> RequestHead {
+        match self.hosts {
+            0 if version == Version::Http11 => self.oddities.add(Oddity::NoHost),
+            0 | 1 => {}
+            _ => self.oddities.add(Oddity::Hosts),
+        }
+        let mut flags = self.flags(version, ExchangeFlags::CLIENT_CLOSES);
+        if self.expects_continue {
+            flags |= ExchangeFlags::EXPECTS_CONTINUE;
+        }
+        if self.upgrade.is_some() && self.connection_upgrade {
+            flags |= ExchangeFlags::UPGRADE;
+        }
+        if !self.oddities.is_empty() {
+            use Oddity::{
+                CodingNotChunked, Hosts, LengthAndCoding, LengthBroken, LengthsDiffer, Method, NoHost,
+            };
+            let refused =
+                [NoHost, Hosts, Method, LengthAndCoding, LengthsDiffer, LengthBroken, CodingNotChunked];
+            if refused.into_iter().any(|oddity| self.oddities.has(oddity)) {
+                flags |= ExchangeFlags::REQUEST_INVALID;
+            }
+            context.note(self.oddities, frame);
+        }
+        RequestHead {
+            method: match std::str::from_utf8(name) {
+                Ok(name) => method(name, &mut context.facts),
+                Err(_) => method(&String::from_utf8_lossy(name), &mut context.facts),
+            },
+            target: context.facts.add_text(target),
+            host: self.host,
+            headers: context.facts.add_headers(&context.digests),
+            header_lines: self.lines.min(usize::from(u16::MAX)) as u16,
+            version,
+            framing: self.framing().unwrap_or(Framing::None),
+            flags,
+        }
+    }
+
+    pub fn end_response(
+        &mut self,
+        status: u16,
+        version: Version,
+        invalid_line: bool,
+        frame: u32,
+        context: &mut Context,
+    ) -> ResponseHead {
+        let mut flags = self.flags(version, ExchangeFlags::SERVER_CLOSES);
+        if flags & ExchangeFlags::CONFLICTING_FRAMING != 0 {
+            flags |= ExchangeFlags::RESPONSE_CONFLICTING_FRAMING;
+        }
+        if version == Version::Http11 && !self.coded && self.length.is_none() && !self.close {
+            flags |= ExchangeFlags::UNFRAMED;
+        }
+        if !self.oddities.is_empty() {
+            if invalid_line
+                || [Oddity::LengthsDiffer, Oddity::LengthBroken].into_iter().any(|o| self.oddities.has(o))
+            {
+                flags |= ExchangeFlags::INVALID_HEADER;
+            }
+            context.note(self.oddities, frame);
+        }
+        ResponseHead {
+            status,
+            version,
+            framing: self.framing().unwrap_or(Framing::UntilClose),
+            flags,
+            header_lines: self.lines.min(usize::from(u16::MAX)) as u16,
+            server: self.server,
+            via: self.via,
+            upgrade: self.upgrade,
+        }
+    }
+}
+
+/// Whether a comma-separated list holds a token, whatever its case.
+pub(super) fn contains_token(list: &[u8], token: &str) -> bool {
+    list.split(|&b| b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
