@@ -51,6 +51,8 @@ DIFFERENCES = {
     "not-http": "hopscope: bytes that are no HTTP message, which tshark's HTTP dissector takes for one",
     "proxied": "hopscope: a request behind the header of the PROXY protocol, which tshark 4.0 does not pass",
     "padding": "neither: padding that counts as payload by the IP length stands before the request; the first copy of bytes is taken",
+    "fragment-overlap": "neither: IP fragments of one datagram that overlap; hosts differ in which copy they take, hopscope takes the first",
+    "given-up": "hopscope: the message lies in one packet, where tshark finds it too; under full reassembly it drops it (damaged numbers around it)",
     "other-tuple": "both: hopscope shows a connection that was translated (NAT) or seen at several devices once",
 }
 
@@ -87,6 +89,15 @@ class Capture:
         command = ["tshark", "-n", "-r", str(self.path), "-Y", f"frame.number == {frame}", "-T", "fields", "-e", "tcp.payload",
                    "-E", "occurrence=l"]
         return bytes.fromhex(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+
+    def filtered(self, condition, *options):
+        """Numbers of the frames that tshark finds to fulfil a condition, reading each by itself."""
+        command = ["tshark", "-n", "-r", str(self.path), "-Y", condition, "-T", "fields", "-e", "frame.number", *options]
+        return set(map(int, subprocess.run(command, capture_output=True, text=True).stdout.split()))
+
+    @functools.cached_property
+    def overlapping_fragments(self):
+        return self.filtered("ip.fragment.overlap or ipv6.fragment.overlap")
 
     def run(self, ports, bodies):
         """(requests, responses) by connection (client, server) of the messages tshark dissected."""
@@ -283,7 +294,14 @@ class Comparison:
                 return "no-version" if ended and not rest.strip() else "unfinished" if not ended else "unexplained"
             if line.startswith(one.key[0].encode() + b" ") and b"HTTP" in line and not re.search(rb"HTTP/\d\.\d\r?$", line):
                 return "no-version"
-        return "unexplained"
+        if self.capture.overlapping_fragments:
+            return "fragment-overlap"
+        return "given-up" if self.seen_alone(kind, one) else "unexplained"
+
+    def seen_alone(self, kind, one):
+        """Whether tshark finds the message in its packet when it joins none."""
+        field = "http.request" if kind == "request" else "http.response"
+        return one.first == one.frame and one.frame in self.capture.filtered(field, "-o", "tcp.desegment_tcp_streams:FALSE")
 
     def is_http(self, kind, one):
         """Whether the message's first line says so itself; of a request without a version one cannot know."""
