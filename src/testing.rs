@@ -87,7 +87,17 @@ impl Script {
         self.frame += 1;
         let (at, frame) = (CaptureTime(t), self.frame);
         let told = &mut self.connections[conn.0];
-        told.events.push(Event { at, frame, kind, from, has_ack: kind != EventKind::Syn, seq, ack, len: 0 });
+        told.events.push(Event {
+            at,
+            frame,
+            kind,
+            from,
+            has_ack: kind != EventKind::Syn,
+            seq,
+            ack,
+            len: 0,
+            quiet_us: 0,
+        });
         told.touch(t, frame, from);
     }
 

@@ -182,7 +182,17 @@ fn handshake(start: i64, frame: &mut u32) -> Vec<Event> {
 
 fn event(at: i64, frame: &mut u32, kind: EventKind, from: Side) -> Event {
     *frame += 1;
-    Event { at: CaptureTime(BASE + at), frame: *frame, kind, from, has_ack: true, seq: 1, ack: 1, len: 0 }
+    Event {
+        at: CaptureTime(BASE + at),
+        frame: *frame,
+        kind,
+        from,
+        has_ack: true,
+        seq: 1,
+        ack: 1,
+        len: 0,
+        quiet_us: 0,
+    }
 }
 
 fn message(start: i64, end: i64, frame: &mut u32) -> Message {

@@ -188,16 +188,16 @@ fn c6_to_c8_are_told_by_the_first_bytes_of_both_sides() {
 
 #[test]
 fn t1_counts_what_stood_still_for_a_timer() {
-    let resent = |after: i64| {
+    let resent = |after: i64, quiet: i64| {
         around(|chain| {
             let at = chain.open(0, S);
-            chain.conns[at].request(Get, "/", S + MS);
-            chain.conns[at].note(EventKind::Retransmission, Client, S + MS + after, 0, 100);
+            chain.conns[at].request(Get, "/", S + MS).resend(Client, S + MS + after, quiet);
             chain.conns[at].response(200, S + 2 * MS + after);
         })
     };
-    assert_eq!(resent(210 * MS), ["retransmission-delay/ Warning Likely ×1"]);
-    assert!(resent(5 * MS).is_empty(), "mended without a timer");
+    assert_eq!(resent(210 * MS, 210 * MS), ["retransmission-delay/ Warning Likely ×1"]);
+    assert!(resent(5 * MS, 5 * MS).is_empty(), "mended without a timer");
+    assert!(resent(210 * MS, MS).is_empty(), "other bytes were sent meanwhile");
 }
 
 #[test]

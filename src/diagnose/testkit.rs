@@ -46,7 +46,7 @@ impl Conn {
         let frame = self.next_frame();
         let (seq, ack) = (self.seq[from as usize], self.known[from as usize]);
         let at = CaptureTime(at);
-        self.events.push(Event { at, frame, kind, from, has_ack, seq, ack, len: 0 });
+        self.events.push(Event { at, frame, kind, from, has_ack, seq, ack, len: 0, quiet_us: 0 });
         self.flow.last = (at, frame);
         self.flow.directions[from as usize].packets += 1;
     }
@@ -154,6 +154,13 @@ impl Conn {
         let isn = self.flow.directions[from as usize].isn.unwrap();
         let event = self.events.last_mut().unwrap();
         (event.seq, event.len) = (isn.wrapping_add(1).wrapping_add(seq), len);
+        self
+    }
+
+    /// A segment sent again after its sender was quiet for so many nanoseconds.
+    pub(crate) fn resend(&mut self, from: Side, at: i64, quiet: i64) -> &mut Self {
+        self.note(EventKind::Retransmission, from, at, 0, 100);
+        self.events.last_mut().unwrap().quiet_us = (quiet / 1_000) as u32;
         self
     }
 

@@ -136,27 +136,20 @@ fn loss_waits(connection: ConnectionView<'_>, diagnosis: &Diagnosis) -> Vec<Wait
     connection.exchanges().filter_map(wait).collect()
 }
 
-/// How long a message stood still before bytes of it were sent again, and the last of these segments.
+/// How long a message stood still before bytes of it were sent again, and the last of these segments. While its
+/// sender sent other bytes, it did not stand still.
 fn repeated<'a>(resent: &[&'a Event], from: Side, message: &Message) -> Option<(i64, Side, &'a Event)> {
     if !message.is_present() {
         return None;
     }
     let inside = |seq: u32| at_least(seq, message.seq) && !at_least(seq, message.end_seq());
-    let mut until = message.start.0;
-    let (mut wait, mut last) = (0i64, None);
-    for &event in resent.iter().filter(|e| e.from == from && inside(e.seq)) {
-        // Bytes that came before and were lost later stood still since the message began at the most, and while the
-        // message went on it did not stand still.
-        let since = if event.at > message.end { until.max(message.end.0) } else { until };
-        let since = if event.seq == message.seq { until } else { since };
-        let more = event.at.0.saturating_sub(since);
-        if more > 0 {
-            wait += more;
-            until = event.at.0;
-        }
-        last = Some(event);
-    }
-    last.map(|event| (wait, from, event))
+    let again = resent.iter().filter(|e| e.from == from && inside(e.seq));
+    let last = again.clone().next_back()?;
+    let quiet = again.map(|event| {
+        let since_start = event.at.0.saturating_sub(message.start.0).max(0);
+        (i64::from(event.quiet_us) * 1_000).min(since_start)
+    });
+    Some((quiet.sum(), from, last))
 }
 
 fn loss(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, mut cases: Vec<Wait>) -> Finding {

@@ -299,6 +299,8 @@ pub(super) struct FileEvent {
     pub ack: Option<u32>,
     #[serde(default)]
     pub len: u32,
+    #[serde(default)]
+    pub quiet_us: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

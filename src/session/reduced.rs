@@ -185,6 +185,7 @@ fn event(event: &super::file::FileEvent) -> Event {
         seq: event.seq,
         ack: event.ack.unwrap_or(0),
         len: event.len,
+        quiet_us: event.quiet_us,
     }
 }
 

@@ -74,6 +74,7 @@ fn add(analysis: &mut Analysis, facts: &mut CaptureFacts, link: u16, exchanges: 
         seq: 5,
         ack: 0,
         len: 0,
+        quiet_us: 0,
     };
     let flow = Flow {
         client,

@@ -268,6 +268,7 @@ fn event(event: &Event) -> FileEvent {
         seq: event.seq,
         ack: event.has_ack.then_some(event.ack),
         len: event.len,
+        quiet_us: event.quiet_us,
     }
 }
 

@@ -78,6 +78,11 @@ impl SendOrder {
         }
     }
 
+    /// How long before this segment the last one with payload was sent, in nanoseconds.
+    pub(super) fn quiet_ns(&self, segment: &Segment<'_>) -> u64 {
+        segment.at.0.saturating_sub(self.at.0).max(0).unsigned_abs()
+    }
+
     /// Notes a segment sent again.
     pub(super) fn note_again(&mut self, segment: &Segment<'_>) {
         if segment.ip_id.wrapping_sub(self.id) <= MAX_ID_STEP {

@@ -28,6 +28,11 @@ pub(super) struct EventLog {
 impl EventLog {
     /// Keeps what a packet did, unless the packet is a second copy.
     pub(super) fn note(&mut self, segment: &Segment<'_>, kind: EventKind, from: Side) {
+        self.note_after(0, segment, kind, from);
+    }
+
+    /// As [`Self::note`], of a sender that was quiet for so many microseconds.
+    pub(super) fn note_after(&mut self, quiet_us: u32, segment: &Segment<'_>, kind: EventKind, from: Side) {
         let has_ack = segment.flags.ack();
         let within = if matches!(kind, EventKind::Syn | EventKind::SynAck) { SYN_COPY_NS } else { COPY_NS };
         let copy = self.list.iter().rev().take(COPY_REACH).any(|e| {
@@ -38,7 +43,7 @@ impl EventLog {
         });
         if !copy {
             let Segment { at, frame, seq, ack, wire_len: len, .. } = *segment;
-            self.add(Event { at, frame, kind, from, has_ack, seq, ack, len });
+            self.add(Event { at, frame, kind, from, has_ack, seq, ack, len, quiet_us });
         }
     }
 

@@ -112,6 +112,8 @@ pub struct Event {
     pub ack: u32,
     /// Payload bytes of the packet; for a hole the missing bytes.
     pub len: u32,
+    /// For a retransmission: microseconds for which its sender had sent no payload when it sent this. Else 0.
+    pub quiet_us: u32,
 }
 
 impl Event {

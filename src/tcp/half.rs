@@ -119,6 +119,8 @@ pub(super) struct Half {
     sample: (u32, u64),
     /// The last segment held other bytes than one before it.
     pub(super) conflict: bool,
+    /// For how many microseconds no payload had come before the last segment, where it was one sent again.
+    pub(super) quiet_us: u32,
     pub(super) facts: DirectionFacts,
 }
 
@@ -244,6 +246,8 @@ impl Half {
             self.facts.copies += 1;
             return Pushed::Copy;
         }
+        let quiet_us = self.order.quiet_ns(segment) / 1_000;
+        self.quiet_us = quiet_us.try_into().unwrap_or(u32::MAX);
         self.order.note_again(segment);
         self.facts.retransmitted += 1;
         Pushed::Repeat

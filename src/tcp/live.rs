@@ -443,7 +443,8 @@ impl<H: Handler> Live<H> {
                 Taken::Held
             }
             Pushed::Repeat => {
-                self.events.note(segment, EventKind::Retransmission, side);
+                let quiet_us = self.halves[side as usize].quiet_us;
+                self.events.note_after(quiet_us, segment, EventKind::Retransmission, side);
                 Taken::Here
             }
             Pushed::Probe => {
@@ -598,6 +599,6 @@ impl<H: Handler> Sink<'_, H> {
 impl super::Hole {
     fn event(self, from: Side) -> Event {
         let Self { seq, len, at, frame, .. } = self;
-        Event { at, frame, kind: EventKind::Hole, from, has_ack: false, seq, ack: 0, len }
+        Event { at, frame, kind: EventKind::Hole, from, has_ack: false, seq, ack: 0, len, quiet_us: 0 }
     }
 }

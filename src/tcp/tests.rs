@@ -134,7 +134,11 @@ fn what_is_sent_again_and_what_is_only_seen_again() {
     tape.client(ACK, c(0), s(0), GET);
     tape.server(ACK, s(0), c(33), OK).copied(false, ACK, (s(0), c(33)), OK);
     assert_eq!(tape.lives(), [format!("Handshake Open {OPEN} >Retransmission(33)")]);
-    let [client, server] = tape.facts().flows[0].directions;
+    let facts = tape.facts();
+    let again = facts.events.iter().find(|event| event.kind == EventKind::Retransmission).unwrap();
+    let first = facts.exchanges[0].request.start;
+    assert_eq!(i64::from(again.quiet_us), (again.at.0 - first.0) / 1_000);
+    let [client, server] = facts.flows[0].directions;
     assert_eq!((client.segments, client.copies, client.retransmitted), (2, 2, 1));
     assert_eq!((server.segments, server.copies, server.retransmitted), (1, 1, 0));
 }

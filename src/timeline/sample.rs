@@ -88,7 +88,7 @@ fn message(start: i64, end: i64, frame: u32) -> Message {
 }
 
 fn event(at: i64, frame: u32, kind: EventKind, from: Side) -> Event {
-    Event { at: CaptureTime(at), frame, kind, from, has_ack: true, seq: 0, ack: 0, len: 0 }
+    Event { at: CaptureTime(at), frame, kind, from, has_ack: true, seq: 0, ack: 0, len: 0, quiet_us: 0 }
 }
 
 fn server(link: usize) -> SocketAddr {
