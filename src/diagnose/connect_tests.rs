@@ -169,6 +169,10 @@ fn c6_to_c8_are_told_by_the_first_bytes_of_both_sides() {
     );
     assert_eq!(speak(HttpRequest, TlsAlert, nothing), ["tls-plain-mismatch/plain-to-tls Error Certain ×1"]);
     assert!(speak(TlsHandshake, TlsHandshake, nothing).is_empty());
+    let unheard = |conn: &mut Conn| {
+        conn.fin(Client, 3 * S);
+    };
+    assert!(speak(TlsHandshake, None, unheard).is_empty(), "nobody says that it arrived");
     assert!(
         speak(TlsHandshake, TlsAlert, nothing).is_empty(),
         "both speak TLS and disagree on something else"

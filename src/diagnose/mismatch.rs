@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView};
 use crate::http::{ExchangeFlags, FirstBytes};
-use crate::tcp::{EventKind, Opening, Side};
+use crate::tcp::{Event, EventKind, Flow, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
@@ -18,13 +18,17 @@ use super::{Certainty, Diagnosis, Finding};
 /// A close that comes this soon after the first bytes, beyond the round trip, is an answer to them.
 const PROMPT_NS: i64 = 20_000_000;
 
-/// So many connections closed at once, and none answered ever, are no accident.
+/// So many connections, and none answered ever, are no accident.
 const NEVER_ANSWERED: u64 = 5;
+
+/// A client that leaves sooner than this did not wait for an answer.
+const PATIENCE_NS: i64 = 1_000_000_000;
 
 /// Which languages do not fit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Clash {
     TlsToPlain,
+    TlsUnanswered,
     PlainToTls,
     ProxyUnexpected,
     ProxyMissing,
@@ -100,14 +104,18 @@ fn status(connection: ConnectionView<'_>) -> Option<u16> {
 /// Whether the server had the first bytes, sent none, and closed.
 fn is_closed_unanswered(connection: ConnectionView<'_>) -> bool {
     let flow = connection.flow();
-    let (client, server) = (flow.direction(Side::Client), flow.direction(Side::Server));
-    let heard = client.isn.zip(server.acked).is_some_and(|(isn, ack)| at_least(ack, isn.wrapping_add(2)));
     flow.opening == Opening::Handshake
         && !flow.is_lossy()
-        && client.bytes > 0
-        && server.bytes == 0
-        && heard
+        && flow.direction(Side::Client).bytes > 0
+        && flow.direction(Side::Server).bytes == 0
+        && is_heard(flow)
         && Life::of(connection).server_ended().is_some()
+}
+
+/// Whether the server acknowledged a byte of the client's.
+fn is_heard(flow: &Flow) -> bool {
+    let (client, server) = (flow.direction(Side::Client), flow.direction(Side::Server));
+    client.isn.zip(server.acked).is_some_and(|(isn, ack)| at_least(ack, isn.wrapping_add(2)))
 }
 
 /// Whether it closed so soon that nothing but the first bytes can be the reason.
@@ -138,8 +146,8 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Cert
             (Clash::TlsToPlain, Certainty::Likely)
         }
         (TlsHandshake, Nothing) if is_never_answered(connection, speaks) => {
-            let again = speaks.turned_away + speaks.other >= 2;
-            (Clash::TlsToPlain, if again { Certainty::Likely } else { Certainty::Possible })
+            let always = speaks.turned_away + speaks.other >= NEVER_ANSWERED;
+            (Clash::TlsUnanswered, if always { Certainty::Likely } else { Certainty::Possible })
         }
         (HttpRequest | Http2Preface, TlsAlert | TlsHandshake) => (Clash::PlainToTls, Certainty::Certain),
         (HttpRequest, HttpResponse) if flag(ExchangeFlags::PLAIN_TO_TLS) => {
@@ -164,12 +172,13 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Cert
     })
 }
 
-/// Whether a server answers no TLS handshake at all, and somebody gave up on this one.
+/// Whether a server answers no TLS handshake at all, and somebody gave up on this one that it has received.
 fn is_never_answered(connection: ConnectionView<'_>, speaks: &Speaks) -> bool {
     let life = Life::of(connection);
-    let ended = life.server_ended().or(life.client_ended());
+    let waited = |end: &Event| end.at.0.saturating_sub(life.flow.first.0.0) >= PATIENCE_NS;
+    let ended = life.server_ended().is_some() || life.client_ended().is_some_and(waited);
     let whole = !life.flow.is_lossy() && life.flow.opening == Opening::Handshake;
-    whole && speaks.answered == 0 && ended.is_some() && life.flow.direction(Side::Server).packets > 0
+    whole && ended && speaks.answered == 0 && is_heard(life.flow)
 }
 
 fn turns_all_away(speaks: &Speaks) -> bool {
@@ -199,6 +208,7 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, all: &[Mismat
 fn words(clash: Clash) -> &'static Words {
     match clash {
         Clash::TlsToPlain => &texts::TLS_TO_PLAIN,
+        Clash::TlsUnanswered => &texts::TLS_UNANSWERED,
         Clash::PlainToTls => &texts::PLAIN_TO_TLS,
         Clash::ProxyUnexpected => &texts::PROXY_NOT_EXPECTED,
         Clash::ProxyMissing => &texts::PROXY_EXPECTED,
@@ -262,6 +272,10 @@ fn doubt(clash: Clash, certainty: Certainty) -> &'static str {
             "Only the pattern speaks for it: every connection is closed at once without a byte. A server that wants TLS \
              or crashes on each request does the same: look in its log."
         }
+        (Clash::TlsUnanswered, _) => {
+            "Nothing shows what the server speaks. One that hangs, is overloaded or crashes on each of these connections, or \
+             a device between that drops them, looks the same: look in its log."
+        }
         (_, Certainty::Certain) => "None: both sides' first bytes show it.",
         _ => "A server that hangs or crashes on each of these connections looks the same: look in its log.",
     }
@@ -284,5 +298,49 @@ fn prove(connection: ConnectionView<'_>, to: &str, proofs: &mut ProofList<'_>) {
     }
     if let Some(end) = Life::of(connection).server_ended() {
         proofs.add_packet(connection.id, end.frame, format!("{to} closes"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::analysis::analyse;
+    use crate::capture::testing::{Conversation, PcapBuilder};
+    use crate::capture::{Reader, TcpFlags};
+    use crate::http::load_from;
+    use crate::topology::Overrides;
+
+    const S: i64 = 1_000_000_000;
+
+    /// What is said of clients that begin with a TLS handshake, get an acknowledgement at most, and leave.
+    fn unanswered(connections: u16, leaves: i64, heard: bool) -> Vec<(String, Certainty)> {
+        let mut file = PcapBuilder::new().nanos();
+        for number in 0..connections {
+            let client = format!("10.0.0.1:{}", 40_000 + number);
+            let (mut ends, at) = (Conversation::new(&client, "10.0.0.2:443"), 60 * S * i64::from(number));
+            ends.handshake(&mut file, at);
+            ends.client(&mut file, at + S / 1_000, b"\x16\x03\x01\0\x2f\x01\0\0\x2b\x03\x03");
+            if heard {
+                ends.send(&mut file, at + S / 500, 1, TcpFlags::ACK, b"");
+            }
+            ends.send(&mut file, at + leaves, 0, TcpFlags::FIN | TcpFlags::ACK, b"");
+        }
+        let facts =
+            load_from(Reader::new(Cursor::new(file.build()), None), Path::new("a.pcap"), &mut |_| true);
+        let analysis = analyse(vec![Arc::new(facts)], &Overrides::default());
+        let tls = analysis.diagnosis.findings.iter().filter(|finding| finding.rule == "C6");
+        tls.map(|finding| (finding.cause.clone(), finding.confidence)).collect()
+    }
+
+    #[test]
+    fn a_server_that_never_answers_tls_may_not_speak_it() {
+        assert_eq!(unanswered(1, 5 * S, true), [("tls-unanswered".to_owned(), Certainty::Possible)]);
+        assert_eq!(unanswered(5, 5 * S, true), [("tls-unanswered".to_owned(), Certainty::Likely)]);
+        assert_eq!(unanswered(2, S / 10, true), [], "nobody waited");
+        assert_eq!(unanswered(2, 5 * S, false), [], "it may not have got there");
     }
 }

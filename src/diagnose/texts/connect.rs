@@ -148,6 +148,18 @@ pub(in crate::diagnose) static TLS_TO_PLAIN: Words = Words {
     doubt: "{doubt}",
 };
 
+/// C6, nobody answers the client's TLS.
+pub(in crate::diagnose) static TLS_UNANSWERED: Words = Words {
+    kind: "tls-plain-mismatch",
+    cause: "tls-unanswered",
+    rule: "C6",
+    severity: Severity::Error,
+    summary: "{link}: {servers} answers no TLS handshake of {from}, {times}: it may not speak TLS",
+    explanation: "{from} begins with a TLS handshake, {to} receives it, and {answer}. No connection to this address was \
+        answered in these captures. {users}",
+    ..TLS_TO_PLAIN
+};
+
 /// C6, the client speaks plain HTTP.
 pub(in crate::diagnose) static PLAIN_TO_TLS: Words = Words {
     kind: "tls-plain-mismatch",
@@ -244,13 +256,14 @@ pub(in crate::diagnose) static HTTP2_MISMATCH: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 10] = [
+pub(in crate::diagnose) static ALL: [&Words; 11] = [
     &CONNECTION_REFUSED,
     &HOST_UNREACHABLE,
     &CONNECT_TIMEOUT,
     &ACCEPT_QUEUE_OVERFLOW,
     &NO_LIVE_UPSTREAM,
     &TLS_TO_PLAIN,
+    &TLS_UNANSWERED,
     &PLAIN_TO_TLS,
     &PROXY_NOT_EXPECTED,
     &PROXY_EXPECTED,
