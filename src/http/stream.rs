@@ -106,8 +106,9 @@ impl Stream {
         !matches!(self.stage, Stage::Idle | Stage::Lost | Stage::Closed)
     }
 
-    /// A message starts with this chunk.
+    /// A message starts with this chunk, and nothing that came before belongs to it.
     pub fn begin(&mut self, chunk: &Chunk<'_>) {
+        self.forget_bytes();
         self.stage = Stage::Head;
         self.lossy = false;
         self.message = Message {
@@ -324,21 +325,26 @@ impl Stream {
         if let Some(at) = at {
             message.end = message.end.max(at);
         }
-        self.extents.clear();
-        self.coded = Extent::default();
+        self.forget_bytes();
         self.carry = Vec::new();
         self.lossy = false;
-        self.holed = false;
         self.stage = Stage::Idle;
         message
+    }
+
+    /// No bytes belong to the message any more.
+    #[inline]
+    fn forget_bytes(&mut self) {
+        self.extents.clear();
+        self.open = None;
+        self.coded = Extent::default();
+        self.holed = false;
     }
 
     /// Forgets the message under way without a trace (an interim response).
     pub fn discard(&mut self) {
         self.oddities = Oddities::default();
-        self.extents.clear();
-        self.open = None;
-        self.coded = Extent::default();
+        self.forget_bytes();
         self.carry = Vec::new();
         self.stage = Stage::Idle;
     }

@@ -465,6 +465,29 @@ fn uwsgi_turns() -> Vec<(usize, Vec<u8>)> {
     ]
 }
 
+#[test]
+fn a_fastcgi_request_that_takes_anothers_place_takes_none_of_its_bytes() {
+    let turns = fastcgi_turns();
+    let output = record(6, 1, &[b'x'; 40], 0);
+    let facts = play(
+        &[
+            turns[0].clone(),
+            (1, output[..18].to_vec()),
+            // The client begins anew under the same ids, while a record of the old answer is under way.
+            turns[0].clone(),
+            (1, output[18..].to_vec()),
+            turns[1].clone(),
+        ],
+        &[9999],
+    )
+    .facts();
+    for message in facts.exchanges.iter().flat_map(|exchange| [&exchange.request, &exchange.response]) {
+        let held: u64 = facts.extents(message).iter().map(|extent| u64::from(extent.len)).sum();
+        assert!(held <= message.wire_bytes, "{message:?}");
+    }
+    assert_eq!(facts.exchanges.len(), 4);
+}
+
 fn proxied_turns() -> Vec<(usize, Vec<u8>)> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     header.extend([192, 0, 2, 1, 198, 51, 100, 2, 0xc8, 0x22, 1, 0xbb]);
