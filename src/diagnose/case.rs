@@ -168,10 +168,18 @@ pub(super) struct LinkAround {
     pub(super) served_head: u64,
     /// The smallest request head that was turned away without a response, in bytes.
     pub(super) dropped_head: Option<u64>,
-    /// The longest time that a whole answer took, in nanoseconds.
-    pub(super) slowest_ns: i64,
+    /// How long whole answers took, in nanoseconds, the quickest first.
+    pub(super) latencies: Vec<i64>,
     /// By client address: when its last request began, and how many of its requests were answered.
     pub(super) clients: HashMap<IpAddr, (SessionTime, u64), foldhash::fast::FixedState>,
+}
+
+impl LinkAround {
+    /// How long whole answers take at most, but for one in fifty: one slow download is no measure for the others.
+    pub(super) fn slow_ns(&self) -> i64 {
+        let usual = self.latencies.len() - self.latencies.len() / 50;
+        usual.checked_sub(1).map_or(0, |at| self.latencies[at])
+    }
 }
 
 impl<'a> Around<'a> {
@@ -202,11 +210,14 @@ impl<'a> Around<'a> {
                     continue;
                 }
                 client.1 += 1;
-                around.slowest_ns = around.slowest_ns.max(exchange.latency_ns().unwrap_or_default());
+                around.latencies.extend(exchange.latency_ns());
                 if !exchange.status().is_some_and(|status| matches!(status, 400 | 414 | 431 | 494)) {
                     around.served_head = around.served_head.max(head);
                 }
             }
+        }
+        for around in &mut links {
+            around.latencies.sort_unstable();
         }
         links
     }

@@ -202,6 +202,13 @@ fn t1_counts_what_stood_still_for_a_timer() {
     assert_eq!(resent(210 * MS, 210 * MS), ["retransmission-delay/ Warning Likely ×1"]);
     assert!(resent(5 * MS, 5 * MS).is_empty(), "mended without a timer");
     assert!(resent(210 * MS, MS).is_empty(), "other bytes were sent meanwhile");
+    let into_a_closed_window = around(|chain| {
+        let at = chain.open(0, S);
+        chain.conns[at].request(Get, "/", S + MS).note(EventKind::ZeroWindow, Server, S + MS, 0, 0);
+        chain.conns[at].note(EventKind::WindowOpened, Server, S + 20 * MS, 0, 0);
+        chain.conns[at].resend(Client, S + 211 * MS, 210 * MS).response(200, S + 230 * MS);
+    });
+    assert!(into_a_closed_window.is_empty(), "{into_a_closed_window:?}");
 }
 
 #[test]

@@ -302,6 +302,18 @@ fn a_load_generator_that_ends_its_run_is_no_client_abort() {
     };
     assert_eq!(run(20), none());
     assert_eq!(run(900), ["user client-abort Q5 Certain"]);
+    let after_one_download = |last_wait: i64| {
+        let mut wire = Wire::new();
+        for number in 0..60 {
+            let ask = get(&format!("/{number}"));
+            let takes = if number == 7 { 41_000 } else { 40 };
+            wire.say(User, &ask).say(Up, &ask).wait(takes).say(App, OK).say(Down, OK);
+        }
+        wire.say(User, get("/last")).say(Up, get("/last")).wait(last_wait).end(User, FIN).end(Up, FIN);
+        wire.findings()
+    };
+    assert_eq!(after_one_download(20), none());
+    assert_eq!(after_one_download(900), ["user client-abort Q5 Certain"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::capture::CaptureTime;
 use crate::http::Message;
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
@@ -67,11 +68,12 @@ pub(super) fn findings(
             }
             waits.entry(link).or_default().extend(loss_waits(connection, diagnosis));
         }
-        for (side, one) in closed_windows(connection) {
-            if stalled.contains(&connection.id) {
-                continue;
+        for (event, until) in closed_windows(connection) {
+            let ns = until.0.saturating_sub(event.at.0);
+            if ns >= CLOSED_NS && !stalled.contains(&connection.id) {
+                let one = Closed { connection: connection.id, frame: event.frame, ns };
+                closed.entry((link, event.from)).or_default().push(one);
             }
-            closed.entry((link, side)).or_default().push(one);
         }
     }
     // What a full accept queue ignored was not lost, and what never gets through has a finding of its own.
@@ -114,8 +116,15 @@ struct Wait {
 }
 
 fn loss_waits(connection: ConnectionView<'_>, diagnosis: &Diagnosis) -> Vec<Wait> {
-    let resent: Vec<&Event> =
-        connection.events().iter().filter(|e| e.kind == EventKind::Retransmission).collect();
+    let resent = connection.events().iter().filter(|e| e.kind == EventKind::Retransmission);
+    // A closed window drops what is sent into it, and that is no loss on the way.
+    let dropped_at_end = |again: &&Event| {
+        let since = again.at.0.saturating_sub(i64::from(again.quiet_us) * 1_000);
+        closed_windows(connection).any(|(closed, until)| {
+            closed.from == again.from.peer() && closed.at <= again.at && until.0 >= since
+        })
+    };
+    let resent: Vec<&Event> = resent.filter(|again| !dropped_at_end(again)).collect();
     let wait = |exchange: ExchangeView<'_>| {
         if diagnosis.outcomes[exchange.id.0 as usize] == Outcome::Rejected {
             return None;
@@ -196,22 +205,18 @@ struct Closed {
     ns: i64,
 }
 
-fn closed_windows(connection: ConnectionView<'_>) -> Vec<(Side, Closed)> {
+/// Each time that a side closed its window, and when it took bytes again or the connection ended.
+fn closed_windows(connection: ConnectionView<'_>) -> impl Iterator<Item = (&Event, CaptureTime)> {
     let events = connection.events();
-    let mut all = Vec::new();
-    for (at, event) in events.iter().enumerate().filter(|(_, e)| e.kind == EventKind::ZeroWindow) {
-        let rest = &events[at + 1..];
+    let closed = events.iter().enumerate().filter(|(_, e)| e.kind == EventKind::ZeroWindow);
+    closed.map(move |(at, event)| {
         let over = |e: &&Event| {
             e.kind == EventKind::WindowOpened && e.from == event.from
                 || matches!(e.kind, EventKind::Rst | EventKind::Fin)
         };
-        let end = rest.iter().find(over).map_or(connection.flow().last.0, |e| e.at);
-        let ns = end.0.saturating_sub(event.at.0);
-        if ns >= CLOSED_NS {
-            all.push((event.from, Closed { connection: connection.id, frame: event.frame, ns }));
-        }
-    }
-    all
+        let end = events[at + 1..].iter().find(over);
+        (event, end.map_or(connection.flow().last.0, |e| e.at))
+    })
 }
 
 fn zero_window(
