@@ -309,6 +309,13 @@ impl<'a> ExchangeView<'a> {
         }
     }
 
+    /// Whether it still waited for its answer when the capture ended.
+    pub fn waits_at_end(&self) -> bool {
+        let connection = self.connection();
+        let last = self.id.0 + 1 == connection.inner.exchanges.end;
+        last && !self.raw.response.is_present() && connection.flow().closing == Closing::Open
+    }
+
     /// From the request's first byte to the response's last, in nanoseconds; `None` without a response.
     pub fn latency_ns(&self) -> Option<i64> {
         let whole = self.raw.request.is_present() && self.raw.response.is_present();

@@ -76,6 +76,24 @@ fn assert_followed(analysis: &Analysis) {
 }
 
 #[test]
+fn what_still_waits_when_the_capture_ends_is_followed_too() {
+    let mut script = Script::new("any.pcap");
+    let legs = [("10.0.1.1", "10.0.1.2:80"), ("10.0.1.2", "10.0.1.3:8080"), ("10.0.1.3", "10.0.1.4:9000")];
+    for (depth, (client, server)) in (0..).zip(legs) {
+        let answered = script.connection(0, &format!("{client}:3000"), server, 100);
+        script.request(answered, MS + depth * 100 * US, "GET", "/first", &[], "");
+        script.response(answered, 9 * MS - depth * 100 * US, 200, 20);
+        let waits = script.connection(20 * MS, &format!("{client}:3001"), server, 100);
+        script.request(waits, 21 * MS + depth * 100 * US, "GET", "/waits", &[], "");
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let waiting = analysis.exchanges().filter(|x| x.target() == "/waits");
+    let parents: Vec<Option<String>> = waiting.map(|x| parent_target(&x)).collect();
+    let found = parents.iter().flatten().filter(|target| *target == "/waits").count();
+    assert_eq!((parents.len(), found), (3, 2), "{parents:?}");
+}
+
+#[test]
 fn a_chain_is_found_with_and_without_ids_and_on_one_host() {
     let single = Chain { edge: "127.0.0.1:80", near: "127.0.0.1:4000", app: "127.0.0.1:8000", ids: false };
     for chain in [HOSTS, Chain { ids: true, ..HOSTS }, single] {

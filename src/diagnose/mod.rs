@@ -64,7 +64,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     explained.extend(mismatch::explained(analysis, &mismatches));
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
-    diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes);
+    diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes, &diagnosis.explained);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
     diagnosis.retries = origins::by_lane(analysis, &retried);
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);

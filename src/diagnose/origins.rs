@@ -1,6 +1,6 @@
 //! From what users saw down to where each failure began, and what retries hid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::Analysis;
 use crate::correlate::Confidence;
@@ -16,6 +16,9 @@ const DEPTH_LIMIT: usize = 64;
 
 /// A head above this many bytes is more than some proxies take.
 const REFUSED_HEAD: u64 = 4096;
+
+/// Exchanges whose failure a finding of its own explains, with the link of that finding.
+type Explained = BTreeMap<ExchangeId, LinkId>;
 
 /// Whether an exchange failed: no whole answer, a status of 500 and above, or an answer that the proxy refused.
 pub(super) fn fails(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
@@ -46,15 +49,31 @@ pub(super) fn is_inherited_end(analysis: &Analysis, outcomes: &[Outcome], id: Ex
     left(parentage.parent) && attempts.find(|&&other| analysis.exchange(other).link_id() == link) == Some(&id)
 }
 
-/// The exchange where each failure began: itself, or the deepest failed one below it.
-pub(super) fn origins(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Option<ExchangeId>> {
+/// The exchange where each failure began: itself, or the deepest failed one below it. Of those `explained` the reason
+/// is known, so that who waited for them did not leave of its own accord.
+pub(super) fn origins(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    explained: &Explained,
+) -> Vec<Option<ExchangeId>> {
+    let mut reasons: BTreeSet<ExchangeId> = BTreeSet::new();
+    for &id in explained.keys() {
+        let above = |id: &ExchangeId| analysis.trees.parent(*id).map(|parentage| parentage.parent);
+        reasons.extend(std::iter::successors(Some(id), above).take(DEPTH_LIMIT));
+    }
+    let failed = |id| fails(analysis, outcomes, id) || explained.contains_key(&id);
     let ids = (0..outcomes.len() as u32).map(ExchangeId);
-    ids.map(|id| fails(analysis, outcomes, id).then(|| origin(analysis, outcomes, id))).collect()
+    ids.map(|id| failed(id).then(|| origin(analysis, outcomes, &reasons, id))).collect()
 }
 
-fn origin(analysis: &Analysis, outcomes: &[Outcome], mut id: ExchangeId) -> ExchangeId {
+fn origin(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    reasons: &BTreeSet<ExchangeId>,
+    mut id: ExchangeId,
+) -> ExchangeId {
     for _ in 0..DEPTH_LIMIT {
-        match failed_child(analysis, outcomes, id) {
+        match failed_child(analysis, outcomes, reasons, id) {
             Some(child) => id = child,
             None => break,
         }
@@ -63,7 +82,12 @@ fn origin(analysis: &Analysis, outcomes: &[Outcome], mut id: ExchangeId) -> Exch
 }
 
 /// The child that made this exchange fail: the last one on its link, where that one failed.
-fn failed_child(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> Option<ExchangeId> {
+fn failed_child(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    reasons: &BTreeSet<ExchangeId>,
+    id: ExchangeId,
+) -> Option<ExchangeId> {
     let children = analysis.trees.children(id);
     let mut served: Vec<LinkId> = Vec::new();
     for &child in children.iter().rev() {
@@ -71,7 +95,8 @@ fn failed_child(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> Op
         if served.contains(&link) {
             continue;
         }
-        if fails(analysis, outcomes, child) && !is_inherited_end(analysis, outcomes, child) {
+        let own = fails(analysis, outcomes, child) && !is_inherited_end(analysis, outcomes, child);
+        if own || reasons.contains(&child) {
             return Some(child);
         }
         served.push(link);
@@ -155,13 +180,13 @@ pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Re
         let id = ExchangeId(at as u32);
         let Some(began) = began else { continue };
         let exchange = analysis.exchange(id);
-        if is_user_link(analysis, exchange.link_id()) {
+        if is_user_link(analysis, exchange.link_id()) && fails(analysis, outcomes, id) {
             let by_status = failures.visible.entry(exchange.method().to_owned()).or_default();
             count(by_status, &failure_name(outcomes[at], exchange.status()));
         }
-        if *began == id && !is_inherited_end(analysis, outcomes, id) {
-            let link = diagnosis.explained.get(&id).copied().unwrap_or_else(|| exchange.link_id());
-            *origin.entry(link).or_default() += 1;
+        let explained = diagnosis.explained.get(&id).copied();
+        if *began == id && (explained.is_some() || !is_inherited_end(analysis, outcomes, id)) {
+            *origin.entry(explained.unwrap_or_else(|| exchange.link_id())).or_default() += 1;
         }
     }
     failures.origin = origin.into_iter().collect();

@@ -206,6 +206,30 @@ fn a_proxy_that_closes_because_its_own_request_was_rejected_is_no_second_fault()
     assert_eq!(diagnosis.findings[0].link.map(|link| link.0), Some(1));
 }
 
+#[test]
+fn a_user_who_waits_for_a_taken_worker_did_not_leave_of_its_own_accord() {
+    let mut chain = Chain::new(&["user", "nginx", "app"]);
+    for worker in 0..2 {
+        let at = chain.open(1, worker * 10 * MS);
+        for round in 0..60 {
+            let start = (worker * 10 + round * 100) * MS;
+            chain.conns[at].request(Get, "/item/7", start + MS).response(200, start + 3 * MS);
+        }
+        chain.conns[at].fin(Client, 7 * S);
+    }
+    for waiting in 10..16 {
+        let start = waiting * 10 * MS;
+        let front = chain.open(0, start);
+        chain.conns[front].request(Get, "/item/9", start + MS).sync().fin(Client, start + 3 * S);
+        let back = chain.open(1, start + MS);
+        chain.conns[back].request(Get, "/item/9", start + 2 * MS).sync().fin(Client, start + 3 * S + MS);
+        chain.parent((back, 0), (front, 0), 1);
+    }
+    let diagnosis = chain.analyse().diagnosis;
+    assert_eq!(told(&diagnosis), ["worker-exhaustion/ fact 6 Certain ×6"]);
+    assert_eq!(diagnosis.failures.origin, [(LinkId(1), 6)]);
+}
+
 /// Two workers, each with a kept connection that is asked again and again; others come and wait.
 fn workers(waiting: i64, then: impl Fn(&mut Conn, i64)) -> Diagnosis {
     let starts: Vec<i64> = (0..2).chain(10..10 + waiting).map(|n| n * 10 * MS).collect();

@@ -33,6 +33,11 @@ pub(in crate::diagnose) static WORKER_EXHAUSTION: Words = Words {
             "keepalive {n};",
             "In the upstream block: at most so many idle connections, over all worker processes together.",
         ),
+        (
+            "php-fpm",
+            "pm.max_children = {more}",
+            "More children than the proxy keeps connections (fastcgi_keep_conn on); or let it keep none.",
+        ),
         ("gunicorn", "--worker-class gthread --threads 8", "A thread then waits for requests, not a worker."),
         ("apache", "mpm_event instead of mpm_prefork", "Idle connections then hold no process."),
     ],

@@ -57,7 +57,7 @@ pub(super) struct Words {
 }
 
 /// Server products of which at most one stands at a server lane: fixes for the others are left out.
-const SERVER_PRODUCTS: [&str; 6] = ["uwsgi", "gunicorn", "node", "uvicorn", "apache", "tomcat"];
+const SERVER_PRODUCTS: [&str; 7] = ["uwsgi", "gunicorn", "node", "uvicorn", "apache", "tomcat", "php-fpm"];
 
 /// The product whose changes are annotations and settings of a Kubernetes controller.
 const INGRESS: &str = "ingress-nginx";
@@ -69,6 +69,8 @@ impl Words {
     /// ingress understands come last where no lane of the link is called one, and first what the lanes are called.
     pub(super) fn fixes_for(&self, (from, to): (&str, &str), values: &[(&str, String)]) -> Vec<Fix> {
         let (from, lane) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+        // Who speaks FastCGI is PHP, nearly always.
+        let lane = lane.replace("fastcgi", "php-fpm");
         let known = SERVER_PRODUCTS.iter().any(|product| lane.contains(product));
         let fits = |product: &str| {
             let product = product.to_ascii_lowercase();
