@@ -13,6 +13,7 @@ use super::draft::{Draft, ProofList};
 use super::habits::Habits;
 use super::life::Life;
 use super::reuse::CASES;
+use super::verdict::is_usual_timeout;
 use super::words::{counted, duration};
 use super::{Certainty, Diagnosis, Finding, Severity, texts};
 
@@ -105,10 +106,10 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
     }
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
     let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
-    let mut chains = chains(&unusual, |_| true);
+    let mut chains = chains(&unusual, |chain| !is_coarse_timer(chain));
     // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
     // together than that are one event, whatever their idle times look like.
-    for chain in self::chains(&odd, is_one_event) {
+    for chain in self::chains(&odd, |chain| is_one_event(chain) && !is_coarse_timer(chain)) {
         let known =
             |other: &&[Odd]| other.iter().any(|one| chain.iter().any(|x| x.connection == one.connection));
         if !chains.iter().any(known) {
@@ -160,6 +161,14 @@ fn is_one_event(chain: &[Odd]) -> bool {
     let gaps = || chain.iter().filter_map(|one| one.gap_ns);
     let spread = gaps().max().unwrap_or_default() - gaps().min().unwrap_or_default();
     spread >= ONE_EVENT_NS && spread >= 10 * lasts_ns(chain)
+}
+
+/// Whether a timer that looks around now and then may have closed all these: each was idle for a usual timeout, and none
+/// for much longer. (lighttpd closes together what went idle within a second or two.)
+fn is_coarse_timer(chain: &[Odd]) -> bool {
+    let gaps = chain.iter().map(|one| one.gap_ns.unwrap_or_default());
+    let (shortest, longest) = gaps.fold((i64::MAX, 0), |(low, high), gap| (low.min(gap), high.max(gap)));
+    is_usual_timeout(shortest) && longest < shortest.saturating_mul(2)
 }
 
 /// When the connections of one server address began and ended, each list sorted.

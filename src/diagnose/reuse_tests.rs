@@ -100,6 +100,13 @@ fn a_burst_without_a_lost_request_is_a_note_and_the_end_of_a_load_is_none() {
     });
     assert_eq!(told(&graceful), ["restart-burst/ T6 Certain ×6"]);
     assert_eq!(graceful.findings[0].severity, Severity::Note);
+    // All were idle for five seconds, and the server looks once a second or two.
+    let swept = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        let at = 6_510 * MS + number as i64 * MS / 50;
+        conn.fin(Server, at).fin_acked(Client, at + 20 * MS).fin(Client, at + 20 * MS);
+    });
+    assert!(swept.findings.is_empty(), "{:?}", told(&swept));
     // The same, announced: that is how a server should end.
     let announced = link(&starts, |conn, number, start| {
         twice(conn, start);
