@@ -45,6 +45,8 @@ pub(super) enum Layer {
     Ip,
     /// IEEE 802.2 logical link control.
     Llc,
+    /// A wireless LAN's frame (IEEE 802.11), from the frame control on.
+    Wlan,
     /// PPP from the protocol or from the HDLC address on (RFC 1661, RFC 1662).
     Ppp,
     /// An MPLS label stack (RFC 3032).
@@ -65,6 +67,13 @@ pub(super) fn unusual_link(link_type: LinkType, data: &[u8]) -> Result<(Layer, &
         LinkType::PPP_ETHER => Ok((Layer::Type(PPPOE_SESSION), data)),
         LinkType::C_HDLC => tagged(data, 2, 4).map(|(kind, rest)| (Layer::Type(kind), rest)),
         LinkType::MPLS => Ok((Layer::Mpls, data)),
+        LinkType::IEEE802_11 => Ok((Layer::Wlan, data)),
+        LinkType::IEEE802_11_RADIO => behind(Layer::Wlan, radiotap(data)?),
+        // Both give their length, the first in the byte order of its host.
+        LinkType::PRISM_HEADER => {
+            behind(Layer::Wlan, length(data, |b| u32::from_le_bytes(b).min(u32::from_be_bytes(b)))?)
+        }
+        LinkType::IEEE802_11_RADIO_AVS => behind(Layer::Wlan, length(data, u32::from_be_bytes)?),
         // An address family in host byte order, an SPI, flags.
         LinkType::ENC => behind(Layer::Ip, 12),
         // The first byte is the length of the header without padding.
@@ -132,6 +141,7 @@ pub(super) fn up_to_ip(mut layer: Layer, mut data: &[u8]) -> Result<(EtherType, 
                 (Layer::Type(kind), rest)
             }
             Layer::Llc => llc(data)?,
+            Layer::Wlan => wlan(data)?,
             Layer::Ppp => ppp(data)?,
             Layer::Mpls => mpls(data)?,
             Layer::Nsh => nsh(data)?,
@@ -186,6 +196,38 @@ fn llc(data: &[u8]) -> Result<(Layer, &[u8]), NoSegment> {
         [6, 6, 3, rest @ ..] => Ok((Layer::Ip, rest)),
         _ => Err(NoSegment::Other),
     }
+}
+
+/// Length of a radiotap header: a little-endian number behind two bytes (radiotap.org).
+fn radiotap(data: &[u8]) -> Result<usize, NoSegment> {
+    let [_, _, low, high] = data.first_chunk().ok_or(SHORT_LINK_HEADER)?;
+    Ok(usize::from(u16::from_le_bytes([*low, *high])))
+}
+
+/// A length in the four bytes behind the first four.
+fn length(data: &[u8], number: fn([u8; 4]) -> u32) -> Result<usize, NoSegment> {
+    let bytes = data.get(4..8).and_then(|bytes| bytes.first_chunk()).ok_or(SHORT_LINK_HEADER)?;
+    usize::try_from(number(*bytes)).map_err(|_| SHORT_LINK_HEADER)
+}
+
+/// IEEE 802.11, section 9.3.2: data frames that are neither empty, nor encrypted, nor several in one.
+fn wlan(data: &[u8]) -> Result<(Layer, &[u8]), NoSegment> {
+    const DATA: u8 = 2;
+    let [control, flags] = *data.first_chunk().ok_or(SHORT_LINK_HEADER)?;
+    let (kind, subtype) = (control >> 2 & 3, control >> 4);
+    let (is_empty, is_encrypted) = (subtype & 4 != 0, flags & 0x40 != 0);
+    if control & 3 != 0 || kind != DATA || is_empty || is_encrypted {
+        return Err(NoSegment::Other);
+    }
+    // A fourth address where both ends are access points, then quality of service with more control behind it.
+    let four = if flags & 3 == 3 { 6 } else { 0 };
+    let (service, more) = if subtype & 8 != 0 { (2, if flags & 0x80 != 0 { 4 } else { 0 }) } else { (0, 0) };
+    let several = service > 0 && data.get(24 + four).is_some_and(|low| low & 0x80 != 0);
+    let header = 24 + four + service + more;
+    let rest = data.get(header..).filter(|_| !several).ok_or(NoSegment::Other)?;
+    // Some receivers pad the header to whole words.
+    let padded = header % 4 == 2 && rest.starts_with(&[0, 0, 0xAA, 0xAA, 3]);
+    Ok((Layer::Llc, if padded { &rest[2..] } else { rest }))
 }
 
 /// RFC 2516, section 4: version and type 1, code 0 for data, session, length.

@@ -25,6 +25,8 @@ impl LinkType {
     pub const RAW: Self = Self(101);
     /// Cisco's HDLC.
     pub const C_HDLC: Self = Self(104);
+    /// Wireless LAN (IEEE 802.11), from the frame control on.
+    pub const IEEE802_11: Self = Self(105);
     /// OpenBSD loopback: an address family in network byte order, then IP.
     pub const LOOP: Self = Self(108);
     /// OpenBSD's view into IPsec.
@@ -33,6 +35,12 @@ impl LinkType {
     pub const LINUX_SLL: Self = Self(113);
     /// What OpenBSD's firewall logs.
     pub const PFLOG: Self = Self(117);
+    /// Wireless LAN behind a Prism header.
+    pub const PRISM_HEADER: Self = Self(119);
+    /// Wireless LAN behind a radiotap header.
+    pub const IEEE802_11_RADIO: Self = Self(127);
+    /// Wireless LAN behind an AVS header.
+    pub const IEEE802_11_RADIO_AVS: Self = Self(163);
     /// What pppd records: a direction, then PPP.
     pub const PPP_PPPD: Self = Self(166);
     /// A header of its own length, and a further link type.

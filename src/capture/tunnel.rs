@@ -32,6 +32,8 @@ const MPLS_IN_IP: IpNumber = IpNumber(137);
 const GRE_PPP: u16 = 0x880B;
 const GRE_ERSPAN_1_2: u16 = 0x88BE;
 const GRE_ERSPAN_3: u16 = 0x22EB;
+/// Access points of Aruba send the frames of their radios.
+const GRE_ARUBA: std::ops::RangeInclusive<u16> = 0x8200..=0x8210;
 /// Web caches' redirection (WCCP).
 const GRE_WCCP: u16 = 0x883E;
 
@@ -82,6 +84,7 @@ fn gre_payload(kind: u16, has_sequence: bool, rest: &[u8]) -> Option<(Layer, &[u
             let layer = if header[10] >> 2 & 0x1F == 2 { Layer::Ip } else { Layer::Ethernet };
             Some((layer, rest.get(12 + sub_header..)?))
         }
+        kind if GRE_ARUBA.contains(&kind) => Some((Layer::Wlan, rest)),
         GRE_WCCP => {
             // Version 2 puts four bytes in front that do not look like IP.
             let is_ip = rest.first()? >> 4 == 4;
@@ -119,7 +122,7 @@ fn fits(layer: Layer, inner: &[u8], room: usize) -> bool {
         Layer::Type(ether_type::IPV4 | ether_type::IPV6) | Layer::Ip => is_ip(inner, room),
         // Label stacks and service headers are checked when they are read.
         Layer::Mpls | Layer::Nsh => true,
-        Layer::Type(_) | Layer::Llc | Layer::Ppp => false,
+        Layer::Type(_) | Layer::Llc | Layer::Wlan | Layer::Ppp => false,
     }
 }
 

@@ -33,7 +33,7 @@ DIFFERENCES = {
     "quoted": "hopscope: a packet quoted inside an ICMP error or a flow sample is no packet of the connection",
     "no-version": "hopscope: a request line without a version (HTTP/0.9), or with a broken one, which a server has to refuse",
     "unfinished": "hopscope: a head that its sender never finished; the known method and path tell what it was to be",
-    "other-link": "tshark: a link type or tunnel that hopscope does not read (802.11, AYIYA, ARCNET); link types are reported as such",
+    "other-link": "tshark: a link type or tunnel that hopscope does not read (AYIYA, ARCNET, encrypted or aggregated 802.11); link types are reported as such",
     "broken-status": "hopscope: a status line that breaks the grammar; a status is three digits (RFC 9112, section 4), tshark takes any number",
     "no-target": "hopscope: a request line without a target; tshark takes the version for one",
     "folded": "hopscope: a header field that goes on in the next line (RFC 9112, section 5.2); tshark reads its first line only",

@@ -52,7 +52,10 @@ fn unusual_links_lead_to_ip() {
     let packet = tcp_packet(false, GET);
     let pktap = [&12_u32.to_le_bytes()[..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes()].concat();
     let nflog = [&[2, 0, 0, 1][..], &[8, 0, 1, 0, 0, 0, 0, 0], &[(packet.len() + 4) as u8, 0, 9, 0]].concat();
-    let cases: [(LinkType, Vec<u8>); 13] = [
+    let frame = |control: u8, flags: u8, more: &[u8]| {
+        [&[control, flags][..], &[0; 22], more, &[0xAA, 0xAA, 3, 0, 0, 0, 8, 0]].concat()
+    };
+    let cases: [(LinkType, Vec<u8>); 19] = [
         (LinkType::PPP, vec![0xFF, 3, 0, 0x21]),
         (LinkType::PPP, vec![0x21]),
         (LinkType::PPP_SERIAL, vec![0x0F, 0, 8, 0]),
@@ -69,11 +72,31 @@ fn unusual_links_lead_to_ip() {
         (LinkType::NFLOG, nflog),
         (LinkType::PKTAP, [pktap, ethernet([8, 0], &[])].concat()),
         (LinkType::PPI, vec![0, 0, 8, 0, 101, 0, 0, 0]),
+        (LinkType::IEEE802_11, frame(0x08, 0x01, &[])),
+        // Four addresses, quality of service with more control, a padded header.
+        (LinkType::IEEE802_11, frame(0x88, 0x83, &[0; 6 + 2 + 4])),
+        (LinkType::IEEE802_11, frame(0x88, 0x02, &[0; 2 + 2])),
+        (LinkType::IEEE802_11_RADIO, [&[0, 0, 9, 0, 2, 0, 0, 0, 0][..], &frame(0x08, 0x02, &[])].concat()),
+        (
+            LinkType::PRISM_HEADER,
+            [&[0, 0, 0, 0x44, 12, 0, 0, 0][..], &[0; 4], &frame(0x08, 0x01, &[])].concat(),
+        ),
+        (
+            LinkType::IEEE802_11_RADIO_AVS,
+            [&[0x80, 0x21, 0x10, 1, 0, 0, 0, 12][..], &[0; 4], &frame(0x08, 0x01, &[])].concat(),
+        ),
     ];
     for (link, header) in cases {
         let (seen, info) = read_frame(link, &[header, packet.clone()].concat());
         assert_eq!(seen.len(), 1, "{link} {:?}", info.problems);
         assert_eq!((seen[0].4.as_slice(), info.problems.len()), (GET, 0), "{link}");
+    }
+    // A beacon, an encrypted frame, one without content, and several in one.
+    for other in
+        [frame(0x80, 0, &[]), frame(0x08, 0x41, &[]), frame(0x48, 1, &[]), frame(0x88, 1, &[0x80, 0])]
+    {
+        let (seen, info) = read_frame(LinkType::IEEE802_11, &[other, packet.clone()].concat());
+        assert_eq!((seen.len(), info.problems.len()), (0, 0));
     }
     // A cooked capture of IEEE 802.2.
     let cooked = [&[0; 14][..], &[0, 4], &[0xAA, 0xAA, 3, 0, 0, 0, 8, 0], &packet].concat();
