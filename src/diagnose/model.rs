@@ -117,6 +117,22 @@ impl RejectForm {
             Self::WriteToDead => "R7",
         }
     }
+
+    /// What nginx's error log says of it.
+    pub fn logged(self) -> &'static str {
+        match self {
+            Self::StalePick | Self::FinInFlight | Self::Swallowed => {
+                "upstream prematurely closed connection while reading response header from upstream"
+            }
+            Self::QueuedReset | Self::IdleReset => {
+                "recv() failed (104: Connection reset by peer) while reading response header from upstream"
+            }
+            Self::BlackHole => {
+                "upstream timed out (110: Connection timed out) while reading response header from upstream"
+            }
+            Self::WriteToDead => "writev() failed (32: Broken pipe) while sending request to upstream",
+        }
+    }
 }
 
 /// A rejected request on a reused connection, with the packets that prove it.

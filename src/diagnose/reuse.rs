@@ -71,18 +71,35 @@ fn finding(
     draft.values.extend(cause.values.iter().cloned());
     draft.values.push(("ordinals", ordinals(diagnosis, link)));
     draft.certainty = cause.certainty;
-    let mut rules: Vec<&str> = Vec::new();
-    for form in RejectForm::ALL {
-        if cases.iter().any(|r| r.form == form) {
-            rules.push(form.rule());
-        }
-    }
-    draft.rule = rules.join(", ");
+    let forms = RejectForm::ALL.into_iter().filter(|form| cases.iter().any(|case| case.form == *form));
+    let forms: Vec<RejectForm> = forms.collect();
+    draft.rule = rules(&forms);
+    draft.values.push(("logged", logged(&forms)));
     let mut proofs = ProofList::new(analysis);
     for case in cases.iter().take(CASES) {
         prove(analysis, case, &mut proofs);
     }
     draft.finish(exchanges, proofs)
+}
+
+fn rules(forms: &[RejectForm]) -> String {
+    forms.iter().map(|form| form.rule()).collect::<Vec<_>>().join(", ")
+}
+
+/// What nginx logs of these forms, and of which where they differ.
+fn logged(forms: &[RejectForm]) -> String {
+    let mut texts: Vec<(&str, Vec<RejectForm>)> = Vec::new();
+    for &form in forms {
+        match texts.iter_mut().find(|(text, _)| *text == form.logged()) {
+            Some((_, same)) => same.push(form),
+            None => texts.push((form.logged(), vec![form])),
+        }
+    }
+    if let [(text, _)] = texts[..] {
+        return text.to_owned();
+    }
+    let parts: Vec<String> = texts.iter().map(|(text, same)| format!("{text} ({})", rules(same))).collect();
+    parts.join(", or: ")
 }
 
 /// `First requests 2,871 of 2,871 answered, second requests 0 of 16.`
@@ -152,5 +169,19 @@ fn prove(analysis: &Analysis, case: &Rejection, proofs: &mut ProofList<'_>) {
     } else if let Some(status) = parent.status().filter(|&status| status >= 500) {
         let above = &analysis.lane(analysis.link(parent.link_id()).from).name;
         proofs.add(parent, parent.raw.response.first_frame, format!("{from} answers {above}: {status}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_line_names_the_rules_of_the_finding_and_no_other() {
+        let told = logged(&[RejectForm::StalePick, RejectForm::FinInFlight, RejectForm::QueuedReset]);
+        assert!(told.contains("from upstream (R1, R2), or: recv() failed (104"), "{told}");
+        assert!(told.ends_with("(R3)"), "{told}");
+        let alone = logged(&[RejectForm::StalePick, RejectForm::Swallowed]);
+        assert_eq!(alone, RejectForm::Swallowed.logged());
     }
 }

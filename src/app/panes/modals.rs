@@ -276,7 +276,7 @@ fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
         if !finding.log_line.is_empty() {
             section(ui, "The proxy's error log says");
             ui.add(egui::Label::new(RichText::new(&finding.log_line).monospace()).wrap());
-            forms_ui(ui, &palette, &finding.log_line);
+            forms_ui(ui, &palette, &finding.rule);
         }
         if !finding.fixes.is_empty() {
             let several = format!("What to change (one of {} ways)", finding.fixes.len());

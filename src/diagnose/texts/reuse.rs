@@ -13,13 +13,6 @@ pub(in crate::diagnose) const KNOWN_IDLE_TIMEOUTS: [(i64, &str); 7] = [
     (75, "nginx's default keepalive_timeout"),
 ];
 
-const UPSTREAM_CLOSED: &str =
-    "upstream prematurely closed connection while reading response header from upstream";
-const SILENT_OR_RESET: &str = "recv() failed (104: Connection reset by peer) while reading response header from \
-    upstream (R5), or: upstream timed out (110: Connection timed out) while reading response header from upstream (R6)";
-const EITHER_LOG: &str = "upstream prematurely closed connection while reading response header from upstream \
-    (R1, R2, R4), or: recv() failed (104: Connection reset by peer) while reading response header from upstream (R3)";
-
 const RETRY_WARNING: (&str, &str, &str) = (
     "ingress-nginx",
     "do not set retry-non-idempotent: \"true\" to hide this",
@@ -68,7 +61,7 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
         ),
         RETRY_WARNING,
     ],
-    log_line: EITHER_LOG,
+    log_line: "{logged}",
     doubt: "Where second requests were answered outside the captured time, the cause is another one.",
 };
 
@@ -113,7 +106,7 @@ pub(in crate::diagnose) static IDLE_TIMEOUT: Words = Words {
         ),
         RETRY_WARNING,
     ],
-    log_line: UPSTREAM_CLOSED,
+    log_line: "{logged}",
     doubt: "With few closed connections the timeout is a guess: compare it with the server's configuration.",
 };
 
@@ -140,7 +133,7 @@ pub(in crate::diagnose) static MAX_REQUESTS: Words = Words {
         ),
         RETRY_WARNING,
     ],
-    log_line: EITHER_LOG,
+    log_line: "{logged}",
     doubt: "A few connections of equal length may be chance.",
 };
 
@@ -167,7 +160,7 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
         ),
         RETRY_WARNING,
     ],
-    log_line: EITHER_LOG,
+    log_line: "{logged}",
     doubt: "The packets show the burst, not its reason: compare with the events of the cluster and the server's log.",
 };
 
@@ -191,7 +184,7 @@ pub(in crate::diagnose) static RECYCLED: Words = Words {
         ("server", "look in the server's log at these times: worker exit, crash, out of memory", ""),
         RETRY_WARNING,
     ],
-    log_line: EITHER_LOG,
+    log_line: "{logged}",
     doubt: "A crash right after a response looks the same.",
 };
 
@@ -218,7 +211,7 @@ pub(in crate::diagnose) static MIDDLEBOX: Words = Words {
         ),
         ("ingress-nginx", "upstream-keepalive-timeout: \"60\"", "In the controller's ConfigMap, in seconds."),
     ],
-    log_line: SILENT_OR_RESET,
+    log_line: "{logged}",
     doubt: "A capture that misses the server's FIN looks the same; a capture at the server tells.",
 };
 
@@ -241,7 +234,7 @@ pub(in crate::diagnose) static VANISHED: Words = Words {
         ),
         ("network", "look for a firewall or conntrack change at these times", ""),
     ],
-    log_line: SILENT_OR_RESET,
+    log_line: "{logged}",
     doubt: "A capture that misses the server's FIN looks the same; a capture at the server tells.",
 };
 
@@ -267,7 +260,7 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
         ("nginx", "proxy_http_version 1.0;", "Ends the reuse of connections to it."),
         RETRY_WARNING,
     ],
-    log_line: EITHER_LOG,
+    log_line: "{logged}",
     doubt: "The rejections are certain; why the server closed is not: a longer capture may tell.",
 };
 
