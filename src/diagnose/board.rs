@@ -34,6 +34,9 @@ pub(super) fn board(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retri
         count(&mut figures.rejected_by_method, exchange.method());
         count(&mut figures.rejected_by_form, rejection.form.name());
     }
+    for (figures, coverage) in links.iter_mut().zip(super::coverage::by_link(analysis)) {
+        figures.coverage = coverage;
+    }
     let status = worst_status(diagnosis, &links);
     let boundary = status.as_deref().and_then(|status| boundary(analysis, &links, status));
     Board { links, status, boundary }

@@ -7,6 +7,7 @@ mod causes;
 mod connect;
 #[cfg(test)]
 mod connect_tests;
+pub(crate) mod coverage;
 mod draft;
 mod exhaustion;
 mod faults;
@@ -40,8 +41,8 @@ mod with_logs;
 pub mod words;
 
 pub use model::{
-    Board, ByMethod, Certainty, Diagnosis, Failures, Finding, Fix, IDLE_BOUNDS_NS, LinkFigures, Outcome,
-    Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,
+    Board, ByMethod, Certainty, Coverage, Diagnosis, Failures, Finding, Fix, IDLE_BOUNDS_NS, LinkFigures,
+    Outcome, Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,
 };
 pub use steps::{Step, StepKind, steps};
 

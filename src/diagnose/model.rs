@@ -303,6 +303,19 @@ pub struct LinkFigures {
     pub idle_gaps: [(u64, u64); 8],
     /// By the address that accepted the connection.
     pub servers: BTreeMap<String, ServerFigures>,
+    /// What was captured of the link's time; `None` where nothing tells that it is only a part.
+    pub coverage: Option<Coverage>,
+}
+
+/// The part of a link's time that was captured, where neighbouring links were captured for longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// First and last packet of the captures that hold it, in session time; captures that follow each other are one.
+    pub spans: Vec<(i64, i64)>,
+    /// Requests of a neighbouring link that came at other times.
+    pub outside: u64,
+    /// That link.
+    pub beside: LinkId,
 }
 
 /// Upper bounds of the classes of [`LinkFigures::idle_gaps`], in nanoseconds; the last class has none. They lie around

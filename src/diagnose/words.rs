@@ -61,6 +61,13 @@ pub fn duration(ns: i64) -> String {
     }
 }
 
+/// `12:00:03.104`, in UTC.
+pub fn time_of_day(unix_ns: i64) -> String {
+    let ms = unix_ns.div_euclid(1_000_000).rem_euclid(86_400_000);
+    let (second, below) = (ms / 1000, ms % 1000);
+    format!("{:02}:{:02}:{:02}.{below:03}", second / 3600, second / 60 % 60, second % 60)
+}
+
 /// Adds one to a count by name.
 pub(super) fn count(map: &mut BTreeMap<String, u64>, name: &str) {
     // Most names are there already: look before a new String is made.
@@ -82,6 +89,7 @@ mod tests {
             [0, 999, 1_000, 11_543, 1_000_000].map(grouped),
             ["0", "999", "1,000", "11,543", "1,000,000"]
         );
+        assert_eq!(time_of_day(1_795_675_977_946_812_345), "06:52:57.946");
         assert_eq!([1, 2, 1_600].map(times), ["once", "twice", "1,600 times"]);
         assert_eq!(methods(&[("GET".to_owned(), 2), ("POST".to_owned(), 6)].into()), "6 POSTs and 2 GETs");
         assert_eq!(

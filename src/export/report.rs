@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, InterfaceInfo, Problem, SectionInfo};
 use crate::correlate::Orphan;
-use crate::diagnose::{ByMethod, Certainty, LinkFigures, RejectForm, Severity};
+use crate::diagnose::{ByMethod, Certainty, Coverage, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
 use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
 use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Remark, RemarkKind, Role};
@@ -189,6 +189,36 @@ pub struct LinkReport {
     pub rejected_reused_requests: RejectedReport,
     /// `null` without a response.
     pub latency_ms: Option<LatencyReport>,
+    /// Where only a part of the link's time was captured: its figures do not compare with those of other links.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageReport>,
+}
+
+/// The part of a link's time that was captured.
+#[derive(Clone, Debug, Serialize)]
+pub struct CoverageReport {
+    /// When captures that hold the link ran, in session time.
+    pub spans: Vec<SpanReport>,
+    /// Requests of a neighbouring link that came at other times.
+    pub requests_outside: u64,
+    /// That link's lanes.
+    pub beside: BesideReport,
+}
+
+/// A span of time, RFC 3339.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct SpanReport {
+    pub first: Option<String>,
+    pub last: Option<String>,
+}
+
+/// A link by its lanes.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct BesideReport {
+    pub from: LaneId,
+    pub to: LaneId,
 }
 
 /// Rejected requests on reused connections.
@@ -373,7 +403,7 @@ impl Report {
                 .iter()
                 .zip(figures)
                 .zip(parent_counts(analysis))
-                .map(|((link, figures), parents)| link_report(link, figures, parents))
+                .map(|((link, figures), parents)| link_report(analysis, link, figures, parents))
                 .collect(),
             retries: retries(analysis),
             failures: failures(analysis),
@@ -504,7 +534,22 @@ fn parent_counts(analysis: &Analysis) -> Vec<BTreeMap<&'static str, u64>> {
     counts
 }
 
-fn link_report(link: &Link, figures: &LinkFigures, parents: BTreeMap<&'static str, u64>) -> LinkReport {
+fn coverage_report(analysis: &Analysis, coverage: &Coverage) -> CoverageReport {
+    let span = |&(first, last): &(i64, i64)| SpanReport { first: rfc3339(first), last: rfc3339(last) };
+    let beside = analysis.link(coverage.beside);
+    CoverageReport {
+        spans: coverage.spans.iter().map(span).collect(),
+        requests_outside: coverage.outside,
+        beside: BesideReport { from: beside.from, to: beside.to },
+    }
+}
+
+fn link_report(
+    analysis: &Analysis,
+    link: &Link,
+    figures: &LinkFigures,
+    parents: BTreeMap<&'static str, u64>,
+) -> LinkReport {
     let forms = RejectForm::ALL.map(|form| {
         let count = figures.rejected_by_form.get(form.name()).copied().unwrap_or(0);
         (form.name().to_owned(), count)
@@ -534,6 +579,7 @@ fn link_report(link: &Link, figures: &LinkFigures, parents: BTreeMap<&'static st
             p99: ms(p99),
             max: ms(max),
         }),
+        coverage: figures.coverage.as_ref().map(|coverage| coverage_report(analysis, coverage)),
     }
 }
 

@@ -204,6 +204,13 @@ fn start(analysis: &Analysis, out: &mut String) {
             let _ = writeln!(out, "  {}", "- ".repeat(text.chars().count().min(WIDTH) / 2 - 1).trim_end());
         }
     }
+    for (at, figures) in board.links.iter().enumerate() {
+        if let Some(coverage) = &figures.coverage {
+            let words = crate::diagnose::coverage::words(analysis, coverage);
+            let name = analysis.link_name(LinkId(at as u16));
+            paragraph(out, "  ", &format!("{name} {words}: its figures are of that time."));
+        }
+    }
     errors_by_method(analysis, out);
     if let (Some(link), Some(status)) = (board.boundary, &board.status) {
         let link = analysis.link(link);

@@ -63,6 +63,9 @@ pub(super) fn file(file: &File) -> Result<(), SnapshotError> {
         return Err(content("more link figures than links"));
     }
     optional("link", file.board.boundary.map(|link| link.0), counts.links)?;
+    for coverage in file.board.links.iter().filter_map(|figures| figures.coverage.as_ref()) {
+        optional("link", Some(coverage.beside.0), counts.links)?;
+    }
     user_state(file, &counts)
 }
 

@@ -20,6 +20,13 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         if let Some(words) = boundary_words(pane, board) {
             ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
         }
+        for (at, figures) in board.links.iter().enumerate() {
+            if let Some(coverage) = &figures.coverage {
+                let words = crate::diagnose::coverage::words(pane.analysis, coverage);
+                let words = format!("{} {words}", pane.analysis.link_name(LinkId(at as u16)));
+                ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.attention)).wrap());
+            }
+        }
         if is_mixed(pane) {
             let words = "These captures are of separate recordings: each number is a sum over all of them, and a \
                 recording without this failure looks as if it had it. Open one alone, or use Compare…";
