@@ -11,7 +11,7 @@ use crate::correlate::Trees;
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
 use crate::logs::LogFile;
-use crate::tcp::{Closing, Event, EventKind, Flow, Side};
+use crate::tcp::{Closing, Event, EventKind, Flow};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
 };
@@ -275,20 +275,9 @@ impl<'a> ExchangeView<'a> {
     }
 
     /// The client's FIN or RST, where it came before the response, and the response was then reset unread: the
-    /// server answered nobody. (A client that only closed its sending side acknowledges the response.)
+    /// server answered nobody.
     pub fn left_before_response(&self) -> Option<&'a Event> {
-        let (connection, raw) = (self.connection(), self.raw);
-        let last = self.id.0 + 1 == connection.inner.exchanges.end;
-        if !last || !raw.response.is_present() || connection.flow().closing != Closing::Reset {
-            return None;
-        }
-        let by_client = |event: &&Event| event.from == Side::Client;
-        let events = connection.events();
-        let end = events.iter().filter(by_client).find(|event| {
-            matches!(event.kind, EventKind::Fin | EventKind::Rst) && event.frame > raw.request.last_frame
-        })?;
-        let reset = events.iter().filter(by_client).any(|event| event.kind == EventKind::Rst);
-        (reset && end.frame < raw.response.first_frame).then_some(end)
+        self.facts.left_before_response(self.connection().flow(), self.raw)
     }
 
     /// The moment when its fate was known: when the client left, where it left before the response; else the

@@ -10,7 +10,7 @@ use std::num::NonZeroU16;
 use hashbrown::HashMap;
 
 use crate::capture::{CaptureInfo, CaptureTime, Extent, Frame};
-use crate::tcp::{Event, Flow, FlowId, Side};
+use crate::tcp::{Closing, Event, EventKind, Flow, FlowId, Side};
 
 use super::ExchangeFlags;
 
@@ -493,6 +493,22 @@ impl CaptureFacts {
     /// The exchanges of a connection, in order.
     pub fn exchanges_of(&self, flow: &Flow) -> &[Exchange] {
         self.exchanges.get(flow.exchanges.start as usize..flow.exchanges.end as usize).unwrap_or_default()
+    }
+
+    /// The client's FIN or RST, where it came before the response, and the response was then reset unread. (A client
+    /// that only closed its sending side acknowledges the response.)
+    pub fn left_before_response(&self, flow: &Flow, exchange: &Exchange) -> Option<&Event> {
+        let last = self.exchanges_of(flow).last().is_some_and(|last| last.ordinal == exchange.ordinal);
+        if !last || !exchange.response.is_present() || flow.closing != Closing::Reset {
+            return None;
+        }
+        let by_client = |event: &&Event| event.from == Side::Client;
+        let events = self.events_of(flow);
+        let end = events.iter().filter(by_client).find(|event| {
+            matches!(event.kind, EventKind::Fin | EventKind::Rst) && event.frame > exchange.request.last_frame
+        })?;
+        let reset = events.iter().filter(by_client).any(|event| event.kind == EventKind::Rst);
+        (reset && end.frame < exchange.response.first_frame).then_some(end)
     }
 
     /// The connection behind an id of this capture.

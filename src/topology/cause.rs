@@ -8,7 +8,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::capture::CaptureId;
+use crate::capture::{CaptureId, CaptureTime};
+use crate::http::{CaptureFacts, Exchange};
+use crate::tcp::{Event, EventKind, Flow, Side};
 
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
@@ -73,8 +75,10 @@ pub(super) struct Causes {
 pub(super) struct Request {
     pub key: u64,
     pub start: i64,
-    /// End of the answer; `None` when no whole answer was seen.
+    /// End of the answer; `None` when no whole answer was seen that the client waited for.
     pub end: Option<i64>,
+    /// Without such an answer: when the client left.
+    pub left: Option<i64>,
     pub leg: u32,
     pub endpoint: u32,
     pub capture: CaptureId,
@@ -106,7 +110,7 @@ pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart) -> Causes {
         return causes;
     }
     let sample = Sample::of(seen);
-    let mut orders = Orders::default();
+    let mut orders = Orders::by_address(&causes);
     let by_ids = (0..ids.len() as u8).map(Common::Id);
     for common in by_ids.chain([Common::Target, Common::TargetEnd]) {
         let open = |leg: &Leg| leg.exchanges > 0 && leg.parents.is_empty();
@@ -196,17 +200,20 @@ impl Sample {
         for &Keyed { key, endpoint, connection, exchange } in &keys {
             let at = connection as usize;
             let leg = causes.leg_of[at];
-            let exchange = &seen.facts(at).exchanges[exchange as usize];
+            let (facts, flow) = (seen.facts(at), seen.flow(at));
+            let exchange = &facts.exchanges[exchange as usize];
             let capture = seen.capture(at);
             let start = seen.time(at, exchange.request.start);
             if !shared.holds(key) {
                 electorate.alone.push((leg as u32, start, seen.clocks[capture.index()].group));
                 continue;
             }
+            let (end, left) = ends(facts, flow, exchange);
             electorate.requests.push(Request {
                 key,
                 start,
-                end: exchange.response.is_complete().then(|| seen.time(at, exchange.response.end)),
+                end: end.map(|end| seen.time(at, end)),
+                left: left.map(|left| seen.time(at, left)),
                 leg: leg as u32,
                 endpoint,
                 capture,
@@ -274,6 +281,23 @@ impl Electorate {
             next[leg] += 1;
         }
     }
+}
+
+/// The end of a whole answer that the client still waited for, and when the client left in place of one. By an answer
+/// that comes after a timeout the server would seem to ask its own client: it takes longer than what it was for.
+fn ends(
+    facts: &CaptureFacts,
+    flow: &Flow,
+    exchange: &Exchange,
+) -> (Option<CaptureTime>, Option<CaptureTime>) {
+    if exchange.response.is_complete() && facts.left_before_response(flow, exchange).is_none() {
+        return (Some(exchange.response.end), None);
+    }
+    let left = |event: &&Event| {
+        let ends = matches!(event.kind, EventKind::Fin | EventKind::Rst);
+        ends && event.from == Side::Client && event.frame > exchange.request.last_frame
+    };
+    (None, facts.events_of(flow).iter().find(left).map(|event| event.at))
 }
 
 /// By capture: the group of its clock, and its first and last time.

@@ -266,3 +266,53 @@ fn files_cut_one_after_the_other_and_halves_of_a_chain_are_one_recording() {
     ask(&mut inner, "10.0.1.2:4000", APP, 7_200_000 * MS, 4 * MS);
     assert!(build(&[edge.finish(), inner.finish()], &Overrides::default()).remarks.is_empty());
 }
+
+/// The addresses that each lane listens on, from the user's side on.
+fn served(captures: &[Arc<CaptureFacts>]) -> Vec<String> {
+    let lanes = build(captures, &Overrides::default()).lanes;
+    let serves = |lane: Lane| lane.serves.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    lanes.into_iter().map(serves).collect()
+}
+
+#[test]
+fn answers_that_come_after_a_timeout_do_not_turn_the_chain_round() {
+    // The ingress waits 200 ms; the app needs 500 ms, and answers nobody.
+    let mut script = Script::new("any.pcap");
+    for n in 0..6 {
+        let (at, port, target) = (n * 37 * MS, 4000 + n, format!("/slow/{n}"));
+        let user = script.connection(at, &format!("127.0.0.1:{port}"), "127.0.0.1:80", 100);
+        script.request(user, at + MS, "GET", &target, &[], "");
+        let edge = script.connection(at + MS, &format!("127.0.0.1:{}", port + 100), "127.0.0.1:8080", 100);
+        script.request(edge, at + 2 * MS, "GET", &target, &[], "");
+        let app = script.connection(at + 2 * MS, &format!("127.0.0.1:{}", port + 200), "127.0.0.1:9000", 100);
+        script.request(app, at + 3 * MS, "GET", &target, &[], "");
+        script.fin(app, at + 203 * MS, crate::tcp::Side::Client);
+        script.response(edge, at + 204 * MS, 504, 20);
+        script.response(user, at + 205 * MS, 504, 20);
+        script.response(app, at + 503 * MS, 200, 20);
+        script.rst(app, at + 504 * MS, crate::tcp::Side::Client);
+    }
+    assert_eq!(served(&[script.finish()]), ["", "127.0.0.1:80", "127.0.0.1:8080", "127.0.0.1:9000"]);
+}
+
+#[test]
+fn addresses_tell_who_asks_whom_where_equal_requests_take_differently_long() {
+    // All ask for the same, all at once; those on one port of the ingress happen to be the slow ones.
+    let mut script = Script::new("any.pcap");
+    for n in 0..8 {
+        let (at, takes) = (n * MS, (n + 1) * 30 * MS);
+        let legs = [
+            ("10.0.0.1", "10.0.0.2:80"),
+            ("10.0.0.2", if n < 4 { "10.0.0.3:8081" } else { "10.0.0.3:8080" }),
+            ("10.0.0.3", "10.0.0.4:9000"),
+        ];
+        for (depth, (client, server)) in (0..).zip(legs) {
+            let start = at + depth * 100_000;
+            let conn = script.connection(start, &format!("{client}:{}", 4000 + n), server, 100);
+            script.request(conn, start + 50_000, "GET", "/same", &[], "");
+            script.response(conn, at + takes - depth * 100_000, 200, 20);
+        }
+    }
+    let expected = ["", "10.0.0.2:80", "10.0.0.3:8080 10.0.0.3:8081", "10.0.0.4:9000"];
+    assert_eq!(served(&[script.finish()]), expected);
+}

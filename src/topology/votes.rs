@@ -5,12 +5,14 @@
 //! same requests take at each, which no clock offset changes: who waits for the other takes longer.
 
 use std::cmp::{Ordering, Reverse};
+use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
 use crate::capture::CaptureId;
 
 use super::cause::{Causes, Common, Electorate, Leg, Request};
+use super::lanes::reaches;
 use super::recordings::Apart;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -30,6 +32,10 @@ const LEAST_SHARE: usize = 50;
 const LEAST_ALIKE: usize = 90;
 /// Endpoints compared for one key.
 const MOST_COMPARED: usize = 16;
+/// Hosts up to which it is reckoned who is above whom by their addresses.
+const MOST_HOSTS: usize = 128;
+/// What addresses tell outweighs all that durations do.
+const BY_ADDRESS: i64 = 1 << 40;
 /// How far times of one capture may be off: it stamps packets at different points of the host's stack.
 const SAME_CAPTURE_NS: i64 = 2_000;
 /// Open requests without an answer hold others for so long.
@@ -40,28 +46,70 @@ const PATIENCE_NS: i64 = 60_000_000_000;
 pub(super) struct Orders(FixedMap<(u32, u32), i64>);
 
 impl Orders {
+    /// What addresses tell: who is called at the address that a call comes from is above the one called, over however
+    /// many such steps. Hosts that call each other tell nothing, nor do processes of one host.
+    pub(super) fn by_address(causes: &Causes) -> Self {
+        let mut hosts: Vec<IpAddr> = causes.endpoints.iter().map(|endpoint| endpoint.address.ip()).collect();
+        hosts.dedup();
+        let place = |address: IpAddr| hosts.binary_search(&address).ok();
+        let mut calls: Vec<Vec<usize>> = vec![Vec::new(); hosts.len()];
+        for leg in causes.legs.iter().filter(|leg| !leg.client.is_loopback()) {
+            let to = place(causes.endpoints[leg.endpoint].address.ip());
+            if let (Some(from), Some(to)) = (place(leg.client), to) {
+                calls[from].push(to);
+            }
+        }
+        let mut orders = Self::default();
+        if hosts.len() > MOST_HOSTS || calls.iter().all(Vec::is_empty) {
+            return orders;
+        }
+        let reached =
+            |from: usize, to: usize| from != to && reaches(from, to, |at| calls[at].iter().copied());
+        let above: Vec<Vec<bool>> =
+            (0..hosts.len()).map(|from| (0..hosts.len()).map(|to| reached(from, to)).collect()).collect();
+        let host_of: Vec<usize> =
+            causes.endpoints.iter().filter_map(|endpoint| place(endpoint.address.ip())).collect();
+        for (one, &a) in host_of.iter().enumerate() {
+            for (other, &b) in host_of.iter().enumerate().skip(one + 1) {
+                let known = i64::from(above[a][b]) - i64::from(above[b][a]);
+                if known != 0 {
+                    orders.0.insert((one as u32, other as u32), known * BY_ADDRESS);
+                }
+            }
+        }
+        orders
+    }
+
     /// Compares, key by key, how long the same requests take at each endpoint.
     fn learn(&mut self, requests: &[Request], by_id: bool) {
         let weight = if by_id { CLEAR as i64 } else { 1 };
-        let mut durations: Vec<(u32, Vec<i64>)> = Vec::new();
+        // By endpoint: how long each request took, and whether any was answered.
+        let mut durations: Vec<(u32, Vec<i64>, bool)> = Vec::new();
         for same in requests.chunk_by(|a, b| a.key == b.key) {
             durations.clear();
             for request in same {
-                let Some(end) = request.end else { continue };
-                let takes = end.saturating_sub(request.start);
+                let Some(end) = request.end.or(request.left) else { continue };
+                let (takes, answered) = (end.saturating_sub(request.start), request.end.is_some());
                 match durations.iter().position(|known| known.0 == request.endpoint) {
-                    Some(known) => durations[known].1.push(takes),
+                    Some(known) => {
+                        durations[known].1.push(takes);
+                        durations[known].2 |= answered;
+                    }
                     None if durations.len() < MOST_COMPARED => {
-                        durations.push((request.endpoint, vec![takes]));
+                        durations.push((request.endpoint, vec![takes], answered));
                     }
                     None => {}
                 }
             }
-            for (_, list) in &mut durations {
+            for (_, list, _) in &mut durations {
                 list.sort_unstable();
             }
             for (at, one) in durations.iter().enumerate() {
                 for other in &durations[at + 1..] {
+                    // Who leaves because its own client left does so at the same time: that tells nothing.
+                    if !one.2 && !other.2 {
+                        continue;
+                    }
                     let (low, high) = if one.0 < other.0 { (one, other) } else { (other, one) };
                     let longer = quartiles(&low.1).saturating_sub(quartiles(&high.1)).signum();
                     let count = low.1.len().min(high.1.len()).min(64) as i64;
@@ -117,6 +165,13 @@ pub(super) fn vote(
                     Some(known) => (known.1, known.2) = (known.1.max(parent.start), known.2 + 1),
                     None => above.push((parent.endpoint, parent.start, 1)),
                 }
+            }
+            // Who asks from an address where others are served asks for them.
+            let (client, address) = (causes.legs[request.leg as usize].client, |endpoint: u32| {
+                causes.endpoints[endpoint as usize].address.ip()
+            });
+            if !client.is_loopback() && above.iter().any(|known| address(known.0) == client) {
+                above.retain(|known| address(known.0) == client);
             }
             let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
             voters.push(Voter { leg: request.leg, start: request.start, group: request.group, weight });
@@ -310,7 +365,10 @@ fn holds(parent: &Request, child: &Request) -> bool {
     let ends = match (parent.end, child.end) {
         (Some(parent), Some(child)) => child <= parent.saturating_add(tolerance),
         (Some(parent), None) => child.start <= parent.saturating_add(tolerance),
-        (None, _) => child.start.saturating_sub(parent.start) < PATIENCE_NS,
+        (None, _) => match parent.left {
+            Some(left) => child.start <= left.saturating_add(tolerance),
+            None => child.start.saturating_sub(parent.start) < PATIENCE_NS,
+        },
     };
     starts && ends
 }
