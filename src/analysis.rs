@@ -319,9 +319,17 @@ impl<'a> ExchangeView<'a> {
     /// How many attempts its parent made on its link; 1 when it has no parent.
     pub fn attempts(&self) -> usize {
         let Some(parent) = self.analysis.trees.parent(self.id) else { return 1 };
-        let link = self.link_id();
         let siblings = self.analysis.trees.children(parent.parent);
-        siblings.iter().filter(|&&id| self.analysis.exchange(id).link_id() == link).count().max(1)
+        let alike =
+            siblings.iter().map(|&id| self.analysis.exchange(id)).filter(|other| self.asks_like(other));
+        alike.map(|other| usize::from(other.attempt())).max().unwrap_or(1)
+    }
+
+    /// Whether another exchange asks for the same on the same link.
+    pub fn asks_like(&self, other: &Self) -> bool {
+        self.link_id() == other.link_id()
+            && self.method() == other.method()
+            && self.target() == other.target()
     }
 
     /// What the capture says of its packets: each text once, with the first packet that has it, up to

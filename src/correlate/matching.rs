@@ -441,7 +441,13 @@ impl<'a> Matching<'a> {
             for (at, &child) in children.iter().enumerate() {
                 let (node, own) = (&self.parents[parent as usize], &self.children[child as usize]);
                 let earlier = children[..at].iter().map(|&other| &self.children[other as usize]);
-                let same = earlier.filter(|other| other.key == own.key);
+                // Beside one that is still open it is a copy for another purpose (mirroring), and behind one that
+                // went well a request of its own.
+                let failed = |other: &Node| {
+                    (!other.answered || other.status >= 400)
+                        && other.settled.min(other.news) <= own.start.saturating_add(other.slack(own))
+                };
+                let same = earlier.filter(|other| other.key == own.key && failed(other));
                 let (count, repeated) =
                     same.fold((0, false), |(n, same), b| (n + 1, same || b.head == own.head));
                 let Some(found) = self.found[child as usize] else { continue };

@@ -76,6 +76,33 @@ fn assert_followed(analysis: &Analysis) {
 }
 
 #[test]
+fn a_mirrored_copy_and_a_question_of_the_proxys_own_are_no_attempts() {
+    let mut script = Script::new("any.pcap");
+    let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+    let app = |n: u16| (format!("10.0.1.2:{}", 4_000 + n), "10.0.1.3:9000");
+    let pool: Vec<Conn> =
+        (0..3).map(|n| script.connection(0, &app(n).0, app(n).1, 100 + u32::from(n))).collect();
+    for n in 0..6 {
+        let (at, id, target) = (MS + n * 20 * MS, format!("id-{n}"), format!("/item/{n}"));
+        let ids: &[(&str, &str)] = &[("x-request-id", &id)];
+        script.request(user, at, "GET", &target, ids, "");
+        // May it? Then the request, and a copy of it for another use.
+        script.request(pool[0], at + MS, "GET", "/may", ids, "");
+        script.response(pool[0], at + 2 * MS, 204, 0);
+        script.request(pool[1], at + 3 * MS, "GET", &target, ids, "");
+        script.request(pool[2], at + 3 * MS + 10 * US, "GET", &target, ids, "");
+        script.response(pool[1], at + 6 * MS, 200, 20);
+        script.response(pool[2], at + 7 * MS, 200, 20);
+        script.response(user, at + 8 * MS, 200, 20);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let asked: Vec<_> = analysis.exchanges().filter(|x| analysis.trees.parent(x.id).is_some()).collect();
+    assert_eq!(asked.len(), 18);
+    assert!(asked.iter().all(|x| (x.attempt(), x.attempts()) == (1, 1)));
+    assert!(crate::diagnose::build(&analysis).retries.is_empty());
+}
+
+#[test]
 fn what_still_waits_when_the_capture_ends_is_followed_too() {
     let mut script = Script::new("any.pcap");
     let legs = [("10.0.1.1", "10.0.1.2:80"), ("10.0.1.2", "10.0.1.3:8080"), ("10.0.1.3", "10.0.1.4:9000")];

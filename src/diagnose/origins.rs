@@ -108,6 +108,8 @@ fn failed_child(
 pub(super) struct Retried {
     /// The request, on the link towards the user.
     pub(super) parent: ExchangeId,
+    /// The first attempt.
+    first: ExchangeId,
     /// The link of the attempts.
     pub(super) link: LinkId,
     /// How many attempts.
@@ -121,33 +123,38 @@ pub(super) struct Retried {
 /// All retried requests in the order of their parents.
 pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried> {
     let mut all = Vec::new();
-    let mut groups: Vec<(LinkId, u64, bool)> = Vec::new();
+    let mut groups: Vec<Retried> = Vec::new();
     for parent in (0..outcomes.len() as u32).map(ExchangeId) {
         let children = analysis.trees.children(parent);
         if children.len() < 2 {
             continue;
         }
+        let saved = outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
         groups.clear();
         for &child in children {
+            let Some(parentage) = analysis.trees.parent(child) else { continue };
             // Who is given one of several parents that fit as well proves no second attempt.
-            if analysis.trees.parent(child).is_some_and(|p| p.confidence == Confidence::Ambiguous) {
+            if parentage.confidence == Confidence::Ambiguous {
                 continue;
             }
-            let link = analysis.exchange(child).link_id();
-            let failed = fails(analysis, outcomes, child);
-            match groups.iter_mut().find(|group| group.0 == link) {
-                Some(group) => *group = (link, group.1 + 1, group.2 || failed),
-                None => groups.push((link, 1, failed)),
+            let (exchange, failed) = (analysis.exchange(child), fails(analysis, outcomes, child));
+            let before = groups.iter_mut().find(|group| exchange.asks_like(&analysis.exchange(group.first)));
+            match before.filter(|_| parentage.attempt > 1) {
+                Some(group) => {
+                    group.attempts += 1;
+                    group.any_failed |= failed;
+                }
+                None => groups.push(Retried {
+                    parent,
+                    first: child,
+                    link: exchange.link_id(),
+                    attempts: 1,
+                    any_failed: failed,
+                    saved,
+                }),
             }
         }
-        let saved = outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
-        all.extend(groups.iter().filter(|group| group.1 > 1).map(|&(link, attempts, any_failed)| Retried {
-            parent,
-            link,
-            attempts,
-            any_failed,
-            saved,
-        }));
+        all.extend(groups.drain(..).filter(|group| group.attempts > 1));
     }
     all
 }
