@@ -159,8 +159,8 @@ fn lasts_ns(chain: &[Odd]) -> i64 {
 /// Whether the closes lie much closer together than the idle times before them.
 fn is_one_event(chain: &[Odd]) -> bool {
     let gaps = || chain.iter().filter_map(|one| one.gap_ns);
-    let spread = gaps().max().unwrap_or_default() - gaps().min().unwrap_or_default();
-    spread >= ONE_EVENT_NS && spread >= 10 * lasts_ns(chain)
+    let spread = gaps().max().unwrap_or_default().saturating_sub(gaps().min().unwrap_or_default());
+    spread >= ONE_EVENT_NS && spread / 10 >= lasts_ns(chain)
 }
 
 /// Whether a timer that looks around now and then may have closed all these: each was idle for a usual timeout, and none

@@ -241,7 +241,7 @@ impl<'a> Judge<'a> {
         let close_of = |r: &&&Rejection| {
             self.all.close_of(self.analysis.exchange(r.exchange).connection_id()).map(|close| close.gap_ns)
         };
-        let met = |gap: i64| (gap - idle.timeout_ns).abs() <= margin;
+        let met = |gap: i64| gap.abs_diff(idle.timeout_ns) <= margin.unsigned_abs();
         let sure = cases.iter().filter(|r| close_of(r).is_some_and(met)).count() as u64;
         let all = cases.len() as u64;
         if sure == all || idle.samples < 3 {

@@ -266,7 +266,7 @@ fn failed(diagnosis: &Diagnosis, analysis: &Analysis, id: ConnectionId) -> bool 
 fn delay_ns(connection: ConnectionView<'_>) -> i64 {
     let opened = connection.events().iter().filter(|e| matches!(e.kind, EventKind::Syn | EventKind::SynAck));
     let times: Vec<i64> = opened.map(|e| e.at.0).collect();
-    times.iter().max().zip(times.first()).map_or(0, |(last, first)| last - first)
+    times.iter().max().zip(times.first()).map_or(0, |(last, first)| last.saturating_sub(*first))
 }
 
 /// Refusals that cost nobody a request: all before the server first accepted, or an address that the client passes

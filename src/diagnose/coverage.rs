@@ -92,8 +92,8 @@ fn partial(analysis: &Analysis, link: LinkId, spans: &[Spans]) -> Option<Coverag
     let [group] = own.groups[..] else { return None };
     let here = analysis.link(link);
     let mut best: Option<Coverage> = None;
-    for at in 0..spans.len() {
-        let (other, beside) = (&spans[at], analysis.link(LinkId(at as u16)));
+    for (at, other) in spans.iter().enumerate() {
+        let beside = analysis.link(LinkId(at as u16));
         if other.groups != [group] || own.contains(other) {
             continue;
         }

@@ -170,7 +170,8 @@ impl Server {
         if handovers == 0 && !self.answered_alike(analysis, &starved) {
             return None;
         }
-        let longest_ns = starved.iter().map(|wait| wait.to - wait.from).max().unwrap_or_default();
+        let longest_ns =
+            starved.iter().map(|wait| wait.to.saturating_sub(wait.from)).max().unwrap_or_default();
         let sure = share >= 0.98 && starved.len() >= 5 || handovers >= 3;
         let ids = |answered: bool| {
             let some = starved.iter().filter(move |wait| wait.answered == answered);
@@ -212,7 +213,8 @@ impl Server {
         let mut time_at: BTreeMap<i64, i64> = BTreeMap::new();
         for (at, what, step) in changes {
             if waiting > 0 {
-                *time_at.entry(open).or_default() += at.saturating_sub(last);
+                let time = time_at.entry(open).or_default();
+                *time = time.saturating_add(at.saturating_sub(last));
             }
             last = at;
             if what == 2 {
@@ -222,7 +224,7 @@ impl Server {
                 most = most.max(open);
             }
         }
-        let all: i64 = time_at.values().sum();
+        let all = time_at.values().fold(0, |all: i64, time| all.saturating_add(*time));
         let at_most = time_at.get(&most).copied().unwrap_or_default();
         (most as u64, if all > 0 { at_most as f64 / all as f64 } else { 0.0 })
     }

@@ -188,7 +188,7 @@ fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
     draft.values.push(("megabytes", (sizes[2] / (1 << 20) + 1).next_power_of_two().to_string()));
     draft.values.push(("t", duration(silence)));
     draft.values.push(("took", duration(middle(&mut took))));
-    draft.values.push(("above", (2 * silence / 1_000_000_000).max(2).to_string()));
+    draft.values.push(("above", (silence / 500_000_000).max(2).to_string()));
     let ends = match (fins, resets) {
         (_, 0) => "FIN".to_owned(),
         (0, _) => "RST".to_owned(),

@@ -211,7 +211,7 @@ impl Habits {
 fn timer(gaps: &[i64]) -> Option<IdleTimeout> {
     let near = |from: usize| {
         let first = gaps[from];
-        &gaps[from..gaps.partition_point(|&gap| gap <= first + slack(first))]
+        &gaps[from..gaps.partition_point(|&gap| gap <= first.saturating_add(slack(first)))]
     };
     let mut best: &[i64] = &[];
     for from in 0..gaps.len() {
@@ -254,7 +254,7 @@ impl IdleTimeout {
     /// Whether a connection closed after this idle time was closed by this timer.
     pub(super) fn fits(&self, gap_ns: i64) -> bool {
         let margin = slack(self.timeout_ns) / 2;
-        (self.range_ns.0 - margin..=self.range_ns.1 + margin).contains(&gap_ns)
+        (self.range_ns.0.saturating_sub(margin)..=self.range_ns.1.saturating_add(margin)).contains(&gap_ns)
     }
 }
 

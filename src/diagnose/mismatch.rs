@@ -126,7 +126,7 @@ fn is_turned_away(connection: ConnectionView<'_>) -> bool {
     let syn = connection.events().iter().find(|e| e.kind == EventKind::Syn);
     let done = connection.events().iter().find(|e| e.kind == EventKind::Established);
     let trip = syn.zip(done).map_or(0, |(a, b)| b.at.0.saturating_sub(a.at.0));
-    end.at.0.saturating_sub(first.raw.request.end.0) <= 2 * trip + PROMPT_NS
+    end.at.0.saturating_sub(first.raw.request.end.0) <= trip.saturating_mul(2).saturating_add(PROMPT_NS)
 }
 
 fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Certainty)> {

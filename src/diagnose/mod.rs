@@ -33,6 +33,8 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 mod texts;
+#[cfg(test)]
+mod time_tests;
 mod transport;
 mod verdict;
 #[cfg(test)]

@@ -169,7 +169,7 @@ fn loss(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, mut cases: Vec
         values.get(values.len() / 2).copied().unwrap_or_default()
     };
     let waits = median(cases.iter().map(|wait| wait.wait_ns).collect());
-    let think = |wait: &Wait| Some((analysis.exchange(wait.exchange).latency_ns()? - wait.wait_ns).max(0));
+    let think = |wait: &Wait| Some(analysis.exchange(wait.exchange).latency_ns()?.saturating_sub(wait.wait_ns).max(0));
     let think = median(cases.iter().filter_map(think).collect());
     let longest = cases.iter().map(|wait| wait.wait_ns).max().unwrap_or_default();
     let failed =
@@ -230,7 +230,7 @@ fn zero_window(
     let mut draft = Draft::new(analysis, diagnosis, &texts::ZERO_WINDOW, link);
     draft.values.extend(sides(analysis, link, side));
     let longest = cases.iter().map(|one| one.ns).max().unwrap_or_default();
-    let all: i64 = cases.iter().map(|one| one.ns).sum();
+    let all = cases.iter().fold(0, |all: i64, one| all.saturating_add(one.ns));
     draft.values.push(("longest", duration(longest)));
     draft.values.push(("all", duration(all)));
     let mut proofs = ProofList::new(analysis);

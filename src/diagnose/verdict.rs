@@ -196,7 +196,7 @@ fn slack(silence_ns: i64) -> i64 {
 /// Whether a silence is one that a timer set to a usual number of seconds makes.
 pub(super) fn is_usual_timeout(silence_ns: i64) -> bool {
     USUAL_TIMEOUTS_S.iter().any(|seconds| {
-        let late = silence_ns - seconds * 1_000_000_000;
+        let late = silence_ns.saturating_sub(seconds * 1_000_000_000);
         (-5_000_000..=slack(silence_ns)).contains(&late)
     })
 }
