@@ -169,7 +169,9 @@ fn loss(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, mut cases: Vec
         values.get(values.len() / 2).copied().unwrap_or_default()
     };
     let waits = median(cases.iter().map(|wait| wait.wait_ns).collect());
-    let think = |wait: &Wait| Some(analysis.exchange(wait.exchange).latency_ns()?.saturating_sub(wait.wait_ns).max(0));
+    let think = |wait: &Wait| {
+        Some(analysis.exchange(wait.exchange).latency_ns()?.saturating_sub(wait.wait_ns).max(0))
+    };
     let think = median(cases.iter().filter_map(think).collect());
     let longest = cases.iter().map(|wait| wait.wait_ns).max().unwrap_or_default();
     let failed =
