@@ -106,16 +106,27 @@ fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     });
 }
 
+/// How many rows pass the filter, of how many, and of what: those of the table that is open.
+fn counted_rows(state: &AppState) -> (usize, usize, &'static str) {
+    let Some(topology) = state.document.as_ref().map(|document| &document.analysis.topology) else {
+        return (0, 0, "exchange");
+    };
+    if state.ui.tab == Tab::Connections {
+        let all = topology.connections.len();
+        return (state.rows.connections().map_or(all, <[_]>::len), all, "connection");
+    }
+    (state.rows.list().len(), topology.exchanges.len(), "exchange")
+}
+
 fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
-    let all = state.document.as_ref().map_or(0, |document| document.analysis.topology.exchanges.len());
+    let (shown, all, thing) = counted_rows(state);
     let mut text = state.edits.session().filter.clone();
-    let shown = state.rows.list().len();
     let (count, color) = match state.rows.error() {
         Some(error) => (error.to_owned(), palette.failed),
         None if state.rows.is_busy() => ("filtering…".to_owned(), palette.muted),
-        None if shown == 0 => ("no exchange matches".to_owned(), palette.attention),
-        None => (format!("{} of {}", grouped(shown as u64), counted(all as u64, "exchange")), palette.muted),
+        None if shown == 0 => (format!("no {thing} matches"), palette.attention),
+        None => (format!("{} of {}", grouped(shown as u64), counted(all as u64, thing)), palette.muted),
     };
     if all > 0 {
         ui.scope(|ui| {
@@ -340,7 +351,7 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
     });
     match state.ui.tab {
         Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
-        Tab::Connections => panes::connections::connections_ui(ui, pane, scroll, out),
+        Tab::Connections => panes::connections::connections_ui(ui, pane, &state.rows, scroll, out),
         Tab::Statistics => panes::stats::stats_ui(ui, pane, state.ui.figures, out),
         Tab::Figures => panes::figures::figures_ui(ui, pane, state.ui.figures, out),
     }

@@ -141,8 +141,8 @@ impl Command {
             Self::Undo => ("Undo", "Take the last edit back", Some((CTRL, Key::Z))),
             Self::Redo => ("Redo", "Make the last undone edit again", Some((CTRL_SHIFT, Key::Z))),
             Self::Palette => ("Commands…", "This list: type to find, Enter to run", Some((CTRL, Key::K))),
-            Self::FocusFilter => ("Filter exchanges", "Go to the filter field", Some((CTRL, Key::F))),
-            Self::ClearFilter => ("Clear the filter", "Show all exchanges again", None),
+            Self::FocusFilter => ("Filter the tables", "Go to the filter field", Some((CTRL, Key::F))),
+            Self::ClearFilter => ("Clear the filter", "Show all exchanges and connections again", None),
             Self::ShowEvidence => {
                 ("Show evidence", "Go to the packet that proves the selected finding", Some((PLAIN, Key::E)))
             }

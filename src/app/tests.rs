@@ -221,6 +221,28 @@ fn a_filter_that_leaves_nothing_says_so_and_can_be_cleared() {
 }
 
 #[test]
+fn the_filter_reaches_the_connections() {
+    let mut window = window();
+    click(&mut window, "Connections");
+    let all = window.state().document.as_ref().unwrap().analysis.topology.connections.len();
+    window.get_by_label(&format!("{all} of {all} connections"));
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SetFilter("rejected".to_owned())]);
+    window.run_steps(3);
+    window.get_by_label(&format!("4 of {all} connections"));
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    for connection in analysis.connections() {
+        let label = format!("Connection {} to {}", connection.inner.client, connection.inner.server);
+        let rejected = connection.exchanges().any(|x| x.rejection().is_some());
+        assert!(rejected || window.query_by_label(&label).is_none(), "{label}");
+    }
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SetFilter("status:299".to_owned())]);
+    window.run_steps(3);
+    window.get_by_label("No connection matches the filter “status:299”.");
+    click(&mut window, "Clear the filter");
+    window.get_by_label(&format!("{all} of {all} connections"));
+}
+
+#[test]
 fn the_statistics_of_every_link_are_a_click_away() {
     let mut window = recorded();
     click(&mut window, "Statistics");

@@ -20,8 +20,7 @@ const HEAD: f32 = 20.0;
 /// Draws the table; `scroll` brings the selected row into sight.
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
     if rows.list().is_empty() && rows.mask().is_some() {
-        nothing_ui(ui, pane, out);
-        return;
+        return nothing_ui(ui, pane, "exchange", out);
     }
     let columns = columns(ui.available_width());
     let selected = pane.session.selection.exchange;
@@ -85,9 +84,9 @@ fn whole_rows(height: f32) -> f32 {
 }
 
 /// Says that the filter leaves nothing, and takes it away on request.
-fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
+pub fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, thing: &str, out: &mut Actions) {
     ui.add_space(8.0);
-    let words = format!("No exchange matches the filter “{}”.", pane.session.filter.trim());
+    let words = format!("No {thing} matches the filter “{}”.", pane.session.filter.trim());
     ui.add(egui::Label::new(RichText::new(words).color(pane.palette.attention)).wrap());
     command_button(ui, Command::ClearFilter, "Clear the filter", out);
 }
