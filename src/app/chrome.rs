@@ -27,6 +27,9 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
     let mut out = Actions::new();
     keyboard(ui, state, &mut out);
     refresh(state);
+    // Under a dialog no pane sees the pointer: a tooltip that is open as the dialog opens would stay, above it.
+    let covered = state.ui.modal.is_some();
+    let pointer = covered.then(|| ui.input_mut(|i| std::mem::take(&mut i.pointer)));
     Panel::top("bar")
         .frame(bar_frame(ui))
         .show_separator_line(false)
@@ -42,6 +45,9 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
             }
         });
         state.ui.recent = recent;
+    }
+    if let Some(pointer) = pointer {
+        ui.input_mut(|i| i.pointer = pointer);
     }
     modal_ui(ui, state, &mut out);
     state.apply(ui.ctx(), out);

@@ -311,6 +311,26 @@ fn a_note_can_be_on_the_exchange_its_connection_or_the_moment() {
 }
 
 #[test]
+fn no_tooltip_stays_above_a_dialog() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let title = |window: &Window| window.query_by_label_contains("packet that proves").is_some();
+    let at = window.get_by_label("Show evidence").rect().center();
+    for key in [Key::L, Key::C, Key::N] {
+        // Away from the button and back: a click is no reason for a tooltip.
+        window.hover_at(at + egui::vec2(0.0, 300.0));
+        window.run_steps(3);
+        window.hover_at(at);
+        window.run_steps(6);
+        assert!(title(&window), "the tooltip is there");
+        press(&mut window, key);
+        assert!(window.state().ui.modal.is_some() && !title(&window), "{key:?}");
+        press(&mut window, Key::Escape);
+        assert!(window.state().ui.modal.is_none());
+    }
+}
+
+#[test]
 fn the_palette_finds_and_runs_a_command() {
     let mut window = window();
     window.key_press_modifiers(Modifiers::COMMAND, Key::K);
