@@ -2,7 +2,7 @@
 //!
 //! Add fields freely; never rename or drop one without raising the schema.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -422,23 +422,23 @@ impl Report {
     }
 }
 
-/// How the report names captures beside evidence: the file name, or the path where two files share a name.
+/// How the report names captures beside evidence.
 pub(super) struct CaptureNames(Vec<String>);
 
 impl CaptureNames {
-    pub(super) fn new(analysis: &Analysis) -> Self {
-        let short: Vec<String> = (0..analysis.captures.len())
-            .map(|at| analysis.capture_name(CaptureId(at as u16)).into_owned())
-            .collect();
-        let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
-        for name in &short {
-            if !seen.insert(name.clone()) {
-                twice.insert(name.clone());
-            }
-        }
-        let path = |at: usize| analysis.captures[at].info.path.to_string_lossy().into_owned();
-        let names = short.into_iter().enumerate();
-        Self(names.map(|(at, name)| if twice.contains(&name) { path(at) } else { name }).collect())
+    /// For scripts: the file name, or the whole path, as `captures` has it, where two files share a name.
+    fn new(analysis: &Analysis) -> Self {
+        let path = |at: usize| &analysis.captures[at].info.path;
+        let name = |at: usize, short: String| match path(at).file_name() {
+            Some(own) if *own != *short => path(at).to_string_lossy().into_owned(),
+            _ => short,
+        };
+        Self(Self::short(analysis).0.into_iter().enumerate().map(|(at, short)| name(at, short)).collect())
+    }
+
+    /// For people: no longer than tells them apart.
+    pub(super) fn short(analysis: &Analysis) -> Self {
+        Self((0..analysis.captures.len()).map(|at| analysis.capture_name(CaptureId(at as u16))).collect())
     }
 
     pub(super) fn of(&self, frame: Frame) -> &str {

@@ -38,6 +38,37 @@ fn the_json_report_has_the_names_of_the_contract() {
 }
 
 #[test]
+fn captures_of_one_name_are_told_apart_in_short_for_people_and_by_path_for_scripts() {
+    let mut analysis = paas().analyse();
+    assert!(analysis.captures.len() > 1);
+    for (at, capture) in analysis.captures.iter_mut().enumerate() {
+        let facts = std::sync::Arc::make_mut(capture);
+        facts.info.path = format!("/caps/run-{at}/hop.pcap").into();
+    }
+    let made = text(&analysis);
+    assert!(made.contains("\n  run-0/hop.pcap  ") && made.contains(" run-1/hop.pcap frame "), "{made}");
+    assert!(!made.contains("/caps/run"), "{made}");
+    let report = serde_json::to_value(Report::new(&analysis, false)).unwrap();
+    let capture = report["findings"][0]["evidence"][0]["capture"].as_str().unwrap();
+    let paths: Vec<_> = report["captures"].as_array().unwrap().iter().map(|c| c["path"].clone()).collect();
+    assert!(paths.iter().any(|path| path == capture), "{capture}");
+}
+
+#[test]
+fn logs_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "10.0.0.9 - - [24/Nov/2026:04:19:11 +0000] \"GET /a HTTP/1.1\" 200 5 \"-\" \"-\"\n";
+    let logs = ["nginx", "ingress"].map(|hop| {
+        let path = folder.path().join(hop).join("access.log");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, line).unwrap();
+        crate::logs::read_log(&path, None).unwrap().into()
+    });
+    let made = text(&crate::analysis::analyse_with_logs(vec![], logs.to_vec(), &Default::default()));
+    assert!(made.contains("  nginx/access.log  1 line") && made.contains("  ingress/access.log  "), "{made}");
+}
+
+#[test]
 fn times_are_rfc_3339_in_utc_with_nanoseconds() {
     assert_eq!(
         super::report::rfc3339(1_795_493_951_039_000_001).as_deref(),

@@ -293,7 +293,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
         return;
     }
     heading(out, &format!("Findings ({})", findings.len()));
-    let names = CaptureNames::new(analysis);
+    let names = CaptureNames::short(analysis);
     for (at, finding) in findings.iter().enumerate() {
         if at > 0 {
             out.push('\n');
@@ -384,7 +384,7 @@ fn logs(analysis: &Analysis, out: &mut String) {
         return;
     }
     heading(out, "Logs");
-    for log in &analysis.logs {
+    for (at, log) in analysis.logs.iter().enumerate() {
         let figures = &log.figures;
         let mut parts = vec![counted(log.lines, "line")];
         for (method, by_status) in &figures.status {
@@ -410,7 +410,7 @@ fn logs(analysis: &Analysis, out: &mut String) {
         if log.dropped > 0 {
             parts.push(format!("{} counted only: too many to keep", grouped(log.dropped)));
         }
-        paragraph(out, &format!("  {}  ", log.name()), &parts.join("; "));
+        paragraph(out, &format!("  {}  ", analysis.log_name(at)), &parts.join("; "));
     }
 }
 
@@ -423,7 +423,7 @@ fn captures(analysis: &Analysis, out: &mut String) {
         let info = &analysis.captures[at].info;
         let offset = analysis.topology.clocks.get(at).map_or(0, |clock| clock.offset_ns);
         let clock = if offset == 0 { String::new() } else { format!("clock {:+.3} ms", offset as f64 / 1e6) };
-        let name = analysis.capture_name(CaptureId(at as u16)).into_owned();
+        let name = analysis.capture_name(CaptureId(at as u16));
         vec![name, info.format.clone(), info.link_types.join(", "), counted(info.packets, "packet"), clock]
     });
     table(out, rows.collect(), &[false, false, false, true, true]);

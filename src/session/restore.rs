@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::file::{FileCapture, FileConnection, FileExchange, FileFinding};
 use super::{Selection, Session, Snapshot, Target, reduced};
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::capture::CaptureId;
+use crate::capture::{CaptureId, short_name};
 use crate::http::CaptureFacts;
 use crate::topology::{ConnectionId, ExchangeId, Overrides, Remark, RemarkKind};
 
@@ -57,7 +57,11 @@ impl Snapshot {
         base: &Path,
         mut fingerprint: impl FnMut(&Path) -> io::Result<(u64, String)>,
     ) -> Vec<Located> {
-        self.file.captures.iter().map(|capture| locate(capture, base, &mut fingerprint)).collect()
+        let all = || self.file.captures.iter();
+        let name = |own: &FileCapture| {
+            short_name(Path::new(&own.path), all().map(|capture| Path::new(capture.path.as_str())))
+        };
+        all().map(|capture| locate(capture, &name(capture), base, &mut fingerprint)).collect()
     }
 
     /// What the user said about the chain, for captures loaded anew: their order may be another one now.
@@ -284,6 +288,7 @@ fn describe_connection(view: ConnectionView<'_>) -> String {
 
 fn locate(
     capture: &FileCapture,
+    name: &str,
     base: &Path,
     fingerprint: &mut impl FnMut(&Path) -> io::Result<(u64, String)>,
 ) -> Located {
@@ -316,22 +321,17 @@ fn locate(
     }
     match changed {
         Some((path, text)) => {
-            let note = format!("{} {text}: {}", file_name(capture), path.display());
+            let note = format!("{name} {text}: {}", path.display());
             Located { state: CaptureState::Changed, path, note }
         }
-        None => Located { state: CaptureState::Missing, path: given, note: gone(capture) },
+        None => Located { state: CaptureState::Missing, path: given, note: gone(capture, name) },
     }
 }
 
-fn file_name(capture: &FileCapture) -> String {
-    let path = Path::new(&capture.path);
-    path.file_name().map_or_else(|| capture.path.clone(), |name| name.to_string_lossy().into_owned())
-}
-
-fn gone(capture: &FileCapture) -> String {
+fn gone(capture: &FileCapture, name: &str) -> String {
     let hash: String = capture.sha256.chars().take(12).collect();
     let hash = if hash.is_empty() { String::new() } else { format!(", sha256 {hash}…") };
-    format!("{} ({}{hash}) is gone", file_name(capture), size(capture.size))
+    format!("{name} ({}{hash}) is gone", size(capture.size))
 }
 
 impl Snapshot {

@@ -41,10 +41,10 @@ pub fn modal_ui(
                 });
             }
             Modal::WhySure(index) => {
-                if let Some(finding) = pane.and_then(|pane| pane.analysis.diagnosis.findings.get(*index)) {
-                    why_ui(ui, finding, out);
-                } else {
-                    ui.label("There is no finding to explain.");
+                let finding = pane.and_then(|pane| pane.analysis.diagnosis.findings.get(*index));
+                match pane.zip(finding) {
+                    Some((pane, finding)) => why_ui(ui, pane, finding, out),
+                    None => drop(ui.label("There is no finding to explain.")),
                 }
             }
             Modal::Unsaved(leave) => unsaved_ui(ui, leave, out),
@@ -259,8 +259,8 @@ fn note_ui(ui: &mut Ui, text: &mut String, focus: bool, save: impl FnOnce(String
     }
 }
 
-fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
-    let palette = Palette::of(ui.ctx());
+fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions) {
+    let palette = pane.palette;
     let (mark, color) = severity_mark(&palette, finding.severity);
     ui.horizontal(|ui| {
         ui.label(RichText::new(mark).size(16.0).color(color));
@@ -301,8 +301,12 @@ fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
         }
         for proof in finding.evidence.iter().take(20) {
             let text = format!(
-                "frame {} · {} → {} · {}",
-                proof.frame.number, proof.client, proof.server, proof.note
+                "{} frame {} · {} → {} · {}",
+                pane.analysis.capture_name(proof.frame.capture),
+                proof.frame.number,
+                proof.client,
+                proof.server,
+                proof.note
             );
             ui.add(egui::Label::new(RichText::new(text).monospace().size(11.0)).wrap());
         }

@@ -112,8 +112,33 @@ fn recordings_that_have_nothing_to_do_with_each_other_are_said_to_be_several() {
     let mut window = window_with(None, None);
     window.state_mut().open(["paas-502", "single-host"].map(|name| samples.join(name)).into(), false);
     window.run_steps(4);
-    assert!(window.query_by_label_contains("captures of 2 separate recordings").is_some());
+    assert!(window.query_by_label_contains("2 separate recordings: the figures").is_some());
     assert!(window.query_by_label_contains("each number is a sum").is_some(), "beside the figures");
+}
+
+#[test]
+fn captures_of_one_name_are_told_apart_by_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for at in ["one", "two"] {
+        let path = folder.path().join(at).join("nginx.pcap");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::copy(sample().join("nginx.pcap"), &path).unwrap();
+        paths.push(path);
+    }
+    // Cut in the middle: something is to be said of it.
+    let bytes = std::fs::read(&paths[1]).unwrap();
+    std::fs::write(&paths[1], &bytes[..bytes.len() - 7]).unwrap();
+    let mut window = window_with(None, None);
+    window.state_mut().open(paths, false);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("two/nginx.pcap: truncated file").is_some());
+    assert!(window.query_by_label_contains(", one/nginx.pcap").is_some(), "beside the frame of the step");
+    press(&mut window, Key::W);
+    assert!(window.query_all_by_label_contains("one/nginx.pcap frame ").next().is_some());
+    press(&mut window, Key::Escape);
+    press(&mut window, Key::L);
+    window.get_by_label("Manual offset of one/nginx.pcap");
 }
 
 #[test]
