@@ -340,7 +340,7 @@ fn timeline_pane_ui(
         TimelineAction::SelectConnection(id) => Action::SelectConnection(id),
         TimelineAction::Cursor(at) => Action::SetCursor(at),
         TimelineAction::View(view) => Action::SetView(Some(view)),
-        TimelineAction::Fit => Action::SetView(None),
+        TimelineAction::Fit => Action::Run(Command::Fit),
         TimelineAction::AnnotateMoment(at) => Action::WriteNote(Target::Moment(at)),
     }));
 }

@@ -64,7 +64,7 @@ pub enum TimelineAction {
     Cursor(SessionTime),
     /// Show this part.
     View(TimeView),
-    /// Show everything.
+    /// Show everything, or one recording of several.
     Fit,
     /// Note something at a moment.
     AnnotateMoment(SessionTime),

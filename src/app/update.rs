@@ -166,6 +166,7 @@ impl AppState {
             Command::NextRow => navigate::row_by(self, 1),
             Command::PreviousRow => navigate::row_by(self, -1),
             Command::Annotate => self.annotate(),
+            Command::Fit => navigate::fit(self),
             Command::FitAll => self.edits.look().view = None,
             Command::FitSelection => navigate::fit_selection(self),
             Command::ZoomIn => navigate::zoom(self, 0.5),
@@ -345,6 +346,8 @@ impl AppState {
         // The answer first: the window opens on the evidence of the worst fault.
         if worst >= Some(Severity::Warning) && !loaded.restored && !loaded.again {
             navigate::to_finding(self, 0);
+        } else if !loaded.restored && !loaded.again {
+            navigate::fit(self);
         }
         // Edits made while it was being analysed.
         if self.document.as_ref().is_some_and(|document| document.held.is_none())

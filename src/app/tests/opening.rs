@@ -117,6 +117,32 @@ fn recordings_that_have_nothing_to_do_with_each_other_are_said_to_be_several() {
 }
 
 #[test]
+fn of_recordings_days_apart_one_is_fitted_at_first() {
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures");
+    let mut window = window_with(None, None);
+    window.state_mut().open(["paas-502", "paas-fixed"].map(|name| samples.join(name)).into(), false);
+    window.run_steps(4);
+    press(&mut window, Key::F);
+    let document = window.state().document.clone().unwrap();
+    let at = document.analysis.exchange(window.state().session().selection.exchange.unwrap()).started();
+    let whole = document.model.fit();
+    let view = window.state().session().view.expect("a part of it");
+    assert!((view.start..view.end).contains(&at));
+    assert!(view.end.since_ns(view.start) * 2 < whole.end.since_ns(whole.start), "{view:?} of {whole:?}");
+    press(&mut window, Key::F);
+    assert_eq!(window.state().session().view, None, "pressed again");
+    press(&mut window, Key::F);
+    window.key_press_modifiers(Modifiers::SHIFT, Key::F);
+    window.run_steps(3);
+    assert_eq!(window.state().session().view, None);
+    // A recording in which nothing failed opens on itself, and alone it is fitted whole.
+    window.state_mut().open(vec![samples.join("paas-fixed")], false);
+    window.run_steps(4);
+    press(&mut window, Key::F);
+    assert_eq!(window.state().session().view, None);
+}
+
+#[test]
 fn captures_of_one_name_are_told_apart_by_their_folders() {
     let folder = tempfile::tempdir().unwrap();
     let mut paths = Vec::new();
