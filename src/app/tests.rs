@@ -258,6 +258,24 @@ fn the_statistics_of_every_link_are_a_click_away() {
 }
 
 #[test]
+fn in_a_small_window_the_figures_and_the_steps_are_whole() {
+    let mut window = window_of([1280.0, 800.0], None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    let steps = window.state().story.steps().to_vec();
+    for step in steps.iter().filter(|step| step.hint.len() > 12) {
+        assert!(window.query_by_label(&step.hint).is_none(), "no part of a hint: {}", step.hint);
+    }
+    click(&mut window, "Where it starts");
+    let edge = |node: egui_kittest::Node<'_>| node.rect().right();
+    let right = window.query_all_by_label("rejected").map(edge).fold(0.0, f32::max);
+    assert!(right > 1000.0 && right < 1266.0, "the last column ends at {right}");
+    click(&mut window, "Statistics");
+    window.get_by_label("requests by latency");
+    window.get_by_label_contains("requests over time, by answer, answered");
+}
+
+#[test]
 fn keys_typed_into_a_field_are_no_commands() {
     let mut window = window();
     window.get_by_role_and_label(Role::TextInput, "Filter").focus();
