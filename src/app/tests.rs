@@ -607,6 +607,24 @@ fn two_sessions_are_compared() {
 }
 
 #[test]
+fn paths_are_typed_into_dialogs_at_once() {
+    let mut window = recorded();
+    let fixed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-fixed");
+    press(&mut window, Key::C);
+    window.event(egui::Event::Text(fixed.display().to_string()));
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("The fault is gone").is_some());
+    press(&mut window, Key::Escape);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    window.run_steps(3);
+    window.event(egui::Event::Text("x.pcap".to_owned()));
+    window.run_steps(2);
+    assert!(matches!(&window.state().ui.modal, Some(Modal::OpenPath { text, .. }) if text == "x.pcap"));
+}
+
+#[test]
 fn a_smaller_capture_opened_in_place_of_a_large_one_leaves_no_row_behind() {
     let mut window = window_with(None, Some(Document::new(fixture::with_requests(400))));
     let many = window.state().rows.list().len();

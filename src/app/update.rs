@@ -143,7 +143,7 @@ impl AppState {
             Command::Compare => self.dialogs.ask(Purpose::Compare, &self.background),
             Command::ComparePath => self.show_compare_path(""),
             Command::CancelCompare => self.comparing.cancel(),
-            Command::ShowComparison => self.show_modal(Modal::Compare),
+            Command::ShowComparison => self.show_comparison(),
             Command::EditChain => self.show_modal(Modal::Chain(Draft::default())),
             Command::Palette => self.show_modal(Modal::Palette { query: String::new(), chosen: 0 }),
             Command::FocusFilter => self.ui.focus_filter = true,
@@ -209,7 +209,11 @@ impl AppState {
         }
         let overrides = for_other_captures(&self.edits.session().overrides);
         self.comparing.start(paths, overrides, &self.background);
-        self.show_modal(Modal::Compare);
+        self.show_comparison();
+    }
+
+    fn show_comparison(&mut self) {
+        self.show_modal(Modal::Compare { text: String::new() });
     }
 
     fn ask_for_path(&mut self, purpose: Purpose) {

@@ -25,7 +25,7 @@ pub fn modal_ui(
     compared: &Compared<'_>,
     out: &mut Actions,
 ) {
-    let wide = matches!(modal, Modal::Chain(_) | Modal::Compare);
+    let wide = matches!(modal, Modal::Chain(_) | Modal::Compare { .. });
     let width = (ctx.content_rect().width() - 80.0).min(if wide { 1080.0 } else { 620.0 });
     let frame = egui::Frame::popup(&ctx.global_style()).inner_margin(16.0);
     let response = Overlay::new(Id::unique("modal")).frame(frame).show(ctx, |ui| {
@@ -48,7 +48,7 @@ pub fn modal_ui(
                 }
             }
             Modal::Unsaved(leave) => unsaved_ui(ui, leave, out),
-            Modal::Compare => compare::compare_ui(ui, compared, out),
+            Modal::Compare { text } => compare::compare_ui(ui, compared, text, focus, out),
             Modal::ComparePath { text, hint } => {
                 paths_ui(ui, text, ("Compare with another session", "Compare"), hint, focus, |paths| {
                     out.push(Action::CompareWith(paths));
@@ -157,6 +157,17 @@ fn paths_ui(
     if !hint.is_empty() {
         ui.add(egui::Label::new(hint).wrap());
     }
+    path_field_ui(ui, text, button, focus, done);
+}
+
+/// The field without a title.
+pub fn path_field_ui(
+    ui: &mut Ui,
+    text: &mut String,
+    button: &str,
+    focus: bool,
+    done: impl FnOnce(Vec<PathBuf>),
+) {
     let enter = field(ui, text, "File or folder; several separated by blanks or in quotes", focus);
     let paths = split_paths(text);
     if let Some(path) = paths.iter().find(|path| !path.exists()) {
