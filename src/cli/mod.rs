@@ -17,7 +17,7 @@ use crate::capture::{self, Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
 use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
-use crate::session::{Snapshot, SnapshotError};
+use crate::session::{Annotation, Snapshot, SnapshotError};
 use crate::topology::{self, LaneOverride, Overrides};
 
 pub use lanes::{LaneError, parse_lane};
@@ -132,8 +132,8 @@ fn report(args: &ReportArgs) -> ExitCode {
         eprintln!("hopscope: no capture given. Usage: hopscope report PATH…");
         return ExitCode::from(EXIT_UNUSABLE);
     }
-    let analysis = match analysis(&args.input, args.log_format.as_ref()) {
-        Ok(analysis) => analysis,
+    let Read { analysis, notes } = match read(&args.input, args.log_format.as_ref()) {
+        Ok(read) => read,
         Err(error) => {
             eprintln!("hopscope: {error}");
             return ExitCode::from(EXIT_UNUSABLE);
@@ -141,8 +141,9 @@ fn report(args: &ReportArgs) -> ExitCode {
     };
     let readable = complain(&analysis);
     let report = Report::new(&analysis, args.exchanges && args.format == Format::Json);
+    let report = report.with_notes(&analysis, &notes);
     let written = match args.format {
-        Format::Text => write_text(&analysis),
+        Format::Text => write_text(&analysis, &notes),
         Format::Json => write_json(&report),
     };
     if let Err(error) = written {
@@ -165,8 +166,8 @@ fn report(args: &ReportArgs) -> ExitCode {
 fn compare(args: &CompareArgs) -> ExitCode {
     let mut both = Vec::new();
     for path in [&args.before, &args.after] {
-        let analysis = analysis(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() }, None);
-        match analysis {
+        let read = read(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() }, None);
+        match read.map(|read| read.analysis) {
             Ok(analysis) if complain(&analysis) => both.push(analysis),
             Ok(_) => return ExitCode::from(EXIT_UNUSABLE),
             Err(error) => {
@@ -186,8 +187,14 @@ fn compare(args: &CompareArgs) -> ExitCode {
     }
 }
 
+/// What was read: an analysis, and the user's notes where it is that of a session file.
+struct Read {
+    analysis: Analysis,
+    notes: Vec<Annotation>,
+}
+
 /// The analysis of the captures, or what a session file holds of one.
-fn analysis(input: &Input, format: Option<&LogFormat>) -> Result<Analysis, SnapshotError> {
+fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError> {
     if let [path] = &input.paths[..]
         && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron"))
     {
@@ -199,18 +206,19 @@ fn analysis(input: &Input, format: Option<&LogFormat>) -> Result<Analysis, Snaps
     }
     // A report quotes no bodies, so that nothing of standard input need be kept.
     let captures = topology::heal(load::load_for(&captures, Bodies::NotNeeded, &Progress::default()));
-    Ok(analyse_with_logs(captures, logs, &input.overrides()))
+    let analysis = analyse_with_logs(captures, logs, &input.overrides());
+    Ok(Read { analysis, notes: Vec::new() })
 }
 
 /// What a session file holds: its figures and findings are those of the whole captures, which need not be there any
 /// more. Then it is said.
-fn snapshot(path: &Path) -> Result<Analysis, SnapshotError> {
+fn snapshot(path: &Path) -> Result<Read, SnapshotError> {
     let snapshot = Snapshot::open(path)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let remark = snapshot.remark(&snapshot.locate(base, |file| capture::fingerprint(file, || false)));
-    let mut analysis = snapshot.into_analysis().0;
+    let (mut analysis, session) = snapshot.into_analysis();
     analysis.topology.remarks.splice(..0, remark);
-    Ok(analysis)
+    Ok(Read { analysis, notes: session.annotations })
 }
 
 /// Captures and logs among the paths, told apart by their content. A folder gives both.
@@ -272,9 +280,9 @@ fn complain(analysis: &Analysis) -> bool {
     readable
 }
 
-fn write_text(analysis: &Analysis) -> io::Result<()> {
+fn write_text(analysis: &Analysis, notes: &[Annotation]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(export::text(analysis).as_bytes())?;
+    out.write_all(export::text_with_notes(analysis, notes).as_bytes())?;
     out.flush()
 }
 

@@ -7,12 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use super::notes::{NoteReport, notes};
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, InterfaceInfo, Problem, SectionInfo};
 use crate::correlate::Orphan;
 use crate::diagnose::{ByMethod, Certainty, Coverage, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
 use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
+use crate::session::Annotation;
 use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Remark, RemarkKind, Role};
 
 /// The schema that this program writes.
@@ -41,6 +43,9 @@ pub struct Report {
     /// The servers' logs, where some were given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogReport>,
+    /// The user's notes, of a session that has some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NoteReport>,
     /// Only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Vec<ExchangeReport>>,
@@ -411,9 +416,15 @@ impl Report {
                 .map(|at| finding(analysis, &names, at))
                 .collect(),
             logs: analysis.logs.iter().map(|log| log_report(log)).collect(),
+            notes: Vec::new(),
             exchanges: with_exchanges
                 .then(|| analysis.exchanges().map(|exchange| exchange_report(exchange, &names)).collect()),
         }
+    }
+
+    /// The same with the notes of a session of this analysis.
+    pub fn with_notes(self, analysis: &Analysis, all: &[Annotation]) -> Self {
+        Self { notes: notes(analysis, all), ..self }
     }
 
     /// Whether it holds a finding of severity error.

@@ -9,8 +9,10 @@ use crate::capture::CaptureId;
 use crate::diagnose::words::{counted, duration, grouped, listed, methods};
 use crate::diagnose::{Finding, Severity};
 use crate::logs::LogLine;
+use crate::session::Annotation;
 use crate::topology::{LinkId, Remark, RemarkKind, Role};
 
+use super::notes::write_notes;
 use super::report::CaptureNames;
 
 /// No line is wider, unless a single word (a path, a change to type) is.
@@ -27,6 +29,11 @@ const LINES_SHOWN: usize = 6;
 
 /// The whole report as text, ending with a line break.
 pub fn text(analysis: &Analysis) -> String {
+    text_with_notes(analysis, &[])
+}
+
+/// The same with the notes of a session.
+pub fn text_with_notes(analysis: &Analysis, notes: &[Annotation]) -> String {
     let mut out = String::new();
     remarks(analysis, &mut out);
     verdict(analysis, &mut out);
@@ -34,6 +41,7 @@ pub fn text(analysis: &Analysis) -> String {
     start(analysis, &mut out);
     retries(analysis, &mut out);
     findings(analysis, &mut out);
+    write_notes(analysis, notes, &mut out);
     captures(analysis, &mut out);
     logs(analysis, &mut out);
     out
@@ -143,7 +151,7 @@ fn with_host(analysis: &Analysis, address: IpAddr) -> String {
 }
 
 /// A text of a capture on one line, without what a terminal would obey.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let joined = lines.collect::<Vec<_>>().join("; ");
     joined.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
