@@ -10,7 +10,7 @@ use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime, short_name};
 use crate::correlate::Trees;
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
-use crate::logs::LogFile;
+use crate::logs::{LogFile, LogLine};
 use crate::tcp::{Closing, Event, EventKind, Flow};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
@@ -44,6 +44,11 @@ impl Analysis {
     pub fn capture_name(&self, id: CaptureId) -> String {
         let all = self.captures.iter().map(|capture| capture.info.path.as_path());
         short_name(&self.capture(id).info.path, all)
+    }
+
+    /// The lines of the logs that a finding explains, by its place among the findings.
+    pub fn log_lines(&self, finding: usize) -> &[LogLine] {
+        self.diagnosis.log_lines.get(finding).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The same of a log, by its place among the logs.

@@ -251,10 +251,13 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .default_size(side(0.195, 272.0))
         .size_range(220.0..=460.0)
         .show(ui, |ui| {
+            // A bar that takes room would cut the names of links as soon as the cards grow longer than the window.
+            ui.spacing_mut().scroll = egui::style::ScrollStyle::floating();
             ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = GAP;
                 panes::findings::findings_ui(ui, &pane, out);
                 panes::board::board_ui(ui, &pane, out);
+                panes::log_lines::log_lines_ui(ui, &pane, out);
                 panes::annotations::annotations_ui(ui, &pane, out);
             });
         });

@@ -1,7 +1,6 @@
 //! Carries out what panes and threads ask for: the only place that changes the window's state.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use egui::Context;
 
@@ -15,7 +14,6 @@ use super::remap::Remap;
 use super::rows::Sort;
 use super::state::{Action, AppState, Leave, Modal, Tab};
 use crate::diagnose::Severity;
-use crate::http::CaptureFacts;
 use crate::session::{Annotation, History, Mark, Selection, Target};
 use crate::topology::Overrides;
 
@@ -244,27 +242,33 @@ impl AppState {
         // What only a snapshot holds cannot be analysed together with captures.
         let whole = self.document.as_ref().filter(|document| add && document.held.is_none());
         let ours = &self.edits.session().overrides;
-        match whole.map(|document| document.analysis.captures.clone()) {
-            Some(keep) => self.start(paths, keep, ours.clone()),
-            None => self.start(paths, Vec::new(), for_other_captures(ours)),
-        }
+        let request = match whole.map(|document| &document.analysis) {
+            Some(shown) => Request {
+                paths,
+                keep: shown.captures.clone(),
+                keep_logs: shown.logs.clone(),
+                overrides: ours.clone(),
+            },
+            None => Request { paths, overrides: for_other_captures(ours), ..Request::default() },
+        };
+        self.start(request);
     }
 
     /// Opens paths in place of what is shown, with what the user said about the chain.
     pub fn open_with(&mut self, paths: Vec<PathBuf>, overrides: Overrides) {
-        self.start(paths, Vec::new(), overrides);
+        self.start(Request { paths, overrides, ..Request::default() });
     }
 
-    fn start(&mut self, paths: Vec<PathBuf>, keep: Vec<Arc<CaptureFacts>>, overrides: Overrides) {
-        if paths.is_empty() {
+    fn start(&mut self, request: Request) {
+        if request.paths.is_empty() {
             return;
         }
-        self.ui.recent.retain(|known| *known != paths);
-        self.ui.recent.insert(0, paths.clone());
+        self.ui.recent.retain(|known| *known != request.paths);
+        self.ui.recent.insert(0, request.paths.clone());
         self.ui.recent.truncate(RECENT);
         self.notice = None;
         self.unread.clear();
-        self.loader.start(Request { paths, keep, overrides }, &self.background);
+        self.loader.start(request, &self.background);
     }
 
     fn has_unsaved(&self) -> bool {
@@ -366,9 +370,9 @@ impl AppState {
         let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
             return;
         };
-        let keep = document.analysis.captures.clone();
+        let (keep, keep_logs) = (document.analysis.captures.clone(), document.analysis.logs.clone());
         let overrides = self.edits.session().overrides.clone();
-        self.loader.start(Request { paths: Vec::new(), keep, overrides }, &self.background);
+        self.loader.start(Request { paths: Vec::new(), keep, keep_logs, overrides }, &self.background);
     }
 
     fn go_back(&mut self, step: fn(&mut History) -> bool, nothing: &str) {

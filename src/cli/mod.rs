@@ -4,11 +4,9 @@ mod interrupt;
 mod lanes;
 mod window;
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -16,7 +14,7 @@ use crate::analysis::{Analysis, analyse_with_logs};
 use crate::capture::{self, Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
-use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
+use crate::logs::LogFormat;
 use crate::session::{Annotation, Snapshot, SnapshotError};
 use crate::topology::{self, LaneOverride, Overrides};
 
@@ -200,7 +198,10 @@ fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError
     {
         return snapshot(path);
     }
-    let (captures, logs) = sort_out(&input.paths, format);
+    let load::Given { captures, logs, unread } = load::sort_out(&input.paths, format);
+    for (path, error) in unread {
+        eprintln!("hopscope: {}: {error}", path.display());
+    }
     if captures.iter().any(|path| path.as_os_str() == STDIN) {
         interrupt::let_the_writer_end();
     }
@@ -219,32 +220,6 @@ fn snapshot(path: &Path) -> Result<Read, SnapshotError> {
     let (mut analysis, session) = snapshot.into_analysis();
     analysis.topology.remarks.splice(..0, remark);
     Ok(Read { analysis, notes: session.annotations })
-}
-
-/// Captures and logs among the paths, told apart by their content. A folder gives both.
-fn sort_out(paths: &[PathBuf], format: Option<&LogFormat>) -> (Vec<PathBuf>, Vec<Arc<LogFile>>) {
-    let (mut captures, mut logs) = (Vec::new(), Vec::new());
-    for path in paths {
-        let found = if path.is_dir() { logs_in(path, format) } else { Vec::new() };
-        let holds_captures = load::expand(std::slice::from_ref(path)) != [path.clone()];
-        if path.is_file() && is_log(path, format) {
-            logs.push(path.clone());
-        } else if found.is_empty() || holds_captures {
-            captures.push(path.clone());
-        }
-        logs.extend(found);
-    }
-    let mut files: Vec<Arc<LogFile>> = Vec::new();
-    // A folder and the logs in it may both be named.
-    let mut known = BTreeSet::new();
-    logs.retain(|path| known.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
-    for path in logs {
-        match read_log(&path, format) {
-            Ok(log) => files.push(Arc::new(log)),
-            Err(error) => eprintln!("hopscope: {}: {error}", path.display()),
-        }
-    }
-    (load::expand(&captures), files)
 }
 
 /// A `log_format` of the command line.

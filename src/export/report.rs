@@ -663,7 +663,7 @@ fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingRepor
         log_line: finding.log_line.clone(),
         doubt: finding.doubt.clone(),
         evidence: finding.evidence.iter().map(proof).collect(),
-        log_lines: analysis.diagnosis.log_lines.get(at).cloned().unwrap_or_default(),
+        log_lines: analysis.log_lines(at).to_vec(),
     }
 }
 

@@ -308,7 +308,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
         }
         one_finding(out, at + 1, finding, &names);
         comments(out, analysis, finding, &names);
-        log_lines(out, analysis.diagnosis.log_lines.get(at).map(Vec::as_slice).unwrap_or_default());
+        log_lines(out, analysis.log_lines(at));
     }
 }
 

@@ -7,12 +7,14 @@ use egui::{Align, Id, Key, Layout, Modal as Overlay, RichText, ScrollArea, TextE
 use super::annotations::target_words;
 use super::compare::{self, Compared};
 use super::findings::{form_name, form_words, title};
-use super::{Actions, Pane, lanes};
+use super::{Actions, Pane, lanes, log_lines};
 use crate::app::Palette;
 use crate::app::command::Command;
+use crate::app::format::counted;
 use crate::app::state::{Action, Leave, Modal};
 use crate::app::widgets::{clickable_row, severity_mark};
 use crate::diagnose::{Finding, RejectForm};
+use crate::logs::LogLine;
 use crate::session::Target;
 
 /// Draws the modal that is open. `focus` gives its field the keyboard, once; `problem` is what failed last.
@@ -43,7 +45,7 @@ pub fn modal_ui(
             Modal::WhySure(index) => {
                 let finding = pane.and_then(|pane| pane.analysis.diagnosis.findings.get(*index));
                 match pane.zip(finding) {
-                    Some((pane, finding)) => why_ui(ui, pane, finding, out),
+                    Some((pane, finding)) => why_ui(ui, pane, finding, pane.analysis.log_lines(*index), out),
                     None => drop(ui.label("There is no finding to explain.")),
                 }
             }
@@ -270,7 +272,7 @@ fn note_ui(ui: &mut Ui, text: &mut String, focus: bool, save: impl FnOnce(String
     }
 }
 
-fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions) {
+fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, lines: &[LogLine], out: &mut Actions) {
     let palette = pane.palette;
     let (mark, color) = severity_mark(&palette, finding.severity);
     ui.horizontal(|ui| {
@@ -288,6 +290,12 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions) {
             section(ui, "The proxy's error log says");
             ui.add(egui::Label::new(RichText::new(&finding.log_line).monospace()).wrap());
             forms_ui(ui, &palette, &finding.rule);
+        }
+        if !lines.is_empty() {
+            section(ui, &format!("In the logs ({})", counted(lines.len() as u64, "line")));
+        }
+        for line in lines {
+            log_lines::line_ui(ui, &palette, line);
         }
         if !finding.fixes.is_empty() {
             let several = format!("What to change (one of {} ways)", finding.fixes.len());
