@@ -291,12 +291,6 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, lines: &[LogLine], ou
             ui.add(egui::Label::new(RichText::new(&finding.log_line).monospace()).wrap());
             forms_ui(ui, &palette, &finding.rule);
         }
-        if !lines.is_empty() {
-            section(ui, &format!("In the logs ({})", counted(lines.len() as u64, "line")));
-        }
-        for line in lines {
-            log_lines::line_ui(ui, &palette, line);
-        }
         if !finding.fixes.is_empty() {
             let several = format!("What to change (one of {} ways)", finding.fixes.len());
             section(ui, if finding.fixes.len() > 1 { &several } else { "What to change" });
@@ -314,6 +308,13 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, lines: &[LogLine], ou
             if !fix.note.is_empty() {
                 ui.add(egui::Label::new(RichText::new(&fix.note).color(palette.muted)).wrap());
             }
+        }
+        // Behind the change to make, which so many lines would push out of sight.
+        if !lines.is_empty() {
+            section(ui, &format!("In the logs ({})", counted(lines.len() as u64, "line")));
+        }
+        for line in lines {
+            log_lines::line_ui(ui, &palette, line);
         }
         if !finding.evidence.is_empty() {
             section(ui, "The packets that prove it");
