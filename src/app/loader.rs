@@ -189,8 +189,9 @@ fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadEr
     more_logs.retain(|log| logs.iter().all(|known| known.path != log.path));
     let read = load::load(&files, progress);
     let logs_only = files.is_empty() && !more_logs.is_empty();
+    let needs_packets = !(again || added && logs_only);
     // What was open before must not give way to, or be mixed with, files that hold nothing.
-    if !again && !(added && logs_only) && read.iter().all(|capture| capture.info.packets == 0) {
+    if needs_packets && read.iter().all(|capture| capture.info.packets == 0) {
         return Err(match progress.is_cancelled() {
             true => LoadError::Cancelled,
             false if logs_only => LoadError::OnlyLogs,

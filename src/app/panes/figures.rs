@@ -34,7 +34,7 @@ pub fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mu
                 column(ui, pane, ORDINALS, 205.0, |ui| ordinals_ui(ui, pane, figures));
             };
             let idle = |ui: &mut Ui| {
-                column(ui, pane, IDLE, if narrow { 205.0 } else { 235.0 }, |ui| idle_ui(ui, pane, figures))
+                column(ui, pane, IDLE, if narrow { 205.0 } else { 235.0 }, |ui| idle_ui(ui, pane, figures));
             };
             if narrow {
                 ui.vertical(|ui| {
