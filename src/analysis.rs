@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime};
+use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime, short_name};
 use crate::correlate::Trees;
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
-use crate::logs::LogFile;
+use crate::logs::{LogFile, LogLine};
 use crate::tcp::{Closing, Event, EventKind, Flow};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
@@ -40,10 +40,20 @@ impl Analysis {
         &self.captures[id.index()]
     }
 
-    /// The file name of a capture, without its folder.
-    pub fn capture_name(&self, id: CaptureId) -> Cow<'_, str> {
-        let path = &self.capture(id).info.path;
-        path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy())
+    /// The file name of a capture, with as much of its path as tells it from the others.
+    pub fn capture_name(&self, id: CaptureId) -> String {
+        let all = self.captures.iter().map(|capture| capture.info.path.as_path());
+        short_name(&self.capture(id).info.path, all)
+    }
+
+    /// The lines of the logs that a finding explains, by its place among the findings.
+    pub fn log_lines(&self, finding: usize) -> &[LogLine] {
+        self.diagnosis.log_lines.get(finding).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The same of a log, by its place among the logs.
+    pub fn log_name(&self, at: usize) -> String {
+        short_name(&self.logs[at].path, self.logs.iter().map(|log| log.path.as_path()))
     }
 
     /// A capture's time in session time.

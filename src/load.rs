@@ -1,12 +1,14 @@
 //! Paths to facts: opens what the user named, reads each file on a thread of its own, and says how far it is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::capture::{Bodies, CaptureInfo, Problem, ProblemKind, Reader, STDIN};
 use crate::http::{self, CaptureFacts};
+use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
 
 /// How far a load is; shared between the loading threads and whoever shows it.
 #[derive(Debug, Default)]
@@ -71,6 +73,43 @@ pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
         }
     }
     all
+}
+
+/// What paths stand for: captures and logs.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// The capture files, yet to be read.
+    pub captures: Vec<PathBuf>,
+    /// The logs, read.
+    pub logs: Vec<Arc<LogFile>>,
+    /// Logs that could not be read to their end, and why.
+    pub unread: Vec<(PathBuf, io::Error)>,
+}
+
+/// Captures and logs among the paths, told apart by their content. A folder gives both.
+pub fn sort_out(paths: &[PathBuf], format: Option<&LogFormat>) -> Given {
+    let (mut captures, mut logs) = (Vec::new(), Vec::new());
+    for path in paths {
+        let found = if path.is_dir() { logs_in(path, format) } else { Vec::new() };
+        let holds_captures = expand(std::slice::from_ref(path)) != [path.clone()];
+        if path.is_file() && is_log(path, format) {
+            logs.push(path.clone());
+        } else if found.is_empty() || holds_captures {
+            captures.push(path.clone());
+        }
+        logs.extend(found);
+    }
+    // A folder and the logs in it may both be named.
+    let mut known = BTreeSet::new();
+    logs.retain(|path| known.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    let mut given = Given { captures: expand(&captures), ..Given::default() };
+    for path in logs {
+        match read_log(&path, format) {
+            Ok(log) => given.logs.push(Arc::new(log)),
+            Err(error) => given.unread.push((path, error)),
+        }
+    }
+    given
 }
 
 /// The captures in a folder, or else below it; `None` when the path is no folder.

@@ -27,6 +27,9 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
     let mut out = Actions::new();
     keyboard(ui, state, &mut out);
     refresh(state);
+    // Under a dialog no pane sees the pointer: a tooltip that is open as the dialog opens would stay, above it.
+    let covered = state.ui.modal.is_some();
+    let pointer = covered.then(|| ui.input_mut(|i| std::mem::take(&mut i.pointer)));
     Panel::top("bar")
         .frame(bar_frame(ui))
         .show_separator_line(false)
@@ -42,6 +45,9 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
             }
         });
         state.ui.recent = recent;
+    }
+    if let Some(pointer) = pointer {
+        ui.input_mut(|i| i.pointer = pointer);
     }
     modal_ui(ui, state, &mut out);
     state.apply(ui.ctx(), out);
@@ -106,16 +112,27 @@ fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     });
 }
 
+/// How many rows pass the filter, of how many, and of what: those of the table that is open.
+fn counted_rows(state: &AppState) -> (usize, usize, &'static str) {
+    let Some(topology) = state.document.as_ref().map(|document| &document.analysis.topology) else {
+        return (0, 0, "exchange");
+    };
+    if state.ui.tab == Tab::Connections {
+        let all = topology.connections.len();
+        return (state.rows.connections().map_or(all, <[_]>::len), all, "connection");
+    }
+    (state.rows.list().len(), topology.exchanges.len(), "exchange")
+}
+
 fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
-    let all = state.document.as_ref().map_or(0, |document| document.analysis.topology.exchanges.len());
+    let (shown, all, thing) = counted_rows(state);
     let mut text = state.edits.session().filter.clone();
-    let shown = state.rows.list().len();
     let (count, color) = match state.rows.error() {
         Some(error) => (error.to_owned(), palette.failed),
         None if state.rows.is_busy() => ("filtering…".to_owned(), palette.muted),
-        None if shown == 0 => ("no exchange matches".to_owned(), palette.attention),
-        None => (format!("{} of {}", grouped(shown as u64), counted(all as u64, "exchange")), palette.muted),
+        None if shown == 0 => (format!("no {thing} matches"), palette.attention),
+        None => (format!("{} of {}", grouped(shown as u64), counted(all as u64, thing)), palette.muted),
     };
     if all > 0 {
         ui.scope(|ui| {
@@ -234,10 +251,13 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .default_size(side(0.195, 272.0))
         .size_range(220.0..=460.0)
         .show(ui, |ui| {
+            // A bar that takes room would cut the names of links as soon as the cards grow longer than the window.
+            ui.spacing_mut().scroll = egui::style::ScrollStyle::floating();
             ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = GAP;
                 panes::findings::findings_ui(ui, &pane, out);
                 panes::board::board_ui(ui, &pane, out);
+                panes::log_lines::log_lines_ui(ui, &pane, out);
                 panes::annotations::annotations_ui(ui, &pane, out);
             });
         });
@@ -323,7 +343,7 @@ fn timeline_pane_ui(
         TimelineAction::SelectConnection(id) => Action::SelectConnection(id),
         TimelineAction::Cursor(at) => Action::SetCursor(at),
         TimelineAction::View(view) => Action::SetView(Some(view)),
-        TimelineAction::Fit => Action::SetView(None),
+        TimelineAction::Fit => Action::Run(Command::Fit),
         TimelineAction::AnnotateMoment(at) => Action::WriteNote(Target::Moment(at)),
     }));
 }
@@ -340,7 +360,7 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
     });
     match state.ui.tab {
         Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
-        Tab::Connections => panes::connections::connections_ui(ui, pane, scroll, out),
+        Tab::Connections => panes::connections::connections_ui(ui, pane, &state.rows, scroll, out),
         Tab::Statistics => panes::stats::stats_ui(ui, pane, state.ui.figures, out),
         Tab::Figures => panes::figures::figures_ui(ui, pane, state.ui.figures, out),
     }

@@ -36,6 +36,7 @@ pub enum Command {
     NextRow,
     PreviousRow,
     Annotate,
+    Fit,
     FitAll,
     FitSelection,
     ZoomIn,
@@ -63,12 +64,13 @@ pub struct Info {
 }
 
 const PLAIN: Modifiers = Modifiers::NONE;
+const SHIFT: Modifiers = Modifiers::SHIFT;
 const CTRL: Modifiers = Modifiers::COMMAND;
 const CTRL_SHIFT: Modifiers = Modifiers { shift: true, ..Modifiers::COMMAND };
 
 impl Command {
     /// All commands, in the palette's order.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Open,
         Self::OpenPath,
         Self::Add,
@@ -98,6 +100,7 @@ impl Command {
         Self::ClearFilter,
         Self::NextRow,
         Self::PreviousRow,
+        Self::Fit,
         Self::FitAll,
         Self::FitSelection,
         Self::ZoomIn,
@@ -141,8 +144,8 @@ impl Command {
             Self::Undo => ("Undo", "Take the last edit back", Some((CTRL, Key::Z))),
             Self::Redo => ("Redo", "Make the last undone edit again", Some((CTRL_SHIFT, Key::Z))),
             Self::Palette => ("Commands…", "This list: type to find, Enter to run", Some((CTRL, Key::K))),
-            Self::FocusFilter => ("Filter exchanges", "Go to the filter field", Some((CTRL, Key::F))),
-            Self::ClearFilter => ("Clear the filter", "Show all exchanges again", None),
+            Self::FocusFilter => ("Filter the tables", "Go to the filter field", Some((CTRL, Key::F))),
+            Self::ClearFilter => ("Clear the filter", "Show all exchanges and connections again", None),
             Self::ShowEvidence => {
                 ("Show evidence", "Go to the packet that proves the selected finding", Some((PLAIN, Key::E)))
             }
@@ -187,7 +190,12 @@ impl Command {
                 "Write a note on the selected exchange, connection or moment",
                 Some((PLAIN, Key::N)),
             ),
-            Self::FitAll => ("Fit all", "Show the whole session in the timeline", Some((PLAIN, Key::F))),
+            Self::Fit => (
+                "Fit",
+                "Show all exchanges; of several recordings the one with the selection, and all when pressed again",
+                Some((PLAIN, Key::F)),
+            ),
+            Self::FitAll => ("Fit all", "Show the whole session in the timeline", Some((SHIFT, Key::F))),
             Self::FitSelection => {
                 ("Fit selection", "Zoom the timeline to the selected request", Some((PLAIN, Key::S)))
             }

@@ -23,7 +23,7 @@ impl Comparing {
     /// Starts to read the other session.
     pub fn start(&mut self, paths: Vec<PathBuf>, overrides: Overrides, background: &Background) {
         self.problem = None;
-        self.loader.start(Request { paths, keep: Vec::new(), overrides }, background);
+        self.loader.start(Request { paths, overrides, ..Request::default() }, background);
     }
 
     /// Stops reading; what was read is compared.

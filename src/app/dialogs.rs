@@ -14,14 +14,17 @@ pub trait FileDialog: Send + Sync {
     fn save(&self, name: &str) -> Option<PathBuf>;
 }
 
+/// Endings of what can be opened: captures, also packed ones, logs and snapshots.
+const OPENED: [&str; 9] = ["pcap", "pcapng", "cap", "dmp", "ntar", "gz", "zst", "log", "ron"];
+
 /// The dialog of the desktop.
 pub struct SystemDialog;
 
 impl FileDialog for SystemDialog {
     fn open(&self) -> Option<Vec<PathBuf>> {
         rfd::FileDialog::new()
-            .set_title("Open captures or a session snapshot")
-            .add_filter("Captures and snapshots", &["pcap", "pcapng", "cap", "dmp", "ntar", "ron"])
+            .set_title("Open captures, logs or a session snapshot")
+            .add_filter("Captures, logs and snapshots", &OPENED)
             .add_filter("All files", &["*"])
             .pick_files()
     }

@@ -1,8 +1,9 @@
-//! The text filter of the exchange table: plain words and `field:value`, `or` between alternatives, `-` to exclude.
+//! The text filter of both tables: plain words and `field:value`, `or` between alternatives, `-` to exclude.
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::diagnose::Outcome;
-use crate::topology::LinkId;
+use crate::tcp::Opening;
+use crate::topology::{ConnectionId, LinkId};
 
 /// A filter that cannot be read, in words for the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +18,18 @@ pub enum FilterError {
         /// What it was given.
         value: String,
     },
+    /// There is no such field.
+    #[error("no field `{field}`; fields are {FIELDS}. For the text itself: \"{word}\", in quotes")]
+    Field {
+        /// What stands before the colon.
+        field: String,
+        /// The whole word.
+        word: String,
+    },
 }
+
+/// The fields, as an error names them.
+const FIELDS: &str = "status, method, target, host, link, conn, outcome, ordinal, attempt, latency, is";
 
 /// A parsed filter: alternatives, each a list of conditions that must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +76,8 @@ pub const HELP: &str = "Plain words look in method, target, host, status, outcom
     Fields: status:502 status:5xx status:none  method:post  target:/api  host:shop  link:ingress\n\
     conn:48520  outcome:rejected  ordinal:2  ordinal:>1  attempt:2  latency:>100ms\n\
     Also: retry (attempts of a retried request), reused (not first on its connection), failed.\n\
-    `a b` needs both, `a or b` needs one, `-a` excludes.";
+    `a b` needs both, `a or b` needs one, `-a` excludes, \"a:b\" in quotes is text.\n\
+    The table of connections shows those with an exchange that passes; one without any, by its link and ends.";
 
 impl Filter {
     /// Reads a filter.
@@ -85,7 +98,9 @@ impl Filter {
                 Some(rest) if !rest.is_empty() => (true, rest),
                 _ => (false, word),
             };
-            let test = parse_test(&word.to_lowercase())?;
+            let lower = word.to_lowercase();
+            let quoted = lower.strip_prefix('"').map(|rest| rest.strip_suffix('"').unwrap_or(rest));
+            let test = quoted.map_or_else(|| parse_test(&lower), |text| Ok(Test::Word(text.to_owned())))?;
             if let Some(all) = any.last_mut() {
                 all.push(Term { negated, test });
             }
@@ -104,9 +119,7 @@ impl Filter {
         if self.is_empty() {
             return (0..analysis.topology.exchanges.len() as u32).collect();
         }
-        let links: Vec<String> = (0..analysis.topology.links.len())
-            .map(|at| analysis.link_name(LinkId(at as u16)).to_lowercase())
-            .collect();
+        let links = link_names(analysis);
         let mut rows = Vec::new();
         for connection in analysis.connections() {
             let place = Place::of(&connection, &links);
@@ -118,6 +131,26 @@ impl Filter {
         }
         rows
     }
+
+    /// The connections of which `passes` lets an exchange through, and those without exchanges that pass by
+    /// themselves.
+    pub fn connections(&self, analysis: &Analysis, passes: &[bool]) -> Vec<ConnectionId> {
+        let links = link_names(analysis);
+        let shown = |connection: &ConnectionView<'_>| {
+            let exchanges = &connection.inner.exchanges;
+            if exchanges.is_empty() {
+                let place = Place::of(connection, &links);
+                return self.any.iter().any(|all| all.iter().all(|term| term.holds_bare(connection, &place)));
+            }
+            passes[exchanges.start as usize..exchanges.end as usize].contains(&true)
+        };
+        analysis.connections().filter(shown).map(|connection| connection.id).collect()
+    }
+}
+
+fn link_names(analysis: &Analysis) -> Vec<String> {
+    let ids = (0..analysis.topology.links.len()).map(|at| LinkId(at as u16));
+    ids.map(|id| analysis.link_name(id).to_lowercase()).collect()
 }
 
 /// What all exchanges of a connection share, made once for them.
@@ -136,6 +169,18 @@ impl<'a> Place<'a> {
 impl Term {
     fn holds(&self, exchange: &ExchangeView<'_>, place: &Place<'_>) -> bool {
         self.test.holds(exchange, place) != self.negated
+    }
+
+    /// Whether it holds for a connection on which no exchange was seen.
+    fn holds_bare(&self, connection: &ConnectionView<'_>, place: &Place<'_>) -> bool {
+        let holds = match &self.test {
+            Test::Word(part) => place.link.contains(part.as_str()) || place.ends.contains(part.as_str()),
+            Test::Link(part) => place.link.contains(part.as_str()),
+            Test::Connection(part) => place.ends.contains(part.as_str()),
+            Test::Failed => matches!(connection.flow().opening, Opening::Unanswered | Opening::Refused),
+            _ => false,
+        };
+        holds != self.negated
     }
 }
 
@@ -200,10 +245,26 @@ fn parse_test(word: &str) -> Result<Test, FilterError> {
         "ordinal" | "#" => number("ordinal", value).map(|(order, n)| Test::Ordinal(order, n))?,
         "attempt" => number("attempt", value).map(|(order, n)| Test::Attempt(order, n))?,
         "latency" => latency(value).map(|(order, ns)| Test::LatencyNs(order, ns))?,
-        "is" => return parse_test(value),
-        // `10.0.0.1:80` is an address and no field.
-        _ => Test::Word(word.to_owned()),
+        "is" => match parse_test(value)? {
+            Test::Word(_) if !value.is_empty() => {
+                let wanted = "`retry`, `reused` or `failed`";
+                return Err(FilterError::Value { field: "is", wanted, value: text });
+            }
+            test => test,
+        },
+        _ if is_text(field, value) => Test::Word(word.to_owned()),
+        _ => return Err(FilterError::Field { field: field.to_owned(), word: word.to_owned() }),
     })
+}
+
+/// Whether a word with a colon is text, not a field that does not exist: an address, a target, a URL. A field's name
+/// is of letters only.
+fn is_text(field: &str, value: &str) -> bool {
+    let is_name =
+        !field.is_empty() && field.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-' || b == b'_');
+    let is_url = value.starts_with("//");
+    let is_ipv6 = field.len() <= 4 && field.bytes().all(|b| b.is_ascii_hexdigit()) && value.contains(':');
+    !is_name || is_url || is_ipv6 || field == "localhost"
 }
 
 /// Whether an outcome's name begins so. The table calls a complete message an answer.
@@ -320,7 +381,76 @@ mod tests {
         assert!(Filter::parse("latency:soon").is_err());
         assert!(Filter::parse("outcome:rejectd").unwrap_err().to_string().contains("`rejected`"));
         assert!(["outcome:", "outcome:rej", "outcome:ans"].iter().all(|begun| Filter::parse(begun).is_ok()));
-        assert!(Filter::parse("10.0.0.1:80").is_ok());
+    }
+
+    #[test]
+    fn a_field_that_does_not_exist_is_named_and_what_only_looks_like_one_is_text() {
+        let error = Filter::parse("foo:1").unwrap_err().to_string();
+        assert!(
+            error.starts_with("no field `foo`; fields are status, method") && error.contains("\"foo:1\"")
+        );
+        assert!(Filter::parse("-hots:shop").is_err() && Filter::parse("is:broken").is_err());
+        assert!(Filter::parse("is:").is_ok(), "it is being typed");
+        for text in [
+            "10.0.0.1:80",
+            "[fe80::1]:80",
+            "fe80::1",
+            "dead::beef",
+            ":8080",
+            "shop.example:443",
+            "http://shop/a",
+            "/api/v1:batch",
+            "localhost:8000",
+            "\"shop:80\"",
+            "\"shop:80",
+        ] {
+            let word = text.trim_matches('"').to_owned();
+            let wanted = Filter { any: vec![vec![Term { negated: false, test: Test::Word(word) }]] };
+            assert_eq!(Filter::parse(text), Ok(wanted), "{text}");
+        }
+        let connection = fixture::analysis().topology.connections[0].clone();
+        assert!(!rows(&connection.server.to_string()).is_empty());
+    }
+
+    /// The connections that a filter leaves.
+    fn connections(analysis: &Analysis, text: &str) -> Vec<ConnectionId> {
+        let filter = Filter::parse(text).unwrap();
+        let mut passes = vec![false; analysis.topology.exchanges.len()];
+        filter.apply(analysis).iter().for_each(|&id| passes[id as usize] = true);
+        filter.connections(analysis, &passes)
+    }
+
+    #[test]
+    fn connections_pass_by_their_exchanges_and_bare_ones_by_themselves() {
+        let mut analysis = fixture::analysis();
+        let all = analysis.topology.connections.len();
+        for (text, test) in [
+            ("rejected", (|x| x.outcome() == Outcome::Rejected) as fn(&ExchangeView<'_>) -> bool),
+            ("status:502", |x| x.status() == Some(502)),
+        ] {
+            let found = connections(&analysis, text);
+            assert!(!found.is_empty() && found.len() < all, "{text}");
+            let holds = |id| analysis.connection(id).exchanges().any(|x| test(&x));
+            assert!((0..all as u32).map(ConnectionId).all(|id| holds(id) == found.contains(&id)), "{text}");
+        }
+        // One on which no request was seen.
+        let last = ConnectionId(all as u32 - 1);
+        let bare = &mut analysis.topology.connections[last.0 as usize];
+        let count = bare.exchanges.len();
+        bare.exchanges = bare.exchanges.end..bare.exchanges.end;
+        let (client, server) = (bare.client, bare.server);
+        assert!(count > 0 && connections(&analysis, &client.to_string()) == [last]);
+        for (text, shown) in [
+            (format!("conn::{}", client.port()), true),
+            (server.to_string(), true),
+            ("uwsgi".to_owned(), true),
+            ("link:uwsgi -target:/api".to_owned(), true),
+            (format!("-{server}"), false),
+            ("status:200".to_owned(), false),
+            ("failed".to_owned(), false),
+        ] {
+            assert_eq!(connections(&analysis, &text).contains(&last), shown, "{text}");
+        }
     }
 
     #[test]

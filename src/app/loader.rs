@@ -9,7 +9,8 @@ use super::document::{Document, Held};
 use crate::analysis;
 use crate::capture::{self, CaptureInfo};
 use crate::http::CaptureFacts;
-use crate::load::{self, Progress};
+use crate::load::{self, Given, Progress};
+use crate::logs::LogFile;
 use crate::session::{CaptureState, Session, Snapshot, SnapshotError};
 use crate::topology::{self, Overrides};
 
@@ -20,6 +21,8 @@ pub struct Request {
     pub paths: Vec<PathBuf>,
     /// Captures already read that stay.
     pub keep: Vec<Arc<CaptureFacts>>,
+    /// Logs already read that stay.
+    pub keep_logs: Vec<Arc<LogFile>>,
     /// What the user said about the chain.
     pub overrides: Overrides,
 }
@@ -56,6 +59,9 @@ pub enum LoadError {
     /// No file held a packet.
     #[error("nothing could be read: {}", listed(.0))]
     Nothing(Vec<Unread>),
+    /// Logs, and no capture that they could tell of.
+    #[error("these are logs: add them to the captures of the same time, or read them with `hopscope report`")]
+    OnlyLogs,
     /// All of it is shown.
     #[error("these captures are open already")]
     OpenAlready,
@@ -176,15 +182,19 @@ pub fn is_snapshot(path: &Path) -> bool {
 
 fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
     let (added, again) = (!request.keep.is_empty(), request.paths.is_empty());
-    let mut captures = request.keep;
-    let mut files = load::expand(&request.paths);
+    let (mut captures, mut logs) = (request.keep, request.keep_logs);
+    let Given { captures: mut files, logs: mut more_logs, unread } = load::sort_out(&request.paths, None);
     // What is shown already would count everything in it twice.
     files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
+    more_logs.retain(|log| logs.iter().all(|known| known.path != log.path));
     let read = load::load(&files, progress);
+    let logs_only = files.is_empty() && !more_logs.is_empty();
+    let needs_packets = !(again || added && logs_only);
     // What was open before must not give way to, or be mixed with, files that hold nothing.
-    if !again && read.iter().all(|capture| capture.info.packets == 0) {
+    if needs_packets && read.iter().all(|capture| capture.info.packets == 0) {
         return Err(match progress.is_cancelled() {
             true => LoadError::Cancelled,
+            false if logs_only => LoadError::OnlyLogs,
             false if files.is_empty() => LoadError::OpenAlready,
             false => LoadError::Nothing(read.iter().map(|capture| Unread::of(&capture.info)).collect()),
         });
@@ -194,7 +204,11 @@ fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadEr
         captures.extend(read);
         captures = topology::heal(captures);
     }
-    let analysis = analysis::analyse(captures, &request.overrides);
+    logs.extend(more_logs);
+    let analysis = analysis::analyse_with_logs(captures, logs, &request.overrides);
+    let mut words: Vec<String> =
+        unread.iter().map(|(path, error)| format!("{error}: {}", path.display())).collect();
+    words.extend(cancelled_words(progress));
     Ok(Loaded {
         document: Document::new(analysis),
         session: Session { overrides: request.overrides.clone(), ..Session::default() },
@@ -203,16 +217,13 @@ fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadEr
         added,
         again,
         restored: false,
-        words: cancelled_words(progress),
+        words: words.join("; "),
     })
 }
 
-fn cancelled_words(progress: &Progress) -> String {
-    if progress.is_cancelled() {
-        "Loading was cancelled: this is what was read until then".to_owned()
-    } else {
-        String::new()
-    }
+fn cancelled_words(progress: &Progress) -> Option<String> {
+    let words = "Loading was cancelled: this is what was read until then";
+    progress.is_cancelled().then(|| words.to_owned())
 }
 
 fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotError> {
@@ -225,9 +236,12 @@ fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotErr
         let files: Vec<PathBuf> = located.into_iter().map(|capture| capture.path).collect();
         let captures = topology::heal(load::load(&files, progress));
         let overrides = snapshot.overrides(&captures);
-        let analysis = analysis::analyse(captures, &overrides);
+        let (logs, lost) = snapshot.read_logs(base);
+        let mut analysis = analysis::analyse_with_logs(captures, logs, &overrides);
+        snapshot.keep_log_lines(&mut analysis);
         let (session, mut words) = snapshot.restore(&analysis);
-        words.extend(Some(cancelled_words(progress)).filter(|words| !words.is_empty()));
+        words.extend(lost);
+        words.extend(cancelled_words(progress));
         return Ok(Loaded {
             document: Document::new(analysis),
             session,

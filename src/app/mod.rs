@@ -12,6 +12,7 @@ mod filter;
 #[cfg(test)]
 mod fixture;
 mod format;
+mod kept;
 mod loader;
 mod navigate;
 mod offscreen;
@@ -73,6 +74,8 @@ pub fn run(paths: Vec<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
         viewport,
         // The default is another one as soon as a second renderer is compiled in.
         renderer: eframe::Renderer::Glow,
+        // A window of the size of the last one may not fit the next screen.
+        persist_window: false,
         ..Default::default()
     };
     eframe::run_native(
@@ -80,6 +83,7 @@ pub fn run(paths: Vec<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
         options,
         Box::new(|creation| {
             theme::install(&creation.egui_ctx);
+            kept::restore(&creation.egui_ctx, creation.storage);
             let background = Background::waking(&creation.egui_ctx);
             let mut state = AppState::new(background, Arc::new(SystemDialog));
             state.open_with(paths, overrides);
@@ -98,7 +102,15 @@ impl eframe::App for Window {
         self.state.poll(ctx);
     }
 
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame) {
         chrome::root_ui(ui, &mut self.state);
+        if let Some(storage) = frame.storage_mut() {
+            kept::keep(ui.ctx(), storage);
+        }
+    }
+
+    /// Sizes and places that panes had are of a session; only the theme is kept.
+    fn persist_egui_memory(&self) -> bool {
+        false
     }
 }

@@ -166,6 +166,24 @@ pub fn to_target(state: &mut AppState, target: Target) {
     }
 }
 
+/// Shows all exchanges. Of recordings days apart only hairlines would be left: then those of the time of the selection,
+/// or of the first finding, and everything when that is shown already.
+pub fn fit(state: &mut AppState) {
+    let Some(document) = state.document.clone() else { return };
+    let analysis = &document.analysis;
+    let selection = state.session().selection;
+    let of_connection = |id: ConnectionId| analysis.connection(id).inner.first;
+    let of_finding = || {
+        let (connection, exchange) =
+            analysis.diagnosis.findings.iter().find_map(|finding| first_evidence(analysis, finding))?;
+        Some(exchange.map_or_else(|| of_connection(connection), |id| analysis.exchange(id).started()))
+    };
+    let selected = selection.exchange.map(|id| analysis.exchange(id).started());
+    let at = selected.or(selection.connection.map(of_connection)).or(selection.cursor).or_else(of_finding);
+    let one = document.model.view_at(at);
+    state.edits.look().view = one.filter(|_| state.session().view != one);
+}
+
 /// Zooms the timeline to the selected request, with a little room around it.
 pub fn fit_selection(state: &mut AppState) {
     if let Some((start, end)) = selected_span(state) {

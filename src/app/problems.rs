@@ -7,7 +7,7 @@ use super::Palette;
 use super::format::{counted, grouped};
 use super::panes::Actions;
 use super::state::{Action, AppState};
-use crate::capture::{CaptureInfo, Problem, ProblemKind};
+use crate::capture::{CaptureId, CaptureInfo, Problem, ProblemKind};
 use crate::topology::{Remark, RemarkKind};
 
 /// Whether the problem cost data, so that the user has to know at once.
@@ -33,8 +33,18 @@ fn is_serious(problem: &Problem) -> bool {
 }
 
 fn files(state: &AppState) -> impl Iterator<Item = &CaptureInfo> {
+    named_files(state).map(|(_, info)| info)
+}
+
+/// The files that something is wrong with, and what tells each from the others.
+fn named_files(state: &AppState) -> impl Iterator<Item = (CaptureId, &CaptureInfo)> {
     let captures = state.document.iter().flat_map(|document| &document.analysis.captures);
-    captures.map(|capture| &capture.info).filter(|info| !info.problems.is_empty())
+    let all = (0..).map(CaptureId).zip(captures.map(|capture| &capture.info));
+    all.filter(|(_, info)| !info.problems.is_empty())
+}
+
+fn name_of(state: &AppState, id: CaptureId) -> String {
+    state.document.as_ref().map_or_else(String::new, |document| document.analysis.capture_name(id))
 }
 
 /// What has to be said of the captures as a set.
@@ -156,9 +166,10 @@ pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Action
                             ui.add(egui::Label::new(RichText::new(text).color(palette.text)).wrap());
                         }
                     }
-                    for info in files(state) {
+                    for (id, info) in named_files(state) {
+                        let name = name_of(state, id);
                         let all = info.problems.iter().filter(|problem| is_serious(problem) == serious);
-                        all.for_each(|problem| problem_ui(ui, &palette, info, problem));
+                        all.for_each(|problem| problem_ui(ui, &palette, (&name, info), problem));
                     }
                 }
             });
@@ -167,25 +178,24 @@ pub fn problems_ui(ui: &mut Ui, state: &AppState, frame: Frame, out: &mut Action
 
 /// What weighs most: a file of which data is missing, else what is to be said of all captures.
 fn worst(state: &AppState, palette: &Palette) -> (String, Color32) {
-    let all = files(state).flat_map(|info| info.problems.iter().map(move |problem| (info, problem)));
-    let serious = all.into_iter().find(|(_, problem)| is_serious(problem));
-    match serious {
-        Some((info, problem)) => (problem_words(info, problem), palette.failed),
+    let mut all =
+        named_files(state).flat_map(|(id, info)| info.problems.iter().map(move |problem| (id, problem)));
+    match all.find(|(_, problem)| is_serious(problem)) {
+        Some((id, problem)) => (problem_words(&name_of(state, id), problem), palette.failed),
         None => (on_set(state).next().map_or_else(String::new, |remark| remark.detail.clone()), palette.text),
     }
 }
 
-fn problem_words(info: &CaptureInfo, problem: &Problem) -> String {
+fn problem_words(name: &str, problem: &Problem) -> String {
     let times =
         if problem.count > 1 { format!(" ({} in all)", grouped(problem.count)) } else { String::new() };
-    let name = info.path.file_name().unwrap_or(info.path.as_os_str()).to_string_lossy();
     let kind = problem.kind.to_string().replace('-', " ");
     format!("{name}: {kind} — {}{times}", problem.detail)
 }
 
-fn problem_ui(ui: &mut Ui, palette: &Palette, info: &CaptureInfo, problem: &Problem) {
+fn problem_ui(ui: &mut Ui, palette: &Palette, (name, info): (&str, &CaptureInfo), problem: &Problem) {
     let (mark, color) = if is_serious(problem) { ("✖", palette.failed) } else { ("ℹ", palette.text) };
-    let text = format!("{mark} {}", problem_words(info, problem));
+    let text = format!("{mark} {}", problem_words(name, problem));
     ui.add(egui::Label::new(RichText::new(text).color(color)).wrap())
         .on_hover_text(info.path.display().to_string());
 }

@@ -1,11 +1,12 @@
-//! The exchange table's rows: which exchanges, in which order; made on change only, and off the UI thread when many.
+//! The rows of both tables: which exchanges, in which order, and which connections; made on change only, and off the
+//! UI thread when many.
 
 use std::sync::Arc;
 
 use super::background::{Background, Progressing, Task};
 use super::filter::Filter;
 use crate::analysis::{Analysis, ExchangeView};
-use crate::topology::ExchangeId;
+use crate::topology::{ConnectionId, ExchangeId};
 
 /// A column of the exchange table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +97,8 @@ struct Made {
     list: Vec<ExchangeId>,
     /// Whether each exchange is among them; `None` when all are.
     mask: Option<Vec<bool>>,
+    /// The connections that pass, by id; `None` when all do.
+    connections: Option<Vec<ConnectionId>>,
 }
 
 /// The rows that the table shows, and the ones being made.
@@ -131,28 +134,33 @@ impl Rows {
         if self.key.as_ref() == Some(&key) {
             return;
         }
-        if self.key.as_ref().is_none_or(|known| known.generation != generation) {
+        let is_new = self.key.as_ref().is_none_or(|known| known.generation != generation);
+        if is_new {
             // Ids of another analysis: they may not even exist in this one.
             self.task = None;
             self.made = Made::default();
         }
         self.key = Some(key);
-        match Filter::parse(filter) {
-            Ok(filter) => {
-                self.error = None;
-                let few = analysis.topology.exchanges.len() <= INLINE_ROWS;
-                let analysis = Arc::clone(analysis);
-                let work = move || rows(&analysis, &filter, sort);
-                if few {
-                    self.task = None;
-                    self.made = work();
-                    self.count += 1;
-                } else {
-                    self.task = Some(background.spawn("rows", work));
-                }
-            }
+        let parsed = Filter::parse(filter);
+        self.error = parsed.as_ref().err().map(ToString::to_string);
+        match parsed {
+            Ok(filter) => self.make(analysis, filter, sort, background),
+            Err(_) if is_new => self.make(analysis, Filter::default(), sort, background),
             // The rows of the last filter that could be read stay, while the user types on.
-            Err(error) => self.error = Some(error.to_string()),
+            Err(_) => {}
+        }
+    }
+
+    fn make(&mut self, analysis: &Arc<Analysis>, filter: Filter, sort: Sort, background: &Background) {
+        let few = analysis.topology.exchanges.len() <= INLINE_ROWS;
+        let analysis = Arc::clone(analysis);
+        let work = move || rows(&analysis, &filter, sort);
+        if few {
+            self.task = None;
+            self.made = work();
+            self.count += 1;
+        } else {
+            self.task = Some(background.spawn("rows", work));
         }
     }
 
@@ -164,6 +172,11 @@ impl Rows {
     /// Whether each exchange passes the filter, by id; `None` without a filter.
     pub fn mask(&self) -> Option<&[bool]> {
         self.made.mask.as_deref()
+    }
+
+    /// The connections that pass the filter, by id; `None` without a filter.
+    pub fn connections(&self) -> Option<&[ConnectionId]> {
+        self.made.connections.as_deref()
     }
 
     /// Counts the lists made; a change means that rows and mask have changed.
@@ -197,7 +210,8 @@ fn rows(analysis: &Analysis, filter: &Filter, sort: Sort) -> Made {
         ids.iter().for_each(|&id| mask[id as usize] = true);
         mask
     });
-    Made { list: sorted, mask }
+    let connections = mask.as_deref().map(|mask| filter.connections(analysis, mask));
+    Made { list: sorted, mask, connections }
 }
 
 fn by_number(analysis: &Analysis, ids: &[u32], key: impl Fn(&ExchangeView<'_>) -> i64) -> Vec<ExchangeId> {
@@ -287,5 +301,9 @@ mod tests {
         rows.update(&analysis, 1, "status:5x", Sort::default(), &background);
         assert!(rows.error().is_some());
         assert_eq!(rows.list(), before);
+        // Of other captures there are none to stay: an empty table would look like an answer.
+        rows.update(&analysis, 2, "status:5x", Sort::default(), &background);
+        assert!(rows.error().is_some() && rows.mask().is_none());
+        assert_eq!(rows.list().len(), analysis.topology.exchanges.len());
     }
 }

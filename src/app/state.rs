@@ -106,8 +106,8 @@ pub enum Modal {
     WhySure(usize),
     /// Lanes and clocks, with what is being typed there.
     Chain(Draft),
-    /// This session and another one.
-    Compare,
+    /// This session and another one; `text` is the path being typed where there is none yet.
+    Compare { text: String },
     /// A path to compare with.
     ComparePath { text: String, hint: &'static str },
     /// Edits would be lost by what the user is about to do.

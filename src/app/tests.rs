@@ -221,6 +221,28 @@ fn a_filter_that_leaves_nothing_says_so_and_can_be_cleared() {
 }
 
 #[test]
+fn the_filter_reaches_the_connections() {
+    let mut window = window();
+    click(&mut window, "Connections");
+    let all = window.state().document.as_ref().unwrap().analysis.topology.connections.len();
+    window.get_by_label(&format!("{all} of {all} connections"));
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SetFilter("rejected".to_owned())]);
+    window.run_steps(3);
+    window.get_by_label(&format!("4 of {all} connections"));
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    for connection in analysis.connections() {
+        let label = format!("Connection {} to {}", connection.inner.client, connection.inner.server);
+        let rejected = connection.exchanges().any(|x| x.rejection().is_some());
+        assert!(rejected || window.query_by_label(&label).is_none(), "{label}");
+    }
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SetFilter("status:299".to_owned())]);
+    window.run_steps(3);
+    window.get_by_label("No connection matches the filter “status:299”.");
+    click(&mut window, "Clear the filter");
+    window.get_by_label(&format!("{all} of {all} connections"));
+}
+
+#[test]
 fn the_statistics_of_every_link_are_a_click_away() {
     let mut window = recorded();
     click(&mut window, "Statistics");
@@ -233,6 +255,24 @@ fn the_statistics_of_every_link_are_a_click_away() {
         let requests = analysis.diagnosis.board.links[at].requests;
         assert!(window.query_by_label_contains(&format!("{requests} requests · latency")).is_some());
     }
+}
+
+#[test]
+fn in_a_small_window_the_figures_and_the_steps_are_whole() {
+    let mut window = window_of([1280.0, 800.0], None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    let steps = window.state().story.steps().to_vec();
+    for step in steps.iter().filter(|step| step.hint.len() > 12) {
+        assert!(window.query_by_label(&step.hint).is_none(), "no part of a hint: {}", step.hint);
+    }
+    click(&mut window, "Where it starts");
+    let edge = |node: egui_kittest::Node<'_>| node.rect().right();
+    let right = window.query_all_by_label("rejected").map(edge).fold(0.0, f32::max);
+    assert!(right > 1000.0 && right < 1266.0, "the last column ends at {right}");
+    click(&mut window, "Statistics");
+    window.get_by_label("requests by latency");
+    window.get_by_label_contains("requests over time, by answer, answered");
 }
 
 #[test]
@@ -286,6 +326,26 @@ fn a_note_can_be_on_the_exchange_its_connection_or_the_moment() {
         matches!(targets[..], [Target::Exchange(_), Target::Connection(_), Target::Moment(at)] if at == cursor),
         "{targets:?}"
     );
+}
+
+#[test]
+fn no_tooltip_stays_above_a_dialog() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let title = |window: &Window| window.query_by_label_contains("packet that proves").is_some();
+    let at = window.get_by_label("Show evidence").rect().center();
+    for key in [Key::L, Key::C, Key::N] {
+        // Away from the button and back: a click is no reason for a tooltip.
+        window.hover_at(at + egui::vec2(0.0, 300.0));
+        window.run_steps(3);
+        window.hover_at(at);
+        window.run_steps(6);
+        assert!(title(&window), "the tooltip is there");
+        press(&mut window, key);
+        assert!(window.state().ui.modal.is_some() && !title(&window), "{key:?}");
+        press(&mut window, Key::Escape);
+        assert!(window.state().ui.modal.is_none());
+    }
 }
 
 #[test]
@@ -544,6 +604,24 @@ fn two_sessions_are_compared() {
     assert!(window.query_by_label_contains("The fault is gone").is_some(), "it stays for another look");
     let none = window.state().document.clone().unwrap();
     assert!(none.analysis.diagnosis.findings[0].count == 17, "what is open stays open");
+}
+
+#[test]
+fn paths_are_typed_into_dialogs_at_once() {
+    let mut window = recorded();
+    let fixed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-fixed");
+    press(&mut window, Key::C);
+    window.event(egui::Event::Text(fixed.display().to_string()));
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("The fault is gone").is_some());
+    press(&mut window, Key::Escape);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    window.run_steps(3);
+    window.event(egui::Event::Text("x.pcap".to_owned()));
+    window.run_steps(2);
+    assert!(matches!(&window.state().ui.modal, Some(Modal::OpenPath { text, .. }) if text == "x.pcap"));
 }
 
 #[test]

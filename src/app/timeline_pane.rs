@@ -64,7 +64,7 @@ pub enum TimelineAction {
     Cursor(SessionTime),
     /// Show this part.
     View(TimeView),
-    /// Show everything.
+    /// Show everything, or one recording of several.
     Fit,
     /// Note something at a moment.
     AnnotateMoment(SessionTime),
@@ -225,6 +225,7 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
     let shown = bars::body_ui(ui, &frame, state, &arrangement, &mut actions);
     input::empty_clicks(&canvas, &frame, &shown, state, &arrangement, &mut actions);
     request::request_ui(ui, &frame, state.scroll, &arrangement);
+    ui.painter_at(regions.body).extend(shown.words);
     overview::cursor_ui(ui, &frame);
     input::scroll_bar_ui(ui, &frame, state, &arrangement);
     legend::legend_ui(ui, &frame, state);

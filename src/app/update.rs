@@ -1,7 +1,6 @@
 //! Carries out what panes and threads ask for: the only place that changes the window's state.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use egui::Context;
 
@@ -15,7 +14,6 @@ use super::remap::Remap;
 use super::rows::Sort;
 use super::state::{Action, AppState, Leave, Modal, Tab};
 use crate::diagnose::Severity;
-use crate::http::CaptureFacts;
 use crate::session::{Annotation, History, Mark, Selection, Target};
 use crate::topology::Overrides;
 
@@ -143,7 +141,7 @@ impl AppState {
             Command::Compare => self.dialogs.ask(Purpose::Compare, &self.background),
             Command::ComparePath => self.show_compare_path(""),
             Command::CancelCompare => self.comparing.cancel(),
-            Command::ShowComparison => self.show_modal(Modal::Compare),
+            Command::ShowComparison => self.show_comparison(),
             Command::EditChain => self.show_modal(Modal::Chain(Draft::default())),
             Command::Palette => self.show_modal(Modal::Palette { query: String::new(), chosen: 0 }),
             Command::FocusFilter => self.ui.focus_filter = true,
@@ -166,6 +164,7 @@ impl AppState {
             Command::NextRow => navigate::row_by(self, 1),
             Command::PreviousRow => navigate::row_by(self, -1),
             Command::Annotate => self.annotate(),
+            Command::Fit => navigate::fit(self),
             Command::FitAll => self.edits.look().view = None,
             Command::FitSelection => navigate::fit_selection(self),
             Command::ZoomIn => navigate::zoom(self, 0.5),
@@ -208,7 +207,11 @@ impl AppState {
         }
         let overrides = for_other_captures(&self.edits.session().overrides);
         self.comparing.start(paths, overrides, &self.background);
-        self.show_modal(Modal::Compare);
+        self.show_comparison();
+    }
+
+    fn show_comparison(&mut self) {
+        self.show_modal(Modal::Compare { text: String::new() });
     }
 
     fn ask_for_path(&mut self, purpose: Purpose) {
@@ -239,27 +242,33 @@ impl AppState {
         // What only a snapshot holds cannot be analysed together with captures.
         let whole = self.document.as_ref().filter(|document| add && document.held.is_none());
         let ours = &self.edits.session().overrides;
-        match whole.map(|document| document.analysis.captures.clone()) {
-            Some(keep) => self.start(paths, keep, ours.clone()),
-            None => self.start(paths, Vec::new(), for_other_captures(ours)),
-        }
+        let request = match whole.map(|document| &document.analysis) {
+            Some(shown) => Request {
+                paths,
+                keep: shown.captures.clone(),
+                keep_logs: shown.logs.clone(),
+                overrides: ours.clone(),
+            },
+            None => Request { paths, overrides: for_other_captures(ours), ..Request::default() },
+        };
+        self.start(request);
     }
 
     /// Opens paths in place of what is shown, with what the user said about the chain.
     pub fn open_with(&mut self, paths: Vec<PathBuf>, overrides: Overrides) {
-        self.start(paths, Vec::new(), overrides);
+        self.start(Request { paths, overrides, ..Request::default() });
     }
 
-    fn start(&mut self, paths: Vec<PathBuf>, keep: Vec<Arc<CaptureFacts>>, overrides: Overrides) {
-        if paths.is_empty() {
+    fn start(&mut self, request: Request) {
+        if request.paths.is_empty() {
             return;
         }
-        self.ui.recent.retain(|known| *known != paths);
-        self.ui.recent.insert(0, paths.clone());
+        self.ui.recent.retain(|known| *known != request.paths);
+        self.ui.recent.insert(0, request.paths.clone());
         self.ui.recent.truncate(RECENT);
         self.notice = None;
         self.unread.clear();
-        self.loader.start(Request { paths, keep, overrides }, &self.background);
+        self.loader.start(request, &self.background);
     }
 
     fn has_unsaved(&self) -> bool {
@@ -345,6 +354,8 @@ impl AppState {
         // The answer first: the window opens on the evidence of the worst fault.
         if worst >= Some(Severity::Warning) && !loaded.restored && !loaded.again {
             navigate::to_finding(self, 0);
+        } else if !loaded.restored && !loaded.again {
+            navigate::fit(self);
         }
         // Edits made while it was being analysed.
         if self.document.as_ref().is_some_and(|document| document.held.is_none())
@@ -359,9 +370,9 @@ impl AppState {
         let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
             return;
         };
-        let keep = document.analysis.captures.clone();
+        let (keep, keep_logs) = (document.analysis.captures.clone(), document.analysis.logs.clone());
         let overrides = self.edits.session().overrides.clone();
-        self.loader.start(Request { paths: Vec::new(), keep, overrides }, &self.background);
+        self.loader.start(Request { paths: Vec::new(), keep, keep_logs, overrides }, &self.background);
     }
 
     fn go_back(&mut self, step: fn(&mut History) -> bool, nothing: &str) {

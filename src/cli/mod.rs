@@ -4,11 +4,9 @@ mod interrupt;
 mod lanes;
 mod window;
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -16,8 +14,8 @@ use crate::analysis::{Analysis, analyse_with_logs};
 use crate::capture::{self, Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report};
 use crate::load::{self, Progress};
-use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
-use crate::session::{Snapshot, SnapshotError};
+use crate::logs::LogFormat;
+use crate::session::{Annotation, Snapshot, SnapshotError};
 use crate::topology::{self, LaneOverride, Overrides};
 
 pub use lanes::{LaneError, parse_lane};
@@ -132,8 +130,8 @@ fn report(args: &ReportArgs) -> ExitCode {
         eprintln!("hopscope: no capture given. Usage: hopscope report PATH…");
         return ExitCode::from(EXIT_UNUSABLE);
     }
-    let analysis = match analysis(&args.input, args.log_format.as_ref()) {
-        Ok(analysis) => analysis,
+    let Read { analysis, notes } = match read(&args.input, args.log_format.as_ref()) {
+        Ok(read) => read,
         Err(error) => {
             eprintln!("hopscope: {error}");
             return ExitCode::from(EXIT_UNUSABLE);
@@ -141,8 +139,9 @@ fn report(args: &ReportArgs) -> ExitCode {
     };
     let readable = complain(&analysis);
     let report = Report::new(&analysis, args.exchanges && args.format == Format::Json);
+    let report = report.with_notes(&analysis, &notes);
     let written = match args.format {
-        Format::Text => write_text(&analysis),
+        Format::Text => write_text(&analysis, &notes),
         Format::Json => write_json(&report),
     };
     if let Err(error) = written {
@@ -165,8 +164,8 @@ fn report(args: &ReportArgs) -> ExitCode {
 fn compare(args: &CompareArgs) -> ExitCode {
     let mut both = Vec::new();
     for path in [&args.before, &args.after] {
-        let analysis = analysis(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() }, None);
-        match analysis {
+        let read = read(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() }, None);
+        match read.map(|read| read.analysis) {
             Ok(analysis) if complain(&analysis) => both.push(analysis),
             Ok(_) => return ExitCode::from(EXIT_UNUSABLE),
             Err(error) => {
@@ -186,57 +185,41 @@ fn compare(args: &CompareArgs) -> ExitCode {
     }
 }
 
+/// What was read: an analysis, and the user's notes where it is that of a session file.
+struct Read {
+    analysis: Analysis,
+    notes: Vec<Annotation>,
+}
+
 /// The analysis of the captures, or what a session file holds of one.
-fn analysis(input: &Input, format: Option<&LogFormat>) -> Result<Analysis, SnapshotError> {
+fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError> {
     if let [path] = &input.paths[..]
         && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron"))
     {
         return snapshot(path);
     }
-    let (captures, logs) = sort_out(&input.paths, format);
+    let load::Given { captures, logs, unread } = load::sort_out(&input.paths, format);
+    for (path, error) in unread {
+        eprintln!("hopscope: {}: {error}", path.display());
+    }
     if captures.iter().any(|path| path.as_os_str() == STDIN) {
         interrupt::let_the_writer_end();
     }
     // A report quotes no bodies, so that nothing of standard input need be kept.
     let captures = topology::heal(load::load_for(&captures, Bodies::NotNeeded, &Progress::default()));
-    Ok(analyse_with_logs(captures, logs, &input.overrides()))
+    let analysis = analyse_with_logs(captures, logs, &input.overrides());
+    Ok(Read { analysis, notes: Vec::new() })
 }
 
 /// What a session file holds: its figures and findings are those of the whole captures, which need not be there any
 /// more. Then it is said.
-fn snapshot(path: &Path) -> Result<Analysis, SnapshotError> {
+fn snapshot(path: &Path) -> Result<Read, SnapshotError> {
     let snapshot = Snapshot::open(path)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let remark = snapshot.remark(&snapshot.locate(base, |file| capture::fingerprint(file, || false)));
-    let mut analysis = snapshot.into_analysis().0;
+    let (mut analysis, session) = snapshot.into_analysis();
     analysis.topology.remarks.splice(..0, remark);
-    Ok(analysis)
-}
-
-/// Captures and logs among the paths, told apart by their content. A folder gives both.
-fn sort_out(paths: &[PathBuf], format: Option<&LogFormat>) -> (Vec<PathBuf>, Vec<Arc<LogFile>>) {
-    let (mut captures, mut logs) = (Vec::new(), Vec::new());
-    for path in paths {
-        let found = if path.is_dir() { logs_in(path, format) } else { Vec::new() };
-        let holds_captures = load::expand(std::slice::from_ref(path)) != [path.clone()];
-        if path.is_file() && is_log(path, format) {
-            logs.push(path.clone());
-        } else if found.is_empty() || holds_captures {
-            captures.push(path.clone());
-        }
-        logs.extend(found);
-    }
-    let mut files: Vec<Arc<LogFile>> = Vec::new();
-    // A folder and the logs in it may both be named.
-    let mut known = BTreeSet::new();
-    logs.retain(|path| known.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
-    for path in logs {
-        match read_log(&path, format) {
-            Ok(log) => files.push(Arc::new(log)),
-            Err(error) => eprintln!("hopscope: {}: {error}", path.display()),
-        }
-    }
-    (load::expand(&captures), files)
+    Ok(Read { analysis, notes: session.annotations })
 }
 
 /// A `log_format` of the command line.
@@ -272,9 +255,9 @@ fn complain(analysis: &Analysis) -> bool {
     readable
 }
 
-fn write_text(analysis: &Analysis) -> io::Result<()> {
+fn write_text(analysis: &Analysis, notes: &[Annotation]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(export::text(analysis).as_bytes())?;
+    out.write_all(export::text_with_notes(analysis, notes).as_bytes())?;
     out.flush()
 }
 

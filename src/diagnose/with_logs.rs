@@ -177,7 +177,7 @@ impl<'a> LogIndex<'a> {
             } else {
                 (self.error(place).line, &self.error(place).text)
             };
-            LogLine { file: self.analysis.logs[usize::from(place.0)].name(), line, text: text.to_string() }
+            LogLine { file: self.analysis.log_name(usize::from(place.0)), line, text: text.to_string() }
         };
         all.into_iter().take(MAX_LINES).map(line).collect()
     }
@@ -307,7 +307,7 @@ pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec
         };
         let mut draft = Draft::new(analysis, diagnosis, &texts::FAULT_BEHIND, None);
         draft.certainty = Certainty::Likely;
-        draft.values.push(("file", log.name()));
+        draft.values.push(("file", analysis.log_name(at)));
         draft.values.push(("requests", counted(failed.len() as u64, "request")));
         draft.values.push(("statuses", named(&statuses)));
         draft.values.push(("behind", named(&behind)));

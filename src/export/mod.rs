@@ -1,11 +1,13 @@
 //! The outward forms of an analysis.
 
 pub mod compare;
+mod notes;
 pub mod report;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use compare::Comparison;
+pub use notes::{NotePlace, NoteReport};
 pub use report::Report;
-pub use text::text;
+pub use text::{text, text_with_notes};

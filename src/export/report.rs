@@ -2,17 +2,19 @@
 //!
 //! Add fields freely; never rename or drop one without raising the schema.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use super::notes::{NoteReport, notes};
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, InterfaceInfo, Problem, SectionInfo};
 use crate::correlate::Orphan;
 use crate::diagnose::{ByMethod, Certainty, Coverage, LinkFigures, RejectForm, Severity};
 use crate::http::Message;
 use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
+use crate::session::Annotation;
 use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Remark, RemarkKind, Role};
 
 /// The schema that this program writes.
@@ -41,6 +43,9 @@ pub struct Report {
     /// The servers' logs, where some were given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogReport>,
+    /// The user's notes, of a session that has some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<NoteReport>,
     /// Only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Vec<ExchangeReport>>,
@@ -411,9 +416,15 @@ impl Report {
                 .map(|at| finding(analysis, &names, at))
                 .collect(),
             logs: analysis.logs.iter().map(|log| log_report(log)).collect(),
+            notes: Vec::new(),
             exchanges: with_exchanges
                 .then(|| analysis.exchanges().map(|exchange| exchange_report(exchange, &names)).collect()),
         }
+    }
+
+    /// The same with the notes of a session of this analysis.
+    pub fn with_notes(self, analysis: &Analysis, all: &[Annotation]) -> Self {
+        Self { notes: notes(analysis, all), ..self }
     }
 
     /// Whether it holds a finding of severity error.
@@ -422,23 +433,23 @@ impl Report {
     }
 }
 
-/// How the report names captures beside evidence: the file name, or the path where two files share a name.
+/// How the report names captures beside evidence.
 pub(super) struct CaptureNames(Vec<String>);
 
 impl CaptureNames {
-    pub(super) fn new(analysis: &Analysis) -> Self {
-        let short: Vec<String> = (0..analysis.captures.len())
-            .map(|at| analysis.capture_name(CaptureId(at as u16)).into_owned())
-            .collect();
-        let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
-        for name in &short {
-            if !seen.insert(name.clone()) {
-                twice.insert(name.clone());
-            }
-        }
-        let path = |at: usize| analysis.captures[at].info.path.to_string_lossy().into_owned();
-        let names = short.into_iter().enumerate();
-        Self(names.map(|(at, name)| if twice.contains(&name) { path(at) } else { name }).collect())
+    /// For scripts: the file name, or the whole path, as `captures` has it, where two files share a name.
+    fn new(analysis: &Analysis) -> Self {
+        let path = |at: usize| &analysis.captures[at].info.path;
+        let name = |at: usize, short: String| match path(at).file_name() {
+            Some(own) if *own != *short => path(at).to_string_lossy().into_owned(),
+            _ => short,
+        };
+        Self(Self::short(analysis).0.into_iter().enumerate().map(|(at, short)| name(at, short)).collect())
+    }
+
+    /// For people: no longer than tells them apart.
+    pub(super) fn short(analysis: &Analysis) -> Self {
+        Self((0..analysis.captures.len()).map(|at| analysis.capture_name(CaptureId(at as u16))).collect())
     }
 
     pub(super) fn of(&self, frame: Frame) -> &str {
@@ -652,7 +663,7 @@ fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingRepor
         log_line: finding.log_line.clone(),
         doubt: finding.doubt.clone(),
         evidence: finding.evidence.iter().map(proof).collect(),
-        log_lines: analysis.diagnosis.log_lines.get(at).cloned().unwrap_or_default(),
+        log_lines: analysis.log_lines(at).to_vec(),
     }
 }
 

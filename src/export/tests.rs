@@ -38,6 +38,72 @@ fn the_json_report_has_the_names_of_the_contract() {
 }
 
 #[test]
+fn captures_of_one_name_are_told_apart_in_short_for_people_and_by_path_for_scripts() {
+    let mut analysis = paas().analyse();
+    assert!(analysis.captures.len() > 1);
+    for (at, capture) in analysis.captures.iter_mut().enumerate() {
+        let facts = std::sync::Arc::make_mut(capture);
+        facts.info.path = format!("/caps/run-{at}/hop.pcap").into();
+    }
+    let made = text(&analysis);
+    assert!(made.contains("\n  run-0/hop.pcap  ") && made.contains(" run-1/hop.pcap frame "), "{made}");
+    assert!(!made.contains("/caps/run"), "{made}");
+    let report = serde_json::to_value(Report::new(&analysis, false)).unwrap();
+    let capture = report["findings"][0]["evidence"][0]["capture"].as_str().unwrap();
+    let paths: Vec<_> = report["captures"].as_array().unwrap().iter().map(|c| c["path"].clone()).collect();
+    assert!(paths.iter().any(|path| path == capture), "{capture}");
+}
+
+#[test]
+fn logs_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "10.0.0.9 - - [24/Nov/2026:04:19:11 +0000] \"GET /a HTTP/1.1\" 200 5 \"-\" \"-\"\n";
+    let logs = ["nginx", "ingress"].map(|hop| {
+        let path = folder.path().join(hop).join("access.log");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, line).unwrap();
+        crate::logs::read_log(&path, None).unwrap().into()
+    });
+    let made = text(&crate::analysis::analyse_with_logs(vec![], logs.to_vec(), &Default::default()));
+    assert!(made.contains("  nginx/access.log  1 line") && made.contains("  ingress/access.log  "), "{made}");
+}
+
+#[test]
+fn notes_of_a_session_are_told_with_what_they_are_about_and_when() {
+    use crate::session::{Annotation, Session, Snapshot, Target};
+    let analysis = paas().analyse();
+    let rejected = analysis.diagnosis.rejections[0].exchange;
+    let exchange = analysis.exchange(rejected);
+    let note = |target, text: &str| Annotation { target, text: text.to_owned() };
+    let session = Session {
+        annotations: vec![
+            note(Target::Exchange(rejected), "ticket 4411\n\u{1b}[31mred"),
+            note(Target::Connection(exchange.connection_id()), "kept for the vendor"),
+            note(Target::Moment(exchange.started()), "deploy"),
+        ],
+        ..Session::default()
+    };
+    let started = super::report::rfc3339(exchange.started().0).unwrap();
+    // Of the session file as a program reads it back.
+    let text_of_file = Snapshot::of(&analysis, &session, &[]).to_ron().unwrap();
+    let (held, session) = Snapshot::from_ron(&text_of_file).unwrap().into_analysis();
+    let made = super::text_with_notes(&held, &session.annotations);
+    assert!(made.contains("\nNotes (3)\n  1. ticket 4411; \u{fffd}[31mred\n     "), "{made}");
+    assert!(made.contains(&format!("a moment, {started}")) && made.contains(", rejected, "), "{made}");
+    assert!(made.lines().all(|line| line.chars().count() <= 100), "{made}");
+    assert_eq!(text(&held), super::text_with_notes(&held, &[]));
+    let report = Report::new(&held, false).with_notes(&held, &session.annotations);
+    let report = serde_json::to_value(report).unwrap();
+    let notes = report["notes"].as_array().unwrap();
+    let about: Vec<_> = notes.iter().map(|note| note["about"].as_str().unwrap()).collect();
+    assert_eq!(about, ["exchange", "connection", "moment"]);
+    assert_eq!((&notes[0]["at"], &notes[0]["text"]), (&started.into(), &"ticket 4411\n\u{1b}[31mred".into()));
+    assert_eq!(notes[0]["client"], exchange.connection().inner.client.to_string());
+    assert!(notes[0]["frame"].is_u64() && notes[2].get("frame").is_none());
+    assert!(serde_json::to_value(Report::new(&held, false)).unwrap().get("notes").is_none());
+}
+
+#[test]
 fn times_are_rfc_3339_in_utc_with_nanoseconds() {
     assert_eq!(
         super::report::rfc3339(1_795_493_951_039_000_001).as_deref(),

@@ -9,8 +9,10 @@ use crate::capture::CaptureId;
 use crate::diagnose::words::{counted, duration, grouped, listed, methods};
 use crate::diagnose::{Finding, Severity};
 use crate::logs::LogLine;
+use crate::session::Annotation;
 use crate::topology::{LinkId, Remark, RemarkKind, Role};
 
+use super::notes::write_notes;
 use super::report::CaptureNames;
 
 /// No line is wider, unless a single word (a path, a change to type) is.
@@ -27,6 +29,11 @@ const LINES_SHOWN: usize = 6;
 
 /// The whole report as text, ending with a line break.
 pub fn text(analysis: &Analysis) -> String {
+    text_with_notes(analysis, &[])
+}
+
+/// The same with the notes of a session.
+pub fn text_with_notes(analysis: &Analysis, notes: &[Annotation]) -> String {
     let mut out = String::new();
     remarks(analysis, &mut out);
     verdict(analysis, &mut out);
@@ -34,6 +41,7 @@ pub fn text(analysis: &Analysis) -> String {
     start(analysis, &mut out);
     retries(analysis, &mut out);
     findings(analysis, &mut out);
+    write_notes(analysis, notes, &mut out);
     captures(analysis, &mut out);
     logs(analysis, &mut out);
     out
@@ -143,7 +151,7 @@ fn with_host(analysis: &Analysis, address: IpAddr) -> String {
 }
 
 /// A text of a capture on one line, without what a terminal would obey.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let joined = lines.collect::<Vec<_>>().join("; ");
     joined.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -293,14 +301,14 @@ fn findings(analysis: &Analysis, out: &mut String) {
         return;
     }
     heading(out, &format!("Findings ({})", findings.len()));
-    let names = CaptureNames::new(analysis);
+    let names = CaptureNames::short(analysis);
     for (at, finding) in findings.iter().enumerate() {
         if at > 0 {
             out.push('\n');
         }
         one_finding(out, at + 1, finding, &names);
         comments(out, analysis, finding, &names);
-        log_lines(out, analysis.diagnosis.log_lines.get(at).map(Vec::as_slice).unwrap_or_default());
+        log_lines(out, analysis.log_lines(at));
     }
 }
 
@@ -384,7 +392,7 @@ fn logs(analysis: &Analysis, out: &mut String) {
         return;
     }
     heading(out, "Logs");
-    for log in &analysis.logs {
+    for (at, log) in analysis.logs.iter().enumerate() {
         let figures = &log.figures;
         let mut parts = vec![counted(log.lines, "line")];
         for (method, by_status) in &figures.status {
@@ -410,7 +418,7 @@ fn logs(analysis: &Analysis, out: &mut String) {
         if log.dropped > 0 {
             parts.push(format!("{} counted only: too many to keep", grouped(log.dropped)));
         }
-        paragraph(out, &format!("  {}  ", log.name()), &parts.join("; "));
+        paragraph(out, &format!("  {}  ", analysis.log_name(at)), &parts.join("; "));
     }
 }
 
@@ -423,7 +431,7 @@ fn captures(analysis: &Analysis, out: &mut String) {
         let info = &analysis.captures[at].info;
         let offset = analysis.topology.clocks.get(at).map_or(0, |clock| clock.offset_ns);
         let clock = if offset == 0 { String::new() } else { format!("clock {:+.3} ms", offset as f64 / 1e6) };
-        let name = analysis.capture_name(CaptureId(at as u16)).into_owned();
+        let name = analysis.capture_name(CaptureId(at as u16));
         vec![name, info.format.clone(), info.link_types.join(", "), counted(info.packets, "packet"), clock]
     });
     table(out, rows.collect(), &[false, false, false, true, true]);

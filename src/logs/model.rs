@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a log holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,18 +37,10 @@ pub struct LogFile {
     pub figures: LogFigures,
 }
 
-impl LogFile {
-    /// The file name without its folder.
-    pub fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
-        name.to_string_lossy().into_owned()
-    }
-}
-
 /// A line of a log, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// The file's name.
+    /// The file's name, with as much of its path as tells it from the others.
     pub file: String,
     /// From 1.
     pub line: u64,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::ProblemKind;
 use crate::diagnose::{Board, Certainty, Fix, Outcome, RejectForm, Severity};
 use crate::http::{Framing, MessageState, Version};
+use crate::logs::LogLine;
 use crate::tcp::{Closing, EventKind, Opening, Side};
 use crate::topology::{ClockMethod, ClockStep, Overrides, Remark, Role};
 
@@ -35,6 +36,9 @@ pub(super) struct File {
     #[serde(default)]
     pub program: String,
     pub captures: Vec<FileCapture>,
+    /// Paths of the servers' logs that were given beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<String>,
     #[serde(default)]
     pub totals: Totals,
     #[serde(default)]
@@ -202,6 +206,9 @@ pub(super) struct FileFinding {
     pub exchanges: Vec<u32>,
     #[serde(default)]
     pub connections: Vec<u32>,
+    /// The lines of the servers' logs that it explains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_lines: Vec<LogLine>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -289,6 +289,7 @@ fn diagnosis(file: &File) -> Diagnosis {
         origins: exchanges(file).map(|x| x.origin.map(ExchangeId)).collect(),
         rejections,
         findings: file.findings.iter().map(finding).collect(),
+        log_lines: file.findings.iter().map(|finding| finding.log_lines.clone()).collect(),
         retries: file.retries.iter().map(retries).collect(),
         failures: Failures {
             visible: file.failures.visible.clone(),

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::file::{FileCapture, FileConnection, FileExchange, FileFinding};
 use super::{Selection, Session, Snapshot, Target, reduced};
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::capture::CaptureId;
+use crate::capture::{CaptureId, short_name};
 use crate::http::CaptureFacts;
+use crate::logs::{LogFile, read_log};
 use crate::topology::{ConnectionId, ExchangeId, Overrides, Remark, RemarkKind};
 
 /// Whether a capture of a snapshot is still what it was.
@@ -57,7 +58,11 @@ impl Snapshot {
         base: &Path,
         mut fingerprint: impl FnMut(&Path) -> io::Result<(u64, String)>,
     ) -> Vec<Located> {
-        self.file.captures.iter().map(|capture| locate(capture, base, &mut fingerprint)).collect()
+        let all = || self.file.captures.iter();
+        let name = |own: &FileCapture| {
+            short_name(Path::new(&own.path), all().map(|capture| Path::new(capture.path.as_str())))
+        };
+        all().map(|capture| locate(capture, &name(capture), base, &mut fingerprint)).collect()
     }
 
     /// What the user said about the chain, for captures loaded anew: their order may be another one now.
@@ -110,6 +115,38 @@ impl Snapshot {
         let gone = lost.iter().filter(|(_, is_lost)| *is_lost);
         unresolved.extend(gone.map(|(what, _)| format!("the selected {what} is not there any more")));
         (session, unresolved)
+    }
+
+    /// The logs that were given beside the captures, where they were or beside the session file, and in words those
+    /// that are not there any more.
+    pub fn read_logs(&self, base: &Path) -> (Vec<Arc<LogFile>>, Vec<String>) {
+        let (mut logs, mut lost) = (Vec::new(), Vec::new());
+        for given in self.file.logs.iter().map(Path::new) {
+            match places(given, base)
+                .into_iter()
+                .filter(|path| path.is_file())
+                .find_map(|path| read_log(&path, None).ok())
+            {
+                Some(log) => logs.push(Arc::new(log)),
+                None => lost.push(format!("the log {} cannot be read any more", given.display())),
+            }
+        }
+        (logs, lost)
+    }
+
+    /// Gives the findings of captures loaded anew the log lines that the snapshot holds for them, where no log of
+    /// today has one.
+    pub fn keep_log_lines(&self, analysis: &mut Analysis) {
+        let mut lines = std::mem::take(&mut analysis.diagnosis.log_lines);
+        lines.resize_with(analysis.diagnosis.findings.len(), Vec::new);
+        for (at, sought) in self.file.findings.iter().enumerate().filter(|(_, f)| !f.log_lines.is_empty()) {
+            if let Some(own) = self.find_finding(sought, at, analysis).and_then(|at| lines.get_mut(at))
+                && own.is_empty()
+            {
+                own.clone_from(&sought.log_lines);
+            }
+        }
+        analysis.diagnosis.log_lines = lines;
     }
 
     fn selection(
@@ -282,16 +319,22 @@ fn describe_connection(view: ConnectionView<'_>) -> String {
     )
 }
 
+/// Where a file may be: at the path given, then below `base`, then by its name in it.
+fn places(given: &Path, base: &Path) -> Vec<PathBuf> {
+    let mut places = vec![given.to_owned(), base.join(given)];
+    places.extend(given.file_name().map(|name| base.join(name)));
+    places
+}
+
 fn locate(
     capture: &FileCapture,
+    name: &str,
     base: &Path,
     fingerprint: &mut impl FnMut(&Path) -> io::Result<(u64, String)>,
 ) -> Located {
     let given = PathBuf::from(&capture.path);
-    let mut tried = vec![given.clone(), base.join(&given)];
-    tried.extend(given.file_name().map(|name| base.join(name)));
     let mut changed = None;
-    for path in tried {
+    for path in places(&given, base) {
         let Ok(metadata) = std::fs::metadata(&path) else { continue };
         if !metadata.is_file() {
             continue;
@@ -316,22 +359,17 @@ fn locate(
     }
     match changed {
         Some((path, text)) => {
-            let note = format!("{} {text}: {}", file_name(capture), path.display());
+            let note = format!("{name} {text}: {}", path.display());
             Located { state: CaptureState::Changed, path, note }
         }
-        None => Located { state: CaptureState::Missing, path: given, note: gone(capture) },
+        None => Located { state: CaptureState::Missing, path: given, note: gone(capture, name) },
     }
 }
 
-fn file_name(capture: &FileCapture) -> String {
-    let path = Path::new(&capture.path);
-    path.file_name().map_or_else(|| capture.path.clone(), |name| name.to_string_lossy().into_owned())
-}
-
-fn gone(capture: &FileCapture) -> String {
+fn gone(capture: &FileCapture, name: &str) -> String {
     let hash: String = capture.sha256.chars().take(12).collect();
     let hash = if hash.is_empty() { String::new() } else { format!(", sha256 {hash}…") };
-    format!("{} ({}{hash}) is gone", file_name(capture), size(capture.size))
+    format!("{name} ({}{hash}) is gone", size(capture.size))
 }
 
 impl Snapshot {

@@ -17,6 +17,7 @@ use crate::diagnose::{
 use crate::http::{
     CaptureFacts, Exchange, ExchangeFlags, Framing, Message, MessageState, Method, Protocol, Version,
 };
+use crate::logs::LogLine;
 use crate::tcp::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};
 use crate::topology::{
     Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId,
@@ -238,6 +239,23 @@ fn the_text_reads_back_to_the_same_and_is_made_the_same_again() {
     assert_eq!(Snapshot::from_ron(&text).unwrap(), snapshot());
     assert_eq!(Snapshot::from_ron(&text).unwrap().to_ron().unwrap(), text);
     assert!(text.lines().nth(1).unwrap().contains("schema: \"hopscope/session/1\""), "{text}");
+}
+
+#[test]
+fn the_log_lines_of_a_finding_are_kept_and_files_without_them_open() {
+    let mut analysis = chain(Path::new("nginx.pcap"), 0);
+    let line = LogLine { file: "error.log".into(), line: 7, text: "recv() failed \"x\"".into() };
+    analysis.diagnosis.log_lines = vec![vec![line.clone()]];
+    let text = Snapshot::of(&analysis, &session(), &[]).to_ron().unwrap();
+    let snapshot = Snapshot::from_ron(&text).unwrap();
+    assert_eq!(snapshot.clone().into_analysis().0.log_lines(0), std::slice::from_ref(&line));
+    // Of captures that are loaded again without the logs.
+    let mut again = chain(Path::new("nginx.pcap"), 0);
+    snapshot.keep_log_lines(&mut again);
+    assert_eq!(again.log_lines(0), [line]);
+    let older = self::snapshot().to_ron().unwrap();
+    assert!(!older.contains("log_lines") && !older.contains("logs:"), "as an older program wrote it");
+    assert!(Snapshot::from_ron(&older).unwrap().into_analysis().0.log_lines(0).is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::file::{
 use super::keep::{self, Kept};
 use super::{Session, Target};
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::diagnose::{Finding, Retries};
+use crate::diagnose::{Diagnosis, Finding, Retries};
 use crate::http::Message;
 use crate::tcp::{DirectionFacts, Event, Side};
 use crate::topology::{Remark, RemarkKind};
@@ -31,6 +31,7 @@ pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64,
         schema: format!("{SCHEMA_PREFIX}{SCHEMA_VERSION}"),
         program: format!("hopscope {}", env!("CARGO_PKG_VERSION")),
         captures: captures(analysis, fingerprints),
+        logs: analysis.logs.iter().map(|log| log.path.display().to_string()).collect(),
         totals: Totals {
             connections: analysis.topology.connections.len() as u64,
             exchanges: analysis.topology.exchanges.len() as u64,
@@ -42,7 +43,7 @@ pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64,
         filter: session.filter.clone(),
         lanes: lanes(analysis),
         links: links(analysis),
-        findings: diagnosis.findings.iter().map(|f| finding(f, &kept)).collect(),
+        findings: findings(diagnosis, &kept),
         retries: diagnosis.retries.iter().map(retries).collect(),
         failures: FileFailures {
             visible: diagnosis.failures.visible.clone(),
@@ -180,6 +181,14 @@ fn selection(session: &Session, kept: &Kept) -> FileSelection {
     }
 }
 
+fn findings(diagnosis: &Diagnosis, kept: &Kept) -> Vec<FileFinding> {
+    let with_lines = |(at, found)| FileFinding {
+        log_lines: diagnosis.log_lines.get(at).cloned().unwrap_or_default(),
+        ..finding(found, kept)
+    };
+    diagnosis.findings.iter().enumerate().map(with_lines).collect()
+}
+
 fn finding(finding: &Finding, kept: &Kept) -> FileFinding {
     let proof = |proof: &crate::diagnose::Proof| FileProof {
         capture: proof.frame.capture.0,
@@ -206,6 +215,7 @@ fn finding(finding: &Finding, kept: &Kept) -> FileFinding {
         evidence: finding.evidence.iter().map(proof).collect(),
         exchanges: finding.exchanges.iter().filter_map(|&id| kept.exchange(id)).collect(),
         connections: finding.connections.iter().filter_map(|&id| kept.connection(id)).collect(),
+        log_lines: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ mod row;
 pub(crate) mod sample;
 mod scale;
 mod summary;
+mod times;
 
 pub use axis::{Axis, Tick, duration};
 pub use facts::LaneFact;

@@ -8,9 +8,11 @@ use super::pack::pack;
 use super::row::{ConnectionSpan, Look, Row, Span, SpanFlags, Tick, TickKind};
 use super::scale::Limits;
 use super::summary::MarkLists;
+use super::times;
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::SessionTime;
 use crate::diagnose::{Outcome, Severity};
+use crate::session::TimeView;
 use crate::tcp::{Closing, EventKind, Opening};
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 
@@ -77,6 +79,8 @@ pub struct Model {
     pub(super) overview: Minimap,
     places: Vec<Place>,
     range: Option<(SessionTime, SessionTime)>,
+    /// One for each time at which was recorded, where there are several.
+    times: Vec<TimeView>,
 }
 
 impl Model {
@@ -108,6 +112,8 @@ impl Model {
         let range = whole_range(analysis);
         let mut model = Self { lanes, links, links_below, places, range, ..Self::default() };
         model.overview = Minimap::finest(&model);
+        let rows = model.links.iter().flat_map(|l| &l.rows);
+        model.times = times::views(analysis, rows, model.limits());
         model
     }
 
@@ -117,8 +123,14 @@ impl Model {
         Limits::new(first, last)
     }
 
+    /// The view that shows what was recorded about a moment (`None`: first); `None` where all of it was at one time.
+    pub fn view_at(&self, at: Option<SessionTime>) -> Option<TimeView> {
+        let near = at.and_then(|at| self.times.iter().find(|view| at <= view.end));
+        near.or(at.and(self.times.last())).or(self.times.first()).copied()
+    }
+
     /// The view that shows all exchanges: idle time before the first and after the last is left out.
-    pub fn fit(&self) -> crate::session::TimeView {
+    pub fn fit(&self) -> TimeView {
         let rows = self.links.iter().flat_map(|l| &l.rows);
         let ends = rows.filter_map(|r| Some((r.spans.first()?.start, r.spans.last()?.end)));
         match ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {

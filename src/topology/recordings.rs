@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use super::cause::Causes;
 use super::lanes::Seen;
 use super::{Remark, RemarkKind};
-use crate::capture::CaptureId;
+use crate::capture::{CaptureId, short_name};
 
 /// Captures that nothing ties and that hold the same servers are of different times from this gap on; files that a
 /// capturing program cuts one after the other have none, in nanoseconds.
@@ -125,9 +125,10 @@ pub(super) fn remark(seen: &Seen<'_>, recordings: &[Option<usize>], apart: &Apar
     if members.len() < 2 {
         return None;
     }
-    let path = |at: usize| seen.captures[at].info.path.display().to_string();
+    let paths = || seen.captures.iter().map(|capture| capture.info.path.as_path());
+    let name = |at: usize| short_name(&seen.captures[at].info.path, paths());
     let words = |all: &Vec<usize>| {
-        let mut parts: Vec<String> = all.iter().take(NAMED).map(|&at| path(at)).collect();
+        let mut parts: Vec<String> = all.iter().take(NAMED).map(|&at| name(at)).collect();
         if all.len() > NAMED {
             parts.push(format!("{} more", all.len() - NAMED));
         }
@@ -145,9 +146,10 @@ pub(super) fn remark(seen: &Seen<'_>, recordings: &[Option<usize>], apart: &Apar
     } else {
         "no packet and no request, and servers only at different times by their clocks"
     };
+    // A window shows the first words only: they say what to beware of.
     let detail = format!(
-        "These are captures of {count} separate recordings: {}. They have in common {why}. No request is followed from \
-         one to another; the figures of a hop that several hold are sums. For a report of one, give only its captures.",
+        "{count} separate recordings: the figures of a hop that several hold are sums, and no request is followed from \
+         one to another. For a report of one, give only its captures. The recordings: {}. They have in common {why}.",
         all.join(" | ")
     );
     let captures = (0..).map(CaptureId).zip(recordings).filter(|(_, held)| held.is_some()).map(|(id, _)| id);

@@ -238,7 +238,7 @@ fn captures_of_other_chains_and_other_times_are_said_to_be_unrelated_and_not_lin
     let topology = build(&captures, &Overrides::default());
     let [remark] = &topology.remarks[..] else { panic!("{:?}", topology.remarks) };
     assert_eq!(remark.kind, RemarkKind::UnrelatedCaptures);
-    assert!(remark.detail.contains("2 separate recordings: ingress.pcap | other.pcap."), "{}", remark.detail);
+    assert!(remark.detail.contains("The recordings: ingress.pcap | other.pcap."), "{}", remark.detail);
     let names: Vec<&str> = topology.lanes.iter().map(|lane| lane.name.as_str()).collect();
     assert_eq!(names, ["user", "user 2", "app", "ingress", "app 2"]);
 

@@ -4,8 +4,10 @@ use egui::{Grid, RichText, ScrollArea, Ui};
 
 use super::Actions;
 use super::lanes::quiet;
+use super::modals::path_field_ui;
 use crate::app::Palette;
 use crate::app::command::Command;
+use crate::app::state::Action;
 use crate::app::widgets::command_button;
 use crate::export::compare::{Change, Comparison, Row, Value};
 
@@ -19,8 +21,9 @@ pub enum Compared<'a> {
     Nothing(Option<&'a str>),
 }
 
-/// Draws the comparison.
-pub fn compare_ui(ui: &mut Ui, compared: &Compared<'_>, out: &mut Actions) {
+/// Draws the comparison; where there is none, a field for the path of the other session, which `focus` gives the
+/// keyboard.
+pub fn compare_ui(ui: &mut Ui, compared: &Compared<'_>, text: &mut String, focus: bool, out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
     ui.heading("Before and after");
     match compared {
@@ -35,14 +38,17 @@ pub fn compare_ui(ui: &mut Ui, compared: &Compared<'_>, out: &mut Actions) {
             if let Some(why) = why {
                 ui.label(RichText::new(format!("✖ {why}")).color(palette.failed));
             }
-            ui.label("Choose the captures, or the snapshot, to compare with what is open.");
+            ui.label("Name the captures, or the snapshot, to compare with what is open.");
+            path_field_ui(ui, text, "Compare", focus, |paths| out.push(Action::CompareWith(paths)));
         }
         Compared::Done(comparison) => done_ui(ui, &palette, comparison),
     }
     ui.add_space(6.0);
     ui.horizontal(|ui| {
         command_button(ui, Command::Compare, "Choose…", out);
-        command_button(ui, Command::ComparePath, "Type a path…", out);
+        if !matches!(compared, Compared::Nothing(_)) {
+            command_button(ui, Command::ComparePath, "Type a path…", out);
+        }
     });
 }
 

@@ -3,10 +3,13 @@
 use egui::{Align, Layout, RichText, Sense, Ui};
 use egui_extras::{Column as Width, TableBuilder};
 
+use super::table::nothing_ui;
 use super::{Actions, Pane};
 use crate::analysis::ConnectionView;
 use crate::app::format::duration;
+use crate::app::rows::Rows;
 use crate::app::state::Action;
+use crate::app::widgets::{is_remade, is_resized};
 use crate::tcp::{Closing, Opening};
 use crate::topology::ConnectionId;
 
@@ -25,30 +28,24 @@ const HEADS: [(&str, f32); 9] = [
 /// Room for the bar beside the rows, in points.
 const SCROLL_BAR: f32 = 14.0;
 
-/// Draws the table.
-pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Actions) {
-    let selected = pane.session.selection.connection;
-    ui.spacing_mut().item_spacing.y = 1.0;
-    // In a narrow window all give way alike: what is cut then is on hover.
-    let gaps = ui.spacing().item_spacing.x * (HEADS.len() - 1) as f32 + SCROLL_BAR;
-    let needed: f32 = HEADS.iter().map(|head| head.1).sum();
-    let scale = ((ui.available_width() - gaps) / needed).clamp(0.5, 1.0);
-    let mut table = TableBuilder::new(ui)
-        .id_salt("connections")
-        .sense(Sense::click())
-        .auto_shrink(false)
-        .min_scrolled_height(44.0)
-        .animate_scrolling(false)
-        .cell_layout(Layout::left_to_right(Align::Center));
-    for (at, &(_, width)) in HEADS.iter().enumerate() {
-        let width = width * scale;
-        let last = at + 1 == HEADS.len();
-        let column = if last { Width::remainder().at_least(width) } else { Width::exact(width) };
-        table = table.column(column.clip(true));
+/// Draws the table of those that pass the filter; `scroll` brings the selected row into sight.
+pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, scroll: bool, out: &mut Actions) {
+    let shown = rows.connections();
+    if shown.is_some_and(<[_]>::is_empty) {
+        return nothing_ui(ui, pane, "connection", out);
     }
-    // The list is in the order of the ids, so the row is the id.
-    if let Some(id) = selected.filter(|_| scroll) {
-        table = table.scroll_to_row(id.0 as usize, None);
+    let count = shown.map_or(pane.analysis.topology.connections.len(), <[_]>::len);
+    // Without a filter the row is the id.
+    let id_of = |row: usize| shown.map_or(Some(ConnectionId(row as u32)), |shown| shown.get(row).copied());
+    let row_of = |id: ConnectionId| shown.map_or(Some(id.0 as usize), |shown| shown.binary_search(&id).ok());
+    let selected = pane.session.selection.connection;
+    let remade = is_remade(ui, "connections", rows.count());
+    let scroll = is_resized(ui, "connections", ui.available_height()) || remade || scroll;
+    // Other rows than before, and the selected one is none of them: the list starts at its start.
+    let target = selected.filter(|_| scroll).and_then(row_of).or((remade && count > 0).then_some(0));
+    let mut table = table(ui);
+    if let Some(row) = target {
+        table = table.scroll_to_row(row, None);
     }
     let head = |mut row: egui_extras::TableRow<'_, '_>| {
         for (name, _) in HEADS {
@@ -58,8 +55,8 @@ pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Acti
         }
     };
     table.header(20.0, head).body(|body| {
-        body.rows(22.0, pane.analysis.topology.connections.len(), |mut row| {
-            let id = ConnectionId(row.index() as u32);
+        body.rows(22.0, count, |mut row| {
+            let Some(id) = id_of(row.index()) else { return };
             let connection = pane.analysis.connection(id);
             row.set_selected(selected == Some(id));
             for text in cells(pane, &connection) {
@@ -77,6 +74,28 @@ pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, scroll: bool, out: &mut Acti
             }
         });
     });
+}
+
+/// The empty table. In a narrow window all columns give way alike: what is cut then is on hover.
+fn table(ui: &mut Ui) -> TableBuilder<'_> {
+    ui.spacing_mut().item_spacing.y = 1.0;
+    let gaps = ui.spacing().item_spacing.x * (HEADS.len() - 1) as f32 + SCROLL_BAR;
+    let needed: f32 = HEADS.iter().map(|head| head.1).sum();
+    let scale = ((ui.available_width() - gaps) / needed).clamp(0.5, 1.0);
+    let mut table = TableBuilder::new(ui)
+        .id_salt("connections")
+        .sense(Sense::click())
+        .auto_shrink(false)
+        .min_scrolled_height(44.0)
+        .animate_scrolling(false)
+        .cell_layout(Layout::left_to_right(Align::Center));
+    for (at, &(_, width)) in HEADS.iter().enumerate() {
+        let width = width * scale;
+        let last = at + 1 == HEADS.len();
+        let column = if last { Width::remainder().at_least(width) } else { Width::exact(width) };
+        table = table.column(column.clip(true));
+    }
+    table
 }
 
 fn cells(pane: &Pane<'_>, connection: &ConnectionView<'_>) -> [String; 9] {

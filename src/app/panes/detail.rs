@@ -150,7 +150,7 @@ fn frames_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
         None => "not seen".to_owned(),
     };
     let mut rows = vec![
-        ("capture", pane.analysis.capture_name(exchange.capture).into_owned()),
+        ("capture", pane.analysis.capture_name(exchange.capture)),
         ("request", span(&exchange.raw.request)),
         ("response", span(&exchange.raw.response)),
     ];
@@ -164,7 +164,7 @@ fn frames_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
     rows.push(("client", connection.inner.client.to_string()));
     rows.push(("server", connection.inner.server.to_string()));
     let others = connection.inner.sightings.iter().skip(1);
-    rows.extend(others.map(|s| ("also seen in", pane.analysis.capture_name(s.capture).into_owned())));
+    rows.extend(others.map(|s| ("also seen in", pane.analysis.capture_name(s.capture))));
     let comments = exchange.comments();
     rows.extend(comments.iter().map(|(frame, text)| ("comment", format!("{}: {text}", frame.number))));
     facts_ui(ui, pane, "frames", &rows);

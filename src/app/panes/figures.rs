@@ -12,6 +12,9 @@ use crate::topology::LinkId;
 /// Addresses listed at most; the ones that failed most come first.
 const SERVERS: usize = 50;
 
+const ORDINALS: &str = "ordinal on the connection × answered";
+const IDLE: &str = "idle before the request × answered";
+
 /// Draws the figures of the chosen link, or of the one where failures begin.
 pub fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mut Actions) {
     let all = &pane.analysis.diagnosis.board;
@@ -23,16 +26,30 @@ pub fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mu
     let shown = ui.horizontal_wrapped(|ui| link_choice_ui(ui, pane, chosen, out)).inner;
     ui.add_space(2.0);
     let figures = &all.links[usize::from(shown.0)];
+    // One below the other, where the four are not to be seen side by side.
+    let narrow = ui.available_width() < 1210.0;
     ScrollArea::both().id_salt("figures").auto_shrink(false).show(ui, |ui| {
         ui.horizontal_top(|ui| {
-            column(ui, pane, "ordinal on the connection × answered", 210.0, |ui| {
-                ordinals_ui(ui, pane, figures);
-            });
-            column(ui, pane, "idle before the request × answered", 235.0, |ui| idle_ui(ui, pane, figures));
-            column(ui, pane, "attempts and failures by method", 325.0, |ui| {
+            let ordinals = |ui: &mut Ui| {
+                column(ui, pane, ORDINALS, 205.0, |ui| ordinals_ui(ui, pane, figures));
+            };
+            let idle = |ui: &mut Ui| {
+                column(ui, pane, IDLE, if narrow { 205.0 } else { 235.0 }, |ui| idle_ui(ui, pane, figures));
+            };
+            if narrow {
+                ui.vertical(|ui| {
+                    ordinals(ui);
+                    idle(ui);
+                });
+                ui.add_space(10.0);
+            } else {
+                ordinals(ui);
+                idle(ui);
+            }
+            column(ui, pane, "attempts and failures by method", 310.0, |ui| {
                 methods_ui(ui, pane, shown, figures);
             });
-            column(ui, pane, "by server address", 365.0, |ui| servers_ui(ui, pane, figures));
+            column(ui, pane, "by server address", 340.0, |ui| servers_ui(ui, pane, figures));
         });
     });
 }
@@ -104,7 +121,7 @@ fn methods_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, figures: &LinkFigures) {
     let of = |map: &crate::diagnose::ByMethod, method: &str| map.get(method).copied().unwrap_or(0);
     let saw = format!("{} saw", pane.analysis.askers());
     let heads = ["method", "requests", "failed", "retried", "saved", "hidden", &saw];
-    Grid::new("methods").num_columns(heads.len()).spacing([12.0, 3.0]).show(ui, |ui| {
+    Grid::new("methods").num_columns(heads.len()).spacing([10.0, 3.0]).show(ui, |ui| {
         for head in heads {
             ui.label(RichText::new(head).small().color(pane.palette.muted));
         }
@@ -156,7 +173,7 @@ fn servers_ui(ui: &mut Ui, pane: &Pane<'_>, figures: &LinkFigures) {
     let mut all: Vec<_> = figures.servers.iter().collect();
     all.sort_by_key(|(_, f)| std::cmp::Reverse((f.failed, f.requests)));
     let heads = ["address", "connections", "requests", "failed", "rejected"];
-    Grid::new("servers").num_columns(heads.len()).spacing([14.0, 3.0]).show(ui, |ui| {
+    Grid::new("servers").num_columns(heads.len()).spacing([9.0, 3.0]).show(ui, |ui| {
         for head in heads {
             ui.label(RichText::new(head).small().color(pane.palette.muted));
         }

@@ -266,7 +266,7 @@ fn captures_words(pane: &Pane<'_>, id: LaneId) -> String {
     let names: Vec<_> = (0..pane.analysis.captures.len())
         .map(|at| crate::capture::CaptureId(at as u16))
         .filter(|&capture| clocks::lane_of(pane, capture) == Some(id))
-        .map(|capture| pane.analysis.capture_name(capture).into_owned())
+        .map(|capture| pane.analysis.capture_name(capture))
         .collect();
     match &names[..] {
         [] => "not captured here".to_owned(),

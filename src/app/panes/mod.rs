@@ -9,6 +9,7 @@ pub mod detail;
 pub mod figures;
 pub mod findings;
 pub mod lanes;
+pub mod log_lines;
 pub mod modals;
 pub mod stats;
 pub mod steps;

@@ -7,12 +7,14 @@ use egui::{Align, Id, Key, Layout, Modal as Overlay, RichText, ScrollArea, TextE
 use super::annotations::target_words;
 use super::compare::{self, Compared};
 use super::findings::{form_name, form_words, title};
-use super::{Actions, Pane, lanes};
+use super::{Actions, Pane, lanes, log_lines};
 use crate::app::Palette;
 use crate::app::command::Command;
+use crate::app::format::counted;
 use crate::app::state::{Action, Leave, Modal};
 use crate::app::widgets::{clickable_row, severity_mark};
 use crate::diagnose::{Finding, RejectForm};
+use crate::logs::LogLine;
 use crate::session::Target;
 
 /// Draws the modal that is open. `focus` gives its field the keyboard, once; `problem` is what failed last.
@@ -25,7 +27,7 @@ pub fn modal_ui(
     compared: &Compared<'_>,
     out: &mut Actions,
 ) {
-    let wide = matches!(modal, Modal::Chain(_) | Modal::Compare);
+    let wide = matches!(modal, Modal::Chain(_) | Modal::Compare { .. });
     let width = (ctx.content_rect().width() - 80.0).min(if wide { 1080.0 } else { 620.0 });
     let frame = egui::Frame::popup(&ctx.global_style()).inner_margin(16.0);
     let response = Overlay::new(Id::unique("modal")).frame(frame).show(ctx, |ui| {
@@ -41,14 +43,14 @@ pub fn modal_ui(
                 });
             }
             Modal::WhySure(index) => {
-                if let Some(finding) = pane.and_then(|pane| pane.analysis.diagnosis.findings.get(*index)) {
-                    why_ui(ui, finding, out);
-                } else {
-                    ui.label("There is no finding to explain.");
+                let finding = pane.and_then(|pane| pane.analysis.diagnosis.findings.get(*index));
+                match pane.zip(finding) {
+                    Some((pane, finding)) => why_ui(ui, pane, finding, pane.analysis.log_lines(*index), out),
+                    None => drop(ui.label("There is no finding to explain.")),
                 }
             }
             Modal::Unsaved(leave) => unsaved_ui(ui, leave, out),
-            Modal::Compare => compare::compare_ui(ui, compared, out),
+            Modal::Compare { text } => compare::compare_ui(ui, compared, text, focus, out),
             Modal::ComparePath { text, hint } => {
                 paths_ui(ui, text, ("Compare with another session", "Compare"), hint, focus, |paths| {
                     out.push(Action::CompareWith(paths));
@@ -157,6 +159,17 @@ fn paths_ui(
     if !hint.is_empty() {
         ui.add(egui::Label::new(hint).wrap());
     }
+    path_field_ui(ui, text, button, focus, done);
+}
+
+/// The field without a title.
+pub fn path_field_ui(
+    ui: &mut Ui,
+    text: &mut String,
+    button: &str,
+    focus: bool,
+    done: impl FnOnce(Vec<PathBuf>),
+) {
     let enter = field(ui, text, "File or folder; several separated by blanks or in quotes", focus);
     let paths = split_paths(text);
     if let Some(path) = paths.iter().find(|path| !path.exists()) {
@@ -259,8 +272,8 @@ fn note_ui(ui: &mut Ui, text: &mut String, focus: bool, save: impl FnOnce(String
     }
 }
 
-fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
-    let palette = Palette::of(ui.ctx());
+fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, lines: &[LogLine], out: &mut Actions) {
+    let palette = pane.palette;
     let (mark, color) = severity_mark(&palette, finding.severity);
     ui.horizontal(|ui| {
         ui.label(RichText::new(mark).size(16.0).color(color));
@@ -296,13 +309,24 @@ fn why_ui(ui: &mut Ui, finding: &Finding, out: &mut Actions) {
                 ui.add(egui::Label::new(RichText::new(&fix.note).color(palette.muted)).wrap());
             }
         }
+        // Behind the change to make, which so many lines would push out of sight.
+        if !lines.is_empty() {
+            section(ui, &format!("In the logs ({})", counted(lines.len() as u64, "line")));
+        }
+        for line in lines {
+            log_lines::line_ui(ui, &palette, line);
+        }
         if !finding.evidence.is_empty() {
             section(ui, "The packets that prove it");
         }
         for proof in finding.evidence.iter().take(20) {
             let text = format!(
-                "frame {} · {} → {} · {}",
-                proof.frame.number, proof.client, proof.server, proof.note
+                "{} frame {} · {} → {} · {}",
+                pane.analysis.capture_name(proof.frame.capture),
+                proof.frame.number,
+                proof.client,
+                proof.server,
+                proof.note
             );
             ui.add(egui::Label::new(RichText::new(text).monospace().size(11.0)).wrap());
         }

@@ -1,7 +1,7 @@
 //! Statistics: answers of one link over time, and the spread of its latencies.
 
 use egui::{Color32, RichText, Stroke, Ui};
-use egui_plot::{Bar, BarChart, GridMark, Legend, Plot};
+use egui_plot::{Bar, BarChart, GridMark, Plot};
 
 use super::figures::link_choice_ui;
 use super::{Actions, Pane};
@@ -39,11 +39,50 @@ fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId) {
 
 fn plots_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
     let room = ui.available_size();
-    ui.horizontal(|ui| {
-        let part = |share: f32| egui::vec2((room.x - 12.0) * share, room.y.max(60.0));
-        over_time_ui(ui, pane, id, series, part(0.6));
-        latency_ui(ui, pane, id, series, part(0.4));
+    ui.horizontal_top(|ui| {
+        let part = |share: f32| egui::vec2((room.x - 12.0) * share, (room.y - TITLE).max(60.0));
+        let titled = |ui: &mut Ui, share: f32, title: &str, signs: &[Kind]| {
+            let size = egui::vec2(part(share).x, TITLE);
+            let (row, response) = ui.allocate_exact_size(size, egui::Sense::hover());
+            let mut words = title.to_owned();
+            signs.iter().for_each(|kind| words.extend([", ", kind.name()]));
+            response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &words));
+            title_ui(ui, pane, row, title, signs);
+            part(share)
+        };
+        ui.vertical(|ui| {
+            let used = |kind: &Kind| series.answers[*kind as usize].iter().any(|&count| count > 0);
+            let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(used).collect();
+            let size = titled(ui, 0.6, "requests over time, by answer", &kinds);
+            over_time_ui(ui, pane, id, series, size);
+        });
+        ui.vertical(|ui| {
+            let size = titled(ui, 0.4, "requests by latency", &[]);
+            latency_ui(ui, pane, id, series, size);
+        });
     });
+}
+
+/// Height of a plot's title.
+const TITLE: f32 = 18.0;
+
+/// What a plot shows, and what its colours mean: beside the plot, where they cover no bar.
+fn title_ui(ui: &Ui, pane: &Pane<'_>, row: egui::Rect, title: &str, signs: &[Kind]) {
+    let (palette, font) = (pane.palette, egui::FontId::proportional(11.5));
+    let write = |x: f32, words: &str| {
+        let at = egui::pos2(x, row.center().y);
+        ui.painter().text(at, egui::Align2::LEFT_CENTER, words, font.clone(), palette.muted).right()
+    };
+    let mut x = write(row.left(), title) + 16.0;
+    for &kind in signs {
+        let sign = egui::Rect::from_center_size(egui::pos2(x + 5.0, row.center().y), egui::vec2(10.0, 9.0));
+        ui.painter().rect_filled(sign, 1.0, kind_color(pane, kind));
+        if kind == Kind::NoAnswer {
+            let stroke = Stroke::new(1.0, palette.failed);
+            ui.painter().rect_stroke(sign, 1.0, stroke, egui::StrokeKind::Inside);
+        }
+        x = write(sign.right() + 5.0, kind.name()) + 14.0;
+    }
 }
 
 fn kind_color(pane: &Pane<'_>, kind: Kind) -> Color32 {
@@ -89,7 +128,6 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, s
             time.get(..12).unwrap_or(&time).to_owned()
         })
         .label_formatter(move |position| Some(label(position_x(position))))
-        .legend(Legend::default().text_style(egui::TextStyle::Small))
         .show(ui, |ui| {
             for chart in charts {
                 ui.bar_chart(chart);

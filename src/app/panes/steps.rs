@@ -112,12 +112,11 @@ fn step_row(
             ui.label(RichText::new(short_time(pane, step)).monospace().color(palette.muted));
             let title = RichText::new(format!("{mark}{}", step.title)).color(color);
             ui.add(egui::Label::new(title).truncate());
-            // The hint takes what the title leaves; a sliver of it would say nothing.
-            if ui.available_width() > 40.0 {
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    let hint = RichText::new(&step.hint).small().color(palette.muted);
-                    ui.add(egui::Label::new(hint).truncate());
-                });
+            // The hint takes what the title leaves; a part of it would say nothing, and the tooltip has all.
+            let font = egui::TextStyle::Small.resolve(ui.style());
+            let hint = ui.painter().layout_no_wrap(step.hint.clone(), font, palette.muted);
+            if hint.size().x + 1.0 < ui.available_width() {
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.label(hint));
             }
         });
     });

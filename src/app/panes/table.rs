@@ -20,10 +20,10 @@ const HEAD: f32 = 20.0;
 /// Draws the table; `scroll` brings the selected row into sight.
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
     if rows.list().is_empty() && rows.mask().is_some() {
-        nothing_ui(ui, pane, out);
-        return;
+        return nothing_ui(ui, pane, "exchange", out);
     }
     let columns = columns(ui.available_width());
+    let short = columns.contains(&(Column::Connection, PORTS));
     let selected = pane.session.selection.exchange;
     let remade = is_remade(ui, "exchanges", rows.count());
     let scroll = is_resized(ui, "exchanges", ui.available_height()) || remade || scroll;
@@ -64,7 +64,7 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
             let exchange = pane.analysis.exchange(id);
             row.set_selected(selected == Some(id));
             for &(column, _) in &columns {
-                row.col(|ui| cell_ui(ui, pane, &exchange, column));
+                row.col(|ui| cell_ui(ui, pane, &exchange, column, short));
             }
             let response = row.response();
             response.widget_info(|| {
@@ -85,23 +85,32 @@ fn whole_rows(height: f32) -> f32 {
 }
 
 /// Says that the filter leaves nothing, and takes it away on request.
-fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
+pub fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, thing: &str, out: &mut Actions) {
     ui.add_space(8.0);
-    let words = format!("No exchange matches the filter “{}”.", pane.session.filter.trim());
+    let words = format!("No {thing} matches the filter “{}”.", pane.session.filter.trim());
     ui.add(egui::Label::new(RichText::new(words).color(pane.palette.attention)).wrap());
     command_button(ui, Command::ClearFilter, "Clear the filter", out);
 }
 
-/// The columns that fit, with their widths: what tells least goes first.
+/// Width of the connection as its two ports only.
+const PORTS: f32 = 108.0;
+
+/// The columns that fit, with their widths: what tells least goes first. Of a connection the ports are left at last.
 fn columns(room: f32) -> Vec<(Column, f32)> {
     let mut all: Vec<_> = Column::ALL.iter().map(|&column| (column, width(column))).collect();
+    // The bar beside the rows takes a little.
+    let fits = |all: &[(Column, f32)]| all.iter().map(|(_, width)| width + 8.0).sum::<f32>() + 10.0 <= room;
     for spare in [Column::Reason, Column::Connection, Column::Attempt, Column::Ordinal, Column::Latency] {
-        let needed: f32 = all.iter().map(|(_, width)| width + 8.0).sum();
-        // The bar beside the rows takes a little.
-        if needed + 10.0 <= room {
-            break;
+        if fits(&all) {
+            return all;
         }
-        all.retain(|(column, _)| *column != spare);
+        match all.iter_mut().find(|(column, _)| *column == spare) {
+            Some((Column::Connection, width)) => *width = PORTS,
+            _ => all.retain(|(column, _)| *column != spare),
+        }
+    }
+    if !fits(&all) {
+        all.retain(|(column, _)| *column != Column::Connection);
     }
     all
 }
@@ -113,7 +122,7 @@ fn width(column: Column) -> f32 {
         Column::Connection => 186.0,
         Column::Ordinal => 40.0,
         Column::Method => 62.0,
-        Column::Target => 64.0,
+        Column::Target => 100.0,
         Column::Status => 50.0,
         Column::Outcome => 112.0,
         Column::Latency => 78.0,
@@ -139,12 +148,15 @@ fn head_ui(ui: &mut Ui, pane: &Pane<'_>, column: Column, sort: Sort, out: &mut A
     }
 }
 
-fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) {
+fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column, short: bool) {
     if column == Column::Attempt && exchange.attempts() > 1 {
         attempt_badge(ui, &pane.palette, exchange.attempt());
         return;
     }
     let (text, color) = cell(pane, exchange, column);
+    let ports = short && column == Column::Connection;
+    let ends = exchange.connection().inner;
+    let text = if ports { format!(":{} → :{}", ends.client.port(), ends.server.port()) } else { text };
     let text = RichText::new(text).color(color);
     let text = if matches!(column, Column::Link | Column::Outcome | Column::Reason) {
         text
@@ -152,7 +164,9 @@ fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Co
         text.monospace()
     };
     let cell = ui.add(egui::Label::new(text).truncate().selectable(false));
-    if column == Column::Reason
+    if ports {
+        cell.on_hover_text(format!("{} → {}", ends.client, ends.server));
+    } else if column == Column::Reason
         && let Some(parent) = pane.analysis.trees.parent(exchange.id)
     {
         cell.on_hover_text(reasons(&parent.evidence.names()));
@@ -193,8 +207,12 @@ mod tests {
     #[test]
     fn narrow_tables_drop_what_tells_least() {
         assert_eq!(columns(2000.0).len(), Column::ALL.len());
-        let narrow = columns(800.0);
-        assert!(narrow.iter().all(|(column, _)| *column != Column::Reason));
+        // The smallest laptop's window: which connection it was still shows, by its ports.
+        let laptop = columns(970.0);
+        assert!(laptop.iter().all(|(column, _)| *column != Column::Reason));
+        assert!(laptop.contains(&(Column::Connection, PORTS)) && laptop.len() == Column::ALL.len() - 1);
+        let narrow = columns(600.0);
+        assert!(narrow.iter().all(|(column, _)| *column != Column::Connection && *column != Column::Attempt));
         assert!(narrow.iter().any(|(column, _)| *column == Column::Status));
     }
 }

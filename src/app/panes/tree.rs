@@ -17,6 +17,7 @@ const LIMIT: usize = 200;
 pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Actions) {
     let trees = &pane.analysis.trees;
     let tree = trees.tree(trees.root(selected));
+    let room = ui.available_height();
     ScrollArea::vertical().id_salt("tree").auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         for &(id, depth) in tree.iter().take(LIMIT) {
@@ -25,9 +26,19 @@ pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Act
         if tree.len() > LIMIT {
             ui.weak(format!("and {} more", tree.len() - LIMIT));
         }
-        ui.add_space(6.0);
-        let words = link_words(pane, selected);
-        ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
+        let words = RichText::new(link_words(pane, selected)).small().color(pane.palette.muted);
+        let words = egui::WidgetText::from(words).into_galley(
+            ui,
+            Some(egui::TextWrapMode::Wrap),
+            ui.available_width(),
+            egui::TextStyle::Small,
+        );
+        // Where the tree ends just above the edge, half a line would be left of them; the row's tooltip has them too.
+        let rows = ui.min_rect().height();
+        if rows + 6.0 + words.size().y <= room || rows > room {
+            ui.add_space(6.0);
+            ui.label(words);
+        }
     });
 }
 
@@ -99,12 +110,7 @@ fn node_ui(
         });
     });
     // Some of it may be cut: the tooltip has all.
-    let mut whole = format!("{label}, request {place}");
-    if let Some(parent) = parent {
-        whole.push('\n');
-        whole.push_str(&why_linked(&parent.confidence, &parent.evidence.names()));
-    }
-    let row = row.on_hover_text(whole);
+    let row = row.on_hover_text(format!("{label}, request {place}\n{}", link_words(pane, exchange.id)));
     if row.clicked() {
         out.push(Action::SelectExchange(exchange.id));
     }

@@ -1,9 +1,10 @@
 //! Opening: what can be read, what cannot, and edits that would be lost by it.
 
 use super::*;
+use crate::app::chain::ChainEdit;
 use crate::app::loader::Loaded;
-use crate::session::Session;
-use crate::topology::Overrides;
+use crate::session::{Session, Snapshot};
+use crate::topology::{LaneId, Overrides};
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
@@ -112,8 +113,59 @@ fn recordings_that_have_nothing_to_do_with_each_other_are_said_to_be_several() {
     let mut window = window_with(None, None);
     window.state_mut().open(["paas-502", "single-host"].map(|name| samples.join(name)).into(), false);
     window.run_steps(4);
-    assert!(window.query_by_label_contains("captures of 2 separate recordings").is_some());
+    assert!(window.query_by_label_contains("2 separate recordings: the figures").is_some());
     assert!(window.query_by_label_contains("each number is a sum").is_some(), "beside the figures");
+}
+
+#[test]
+fn of_recordings_days_apart_one_is_fitted_at_first() {
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures");
+    let mut window = window_with(None, None);
+    window.state_mut().open(["paas-502", "paas-fixed"].map(|name| samples.join(name)).into(), false);
+    window.run_steps(4);
+    press(&mut window, Key::F);
+    let document = window.state().document.clone().unwrap();
+    let at = document.analysis.exchange(window.state().session().selection.exchange.unwrap()).started();
+    let whole = document.model.fit();
+    let view = window.state().session().view.expect("a part of it");
+    assert!((view.start..view.end).contains(&at));
+    assert!(view.end.since_ns(view.start) * 2 < whole.end.since_ns(whole.start), "{view:?} of {whole:?}");
+    press(&mut window, Key::F);
+    assert_eq!(window.state().session().view, None, "pressed again");
+    press(&mut window, Key::F);
+    window.key_press_modifiers(Modifiers::SHIFT, Key::F);
+    window.run_steps(3);
+    assert_eq!(window.state().session().view, None);
+    // A recording in which nothing failed opens on itself, and alone it is fitted whole.
+    window.state_mut().open(vec![samples.join("paas-fixed")], false);
+    window.run_steps(4);
+    press(&mut window, Key::F);
+    assert_eq!(window.state().session().view, None);
+}
+
+#[test]
+fn captures_of_one_name_are_told_apart_by_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for at in ["one", "two"] {
+        let path = folder.path().join(at).join("nginx.pcap");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::copy(sample().join("nginx.pcap"), &path).unwrap();
+        paths.push(path);
+    }
+    // Cut in the middle: something is to be said of it.
+    let bytes = std::fs::read(&paths[1]).unwrap();
+    std::fs::write(&paths[1], &bytes[..bytes.len() - 7]).unwrap();
+    let mut window = window_with(None, None);
+    window.state_mut().open(paths, false);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("two/nginx.pcap: truncated file").is_some());
+    assert!(window.query_by_label_contains(", one/nginx.pcap").is_some(), "beside the frame of the step");
+    press(&mut window, Key::W);
+    assert!(window.query_all_by_label_contains("one/nginx.pcap frame ").next().is_some());
+    press(&mut window, Key::Escape);
+    press(&mut window, Key::L);
+    window.get_by_label("Manual offset of one/nginx.pcap");
 }
 
 #[test]
@@ -228,4 +280,59 @@ fn a_snapshot_that_cannot_be_read_is_named() {
             .is_some_and(|notice| notice.is_error && notice.text.contains("bad.ron"))
     );
     assert!(window.state().document.is_some(), "what was open stays");
+}
+
+#[test]
+fn a_finding_shows_the_log_lines_that_it_explains_and_a_snapshot_keeps_them() {
+    let mut window = recorded();
+    window.get_by_label("In the logs");
+    assert!(window.query_all_by_label_contains("upstream prematurely closed connection").count() > 0);
+    let analysis = Arc::clone(&window.state().document.as_ref().unwrap().analysis);
+    let lines = analysis.log_lines(0).to_vec();
+    assert!(lines.len() > 10);
+    click(&mut window, "All of them (W)");
+    window.get_by_label(&format!("In the logs ({} lines)", lines.len()));
+    press(&mut window, Key::Escape);
+    // A log that is open already is not counted twice.
+    window.state_mut().open(vec![sample().join("logs/ingress-error.log")], true);
+    window.run_steps(3);
+    assert_eq!(window.state().document.as_ref().unwrap().analysis.logs.len(), analysis.logs.len());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.ron");
+    let hashes: Vec<_> = analysis.captures.iter().map(|c| (c.info.bytes, String::new())).collect();
+    Snapshot::of(&analysis, window.state().session(), &hashes).save(&path).unwrap();
+    window.state_mut().open(vec![path], false);
+    window.run_steps(4);
+    let document = window.state().document.as_ref().unwrap();
+    assert!(document.held.is_none());
+    assert_eq!(
+        (document.analysis.log_lines(0), document.analysis.logs.len()),
+        (&lines[..], analysis.logs.len())
+    );
+}
+
+#[test]
+fn logs_alone_are_told_from_captures_and_may_be_added_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["nginx.pcap", "ingress.pcap", "uwsgi.pcap"] {
+        std::fs::copy(sample().join(name), folder.path().join(name)).unwrap();
+    }
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![sample().join("logs")], false);
+    window.run_steps(3);
+    assert!(window.state().document.is_none());
+    assert!(window.query_all_by_label_contains("these are logs").count() > 0);
+    window.state_mut().open(vec![folder.path().to_owned()], false);
+    window.run_steps(4);
+    assert!(window.query_by_label("In the logs").is_none());
+    window.state_mut().open(vec![sample().join("logs")], true);
+    window.run_steps(4);
+    window.get_by_label("In the logs");
+    assert_eq!(window.state().document.as_ref().unwrap().analysis.captures.len(), 3);
+    // Lanes edited are another analysis, which must not lose the logs.
+    let logs = window.state().document.as_ref().unwrap().analysis.logs.len();
+    let edit = ChainEdit::Rename { lane: LaneId(1), name: "front".into() };
+    window.state_mut().apply(&egui::Context::default(), vec![Action::EditChain(edit)]);
+    window.run_steps(4);
+    assert_eq!(window.state().document.as_ref().unwrap().analysis.logs.len(), logs);
 }

@@ -30,6 +30,8 @@ pub(super) const TEXT_ROW: f32 = 15.0;
 #[derive(Default)]
 pub(super) struct Shown {
     pub clicked: bool,
+    /// Addresses and facts of the lanes: no line of a request may cross them, so they are painted after those.
+    pub words: Vec<Shape>,
 }
 
 /// Shapes by layer: what is added later lies on top.
@@ -38,6 +40,8 @@ pub(super) struct Layers {
     pub fills: Mesh,
     pub over: Vec<Shape>,
     pub marks: Vec<Shape>,
+    /// See [`Shown::words`].
+    pub words: Vec<Shape>,
     pub texts: usize,
     /// Left edges of the port labels on the row being painted.
     pub port_labels: Vec<f32>,
@@ -71,6 +75,7 @@ pub(super) fn body_ui(
         fills: Mesh::default(),
         over: vec![],
         marks: vec![],
+        words: vec![],
         texts: 0,
         port_labels: vec![],
         plain_nodes: 0,
@@ -114,6 +119,7 @@ pub(super) fn body_ui(
     painter.add(layers.fills);
     painter.extend(layers.over);
     painter.extend(layers.marks);
+    shown.words = layers.words;
     shown
 }
 
@@ -197,12 +203,17 @@ fn band(
     layers.under.push(Shape::rect_filled(rect, 0.0, palette.raised));
     let band = &frame.input.model.lanes[lane];
     let left = rect.left() + 10.0;
-    let mut write = |at: Pos2, anchor: Align2, words: &str, size: f32, colour: Color32| {
-        text(painter, &mut layers.under, at, anchor, words, size, colour)
-    };
     // The upper half of the band right of the name belongs to the marks, the lower half to the words.
     let name = labels::cut(&band.name, 14);
-    write(Pos2::new(left, y + 10.0), Align2::LEFT_CENTER, &name, 13.5, palette.text);
+    let at = Pos2::new(left, y + 10.0);
+    text(painter, &mut layers.under, at, Align2::LEFT_CENTER, &name, 13.5, palette.text);
+    let mut write = |at: Pos2, anchor: Align2, words: &str, size: f32, colour: Color32| {
+        let backdrop = layers.words.len();
+        layers.words.push(Shape::Noop);
+        let rect = text(painter, &mut layers.words, at, anchor, words, size, colour);
+        layers.words[backdrop] = Shape::rect_filled(rect.expand2(egui::vec2(3.0, 0.0)), 0.0, palette.raised);
+        rect
+    };
     let colour = if band.fact.alarming { palette.failed } else { palette.muted };
     let at = Pos2::new(rect.right() - 8.0, y + 21.5);
     let fact = write(at, Align2::RIGHT_CENTER, &band.fact.text, 10.5, colour);
@@ -237,17 +248,23 @@ impl RowView<'_> {
     }
 
     fn bar(&self, item: &Item, limits: egui::Rangef) -> Rect {
-        let free = match self.placed.height {
-            h if h > 12.0 => 7.0,
-            h if h > 5.0 => 2.0,
-            _ => 1.0,
-        };
-        let half = ((self.placed.height - free) / 2.0).max(1.0).floor();
+        let half = half_bar(self.placed.height);
         // Never narrower than two pixels, and never over the row's label.
         let left = item.x0.round().max(limits.min);
         let right = item.x1.round().max(left + 2.0).min(limits.max);
         Rect::from_min_max(Pos2::new(left, self.middle() - half), Pos2::new(right, self.middle() + half))
     }
+}
+
+/// Half the height of a bar on a row. Where text fits on the row, it fits on the bar.
+pub(super) fn half_bar(row: f32) -> f32 {
+    let free = match row {
+        h if h > 19.0 => 7.0,
+        h if h > 12.0 => 3.0,
+        h if h > 5.0 => 2.0,
+        _ => 1.0,
+    };
+    ((row - free) / 2.0).max(1.0).floor()
 }
 
 fn row_ui(

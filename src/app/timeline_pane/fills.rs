@@ -51,7 +51,7 @@ pub(super) fn paint_bar(
             shapes::dashed_outline(&mut layers.over, rect, Stroke::new(1.0, paint(palette.muted)));
         }
     }
-    if view.placed.height >= TEXT_ROW {
+    if view.placed.height >= TEXT_ROW && rect.height() >= TEXT {
         bar_text(painter, frame, layers, span, rect, strength);
     }
     if frame.input.selection.exchange == Some(span.exchange) {
@@ -70,6 +70,9 @@ pub(super) fn paint_bar(
         ));
     }
 }
+
+/// Bars lower than this are lower than their text.
+pub(super) const TEXT: f32 = 11.0;
 
 /// Between two colours.
 pub(super) fn mix(from: Color32, to: Color32, share: f32) -> Color32 {

@@ -19,8 +19,11 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
     let needed = |galleys: &[std::sync::Arc<egui::Galley>]| -> f32 {
         galleys.iter().enumerate().map(|(at, galley)| sign_width(at) + SIGN_GAP + galley.size().x).sum()
     };
-    if x + needed(&galleys) + LEAST_GAP * ENTRIES.len() as f32 > right {
-        galleys[ENTRIES.len() - 1] = painter.layout_no_wrap("n-th request".to_owned(), font, palette.muted);
+    for shorter in ["n-th request", "ordinal"] {
+        if x + needed(&galleys) + LEAST_GAP * ENTRIES.len() as f32 > right {
+            galleys[ENTRIES.len() - 1] =
+                painter.layout_no_wrap(shorter.to_owned(), font.clone(), palette.muted);
+        }
     }
     let gap = ((right - x - needed(&galleys)) / ENTRIES.len() as f32).clamp(LEAST_GAP, 14.0);
     let whole = Rect::from_min_max(rect.min, Pos2::new(right, rect.bottom()));
@@ -71,7 +74,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
 /// Space between a sign and its words.
 const SIGN_GAP: f32 = 4.0;
 /// Space between two entries where there is little room.
-const LEAST_GAP: f32 = 4.0;
+const LEAST_GAP: f32 = 3.0;
 
 /// The words of the legend, and what they mean at length.
 const ENTRIES: [(&str, &str); 7] = [
@@ -113,7 +116,7 @@ fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {
         painter.galley_with_override_text_color(area.min, galley, colour);
         x = button.left() - 5.0;
     }
-    if rect.width() < 700.0 {
+    if rect.width() < 620.0 {
         return x;
     }
     let label = painter.text(

@@ -4,6 +4,7 @@ use egui::epaint::CubicBezierShape;
 use egui::{Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Ui};
 
 use super::arrange::Arrangement;
+use super::bars::half_bar;
 use super::{Frame, TimelineInput};
 use crate::capture::SessionTime;
 use crate::timeline::{Place, Span};
@@ -72,7 +73,7 @@ fn place(frame: &Frame<'_>, scroll: f32, arrangement: &Arrangement, id: Exchange
     let x0 = frame.scale.x_from_time(SessionTime(span.start));
     let x1 = frame.scale.x_from_time(SessionTime(span.end)).max(x0 + 2.0);
     let y = frame.y(placed, scroll) + placed.height / 2.0;
-    Some(Lit { x0, x1, y, half: (placed.height / 2.0 - 3.5).max(1.5), span, place })
+    Some(Lit { x0, x1, y, half: half_bar(placed.height), span, place })
 }
 
 /// From the parent's lower edge, where the child begins, down to the child.

@@ -153,6 +153,14 @@ fn rows_of_other_requests_can_be_hidden() {
     assert!(labels(&harness).len() < before);
 }
 
+#[test]
+fn a_row_that_has_room_for_text_has_a_bar_that_has() {
+    for row in [bars::TEXT_ROW, 17.0, 19.0, 21.0, 23.0] {
+        let bar = 2.0 * bars::half_bar(row);
+        assert!(bar >= fills::TEXT && bar < row, "{bar} on {row}");
+    }
+}
+
 /// Whether a bar is filled with the full colour of an answer.
 fn has_bright_answer(harness: &Harness<'_, Stage>) -> bool {
     let bright = Palette::of(&harness.ctx).answered;
