@@ -291,7 +291,8 @@ impl<'a> ExchangeView<'a> {
     }
 
     /// The moment when its fate was known: when the client left, where it left before the response; else the
-    /// response's end, else its connection's FIN or RST after the request, else the request's end.
+    /// response's end, else its connection's FIN or RST after the request, else the capture's end where it still waits
+    /// then, else the request's end.
     pub fn settled(&self) -> SessionTime {
         if let Some(end) = self.left_before_response() {
             return self.analysis.session_time(self.capture, end.at);
@@ -304,15 +305,16 @@ impl<'a> ExchangeView<'a> {
         };
         match self.connection().events().iter().find(after) {
             Some(event) => self.analysis.session_time(self.capture, event.at),
-            None => self.ended(),
+            None => self.waits_until().unwrap_or_else(|| self.ended()),
         }
     }
 
-    /// Whether it still waited for its answer when the capture ended.
-    pub fn waits_at_end(&self) -> bool {
+    /// The end of the capture, where it still waited for its answer then.
+    pub fn waits_until(&self) -> Option<SessionTime> {
         let connection = self.connection();
         let last = self.id.0 + 1 == connection.inner.exchanges.end;
-        last && !self.raw.response.is_present() && connection.flow().closing == Closing::Open
+        let waits = last && !self.raw.response.is_present() && connection.flow().closing == Closing::Open;
+        self.facts.info.last.filter(|_| waits).map(|end| self.analysis.session_time(self.capture, end))
     }
 
     /// From the request's first byte to the response's last, in nanoseconds; `None` without a response.

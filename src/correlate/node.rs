@@ -85,10 +85,8 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 if let Some(sighting) = sighting {
                     home::set_times(analysis, &mut node, &exchange, sighting);
                 }
-                if exchange.waits_at_end()
-                    && let Some(last) = analysis.capture(node.capture).info.last
-                {
-                    node.settled = analysis.session_time(node.capture, last).0;
+                if let Some(end) = exchange.waits_until() {
+                    node.settled = end.0;
                 }
                 (node.begun, node.left, node.news) = (node.start, node.settled, node.settled);
                 if !as_parents {

@@ -114,7 +114,10 @@ fn what_still_waits_when_the_capture_ends_is_followed_too() {
         script.request(waits, 21 * MS + depth * 100 * US, "GET", "/waits", &[], "");
     }
     let analysis = analyse(vec![script.finish()]);
-    let waiting = analysis.exchanges().filter(|x| x.target() == "/waits");
+    let waiting: Vec<_> = analysis.exchanges().filter(|x| x.target() == "/waits").collect();
+    let end = analysis.captures[0].info.last.unwrap();
+    assert!(waiting.iter().all(|x| x.settled().0 == end.0));
+    let waiting = waiting.into_iter();
     let parents: Vec<Option<String>> = waiting.map(|x| parent_target(&x)).collect();
     let found = parents.iter().flatten().filter(|target| *target == "/waits").count();
     assert_eq!((parents.len(), found), (3, 2), "{parents:?}");

@@ -111,7 +111,9 @@ fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
         rows.push(("response, first byte", pane.clock.time(at(raw.response.start))));
         rows.push(("response sent in", duration(raw.response.end.0.saturating_sub(raw.response.start.0))));
     } else {
-        rows.push(("settled", pane.clock.time(exchange.settled())));
+        let waits = exchange.waits_until().is_some();
+        let what = if waits { "still waits at the capture's end" } else { "settled" };
+        rows.push((what, pane.clock.time(exchange.settled())));
         rows.push(("after the request", duration(exchange.settled().since_ns(at(raw.request.end)))));
     }
     if let Some(ns) = exchange.latency_ns() {
