@@ -303,6 +303,14 @@ impl Half {
         if self.next.is_none() {
             self.choose_start(out);
         }
+        // Of a side of which packets were captured, none with payload: what its numbers or the peer's say it sent is
+        // missing.
+        if self.next.is_none() && self.facts.packets > 0 {
+            self.next = self.start_hint.take();
+            if let Some(acked) = acked.filter(|_| self.next.is_some()) {
+                self.note_end(acked);
+            }
+        }
         while !self.held.is_empty() {
             self.skip_gap(at, frame, out);
         }

@@ -127,6 +127,24 @@ fn a_connection_with_request_answer_and_close() {
 }
 
 #[test]
+fn a_side_of_which_no_payload_was_captured_lost_what_its_numbers_say() {
+    // The SYN,ACK and the whole answer are missing; with and without the server's FIN.
+    for fin in [FIN_ACK, ACK] {
+        let mut tape = Tape::new();
+        tape.client(SYN, C, 0, b"").client(ACK, c(0), s(0), b"").client(ACK, c(0), s(0), GET);
+        tape.server(ACK, s(0), c(33), b"").client(ACK, c(33), s(40), b"").server(fin, s(40), c(33), b"");
+        let facts = tape.facts();
+        assert_eq!(facts.flows[0].directions[1].missing_bytes, 40);
+        assert!(facts.flows[0].is_lossy());
+    }
+    // A server that only acknowledges and resets has sent nothing.
+    let mut tape = Tape::new();
+    tape.client(SYN, C, 0, b"").client(ACK, c(0), s(0), b"").client(ACK, c(0), s(0), GET);
+    tape.server(ACK, s(0), c(33), b"").server(RST | ACK, s(0), c(33), b"");
+    assert!(!tape.facts().flows[0].is_lossy());
+}
+
+#[test]
 fn what_is_sent_again_and_what_is_only_seen_again() {
     let mut tape = Tape::open();
     tape.client(ACK, c(0), s(0), GET).copied(true, ACK, (c(0), s(0)), GET);
