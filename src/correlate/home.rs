@@ -45,7 +45,7 @@ pub(super) fn set_times(analysis: &Analysis, node: &mut Node, exchange: &Exchang
     if exchange.left_before_response().is_none() {
         if twin.response.is_complete() {
             node.settled = time(twin.response.end);
-        } else if !node.answered {
+        } else if !node.answered && exchange.waits_until().is_none() {
             node.settled = given_up(analysis, facts, flow, twin, at.capture).0;
         }
     }

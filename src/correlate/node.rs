@@ -85,9 +85,6 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 if let Some(sighting) = sighting {
                     home::set_times(analysis, &mut node, &exchange, sighting);
                 }
-                if let Some(end) = exchange.waits_until() {
-                    node.settled = end.0;
-                }
                 (node.begun, node.left, node.news) = (node.start, node.settled, node.settled);
                 if !as_parents {
                     home::set_edges(analysis, &mut node, &exchange, sighting);
