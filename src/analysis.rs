@@ -142,10 +142,18 @@ impl Analysis {
 
     /// First and last packet of all captures in session time; `None` when there is no packet.
     pub fn time_range(&self) -> Option<(SessionTime, SessionTime)> {
-        let ends = self.captures.iter().zip(&self.topology.clocks).filter_map(|(capture, clock)| {
-            Some((clock.session(capture.info.first?), clock.session(capture.info.last?)))
-        });
-        ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        self.capture_spans().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// First and last packet, in session time, of each capture that has some.
+    pub fn capture_spans(&self) -> impl Iterator<Item = (SessionTime, SessionTime)> + '_ {
+        (0..self.captures.len() as u16).filter_map(|at| self.capture_span(CaptureId(at)))
+    }
+
+    /// First and last packet of a capture in session time; `None` when there is no packet.
+    pub fn capture_span(&self, id: CaptureId) -> Option<(SessionTime, SessionTime)> {
+        let info = &self.capture(id).info;
+        Some((self.session_time(id, info.first?), self.session_time(id, info.last?)))
     }
 }
 
@@ -314,7 +322,7 @@ impl<'a> ExchangeView<'a> {
         let connection = self.connection();
         let last = self.id.0 + 1 == connection.inner.exchanges.end;
         let waits = last && !self.raw.response.is_present() && connection.flow().closing == Closing::Open;
-        self.facts.info.last.filter(|_| waits).map(|end| self.analysis.session_time(self.capture, end))
+        self.analysis.capture_span(self.capture).filter(|_| waits).map(|(_, end)| end)
     }
 
     /// From the request's first byte to the response's last, in nanoseconds; `None` without a response.

@@ -77,9 +77,8 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orpha
     for link in &topology.links {
         for &id in &link.connections {
             let connection = analysis.connection(id);
-            let info = &analysis.capture(connection.capture()).info;
-            let Some((first, last)) = info.first.zip(info.last) else { continue };
-            let times = (connection.time(first).0, connection.time(last).0);
+            let Some((first, last)) = analysis.capture_span(connection.capture()) else { continue };
+            let times = (first.0, last.0);
             for (span, lane) in [(&mut into, link.to), (&mut out, link.from)] {
                 let span: &mut Option<(i64, i64)> = &mut span[usize::from(lane.0)];
                 let known = span.unwrap_or(times);

@@ -49,9 +49,9 @@ impl Spans {
         }
         let mut all = Self { slack_ns: PASSING_NS, ..Self::default() };
         for capture in captures {
-            let (info, clock) = (&analysis.capture(capture).info, &analysis.topology.clocks[capture.index()]);
-            let Some((first, last)) = info.first.zip(info.last) else { continue };
-            all.spans.push((clock.session(first).0, clock.session(last).0));
+            let Some((first, last)) = analysis.capture_span(capture) else { continue };
+            let clock = &analysis.topology.clocks[capture.index()];
+            all.spans.push((first.0, last.0));
             all.slack_ns = all.slack_ns.max(PASSING_NS.saturating_add(clock.band_ns.unwrap_or_default()));
             if !all.groups.contains(&clock.group) {
                 all.groups.push(clock.group);

@@ -195,13 +195,9 @@ impl Outgoing {
 
     /// Whether the captures behind the lane go on over this time.
     fn holds(&self, analysis: &Analysis, from: SessionTime, to: SessionTime) -> bool {
-        self.captures.iter().any(|&id| {
-            let info = &analysis.capture(id).info;
-            let inside = |first, last| {
-                analysis.session_time(id, first) <= from && to <= analysis.session_time(id, last)
-            };
-            info.first.zip(info.last).is_some_and(|(first, last)| inside(first, last))
-        })
+        self.captures
+            .iter()
+            .any(|&id| analysis.capture_span(id).is_some_and(|(first, last)| first <= from && to <= last))
     }
 
     /// How many of its attempts may belong to a request of which nothing else is known.

@@ -502,13 +502,19 @@ impl CaptureFacts {
         if !last || !exchange.response.is_present() || flow.closing != Closing::Reset {
             return None;
         }
-        let by_client = |event: &&Event| event.from == Side::Client;
-        let events = self.events_of(flow);
-        let end = events.iter().filter(by_client).find(|event| {
-            matches!(event.kind, EventKind::Fin | EventKind::Rst) && event.frame > exchange.request.last_frame
-        })?;
-        let reset = events.iter().filter(by_client).any(|event| event.kind == EventKind::Rst);
+        let end = self.client_end(flow, exchange)?;
+        let is_reset = |event: &Event| event.from == Side::Client && event.kind == EventKind::Rst;
+        let reset = self.events_of(flow).iter().any(is_reset);
         (reset && end.frame < exchange.response.first_frame).then_some(end)
+    }
+
+    /// The client's first FIN or RST behind the request.
+    pub fn client_end(&self, flow: &Flow, exchange: &Exchange) -> Option<&Event> {
+        self.events_of(flow).iter().find(|event| {
+            event.from == Side::Client
+                && matches!(event.kind, EventKind::Fin | EventKind::Rst)
+                && event.frame > exchange.request.last_frame
+        })
     }
 
     /// The connection behind an id of this capture.

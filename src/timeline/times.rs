@@ -17,10 +17,7 @@ const LEAST_GAP_NS: i64 = 10_000_000_000;
 
 /// First and last packet of captures that were taken together or one right after the other, in time order.
 fn spells(analysis: &Analysis) -> Vec<(i64, i64)> {
-    let ends = analysis.captures.iter().zip(&analysis.topology.clocks).filter_map(|(capture, clock)| {
-        Some((clock.session(capture.info.first?).0, clock.session(capture.info.last?).0))
-    });
-    let mut all: Vec<(i64, i64)> = ends.collect();
+    let mut all: Vec<(i64, i64)> = analysis.capture_spans().map(|(first, last)| (first.0, last.0)).collect();
     all.sort_unstable();
     let mut spells: Vec<(i64, i64)> = Vec::new();
     for (first, last) in all {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::capture::{CaptureId, CaptureTime};
 use crate::http::{CaptureFacts, Exchange};
-use crate::tcp::{Event, EventKind, Flow, Side};
+use crate::tcp::Flow;
 
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
@@ -293,11 +293,7 @@ fn ends(
     if exchange.response.is_complete() && facts.left_before_response(flow, exchange).is_none() {
         return (Some(exchange.response.end), None);
     }
-    let left = |event: &&Event| {
-        let ends = matches!(event.kind, EventKind::Fin | EventKind::Rst);
-        ends && event.from == Side::Client && event.frame > exchange.request.last_frame
-    };
-    (None, facts.events_of(flow).iter().find(left).map(|event| event.at))
+    (None, facts.client_end(flow, exchange).map(|event| event.at))
 }
 
 /// By capture: the group of its clock, and its first and last time.
