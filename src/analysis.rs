@@ -302,19 +302,26 @@ impl<'a> ExchangeView<'a> {
     /// response's end, else its connection's FIN or RST after the request, else the capture's end where it still waits
     /// then, else the request's end.
     pub fn settled(&self) -> SessionTime {
+        self.settled_by(|request_end| {
+            let after = |event: &&Event| {
+                event.frame > request_end && matches!(event.kind, EventKind::Rst | EventKind::Fin)
+            };
+            let event = self.connection().events().iter().find(after)?;
+            Some(self.analysis.session_time(self.capture, event.at))
+        })
+    }
+
+    /// [`settled`](Self::settled) for one that has its connection's FINs and RSTs at hand: `closed_after` gives the
+    /// time of the first behind a frame.
+    pub fn settled_by(&self, closed_after: impl FnOnce(u32) -> Option<SessionTime>) -> SessionTime {
         if let Some(end) = self.left_before_response() {
             return self.analysis.session_time(self.capture, end.at);
         }
         if self.raw.response.is_present() {
             return self.ended();
         }
-        let after = |event: &&Event| {
-            event.frame > self.raw.request.last_frame && matches!(event.kind, EventKind::Rst | EventKind::Fin)
-        };
-        match self.connection().events().iter().find(after) {
-            Some(event) => self.analysis.session_time(self.capture, event.at),
-            None => self.waits_until().unwrap_or_else(|| self.ended()),
-        }
+        let closed = closed_after(self.raw.request.last_frame);
+        closed.or_else(|| self.waits_until()).unwrap_or_else(|| self.ended())
     }
 
     /// The end of the capture, where it still waited for its answer then.

@@ -256,7 +256,7 @@ fn link_rows(analysis: &Analysis, at: LinkIndex, marks: &Marks, places: &mut [Pl
     let mut connections: Vec<ConnectionView<'_>> =
         analysis.link(id).connections.iter().map(|&c| analysis.connection(c)).collect();
     connections.sort_by_key(|c| (c.inner.first, c.id));
-    let intervals: Vec<_> = connections.iter().map(|c| (c.inner.first.0, c.inner.last.0)).collect();
+    let intervals: Vec<_> = connections.iter().map(extent).collect();
     let (row_of, count) = pack(&intervals);
     let mut out = LinkRows {
         link: at,
@@ -296,10 +296,11 @@ impl LinkRows {
 fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, link: LinkId, marks: &Marks) {
     let flow = view.flow();
     let row = &mut out.rows[row];
+    let (start, end) = extent(view);
     row.connections.push(ConnectionSpan {
         id: view.id,
-        start: view.inner.first.0,
-        end: view.inner.last.0,
+        start,
+        end,
         port: view.inner.client.port(),
         opened: flow.opening != Opening::MidStream,
         closed: flow.closing != Closing::Open,
@@ -314,10 +315,11 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, lin
             _ => continue,
         };
         server_fin |= kind == TickKind::Fin(crate::tcp::Side::Server);
-        let at = view.time(event.at).0;
+        let at = view.time(event.at);
         closers.push((event.frame, at));
-        row.ticks.push(Tick { at, kind });
+        row.ticks.push(Tick { at: at.0, kind });
     }
+    let closed_after = |frame: u32| closers.get(closers.partition_point(|c| c.0 <= frame)).map(|&(_, at)| at);
     let mut answered = 0;
     for exchange in view.exchanges() {
         let look = look(&exchange);
@@ -331,7 +333,7 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, lin
             exchange: exchange.id,
             ordinal: exchange.raw.ordinal,
             start,
-            end: settled(&exchange, &closers).max(start),
+            end: exchange.settled_by(closed_after).0.max(start),
             look,
             flags,
             attempt,
@@ -341,21 +343,23 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, lin
     out.closed_after_one += u32::from(answered == 1 && server_fin);
 }
 
-/// As [`ExchangeView::settled`], with the connection's FINs and RSTs at hand instead of a search per exchange.
-fn settled(exchange: &ExchangeView<'_>, closers: &[(u32, i64)]) -> i64 {
-    if !exchange.raw.response.is_present() {
-        let after = closers.partition_point(|c| c.0 <= exchange.raw.request.last_frame);
-        if let Some(&(_, at)) = closers.get(after) {
-            return at;
-        }
-    }
-    exchange.ended().0
+/// From its first to its last packet, or to the capture's end where its last request still waits then.
+fn extent(view: &ConnectionView<'_>) -> (i64, i64) {
+    let exchanges = &view.inner.exchanges;
+    let last = (!exchanges.is_empty()).then(|| view.analysis.exchange(ExchangeId(exchanges.end - 1)));
+    let waits = last.and_then(|last| last.waits_until());
+    (view.inner.first.0, waits.map_or(view.inner.last, |end| end.max(view.inner.last)).0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::analyse;
+    use crate::capture::Reader;
+    use crate::capture::testing::{Conversation, PcapBuilder};
+    use crate::http::load_from;
     use crate::timeline::sample;
+    use crate::topology::Overrides;
 
     #[test]
     fn lanes_links_and_rows_come_in_the_topologys_order() {
@@ -397,6 +401,27 @@ mod tests {
         let span = model.links[2].notable[0];
         assert!(span.end > span.start);
         assert_eq!(span.end, analysis.exchange(span.exchange).settled().0);
+    }
+
+    #[test]
+    fn what_waits_when_the_capture_ends_is_drawn_until_then_and_alone_in_its_row() {
+        const CONNECTIONS: i64 = 40;
+        let mut file = PcapBuilder::new();
+        for n in 0..CONNECTIONS {
+            let mut end = Conversation::new(&format!("10.0.0.1:{}", 4_000 + n), "10.0.0.2:80");
+            let at = n * 1_000_000_000;
+            end.handshake(&mut file, at);
+            end.client(&mut file, at + 50_000_000, b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        let reader = Reader::new(std::io::Cursor::new(file.build()), None);
+        let facts = load_from(reader, std::path::Path::new("waits.pcap"), &mut |_| true);
+        let analysis = analyse(vec![std::sync::Arc::new(facts)], &Overrides::default());
+        let end = analysis.time_range().unwrap().1.0;
+        let model = Model::new(&analysis);
+        assert_eq!(model.links[0].rows.len(), CONNECTIONS as usize);
+        for row in &model.links[0].rows {
+            assert_eq!((row.spans[0].end, row.connections[0].end), (end, end));
+        }
     }
 
     #[test]
