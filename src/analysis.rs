@@ -338,27 +338,6 @@ impl<'a> ExchangeView<'a> {
         whole.then(|| self.ended().since_ns(self.started()))
     }
 
-    /// Attempt number among its parent's children on its link; 1 when it has no parent.
-    pub fn attempt(&self) -> u16 {
-        self.analysis.trees.parent(self.id).map_or(1, |p| p.attempt)
-    }
-
-    /// How many attempts its parent made on its link; 1 when it has no parent.
-    pub fn attempts(&self) -> usize {
-        let Some(parent) = self.analysis.trees.parent(self.id) else { return 1 };
-        let siblings = self.analysis.trees.children(parent.parent);
-        let alike =
-            siblings.iter().map(|&id| self.analysis.exchange(id)).filter(|other| self.asks_like(other));
-        alike.map(|other| usize::from(other.attempt())).max().unwrap_or(1)
-    }
-
-    /// Whether another exchange asks for the same on the same link.
-    pub fn asks_like(&self, other: &Self) -> bool {
-        self.link_id() == other.link_id()
-            && self.method() == other.method()
-            && self.target() == other.target()
-    }
-
     /// What the capture says of its packets: each text once, with the first packet that has it, up to
     /// [`MAX_COMMENTS`] of them.
     pub fn comments(&self) -> Vec<(Frame, &'a str)> {

@@ -160,11 +160,13 @@ impl<'a> Matching<'a> {
             let from = index.partition_point(|(id, _)| *id < child.request_id);
             let same = index[from..].iter().take_while(|(id, _)| *id == child.request_id).take(MOST_OPEN);
             // Where nothing ties the clocks, an id that only one parent has is enough.
-            let fits = |parent: &Node| {
-                parent.method == child.method && (parent.group != child.group || holds(parent, child))
-            };
-            let mut fitting = same.filter(|(_, at)| fits(&self.parents[*at as usize]));
-            if let (Some(&(_, parent)), None) = (fitting.next(), fitting.next())
+            let fits = |parent: &Node| parent.group != child.group || holds(parent, child);
+            let fitting: Vec<u32> =
+                same.map(|(_, at)| *at).filter(|at| fits(&self.parents[*at as usize])).collect();
+            let alike = |at: &&u32| self.parents[**at as usize].method == child.method;
+            // What a proxy asks on its own behalf for a POST (may it?) is often a GET.
+            let parent = sole(fitting.iter().filter(alike)).or_else(|| sole(fitting.iter()));
+            if let Some(&parent) = parent
                 && self.attempts.get(&parent).is_none_or(|list| list.len() < MOST_ATTEMPTS)
             {
                 let confidence = Confidence::Certain;
@@ -463,6 +465,11 @@ impl<'a> Matching<'a> {
         }
         all
     }
+}
+
+/// The only item, where there is one.
+fn sole<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    items.next().filter(|_| items.next().is_none())
 }
 
 /// How long after its parent a child began, in nanoseconds. A connection that was opened before had another reason.

@@ -1,6 +1,7 @@
 //! Exchanges of neighbouring links to the tree of each request: who called whom, attempt by attempt, and why.
 
 mod assign;
+mod attempts;
 mod chain;
 mod gaps;
 mod habits;
@@ -10,14 +11,17 @@ mod model;
 mod node;
 mod order;
 mod orphan;
+mod pools;
 #[cfg(test)]
 mod tests;
 
+pub use attempts::attempts;
 pub use model::{Confidence, Evidence, Parentage, Trees};
 pub use orphan::Orphan;
 
 use crate::analysis::Analysis;
 use crate::topology::{LaneId, LinkId};
+use node::Node;
 
 /// Follows every request across the hops; reads the facts and the topology of `analysis`.
 pub fn build(analysis: &Analysis) -> Trees {
@@ -36,8 +40,11 @@ pub fn build(analysis: &Analysis) -> Trees {
         if above.is_empty() {
             continue;
         }
-        for out in outs {
-            let mut below = node::gather(analysis, &[out], false, &home);
+        let links: Vec<Vec<Node>> =
+            outs.iter().map(|&out| node::gather(analysis, &[out], false, &home)).collect();
+        for pool in pools::pools(&above, &links) {
+            let mut below = pool.iter().flat_map(|&at| &links[at]).copied().collect::<Vec<Node>>();
+            below.sort_unstable_by_key(|node| (node.start, node.id));
             let shared = node::set_ids(analysis, &mut above, &mut below);
             let originals = node::set_originals(analysis, &mut above, &mut below);
             let habits = habits::Habits::learn(analysis, &above, &below);

@@ -81,7 +81,7 @@ pub struct Parentage {
     pub evidence: Evidence,
     /// The parent that fits next best, where another one fits at all.
     pub runner_up: Option<ExchangeId>,
-    /// 1, 2, … among the attempts that the parent's lane made on this link, in time order.
+    /// 1, 2, … among the attempts that the parent's lane made of the same request, in time order.
     pub attempt: u16,
 }
 

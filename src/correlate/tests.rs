@@ -103,6 +103,32 @@ fn a_mirrored_copy_and_a_question_of_the_proxys_own_are_no_attempts() {
 }
 
 #[test]
+fn what_a_proxy_asks_with_another_method_is_found_by_the_id() {
+    let mut script = Script::new("any.pcap");
+    let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+    let app = script.connection(0, "10.0.1.2:4000", "10.0.1.3:9000", 100);
+    let auth = script.connection(0, "10.0.1.2:4001", "10.0.1.4:9001", 100);
+    for n in 0..6 {
+        let (at, id, target) = (MS + n * 20 * MS, format!("id-{n}"), format!("/item/{n}"));
+        let ids: &[(&str, &str)] = &[("x-request-id", &id)];
+        script.request(user, at, "POST", &target, ids, "body");
+        script.request(auth, at + MS, "GET", "/auth", ids, "");
+        script.response(auth, at + 2 * MS, 204, 0);
+        script.request(app, at + 3 * MS, "POST", &target, ids, "body");
+        script.response(app, at + 6 * MS, 200, 20);
+        script.response(user, at + 8 * MS, 200, 20);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let asked: Vec<_> = analysis.exchanges().filter(|x| x.target() == "/auth").collect();
+    assert_eq!(asked.len(), 6);
+    for (n, one) in asked.iter().enumerate() {
+        let parentage = analysis.trees.parent(one.id).unwrap();
+        assert_eq!(analysis.exchange(parentage.parent).target(), format!("/item/{n}"));
+        assert_eq!((parentage.confidence, one.attempts()), (Confidence::Certain, 1));
+    }
+}
+
+#[test]
 fn what_still_waits_when_the_capture_ends_is_followed_too() {
     let mut script = Script::new("any.pcap");
     let legs = [("10.0.1.1", "10.0.1.2:80"), ("10.0.1.2", "10.0.1.3:8080"), ("10.0.1.3", "10.0.1.4:9000")];

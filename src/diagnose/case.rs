@@ -231,6 +231,5 @@ pub(super) fn is_refused(analysis: &Analysis, id: ExchangeId) -> bool {
     if parent.status() != Some(502) || exchange.status() == Some(502) {
         return false;
     }
-    let siblings = analysis.trees.children(parentage.parent).iter();
-    siblings.rev().find(|&&other| analysis.exchange(other).link_id() == exchange.link_id()) == Some(&id)
+    exchange.next_attempt().is_none()
 }

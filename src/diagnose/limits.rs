@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ConnectionView};
 use crate::capture::CaptureId;
-use crate::topology::{ConnectionId, ExchangeId, LinkId};
+use crate::topology::{ConnectionId, LinkId};
 
 use super::draft::{Draft, ProofList};
 use super::origins::{Retried, fails};
@@ -15,31 +15,27 @@ use super::{ByMethod, Diagnosis, Finding, Outcome};
 
 /// Failures that retries hid: one finding for each link on which the failed attempts were made.
 pub(super) fn masked(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retried]) -> Vec<Finding> {
-    let mut by_link: BTreeMap<LinkId, Vec<ExchangeId>> = BTreeMap::new();
+    let mut by_link: BTreeMap<LinkId, Vec<&Retried>> = BTreeMap::new();
     for one in retried.iter().filter(|one| one.saved && one.any_failed) {
-        by_link.entry(one.link).or_default().push(one.parent);
+        by_link.entry(one.link).or_default().push(one);
     }
-    let finding = |(link, mut parents): (LinkId, Vec<ExchangeId>)| {
-        parents.sort_unstable_by_key(|&id| (analysis.exchange(id).started(), id));
+    let finding = |(link, mut requests): (LinkId, Vec<&Retried>)| {
+        requests.sort_unstable_by_key(|one| (analysis.exchange(one.parent).started(), one.parent));
         let mut by_method = ByMethod::new();
         let mut proofs = ProofList::new(analysis);
-        for &parent in &parents {
-            count(&mut by_method, analysis.exchange(parent).method());
+        for one in &requests {
+            count(&mut by_method, analysis.exchange(one.parent).method());
         }
-        for &parent in parents.iter().take(CASES) {
-            for &child in analysis.trees.children(parent) {
-                let attempt = analysis.exchange(child);
-                if attempt.link_id() == link {
-                    let end = attempt.status().map_or("no response".to_owned(), |status| status.to_string());
-                    let note = format!("attempt {}: {end}", attempt.attempt());
-                    proofs.add(attempt, attempt.raw.request.first_frame, note);
-                }
-            }
+        for &id in requests.iter().take(CASES).flat_map(|one| &one.attempts) {
+            let attempt = analysis.exchange(id);
+            let end = attempt.status().map_or("no response".to_owned(), |status| status.to_string());
+            let note = format!("attempt {}: {end}", attempt.attempt());
+            proofs.add(attempt, attempt.raw.request.first_frame, note);
         }
         let mut draft = Draft::new(analysis, diagnosis, &texts::MASKED_FAILURES, link);
         draft.values.push(("methods", methods(&by_method)));
         draft.values.push(("never", never_retried(analysis, diagnosis, link, &by_method)));
-        draft.finish(parents, proofs)
+        draft.finish(requests.iter().map(|one| one.parent).collect(), proofs)
     };
     by_link.into_iter().map(finding).collect()
 }

@@ -44,9 +44,7 @@ pub(super) fn is_refusable(exchange: &Exchange) -> bool {
 pub(super) fn is_inherited_end(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
     let left = |id: ExchangeId| matches!(outcomes[id.0 as usize], Outcome::Aborted | Outcome::TimedOut);
     let Some(parentage) = analysis.trees.parent(id).filter(|_| left(id)) else { return false };
-    let link = analysis.exchange(id).link_id();
-    let mut attempts = analysis.trees.children(parentage.parent).iter().rev();
-    left(parentage.parent) && attempts.find(|&&other| analysis.exchange(other).link_id() == link) == Some(&id)
+    left(parentage.parent) && analysis.exchange(id).next_attempt().is_none()
 }
 
 /// The exchange where each failure began: itself, or the deepest failed one below it. Of those `explained` the reason
@@ -81,7 +79,7 @@ fn origin(
     id
 }
 
-/// The child that made this exchange fail: the last one on its link, where that one failed.
+/// The child that made this exchange fail: the last attempt, and the last one on its link, where that one failed.
 fn failed_child(
     analysis: &Analysis,
     outcomes: &[Outcome],
@@ -95,6 +93,9 @@ fn failed_child(
         if served.contains(&link) {
             continue;
         }
+        if analysis.exchange(child).next_attempt().is_some() {
+            continue;
+        }
         let own = fails(analysis, outcomes, child) && !is_inherited_end(analysis, outcomes, child);
         if own || reasons.contains(&child) {
             return Some(child);
@@ -104,16 +105,14 @@ fn failed_child(
     None
 }
 
-/// A request of which a lane made two attempts or more on one link.
+/// A request of which a lane made two attempts or more.
 pub(super) struct Retried {
     /// The request, on the link towards the user.
     pub(super) parent: ExchangeId,
-    /// The first attempt.
-    first: ExchangeId,
-    /// The link of the attempts.
+    /// The attempts, in time order.
+    pub(super) attempts: Vec<ExchangeId>,
+    /// The link of the first attempt that failed; of the first, where none did.
     pub(super) link: LinkId,
-    /// How many attempts.
-    pub(super) attempts: u64,
     /// Whether one of them failed.
     pub(super) any_failed: bool,
     /// Whether the answer towards the user was no failure.
@@ -122,39 +121,23 @@ pub(super) struct Retried {
 
 /// All retried requests in the order of their parents.
 pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried> {
+    // Who is given one of several parents that fit as well proves no second attempt.
+    let is_sure = |id: &ExchangeId| {
+        analysis.trees.parent(*id).is_some_and(|parentage| parentage.confidence != Confidence::Ambiguous)
+    };
     let mut all = Vec::new();
-    let mut groups: Vec<Retried> = Vec::new();
     for parent in (0..outcomes.len() as u32).map(ExchangeId) {
-        let children = analysis.trees.children(parent);
-        if children.len() < 2 {
+        if analysis.trees.children(parent).len() < 2 {
             continue;
         }
         let saved = outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
-        groups.clear();
-        for &child in children {
-            let Some(parentage) = analysis.trees.parent(child) else { continue };
-            // Who is given one of several parents that fit as well proves no second attempt.
-            if parentage.confidence == Confidence::Ambiguous {
-                continue;
-            }
-            let (exchange, failed) = (analysis.exchange(child), fails(analysis, outcomes, child));
-            let before = groups.iter_mut().find(|group| exchange.asks_like(&analysis.exchange(group.first)));
-            match before.filter(|_| parentage.attempt > 1) {
-                Some(group) => {
-                    group.attempts += 1;
-                    group.any_failed |= failed;
-                }
-                None => groups.push(Retried {
-                    parent,
-                    first: child,
-                    link: exchange.link_id(),
-                    attempts: 1,
-                    any_failed: failed,
-                    saved,
-                }),
-            }
+        for mut attempts in crate::correlate::attempts(analysis, parent) {
+            attempts.retain(is_sure);
+            let [first, _, ..] = attempts[..] else { continue };
+            let failed = attempts.iter().find(|&&id| fails(analysis, outcomes, id));
+            let link = analysis.exchange(*failed.unwrap_or(&first)).link_id();
+            all.push(Retried { parent, link, any_failed: failed.is_some(), saved, attempts });
         }
-        all.extend(groups.drain(..).filter(|group| group.attempts > 1));
     }
     all
 }
@@ -167,7 +150,7 @@ pub(super) fn by_lane(analysis: &Analysis, retried: &[Retried]) -> Vec<Retries> 
         let entry = lanes.entry(lane).or_insert_with(|| Retries { lane: Some(lane), ..Retries::default() });
         let parent = analysis.exchange(one.parent);
         count(&mut entry.retried, parent.method());
-        entry.attempts += one.attempts;
+        entry.attempts += one.attempts.len() as u64;
         count(if one.saved { &mut entry.saved } else { &mut entry.failed }, parent.method());
     }
     lanes.into_values().collect()

@@ -156,11 +156,7 @@ fn prove(analysis: &Analysis, case: &Rejection, proofs: &mut ProofList<'_>) {
     }
     let Some(parentage) = analysis.trees.parent(case.exchange) else { return };
     let parent = analysis.exchange(parentage.parent);
-    let siblings = analysis.trees.children(parentage.parent);
-    let mine = siblings.iter().position(|&id| id == case.exchange);
-    let next = mine.and_then(|at| siblings.get(at + 1..)).unwrap_or_default();
-    let next = next.iter().map(|&id| analysis.exchange(id)).find(|x| x.link_id() == exchange.link_id());
-    if let Some(retry) = next {
+    if let Some(retry) = exchange.next_attempt().map(|id| analysis.exchange(id)) {
         proofs.add(
             retry,
             retry.raw.request.first_frame,

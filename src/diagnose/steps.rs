@@ -343,7 +343,7 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
     // Bounded like every walk up a tree, against a cycle.
     for _ in 0..64 {
         let Some(parentage) = analysis.trees.parent(failed.id) else { return };
-        if let Some(retry) = next_attempt(failed, parentage.parent) {
+        if let Some(retry) = failed.next_attempt().map(|id| analysis.exchange(id)) {
             let lane = &analysis.lane(analysis.link(retry.link_id()).from).name;
             let port = retry.connection().inner.client.port();
             let number = retry.raw.request.first_frame;
@@ -384,12 +384,4 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
         }
         failed = parent;
     }
-}
-
-/// The attempt after this one on the same link.
-fn next_attempt<'a>(failed: ExchangeView<'a>, parent: ExchangeId) -> Option<ExchangeView<'a>> {
-    let siblings = failed.analysis.trees.children(parent);
-    let mine = siblings.iter().position(|&id| id == failed.id)?;
-    let later = siblings.get(mine + 1..)?.iter().map(|&id| failed.analysis.exchange(id));
-    later.into_iter().find(|x| x.link_id() == failed.link_id())
 }

@@ -1,7 +1,5 @@
 //! The timeline's own picture of an analysis, made once: lanes, links, rows, spans with their flags.
 
-use hashbrown::HashSet;
-
 use super::facts::{LaneFact, lane_fact};
 use super::minimap::Minimap;
 use super::pack::pack;
@@ -197,7 +195,6 @@ fn addresses(lane: &crate::topology::Lane) -> String {
 
 /// Flags that need a look at the whole analysis.
 struct Marks {
-    retried: HashSet<(ExchangeId, LinkId), foldhash::fast::FixedState>,
     finding: Vec<bool>,
 }
 
@@ -210,22 +207,15 @@ impl Marks {
                 *flag = true;
             }
         }
-        let mut retried: HashSet<_, foldhash::fast::FixedState> = HashSet::default();
-        for (child, parentage) in analysis.trees.parents.iter().enumerate() {
-            if let Some(p) = parentage.filter(|p| p.attempt > 1) {
-                retried.insert((p.parent, analysis.exchange(ExchangeId(child as u32)).link_id()));
-            }
-        }
-        Self { retried, finding }
+        Self { finding }
     }
 
-    fn flags(&self, exchange: &ExchangeView<'_>, link: LinkId) -> (SpanFlags, u16) {
+    fn flags(&self, exchange: &ExchangeView<'_>) -> (SpanFlags, u16) {
         let mut flags = SpanFlags::default();
-        let parentage = exchange.analysis.trees.parent(exchange.id);
-        let attempt = parentage.map_or(1, |p| p.attempt);
+        let attempt = exchange.attempt();
         if attempt > 1 {
             flags.set(SpanFlags::RETRY);
-        } else if parentage.is_some_and(|p| self.retried.contains(&(p.parent, link))) {
+        } else if exchange.attempts() > 1 {
             flags.set(SpanFlags::RETRIED);
         }
         if self.finding.get(exchange.id.0 as usize).copied().unwrap_or(false) {
@@ -269,7 +259,7 @@ fn link_rows(analysis: &Analysis, at: LinkIndex, marks: &Marks, places: &mut [Pl
         if let Some(place) = places.get_mut(connection.id.0 as usize) {
             *place = Place { link: at as u16, row: row as u32 };
         }
-        add_connection(&mut out, row, connection, id, marks);
+        add_connection(&mut out, row, connection, marks);
     }
     for row in &mut out.rows {
         row.settle();
@@ -293,7 +283,7 @@ impl LinkRows {
     }
 }
 
-fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, link: LinkId, marks: &Marks) {
+fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, marks: &Marks) {
     let flow = view.flow();
     let row = &mut out.rows[row];
     let (start, end) = extent(view);
@@ -323,7 +313,7 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, lin
     let mut answered = 0;
     for exchange in view.exchanges() {
         let look = look(&exchange);
-        let (flags, attempt) = marks.flags(&exchange, link);
+        let (flags, attempt) = marks.flags(&exchange);
         out.requests += 1;
         out.rejected += u32::from(look == Look::Rejected);
         out.failures += u32::from(exchange.is_failure());

@@ -53,16 +53,8 @@ pub(super) fn request_ui(ui: &Ui, frame: &Frame<'_>, scroll: f32, arrangement: &
         let Some(parentage) = analysis.trees.parent(child.span.exchange) else { continue };
         let Some(parent) = of(parentage.parent) else { continue };
         connector(&painter, parent, child, frame.palette.path);
-        if parentage.attempt > 1 {
-            let before = lit.iter().find(|l| {
-                let other = analysis.trees.parent(l.span.exchange);
-                l.place.link == child.place.link
-                    && other
-                        .is_some_and(|o| o.parent == parentage.parent && o.attempt + 1 == parentage.attempt)
-            });
-            if let Some(before) = before {
-                retry_arrow(&painter, frame, before, child);
-            }
+        if let Some(before) = analysis.exchange(child.span.exchange).previous_attempt().and_then(of) {
+            retry_arrow(&painter, frame, before, child);
         }
     }
 }
