@@ -66,6 +66,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     explained.extend(gateways.explained.iter().copied());
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     explained.extend(mismatch::explained(analysis, &mismatches));
+    explained.extend(response::spoiled(analysis));
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes, &diagnosis.explained);
     let retried = origins::retried(analysis, &diagnosis.outcomes);

@@ -1,8 +1,9 @@
 //! Faults of responses (P1 to P12), and errors that a hop reports about itself or about what is behind it.
 
+use crate::analysis::{Analysis, ExchangeView};
 use crate::http::{ExchangeFlags, Framing, MessageState};
 use crate::tcp::{Event, EventKind, Side};
-use crate::topology::Role;
+use crate::topology::{ExchangeId, LinkId, Role};
 
 use super::case::{Case, Rule, is_refused};
 use super::life::at_least;
@@ -60,6 +61,7 @@ pub(super) const ENDINGS: &[Rule] = &[
 
 /// Faults that an exchange may have besides another one.
 pub(super) const EXTRAS: &[Rule] = &[
+    Rule { id: "P7", words: &texts::EXTRA_BYTES_TAKEN, form: "", holds: extra_bytes_taken },
     Rule { id: "P7", words: &texts::EXTRA_RESPONSE_BYTES, form: "", holds: extra_bytes },
     Rule { id: "P8", words: &texts::WRONG_ANSWER, form: "", holds: wrong_answer },
     Rule { id: "P8", words: &texts::UNSOLICITED_RESPONSE, form: "", holds: unsolicited },
@@ -229,6 +231,30 @@ fn next_hop_missing(case: &Case<'_>) -> Option<Certainty> {
 fn extra_bytes(case: &Case<'_>) -> Option<Certainty> {
     let extra = case.has(ExchangeFlags::EXTRA_BYTES) && !case.has(ExchangeFlags::TUNNEL);
     (extra && case.is_whole()).then_some(Certainty::Certain)
+}
+
+/// P7, where the proxy took them for the start of its next answer.
+fn extra_bytes_taken(case: &Case<'_>) -> Option<Certainty> {
+    extra_bytes(case)?;
+    spoils(case.exchange).map(|_| Certainty::Likely)
+}
+
+/// The request that failed because its answer began with what was left of this one: the next one on the connection was
+/// answered well, and what the proxy made of it is no HTTP or a failure.
+fn spoils(exchange: ExchangeView<'_>) -> Option<ExchangeId> {
+    let analysis = exchange.analysis;
+    let next = ExchangeId(exchange.id.0 + 1);
+    let next = analysis.exchange(exchange.connection().inner.exchanges.contains(&next.0).then_some(next)?);
+    let well = next.raw.response.is_complete() && next.status().is_some_and(|status| status < 500);
+    let parent = analysis.exchange(analysis.trees.parent(next.id)?.parent);
+    let odd = parent.raw.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE);
+    (well && (odd || parent.status() == Some(502))).then_some(parent.id)
+}
+
+/// The requests that failed because of bytes behind an earlier answer, with the link of those.
+pub(super) fn spoiled(analysis: &Analysis) -> impl Iterator<Item = (ExchangeId, LinkId)> + '_ {
+    let extra = analysis.exchanges().filter(|x| x.raw.flags.has(ExchangeFlags::EXTRA_BYTES));
+    extra.filter_map(|exchange| Some((spoils(exchange)?, exchange.link_id())))
 }
 
 /// P8: a response that nobody had asked for became the answer to the next request.

@@ -133,6 +133,17 @@ fn p7_is_bytes_behind_the_end() {
         wire.say(App, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhimore").say(Down, OK);
     });
     assert_eq!(surplus, ["app extra-response-bytes P7 Certain"]);
+    let spoilt = |proxy: &'static str| {
+        asked(move |wire| {
+            wire.say(App, "HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n").say(Down, OK);
+            wire.say(User, get("/y")).say(Up, get("/y")).say(App, "junk").say(App, OK).end(Up, FIN);
+            wire.say(Down, proxy).end(Down, FIN);
+        })
+    };
+    let taken = ["app extra-response-bytes/taken-for-the-next-answer P7 Likely"];
+    assert_eq!(spoilt(BAD_GATEWAY), taken);
+    assert_eq!(spoilt("junkHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), taken);
+    assert_eq!(spoilt(OK), ["app extra-response-bytes P7 Certain"]);
     let blank = asked(|wire| {
         wire.say(App, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\r\n").say(Down, OK);
     });

@@ -159,6 +159,29 @@ pub(in crate::diagnose) static EXTRA_RESPONSE_BYTES: Words = Words {
     doubt: "None: this is counted, not inferred.",
 };
 
+/// P7, with a request whose answer they spoilt.
+pub(in crate::diagnose) static EXTRA_BYTES_TAKEN: Words = Words {
+    kind: "extra-response-bytes",
+    cause: "taken-for-the-next-answer",
+    rule: "P7",
+    severity: Severity::Error,
+    summary: "{link}: {to} sends bytes behind the end of its responses, and {from} takes them for the next answer, {times}",
+    explanation: "After a response was complete by its own framing, more bytes came: a Content-Length that is too small, or \
+        a body where none is allowed (HEAD, 204, 304). They lay in the kept connection when {from} sent its next request, \
+        and stood where that one's status line should be. {users}",
+    fixes: &[
+        ("server", "send no body for HEAD, 204 and 304", ""),
+        ("server", "send a Content-Length that is true, or let the framework compute it", ""),
+        (
+            "nginx",
+            "no keepalive in this upstream block",
+            "Until the server is mended: nothing is left for a next request.",
+        ),
+    ],
+    log_line: "upstream sent no valid HTTP/1.0 header while reading response header from upstream",
+    doubt: "That the next answer failed for another reason at the same time.",
+};
+
 /// P8.
 pub(in crate::diagnose) static UNSOLICITED_RESPONSE: Words = Words {
     kind: "unsolicited-response",
@@ -400,13 +423,14 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 17] = [
+pub(in crate::diagnose) static ALL: [&Words; 18] = [
     &CLOSED_BEFORE_RESPONSE,
     &RESPONSE_TIMEOUT,
     &SEND_STALL,
     &RESPONSE_HEADER_TOO_LARGE,
     &TRUNCATED_RESPONSE,
     &EXTRA_RESPONSE_BYTES,
+    &EXTRA_BYTES_TAKEN,
     &UNSOLICITED_RESPONSE,
     &WRONG_ANSWER,
     &NOT_HTTP,

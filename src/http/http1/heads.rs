@@ -164,9 +164,10 @@ impl Http1 {
             Some(before) if before.method == Method::Missing => {
                 self.response_hole = self.response_hole.or(Some((chunk.seq, chunk.seq)));
             }
+            // A body that it should not have had belongs to it also where the next request was faster.
             Some(before)
                 if before.response.is_complete()
-                    && (!awaited || before.response.last_frame == chunk.frame) =>
+                    && (!awaited || self.unwanted_body || before.response.last_frame == chunk.frame) =>
             {
                 before.flags.set(ExchangeFlags::EXTRA_BYTES);
             }

@@ -41,6 +41,8 @@ pub(super) struct Http1 {
     tunnelled: Option<Box<Tls>>,
     /// Whether responses may be those of a gateway interface: header fields and no status line.
     pub gateway: bool,
+    /// The last response announced a body that it cannot have (RFC 9112, section 6.3: HEAD, 204, 304).
+    unwanted_body: bool,
     /// Which side's bytes the capture misses some of.
     lost: [bool; 2],
 }

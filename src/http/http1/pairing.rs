@@ -159,6 +159,8 @@ impl Http1 {
         } else {
             head.framing
         };
+        self.unwanted_body =
+            framing == Framing::None && !matches!(head.framing, Framing::Length(0) | Framing::UntilClose);
         exchange.status = head::status(head.status);
         exchange.flags.set(head.flags);
         if framing != Framing::UntilClose {
