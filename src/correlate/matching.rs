@@ -19,6 +19,7 @@ use super::habits::Habits;
 use super::node::Node;
 use super::order::{Around, Order, around};
 use super::{Confidence, Evidence, Parentage};
+use crate::topology::inside::lie_inside;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -138,6 +139,7 @@ impl<'a> Matching<'a> {
             self.by_time(|node| node.suffix, Confidence::Likely);
         }
         self.follow_siblings();
+        self.by_time_alone();
         self.parentages()
     }
 
@@ -172,6 +174,21 @@ impl<'a> Matching<'a> {
                 let confidence = Confidence::Certain;
                 self.insert(at as u32, Found { parent, confidence, by_id: true, runner_up: None });
             }
+        }
+    }
+
+    /// Where nearly no request has a parent, and all lie inside one as they would not by chance, the time must do.
+    fn by_time_alone(&mut self) {
+        let open = |child: &u32| self.found[*child as usize].is_none();
+        let left: Vec<u32> = (0..self.children.len() as u32).filter(open).collect();
+        if left.len() * 10 < self.children.len() * 9 {
+            return;
+        }
+        let starts: Vec<i64> = left.iter().map(|&child| self.children[child as usize].start).collect();
+        let spans =
+            self.parents.iter().filter(|parent| parent.answered).map(|parent| (parent.start, parent.settled));
+        if lie_inside(&starts, spans.collect()) {
+            self.by_time(|_| 1, Confidence::Likely);
         }
     }
 

@@ -129,6 +129,32 @@ fn what_a_proxy_asks_with_another_method_is_found_by_the_id() {
 }
 
 #[test]
+fn what_a_proxy_asks_on_the_loopback_is_its_own_though_nothing_but_the_time_says_so() {
+    let mut script = Script::new("any.pcap");
+    let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+    let app = script.connection(0, "10.0.1.2:4000", "10.0.1.3:9000", 100);
+    let auth = script.connection(0, "127.0.0.1:4001", "127.0.0.1:4180", 100);
+    for n in 0..12 {
+        let (at, target) = (MS + n * 20 * MS, format!("/item/{n}"));
+        script.request(user, at, "POST", &target, &[], "body");
+        script.request(auth, at + MS, "GET", "/oauth2/auth", &[], "");
+        script.response(auth, at + 2 * MS, 202, 0);
+        script.request(app, at + 3 * MS, "POST", &target, &[], "body");
+        script.response(app, at + 6 * MS, 200, 20);
+        script.response(user, at + 8 * MS, 200, 20);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let asked: Vec<_> = analysis.exchanges().filter(|x| x.target() == "/oauth2/auth").collect();
+    let link = analysis.link(asked[0].link_id());
+    assert!(analysis.lane(link.from).serves.iter().any(|s| s.port() == 80), "{:?}", lanes(&analysis));
+    for (n, one) in asked.iter().enumerate() {
+        let parentage = analysis.trees.parent(one.id).unwrap();
+        assert_eq!(analysis.exchange(parentage.parent).target(), format!("/item/{n}"));
+        assert_eq!((parentage.confidence, one.attempts()), (Confidence::Likely, 1));
+    }
+}
+
+#[test]
 fn what_still_waits_when_the_capture_ends_is_followed_too() {
     let mut script = Script::new("any.pcap");
     let legs = [("10.0.1.1", "10.0.1.2:80"), ("10.0.1.2", "10.0.1.3:8080"), ("10.0.1.3", "10.0.1.4:9000")];

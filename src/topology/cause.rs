@@ -6,12 +6,14 @@
 //!   uwsgi:8000          |---- GET /a ----|                    the request that votes
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::capture::{CaptureId, CaptureTime};
 use crate::http::{CaptureFacts, Exchange};
 use crate::tcp::Flow;
 
+use super::inside::lie_inside;
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
 use super::recordings::Apart;
@@ -120,6 +122,7 @@ pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart) -> Causes {
         let electorate = sample.requests(seen, &mut causes, ids, common);
         vote(&mut causes, &electorate, common, &mut orders, apart);
     }
+    sample.follow_loopback(seen, &mut causes);
     for endpoint in &mut causes.endpoints {
         endpoint.shapes.sort_unstable();
         endpoint.shapes.dedup();
@@ -183,6 +186,46 @@ impl Sample {
 
     fn holds(&self, at: i64) -> bool {
         at.saturating_sub(self.first).rem_euclid(self.period) <= self.width
+    }
+
+    /// On a loopback address everybody is the same client. Requests that have nothing in common with others, and always
+    /// run inside those of one endpoint, are asked for their sake.
+    fn follow_loopback(&self, seen: &Seen<'_>, causes: &mut Causes) {
+        let open = |leg: &Leg| leg.client.is_loopback() && leg.exchanges > 0 && leg.parents.is_empty();
+        if !causes.legs.iter().any(open) {
+            return;
+        }
+        // By endpoint and capture, since only one clock shows what lies inside what.
+        let mut spans: BTreeMap<(usize, CaptureId), Vec<(i64, i64)>> = BTreeMap::new();
+        let mut starts: BTreeMap<(usize, CaptureId), Vec<i64>> = BTreeMap::new();
+        for at in 0..seen.len() {
+            let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
+            let leg = causes.leg_of[at];
+            for exchange in facts.exchanges_of(flow).iter().filter(|x| x.request.is_present()) {
+                let start = seen.time(at, exchange.request.start);
+                if !self.holds(start) {
+                    continue;
+                }
+                if let Some(end) = ends(facts, flow, exchange).0 {
+                    let span = (start, seen.time(at, end));
+                    spans.entry((causes.legs[leg].endpoint, capture)).or_default().push(span);
+                }
+                if open(&causes.legs[leg]) {
+                    starts.entry((leg, capture)).or_default().push(start);
+                }
+            }
+        }
+        let total =
+            |spans: &[(i64, i64)]| spans.iter().map(|s| i128::from(s.1) - i128::from(s.0)).sum::<i128>();
+        for ((leg, capture), starts) in starts {
+            let own = causes.legs[leg].endpoint;
+            let others = spans.iter().filter(|((endpoint, of), _)| *endpoint != own && *of == capture);
+            let holding = others.filter(|(_, spans)| lie_inside(&starts, (*spans).clone()));
+            // Those above hold them too, and longer.
+            if let Some(((endpoint, _), _)) = holding.min_by_key(|(_, spans)| total(spans)) {
+                causes.legs[leg].parents = vec![(*endpoint, starts.len())];
+            }
+        }
     }
 
     /// The requests of the sample that have their key in common with one at another endpoint, sorted by key and

@@ -7,6 +7,7 @@ mod edits;
 mod fit;
 mod forwarding;
 mod heal;
+pub(crate) mod inside;
 pub(crate) mod keys;
 mod labels;
 mod lanes;
