@@ -184,10 +184,10 @@ impl<'a> Matching<'a> {
         if left.len() * 10 < self.children.len() * 9 {
             return;
         }
-        let starts: Vec<i64> = left.iter().map(|&child| self.children[child as usize].start).collect();
-        let spans =
-            self.parents.iter().filter(|parent| parent.answered).map(|parent| (parent.start, parent.settled));
-        if lie_inside(&starts, spans.collect()) {
+        let span = |node: &Node| (node.start, node.settled);
+        let inner: Vec<(i64, i64)> = left.iter().map(|&child| span(&self.children[child as usize])).collect();
+        let outer: Vec<(i64, i64)> = self.parents.iter().filter(|parent| parent.answered).map(span).collect();
+        if lie_inside(&inner, &outer) {
             self.by_time(|_| 1, Confidence::Likely);
         }
     }

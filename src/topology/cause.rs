@@ -195,35 +195,32 @@ impl Sample {
         if !causes.legs.iter().any(open) {
             return;
         }
-        // By endpoint and capture, since only one clock shows what lies inside what.
-        let mut spans: BTreeMap<(usize, CaptureId), Vec<(i64, i64)>> = BTreeMap::new();
-        let mut starts: BTreeMap<(usize, CaptureId), Vec<i64>> = BTreeMap::new();
+        // By endpoint or leg and capture, since only one clock shows what lies inside what.
+        let mut asked: BTreeMap<(usize, CaptureId), Vec<(i64, i64)>> = BTreeMap::new();
+        let mut unexplained = asked.clone();
         for at in 0..seen.len() {
             let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
             let leg = causes.leg_of[at];
             for exchange in facts.exchanges_of(flow).iter().filter(|x| x.request.is_present()) {
                 let start = seen.time(at, exchange.request.start);
-                if !self.holds(start) {
-                    continue;
-                }
-                if let Some(end) = ends(facts, flow, exchange).0 {
-                    let span = (start, seen.time(at, end));
-                    spans.entry((causes.legs[leg].endpoint, capture)).or_default().push(span);
-                }
-                if open(&causes.legs[leg]) {
-                    starts.entry((leg, capture)).or_default().push(start);
+                let end = ends(facts, flow, exchange).0.map(|end| seen.time(at, end));
+                if let Some(end) = end.filter(|_| self.holds(start)) {
+                    asked.entry((causes.legs[leg].endpoint, capture)).or_default().push((start, end));
+                    if open(&causes.legs[leg]) {
+                        unexplained.entry((leg, capture)).or_default().push((start, end));
+                    }
                 }
             }
         }
-        let total =
+        let took =
             |spans: &[(i64, i64)]| spans.iter().map(|s| i128::from(s.1) - i128::from(s.0)).sum::<i128>();
-        for ((leg, capture), starts) in starts {
+        for ((leg, capture), inner) in unexplained {
             let own = causes.legs[leg].endpoint;
-            let others = spans.iter().filter(|((endpoint, of), _)| *endpoint != own && *of == capture);
-            let holding = others.filter(|(_, spans)| lie_inside(&starts, (*spans).clone()));
-            // Those above hold them too, and longer.
-            if let Some(((endpoint, _), _)) = holding.min_by_key(|(_, spans)| total(spans)) {
-                causes.legs[leg].parents = vec![(*endpoint, starts.len())];
+            let others = asked.iter().filter(|((endpoint, of), _)| *endpoint != own && *of == capture);
+            let holding = others.filter(|(_, outer)| lie_inside(&inner, outer));
+            // Those above hold them too, and take longer.
+            if let Some(((endpoint, _), _)) = holding.min_by_key(|(_, outer)| took(outer)) {
+                causes.legs[leg].parents = vec![(*endpoint, inner.len())];
             }
         }
     }

@@ -10,37 +10,37 @@ const LUCK: f64 = 14.0;
 /// Moves in tenths of a usual request: what lies inside by chance does so as well when it is moved.
 const MOVES: [i64; 8] = [-29, -23, -17, -11, 11, 17, 23, 29];
 
-/// Whether `starts` lie inside `spans` (start and end, nanoseconds) as they would not by chance.
-pub(crate) fn lie_inside(starts: &[i64], mut spans: Vec<(i64, i64)>) -> bool {
-    if starts.len() < LEAST || spans.len() < LEAST {
+/// Whether each of `inner` lies inside one of `outer` (start and end, nanoseconds) as it would not by chance.
+pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> bool {
+    if inner.len() < LEAST || outer.len() < LEAST {
         return false;
     }
-    let mut lengths: Vec<i64> = spans.iter().map(|(start, end)| end.saturating_sub(*start)).collect();
+    let mut lengths: Vec<i64> = outer.iter().map(|(start, end)| end.saturating_sub(*start)).collect();
     lengths.sort_unstable();
     let usual = lengths[lengths.len() / 2].max(1);
-    spans.sort_unstable();
-    let mut open: Vec<(i64, i64)> = Vec::new();
-    for (start, end) in spans {
-        match open.last_mut() {
-            Some(last) if start <= last.1 => last.1 = last.1.max(end),
-            _ => open.push((start, end)),
-        }
+    // By start, each with the latest end of those that began until then.
+    let mut open = outer.to_vec();
+    open.sort_unstable();
+    let mut latest = i64::MIN;
+    for (_, end) in &mut open {
+        latest = latest.max(*end);
+        *end = latest;
     }
     let inside = |moved: i64| {
-        let holds = |start: &&i64| {
-            let at = start.saturating_add(moved);
-            let next = open.partition_point(|span| span.0 <= at);
-            next.checked_sub(1).is_some_and(|last| at <= open[last].1)
+        let holds = |(start, end): &&(i64, i64)| {
+            let (start, end) = (start.saturating_add(moved), end.saturating_add(moved));
+            let begun = open.partition_point(|span| span.0 <= start);
+            begun.checked_sub(1).is_some_and(|last| end <= open[last].1)
         };
-        starts.iter().filter(holds).count()
+        inner.iter().filter(holds).count()
     };
     let hits = inside(0);
-    if hits * 100 < starts.len() * INSIDE_PERCENT {
+    if hits * 100 < inner.len() * INSIDE_PERCENT {
         return false;
     }
     let mut chances = MOVES.map(|tenths| inside(usual.saturating_mul(tenths) / 10));
     chances.sort_unstable();
-    let chance = (chances[MOVES.len() / 2] + 1) as f64 / (starts.len() + 1) as f64;
+    let chance = (chances[MOVES.len() / 2] + 1) as f64 / (inner.len() + 1) as f64;
     hits as f64 * -chance.ln() >= LUCK
 }
 
@@ -48,26 +48,25 @@ pub(crate) fn lie_inside(starts: &[i64], mut spans: Vec<(i64, i64)>) -> bool {
 mod tests {
     use super::*;
 
-    /// Requests of 8 every `every`, from `first` on.
-    fn spans(first: i64, every: i64) -> Vec<(i64, i64)> {
-        (0..40).map(|n| (first + n * every, first + n * every + 8_000)).collect()
+    /// Requests of this length, one every so often, from `first` on.
+    fn requests(first: i64, length: i64, every: i64) -> Vec<(i64, i64)> {
+        (0..40).map(|n| first + n * every).map(|start| (start, start + length)).collect()
     }
 
     #[test]
     fn what_is_always_inside_is_there_for_a_reason() {
-        let starts: Vec<i64> = (0..40).map(|n| 500 + n * 31_000).collect();
-        assert!(lie_inside(&starts, spans(0, 31_000)));
-        assert!(!lie_inside(&starts[..5], spans(0, 31_000)));
+        let inner = requests(500, 2_000, 31_000);
+        assert!(lie_inside(&inner, &requests(0, 8_000, 31_000)));
+        assert!(!lie_inside(&inner[..5], &requests(0, 8_000, 31_000)));
     }
 
     #[test]
-    fn what_is_there_by_chance_or_whenever_is_not() {
-        // Much is in flight at any time: nothing can be outside.
-        let busy =
-            [spans(0, 31_000), spans(7_000, 31_000), spans(14_000, 31_000), spans(21_000, 31_000)].concat();
-        let starts: Vec<i64> = (0..40).map(|n| 500 + n * 31_000).collect();
-        assert!(!lie_inside(&starts, busy));
-        let others: Vec<i64> = (0..40).map(|n| 500 + n * 29_000).collect();
-        assert!(!lie_inside(&others, spans(0, 31_000)));
+    fn what_is_there_by_chance_or_too_long_is_not() {
+        let inner = requests(500, 2_000, 31_000);
+        // So much is in flight at any time that nothing can be outside.
+        let busy = [0, 4_000, 8_000, 12_000, 16_000, 20_000, 24_000, 28_000];
+        assert!(!lie_inside(&inner, &busy.map(|first| requests(first, 8_000, 31_000)).concat()));
+        assert!(!lie_inside(&inner, &requests(0, 8_000, 29_000)));
+        assert!(!lie_inside(&requests(500, 9_000, 31_000), &requests(0, 8_000, 31_000)));
     }
 }
