@@ -155,6 +155,40 @@ fn what_a_proxy_asks_on_the_loopback_is_its_own_though_nothing_but_the_time_says
 }
 
 #[test]
+fn a_clock_that_was_set_is_told_of_its_own_capture_and_not_of_those_that_agree() {
+    const REQUESTS: i64 = 60;
+    let legs = [
+        ("10.0.1.1:3000", "10.0.1.2:80"),
+        ("10.0.1.2:3000", "10.0.1.3:8080"),
+        ("10.0.1.3:3000", "10.0.1.4:9000"),
+    ];
+    let record = |name: &str, held: &[usize], step: i64| {
+        let mut script = Script::new(name);
+        let conns: Vec<(usize, Conn)> =
+            held.iter().map(|&leg| (leg, script.connection(0, legs[leg].0, legs[leg].1, 100))).collect();
+        for n in 0..REQUESTS {
+            let shift = if n < REQUESTS / 2 { 0 } else { step };
+            for &(leg, conn) in &conns {
+                let (at, late) = (10 * MS + n * 20 * MS + shift, leg as i64 * 100 * US);
+                script.request(conn, at + late, "GET", &format!("/item/{n}"), &[], "");
+                script.response(conn, at + 5 * MS - late, 200, 20);
+            }
+        }
+        script.finish()
+    };
+    let captures = vec![
+        record("ingress.pcap", &[1, 2], HOUR),
+        record("nginx.pcap", &[0, 1], 0),
+        record("app.pcap", &[2], 0),
+    ];
+    let analysis = analyse(captures);
+    let steps = |at: usize| analysis.topology.clocks[at].steps.iter().flatten().count();
+    assert_eq!([0, 1, 2].map(steps), [1, 0, 0]);
+    let followed = analysis.exchanges().filter(|x| parent_target(x).as_deref() == Some(&*x.target())).count();
+    assert_eq!(followed as i64, 2 * REQUESTS);
+}
+
+#[test]
 fn what_still_waits_when_the_capture_ends_is_followed_too() {
     let mut script = Script::new("any.pcap");
     let legs = [("10.0.1.1", "10.0.1.2:80"), ("10.0.1.2", "10.0.1.3:8080"), ("10.0.1.3", "10.0.1.4:9000")];

@@ -4,6 +4,7 @@
 //! and one to the client `δ − d'`, where d, d' ≥ 0: δ lies between the largest of the latter and the smallest
 //! of the former. A child inside its parent gives bounds of the same form.
 
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -276,10 +277,15 @@ fn components(count: usize, ties: &[Tie]) -> Vec<usize> {
 fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut [Clock]) {
     let weight =
         |at: usize| -> usize { ties.iter().filter(|t| t.a == at || t.b == at).map(|t| t.fit.weight).sum() };
+    // A clock that was set, or that runs at a pace of its own, differs so from each that it is compared with.
+    let unsteady = |at: usize| ties.iter().filter(|t| (t.a == at || t.b == at) && !t.fit.is_steady()).count();
     let name = |at: usize| (captures[at].info.first, &captures[at].info.path);
     let mut order: Vec<usize> = (0..captures.len()).collect();
     // Not by index: the order in which files are given must not choose the clock.
-    order.sort_by(|&a, &b| weight(b).cmp(&weight(a)).then_with(|| name(a).cmp(&name(b))).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| {
+        let rank = |at: usize| (unsteady(at), Reverse(weight(at)));
+        rank(a).cmp(&rank(b)).then_with(|| name(a).cmp(&name(b))).then(a.cmp(&b))
+    });
     let mut done = vec![false; captures.len()];
     let mut group = 0;
     for start in order {
@@ -329,17 +335,18 @@ fn carry(from: &Clock, tie: &Tie, to_b: bool) -> Clock {
     let near_session = near_at.saturating_add(from.offset_at(CaptureTime(near_at)));
     let mut offset = near_session.saturating_sub(far_at);
     // Captures of one host, or of hosts in step: times stay as they were recorded.
-    let is_plain = fit.drift == 0.0 && fit.steps.is_empty() && from.drift_ppb == 0 && from.steps[0].is_none();
+    let is_plain = fit.is_steady() && from.drift_ppb == 0 && from.steps[0].is_none();
     if is_plain && fit.delta_ns.saturating_abs() <= fit.band_ns {
         offset = from.offset_ns;
     }
     let drift = far_slope + from.drift_ppb as f64 / 1e9 * (1.0 + far_slope);
-    let own = fit
-        .steps
-        .iter()
-        .map(|&(at, by)| (if to_b { at.saturating_add(fit.delta_ns) } else { at }, sign * by));
+    // By the near clock, where both are told of the same moment, and by the far one.
+    let (own_near, own_far) =
+        if to_b { (fit.steps.clone(), fit.steps_by_b()) } else { (fit.steps_by_b(), fit.steps.clone()) };
+    let own = own_near.into_iter().zip(own_far).map(|(near, far)| (near.0, far.0, sign * far.1));
     let shift = far_at.saturating_sub(near_at);
-    let theirs = from.steps.iter().flatten().map(|step| (step.at.0.saturating_add(shift), step.by_ns));
+    let theirs =
+        from.steps.iter().flatten().map(|step| (step.at.0, step.at.0.saturating_add(shift), step.by_ns));
     Clock {
         offset_ns: offset,
         computed_ns: offset,
@@ -353,21 +360,21 @@ fn carry(from: &Clock, tie: &Tie, to_b: bool) -> Clock {
     }
 }
 
-/// Steps in time order; those that undo each other, since both captures were compared with the one that was
-/// set, are none.
-fn steps(mut all: Vec<(i64, i64)>, band_ns: i64) -> [Option<ClockStep>; MOST_CLOCK_STEPS] {
+/// Steps (near clock's time, far clock's time, size) in time order; those that undo each other, since both captures
+/// were compared with the one that was set, are none.
+fn steps(mut all: Vec<(i64, i64, i64)>, band_ns: i64) -> [Option<ClockStep>; MOST_CLOCK_STEPS] {
     const SAME_MOMENT_NS: i64 = 2_000_000_000;
     all.sort_unstable();
-    let mut merged: Vec<(i64, i64)> = Vec::new();
-    for (at, by) in all {
-        match merged.last_mut().filter(|last| at.saturating_sub(last.0) <= SAME_MOMENT_NS) {
-            Some(last) => last.1 = last.1.saturating_add(by),
-            None => merged.push((at, by)),
+    let mut merged: Vec<(i64, i64, i64)> = Vec::new();
+    for step in all {
+        match merged.last_mut().filter(|last| step.0.saturating_sub(last.0) <= SAME_MOMENT_NS) {
+            Some(last) => last.2 = last.2.saturating_add(step.2),
+            None => merged.push(step),
         }
     }
     let mut kept = [None; MOST_CLOCK_STEPS];
-    let real = merged.into_iter().filter(|step| step.1.saturating_abs() > 2 * band_ns);
-    for (slot, (at, by_ns)) in kept.iter_mut().zip(real) {
+    let real = merged.into_iter().filter(|step| step.2.saturating_abs() > 2 * band_ns);
+    for (slot, (_, at, by_ns)) in kept.iter_mut().zip(real) {
         *slot = Some(ClockStep { at: CaptureTime(at), by_ns });
     }
     kept

@@ -50,6 +50,26 @@ pub(super) struct Fit {
     pub is_exact: bool,
 }
 
+impl Fit {
+    /// Whether the difference stays what it is.
+    pub(super) fn is_steady(&self) -> bool {
+        self.drift == 0.0 && self.steps.is_empty()
+    }
+
+    /// The steps by B's time. Where B was set forward it shows none of the times between: any of them will do.
+    pub(super) fn steps_by_b(&self) -> Vec<(i64, i64)> {
+        let passed = |until: i64| -> i64 {
+            let steps = self.steps.iter().filter(|step| step.0 <= until);
+            steps.fold(0, |sum, step| sum.saturating_add(step.1))
+        };
+        let steps = self.steps.iter().map(|&(at, by)| {
+            let after = self.delta_ns.saturating_sub(passed(self.pivot)).saturating_add(passed(at));
+            (at.saturating_add(after).saturating_sub(by.max(0) / 2), by)
+        });
+        steps.collect()
+    }
+}
+
 /// The tightest bounds of one stretch of time.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
@@ -104,9 +124,7 @@ impl Bounds {
                 tightest(&turned, highest)
             };
             let pieces = pieces(&turned(&below, false), &turned(&above, true))?;
-            let back =
-                |(start, delta, band): Piece| (start.saturating_add(delta), delta.saturating_neg(), band);
-            Some(pieces.into_iter().map(back).collect())
+            Some(turned_back(&pieces))
         });
         if let Some((delta, band, steps)) = found.and_then(|pieces| stepwise(&pieces, pivot)) {
             return Some(fit(delta, 0.0, band, steps));
@@ -213,8 +231,29 @@ fn line(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<(i64, f64, i64)>
     Some((delta, drift, band))
 }
 
-/// Start, δ and half-width of a stretch of time in which δ is constant.
-type Piece = (i64, i64, i64);
+/// A stretch of time in which δ is constant.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// The last bound before it; its own start for the first.
+    before: i64,
+    /// Its first bound.
+    start: i64,
+    delta: i64,
+    /// Half-width of what the bounds allow.
+    band: i64,
+}
+
+/// Pieces of A's clock against B's as such of B's against A's.
+fn turned_back(pieces: &[Piece]) -> Vec<Piece> {
+    let mut last: Option<&Piece> = None;
+    let back = |piece: &'_ Piece, last: Option<&Piece>| Piece {
+        before: piece.before.saturating_add(last.unwrap_or(piece).delta),
+        start: piece.start.saturating_add(piece.delta),
+        delta: piece.delta.saturating_neg(),
+        band: piece.band,
+    };
+    pieces.iter().map(|piece| back(piece, last.replace(piece))).collect()
+}
 
 /// The stretches between a few steps in which δ is constant; `None` when that does not hold.
 fn pieces(upper: &[Bound], lower: &[Bound]) -> Option<Vec<Piece>> {
@@ -223,11 +262,13 @@ fn pieces(upper: &[Bound], lower: &[Bound]) -> Option<Vec<Piece>> {
     all.extend(lower.iter().map(|bound| (bound.at, bound.by, false)));
     all.sort_unstable();
     let mut found: Vec<Piece> = Vec::new();
-    let (mut high, mut low, mut count, mut start) = (i64::MAX, i64::MIN, 0, all[0].0);
-    let mut close = |start: i64, high: i64, low: i64, count: usize| {
+    let (mut high, mut low, mut count) = (i64::MAX, i64::MIN, 0);
+    let (mut start, mut last) = ((all[0].0, all[0].0), all[0].0);
+    let mut close = |(before, start): (i64, i64), high: i64, low: i64, count: usize| {
         let is_whole = count >= LEAST_PIECE && high != i64::MAX && low != i64::MIN;
         if is_whole {
-            found.push((start, middle(low, high), high.saturating_sub(low).max(0) / 2));
+            let (delta, band) = (middle(low, high), high.saturating_sub(low).max(0) / 2);
+            found.push(Piece { before, start, delta, band });
         }
         is_whole
     };
@@ -240,12 +281,13 @@ fn pieces(upper: &[Bound], lower: &[Bound]) -> Option<Vec<Piece>> {
             if !close(start, high, low, count) {
                 return None;
             }
-            (high, low, count, start) = (i64::MAX, i64::MIN, 0, at);
+            (high, low, count, start) = (i64::MAX, i64::MIN, 0, (last, at));
             if is_upper { high = by } else { low = by }
         } else {
             (high, low) = (new_high, new_low);
         }
         count += 1;
+        last = at;
     }
     let is_whole = close(start, high, low, count);
     (is_whole && (2..=MOST_STEPS + 1).contains(&found.len())).then_some(found)
@@ -256,10 +298,16 @@ type Steps = (i64, i64, Vec<(i64, i64)>);
 
 /// The steps between pieces.
 fn stepwise(found: &[Piece], pivot: i64) -> Option<Steps> {
-    let at_pivot = found.iter().rev().find(|piece| piece.0 <= pivot).or_else(|| found.first())?.1;
-    let band = found.iter().map(|piece| piece.2).max()?;
-    let step = |pair: &[Piece]| (pair[1].0, pair[1].1.saturating_sub(pair[0].1));
-    Some((at_pivot, band, found.windows(2).map(step).collect()))
+    let band = found.iter().map(|piece| piece.band).max()?;
+    let step = |pair: &[Piece]| {
+        let by = pair[1].delta.saturating_sub(pair[0].delta);
+        // Where A was set forward, δ shrinks, and A shows none of the times between: any of them will do.
+        let at = if by < 0 { middle(pair[1].before, pair[1].start) } else { pair[1].start };
+        (at, by)
+    };
+    let steps: Vec<(i64, i64)> = found.windows(2).map(step).collect();
+    let passed = steps.iter().filter(|step| step.0 <= pivot).count();
+    Some((found[passed].delta, band, steps))
 }
 
 /// The δ that most bounds allow; those that cross it widen the band.
