@@ -230,10 +230,15 @@ impl Server {
     }
 }
 
+/// Whether one of them is about this server.
+pub(super) fn holds(found: &[Exhaustion], server: SocketAddr) -> bool {
+    found.iter().any(|one| one.server == server)
+}
+
 /// Starved requests that their client gave up, and those that caused them, have timed out: not one of those clients
 /// left of its own accord.
-pub(super) fn settle(analysis: &Analysis, found: &[Exhaustion], outcomes: &mut [Outcome]) {
-    for &exchange in found.iter().flat_map(|one| &one.unanswered) {
+pub(super) fn settle(analysis: &Analysis, starved: &[(ExchangeId, LinkId)], outcomes: &mut [Outcome]) {
+    for &(exchange, _) in starved {
         let mut id = exchange;
         // Bounded like every walk up a tree, against a cycle.
         for _ in 0..64 {

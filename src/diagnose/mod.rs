@@ -18,6 +18,7 @@ mod mismatch;
 mod model;
 mod nolive;
 mod origins;
+mod queue;
 mod reject;
 mod request;
 mod response;
@@ -58,11 +59,15 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let (mut outcomes, mut rejections) = verdict::judge(analysis);
     reuse::drop_consequences(analysis, &mut outcomes, &mut rejections);
     let exhausted = exhaustion::find(analysis);
-    exhaustion::settle(analysis, &exhausted, &mut outcomes);
+    let mut queues = queue::find(analysis, &outcomes);
+    queues.retain(|queue| !exhaustion::holds(&exhausted, queue.server()));
+    let starved: Vec<(ExchangeId, LinkId)> =
+        exhaustion::explained(&exhausted).chain(queue::given_up(&queues)).collect();
+    exhaustion::settle(analysis, &starved, &mut outcomes);
     let attempts = connect::attempts(analysis);
     let mismatches = mismatch::find(analysis);
     let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
-    let mut explained: BTreeMap<ExchangeId, LinkId> = exhaustion::explained(&exhausted).collect();
+    let mut explained: BTreeMap<ExchangeId, LinkId> = starved.into_iter().collect();
     explained.extend(gateways.explained.iter().copied());
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     explained.extend(mismatch::explained(analysis, &mismatches));
@@ -77,6 +82,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let bursts = burst::by_link(analysis, &habits);
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
+    findings.extend(queue::findings(analysis, &diagnosis, queues));
     findings.extend(connect::findings(analysis, &diagnosis, &attempts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));

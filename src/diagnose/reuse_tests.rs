@@ -237,6 +237,31 @@ fn a_user_who_waits_for_a_taken_worker_did_not_leave_of_its_own_accord() {
     assert_eq!(diagnosis.failures.origin, [(LinkId(1), 6)]);
 }
 
+#[test]
+fn what_is_given_up_in_the_queue_of_few_workers_is_told_as_that() {
+    // Each answer takes `work`; `workers` are at it, and after a second nobody waits any more.
+    let asked = |workers: usize, work: i64| {
+        let mut free = vec![0; workers];
+        let starts: Vec<i64> = (0..24).map(|n| n * 10 * MS).collect();
+        link(&starts, |conn, number, start| {
+            let turn = &mut free[number % workers];
+            *turn = (*turn).max(start) + work;
+            conn.request(Get, "/slow", start + MS).sync();
+            if *turn > start + S {
+                conn.fin(Client, start + S).response(200, *turn).rst(Client, *turn, false);
+            } else {
+                conn.response(200, *turn);
+            }
+        })
+    };
+    let queued = asked(2, 300 * MS);
+    assert_eq!(told(&queued), ["worker-exhaustion/queue P2 Likely ×18"]);
+    assert!(queued.findings[0].summary.contains("works on 2 requests at a time"), "{:?}", queued.findings[0]);
+    // As many at a time as are asked for: slow, and no queue.
+    let slow = asked(24, 1_200 * MS);
+    assert!(slow.findings.iter().all(|f| f.kind != "worker-exhaustion"), "{:?}", told(&slow));
+}
+
 /// Two workers, each with a kept connection that is asked again and again; others come and wait.
 fn workers(waiting: i64, then: impl Fn(&mut Conn, i64)) -> Diagnosis {
     let starts: Vec<i64> = (0..2).chain(10..10 + waiting).map(|n| n * 10 * MS).collect();

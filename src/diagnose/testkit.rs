@@ -132,6 +132,7 @@ impl Conn {
     /// A side resets, with or without an acknowledgement number.
     pub(crate) fn rst(&mut self, from: Side, at: i64, has_ack: bool) -> &mut Self {
         self.event(EventKind::Rst, from, at, has_ack);
+        self.flow.closing = Closing::Reset;
         self
     }
 

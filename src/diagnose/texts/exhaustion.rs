@@ -47,6 +47,38 @@ pub(in crate::diagnose) static WORKER_EXHAUSTION: Words = Words {
         (here {n}) confirms or refutes it.",
 };
 
+/// More requests than workers.
+pub(in crate::diagnose) static WORKER_QUEUE: Words = Words {
+    kind: "worker-exhaustion",
+    cause: "queue",
+    rule: "P2",
+    severity: Severity::Error,
+    summary: "{link}: {server} works on {at_once} at a time, and others are given up in its queue, {times}",
+    explanation: "An answer takes {usual} once its turn has come, and of {answers} {queued} began only when an earlier one \
+        was done, never more than {n} at once: so many workers there are. The kernel accepted further connections and \
+        acknowledged their requests, which nobody read; they waited until their clients gave up, after {longest} at the \
+        longest. {users}",
+    fixes: &[
+        (
+            "uwsgi",
+            "--processes {more} (or --threads, --gevent 100)",
+            "More requests at a time than clients wait for.",
+        ),
+        ("gunicorn", "--workers {more}, or --worker-class gthread --threads {more}", ""),
+        ("php-fpm", "pm.max_children = {more}", ""),
+        ("server", "find out what takes {usual} for each request", "Faster answers need fewer workers."),
+        (
+            "nginx",
+            "proxy_read_timeout above the longest wait",
+            "Hides the queue: users wait longer, and get an answer.",
+        ),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while reading response header from upstream, or status \
+        499 in the access log",
+    doubt: "Something behind the server that serves {n} at a time (a lock, a pool of database connections) looks alike; \
+        the server's count of workers tells.",
+};
+
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 1] = [&WORKER_EXHAUSTION];
+pub(in crate::diagnose) static ALL: [&Words; 2] = [&WORKER_EXHAUSTION, &WORKER_QUEUE];
