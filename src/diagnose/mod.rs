@@ -14,6 +14,7 @@ mod faults;
 mod habits;
 mod life;
 mod limits;
+mod log_writers;
 mod mismatch;
 mod model;
 mod nolive;

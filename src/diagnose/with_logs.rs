@@ -8,9 +8,10 @@ use crate::analysis::{Analysis, ExchangeView};
 use crate::http::{HeaderDigest, NameId};
 use crate::logs::{LogFile, LogKind, LogLine, LoggedAttempt, LoggedError, LoggedRequest};
 use crate::topology::keys::{IdNames, text_hash};
-use crate::topology::{ExchangeId, LaneId, LinkId};
+use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
 use super::draft::{Draft, ProofList};
+use super::log_writers::Writer;
 use super::reuse::CASES;
 use super::texts;
 use super::words::{count, counted, grouped, listed};
@@ -36,13 +37,14 @@ pub(super) struct LogIndex<'a> {
     by_request: Places,
     faults: Places,
     /// The lane that wrote each file.
-    lanes: Vec<Option<LaneId>>,
-    /// What to add to an error log's local times to get UTC, in seconds.
+    writers: Vec<Option<Writer>>,
+    /// What to add to a log's local times to get UTC, in seconds.
     zones: Vec<i64>,
     ids: Vec<IdNames>,
 }
 
-fn request_hash(method: &str, target: &str) -> u64 {
+/// What requests are told by.
+pub(super) fn request_hash(method: &str, target: &str) -> u64 {
     text_hash(method).rotate_left(7) ^ text_hash(target)
 }
 
@@ -69,12 +71,16 @@ impl<'a> LogIndex<'a> {
                 faults.entry(request_hash(method, target)).or_default().push((file as u16, at as u32));
             }
         }
-        let lanes = analysis.logs.iter().map(|log| lane_of(analysis, log)).collect();
+        let writers = super::log_writers::writers(analysis);
         let headers = &analysis.topology.id_headers;
         let ids = analysis.captures.iter().map(|facts| headers.of(facts)).collect();
-        let mut index = Self { analysis, by_id, by_request, faults, lanes, zones: Vec::new(), ids };
+        let mut index = Self { analysis, by_id, by_request, faults, writers, zones: Vec::new(), ids };
         index.zones = index.find_zones();
         Some(index)
+    }
+
+    fn writer(&self, (file, _): (u16, u32)) -> Option<LaneId> {
+        self.writers[usize::from(file)].map(|writer| writer.lane)
     }
 
     fn error(&self, (file, at): (u16, u32)) -> &'a LoggedError {
@@ -92,22 +98,29 @@ impl<'a> LogIndex<'a> {
         let alike = self.faults.get(&request_hash(exchange.method(), &exchange.target()));
         let alike = alike.map(Vec::as_slice).unwrap_or_default().iter().copied().take(MAX_ALIKE);
         alike.filter(move |&place| {
-            let own = self.lanes[usize::from(place.0)] == asked;
+            let own = self.writer(place) == asked;
             own || self.error(place).upstream.is_none_or(|upstream| upstream == server)
         })
     }
 
-    /// The time zone of each error log: the one in which most of its lines meet their exchanges.
+    /// The time zone of each log: the one in which most of its lines meet their exchanges.
     fn find_zones(&self) -> Vec<i64> {
-        let mut votes: Vec<BTreeMap<i64, u64>> = vec![BTreeMap::new(); self.lanes.len()];
-        if !self.faults.is_empty() {
-            for exchange in self.analysis.exchanges() {
-                for place in self.faults_of(exchange).take(8) {
-                    let off = exchange.settled().0 / 1_000_000_000 - self.error(place).local_s;
-                    let zone = (off + ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S) * ZONE_STEP_S;
-                    if (off - zone).abs() <= TOLERANCE_NS / 1_000_000_000 {
-                        *votes[usize::from(place.0)].entry(zone).or_default() += 1;
-                    }
+        let mut votes: Vec<BTreeMap<i64, u64>> = vec![BTreeMap::new(); self.writers.len()];
+        let mut vote = |(file, _): (u16, u32), exchange: ExchangeView<'_>, local_s: i64| {
+            let off = (exchange.settled().0 / 1_000_000_000).saturating_sub(local_s);
+            let zone =
+                off.saturating_add(ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S).saturating_mul(ZONE_STEP_S);
+            if off.saturating_sub(zone).saturating_abs() <= TOLERANCE_NS / 1_000_000_000 {
+                *votes[usize::from(file)].entry(zone).or_default() += 1;
+            }
+        };
+        for exchange in self.analysis.exchanges() {
+            for place in self.faults_of(exchange).take(8) {
+                vote(place, exchange, self.error(place).local_s);
+            }
+            for place in self.alike(exchange).take(8) {
+                if let Some(at) = self.request(place).at_ns {
+                    vote(place, exchange, at.div_euclid(1_000_000_000));
                 }
             }
         }
@@ -117,32 +130,44 @@ impl<'a> LogIndex<'a> {
         votes.iter().map(|votes| most(votes).unwrap_or(0)).collect()
     }
 
+    /// Lines of its lane about requests like this one.
+    fn alike(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
+        let lane = Some(self.analysis.link(exchange.link_id()).to);
+        let alike = self.by_request.get(&request_hash(exchange.method(), &exchange.target()));
+        let alike = alike.map(Vec::as_slice).unwrap_or_default().iter().copied().take(MAX_ALIKE);
+        alike.filter(move |place| self.writer(*place) == lane)
+    }
+
     /// The line of this lane's access log about this exchange, which the lane answered.
     fn access(&self, exchange: ExchangeView<'_>) -> Option<(u16, u32)> {
+        // A server logs nothing of what it turned away; another attempt of the same request may be there.
         let lane = self.analysis.link(exchange.link_id()).to;
+        if self.analysis.lane(lane).role == Role::Server && !exchange.raw.response.is_present() {
+            return None;
+        }
         let children = self.analysis.trees.children(exchange.id).iter().map(|&id| self.analysis.exchange(id));
         let same = std::iter::once(exchange).chain(children);
         let ids = same.flat_map(|x| self.ids[x.capture.index()].ids(x.facts, x.raw)).filter(|&id| id != 0);
         let places = ids.filter_map(|id| self.by_id.get(&id)).flatten().copied();
         let ended = exchange.settled().0;
         let away = |place: (u16, u32)| {
-            let at = self.request(place).at_ns?;
+            let zone_ns = self.zones[usize::from(place.0)].saturating_mul(1_000_000_000);
+            let at = self.request(place).at_ns?.saturating_add(zone_ns);
             let away = at.saturating_sub(ended).saturating_abs();
             (away <= TOLERANCE_NS).then_some(away)
         };
         let fits = |place: &(u16, u32)| {
             let request = self.request(*place);
-            self.lanes[usize::from(place.0)] == Some(lane) && *request.method == *exchange.method()
+            self.writer(*place) == Some(lane) && *request.method == *exchange.method()
         };
-        // Attempts of one request share its id: the nearest in time is meant.
-        let nearest = places.filter(fits).filter_map(|place| Some((away(place)?, place)));
-        if let Some((_, place)) = nearest.min() {
+        // Attempts of one request share its id: the one that ended as this one did is meant, the nearest of several.
+        let other = |place: (u16, u32)| Some(self.request(place).status) != exchange.status();
+        let nearest = places.filter(fits).filter_map(|place| Some((other(place), away(place)?, place)));
+        if let Some((.., place)) = nearest.min() {
             return Some(place);
         }
         // Without an id the request line and the time must do, where they fit one line only.
-        let alike = self.by_request.get(&request_hash(exchange.method(), &exchange.target()))?;
-        let mut alike =
-            alike.iter().copied().take(MAX_ALIKE).filter(fits).filter(|&place| away(place).is_some());
+        let mut alike = self.alike(exchange).filter(fits).filter(|&place| away(place).is_some());
         let only = alike.next()?;
         alike.next().is_none().then_some(only)
     }
@@ -187,12 +212,16 @@ impl<'a> LogIndex<'a> {
         let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
         for exchange in self.analysis.exchanges() {
             let lane = self.analysis.link(exchange.link_id()).to;
-            let known = self.lanes.contains(&Some(lane)) && exchange.raw.request.is_present();
+            let known = self.writers.iter().flatten().any(|writer| writer.is_sure && writer.lane == lane);
+            let known = known && exchange.raw.request.is_present();
             let outcome = diagnosis.outcomes[exchange.id.0 as usize];
             if !known || outcome == Outcome::Unknown {
                 continue;
             }
             let Some(place) = self.access(exchange) else { continue };
+            if !self.writers[usize::from(place.0)].is_some_and(|writer| writer.is_sure) {
+                continue;
+            }
             if let Some(says) = disagreement(self.request(place), exchange, outcome) {
                 let entry = by_link.entry(exchange.link_id()).or_default();
                 count(&mut entry.0, &says);
@@ -234,26 +263,6 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
         }
         _ => None,
     }
-}
-
-/// The lane that wrote a log: the one that connects to the servers which the log names behind itself.
-fn lane_of(analysis: &Analysis, log: &LogFile) -> Option<LaneId> {
-    let mut named: BTreeMap<String, u64> = BTreeMap::new();
-    for attempt in log.requests.iter().take(10_000).flat_map(|request| &request.attempts) {
-        count(&mut named, &attempt.address);
-    }
-    for upstream in log.errors.iter().take(10_000).filter_map(|error| error.upstream) {
-        count(&mut named, &upstream.to_string());
-    }
-    let mut votes: BTreeMap<LaneId, u64> = BTreeMap::new();
-    for link in &analysis.topology.links {
-        for server in &link.servers {
-            if let Some(times) = named.get(&server.to_string()) {
-                *votes.entry(link.from).or_default() += times;
-            }
-        }
-    }
-    votes.into_iter().max_by_key(|(lane, times)| (*times, std::cmp::Reverse(*lane))).map(|(lane, _)| lane)
 }
 
 /// Without captures: which proxy's failures came from behind it, and where nothing lies behind any more.
@@ -364,6 +373,33 @@ mod tests {
         assert_eq!(lines, [("error.log", 1), ("access.log", 1)]);
         let words = &diagnosis.findings[1].explanation;
         assert!(words.contains("200 in the log, a truncated answer on the wire (1)"), "{words}");
+    }
+
+    #[test]
+    fn the_log_of_a_server_is_joined_by_its_requests_whatever_its_zone() {
+        let mut wire = Wire::new();
+        let line = |target: &str, status: u16| {
+            format!(
+                "[pid: 9|app: 0|req: 1/1] 10.0.0.2 () {{40 vars in 500 bytes}} [Thu Jan  1 05:30:00 1970] GET {target} => \
+                 generated 5 bytes in 2 msecs (HTTP/1.1 {status}) 2 headers in 80 bytes (1 switches on core 0)\n"
+            )
+        };
+        let mut log = String::new();
+        for n in 0..8 {
+            let get = format!("GET /item/{n} HTTP/1.1\r\nHost: shop\r\n\r\n");
+            let status = if n == 5 { 500 } else { 200 };
+            let answer = format!("HTTP/1.1 {status} Any\r\nContent-Length: 2\r\n\r\nhi");
+            wire.say(Who::User, &get).say(Who::Up, &get).say(Who::App, &answer).say(Who::Down, &answer);
+            log.push_str(&line(&format!("/item/{n}"), status));
+        }
+        let analysis = wire.analysis_with(logs(&[("out.log", &log)]));
+        let writers = crate::diagnose::log_writers::writers(&analysis);
+        let names: Vec<&str> = writers.iter().flatten().map(|one| &*analysis.lane(one.lane).name).collect();
+        assert_eq!(names, ["app"]);
+        let kinds: Vec<&str> = analysis.diagnosis.findings.iter().map(|f| f.kind.as_str()).collect();
+        assert_eq!(kinds, ["application-error"]);
+        let lines: Vec<u64> = analysis.diagnosis.log_lines[0].iter().map(|line| line.line).collect();
+        assert_eq!(lines, [6]);
     }
 
     #[test]
