@@ -131,12 +131,41 @@ impl PcapNg {
                 self.cut_block(buffer, frame, "", problems)?;
                 continue;
             }
-            let record = self.packet(buffer, block_type, total as usize, frame, problems);
-            buffer.consume(padded);
+            let same_length = self.same_length(buffer.unread(), total);
+            let step = if same_length { padded } else { self.step_of_two(buffer, padded, frame, problems) };
+            let len = if step == padded { total as usize } else { step };
+            let record = self.packet(buffer, block_type, len, frame, problems);
+            buffer.consume(step);
             if record.is_some() {
                 return record;
             }
         }
+    }
+
+    /// Whether the length behind a block is the one in front.
+    #[inline]
+    fn same_length(&self, data: &[u8], total: u32) -> bool {
+        self.order.u32(data, total as usize - 4) == Some(total)
+    }
+
+    /// How many bytes to pass for a packet whose block has two different lengths, of which the first says `padded`: so
+    /// many where a block follows there, else as many as lie before the next credible one.
+    #[cold]
+    fn step_of_two(
+        &self,
+        buffer: &mut Buffer,
+        padded: usize,
+        frame: u32,
+        problems: &mut impl Problems,
+    ) -> usize {
+        buffer.ensure(padded + RESYNC_WINDOW);
+        let first_is_right = buffer.unread().get(padded..).is_some_and(|rest| self.is_credible(rest));
+        let other = if first_is_right { None } else { self.next_sound(buffer) };
+        let other = other.filter(|&step| step >= SMALLEST_BLOCK as usize);
+        let consequence = other
+            .map_or("read by the first".to_owned(), |step| format!("read on {step} bytes behind its start"));
+        bad_block(problems, frame, buffer.position(), "has two different lengths", &consequence);
+        other.unwrap_or(padded)
     }
 
     /// Type and length of the block at hand; a section header changes the byte order. `Some(None)` when it was
@@ -204,6 +233,7 @@ impl PcapNg {
         self.numbered = self.numbered.saturating_add(u32::from(NUMBERED.contains(&block_type)));
         let room = match block_type {
             SECTION_HEADER => {
+                self.tell_version(block, frame, problems);
                 self.notes.section_options(self.order, block.get(SECTION_FIELDS..).unwrap_or_default());
                 true
             }
@@ -312,12 +342,8 @@ impl PcapNg {
         frame: u32,
         problems: &mut impl Problems,
     ) -> Option<Record> {
-        let block = buffer.unread().get(..total)?;
-        if self.order.u32(block, total - 4) != self.order.u32(block, 4) {
-            bad_block(problems, frame, buffer.position(), "has two different lengths", "read by the first");
-        }
-        // From here on offsets count from the start of the block, and `block` ends before the second length.
-        let block = &block[..total - 4];
+        // Offsets count from the start of the block, and `block` ends before the second length.
+        let block = buffer.unread().get(..total - 4)?;
         let body = match block_type {
             ENHANCED_PACKET => self.enhanced_packet(block),
             SIMPLE_PACKET => self.simple_packet(block),
@@ -387,6 +413,21 @@ impl PcapNg {
             captured: self.order.u32(block, 20)?,
             original: self.order.u32(block, 24)?,
         })
+    }
+
+    /// Says that the version of a section is unknown.
+    fn tell_version(&self, block: &[u8], frame: u32, problems: &mut impl Problems) {
+        let (major, minor) = (self.order.u16(block, 12), self.order.u16(block, 14));
+        if let (Some(major), Some(minor)) = (major, minor)
+            && major != 1
+        {
+            problems.report(
+                ProblemKind::UnknownVersion,
+                format_args!(
+                    "the section before packet {frame} says it is pcapng {major}.{minor}, and was read as 1.0"
+                ),
+            );
+        }
     }
 
     /// Takes the byte order of a section and forgets the interfaces of the one before.

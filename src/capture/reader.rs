@@ -313,16 +313,8 @@ impl Reader {
     /// What was learnt of the file so far. Its problems are those of the caller's log, and not in here.
     pub fn info(&self) -> CaptureInfo {
         let (format, link_types) = match &self.container {
-            Container::Pcap(walk) => ("pcap", vec![walk.link_type().to_string()]),
-            Container::PcapNg(walk) => {
-                let mut names: Vec<String> = Vec::new();
-                for name in walk.link_types().iter().map(ToString::to_string) {
-                    if !names.contains(&name) {
-                        names.push(name);
-                    }
-                }
-                ("pcapng", names)
-            }
+            Container::Pcap(walk) => ("pcap", names(walk.link_types())),
+            Container::PcapNg(walk) => ("pcapng", names(walk.link_types())),
         };
         let mut info = CaptureInfo {
             path: self.path.clone(),
@@ -347,6 +339,17 @@ impl Reader {
         }
         info
     }
+}
+
+/// The names of link types; some share one.
+fn names(link_types: &[LinkType]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in link_types.iter().map(ToString::to_string) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Tells the container by its first bytes.

@@ -1,0 +1,165 @@
+//! Whether bytes are a chain of records: nothing marks where a pcap record starts, but its neighbours.
+
+use super::form::{FILE_HEADER, Form, Header};
+
+/// Records in a row that tell a form of headers from another, or that a sound record does go on as it says.
+const FEW: usize = 3;
+/// Records in a row that are believed whatever their times: lengths alone are weaker evidence.
+const WITHOUT_TIME: usize = 6;
+/// Records in a row that make a place in broken data credible. A body that is itself a capture holds such chains too,
+/// but they seldom go on from one packet into the next.
+const AMID_BROKEN: usize = 5;
+/// The same, where their times lie near each other's and far from those of the packets before.
+const AMID_BROKEN_AT_ANOTHER_TIME: usize = 32;
+/// Records after which a chain need not span more, so that data made for it do not cost their length squared.
+const LONGEST: usize = 1024;
+/// How far two neighbouring packets may lie apart in time without doubt. Sound captures may have longer gaps: then their
+/// records must be a chain in other ways.
+const NEAR_SECONDS: u32 = 24 * 60 * 60;
+
+/// 1980, the year before which no packet is believed to have been captured where no other packet says so. Microseconds,
+/// taken for seconds by a reader that is four bytes off, are less than twelve days of 1970.
+const EARLIEST_SECOND: u32 = 315_532_800;
+
+/// What is asked of each record of a chain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// All that a sound one has.
+    Strict,
+    /// Times near each other's; lengths may be odd, as some tools write them.
+    NearTimes,
+    /// Lengths and fractions of a second that can be; any time.
+    Lengths,
+}
+
+/// Bytes of a file in which chains are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch<'a> {
+    pub(super) data: &'a [u8],
+    /// Whether the file ends where the data do.
+    pub(super) ends: bool,
+}
+
+impl<'a> Stretch<'a> {
+    /// What is left of it behind some bytes.
+    pub(super) fn behind(self, len: usize) -> Self {
+        Self { data: self.data.get(len..).unwrap_or_default(), ends: self.ends }
+    }
+}
+
+/// A chain to be looked for.
+#[derive(Clone, Copy)]
+struct Chain {
+    rule: Rule,
+    /// Seconds of the packet before, where that is known.
+    before: Option<u32>,
+    /// How many records it must have, if the file does not end before.
+    records: usize,
+    /// How many bytes it must span, if the file does not end before.
+    reach: usize,
+    /// Whether the file may end within a record's header.
+    may_be_cut: bool,
+}
+
+impl Form {
+    /// Whether a record's header can be that of a record behind one of a time.
+    #[inline]
+    pub(super) fn is_sound(&self, header: Header, before: u32) -> bool {
+        header.second.abs_diff(before) <= NEAR_SECONDS && self.has_sound_lengths(header)
+    }
+
+    #[inline]
+    fn has_sound_lengths(&self, header: Header) -> bool {
+        header.fraction < self.fractions
+            && (1..=self.largest).contains(&header.captured)
+            && header.captured <= header.original
+    }
+
+    /// Whether its time and its length on the wire are those of a packet near others: what its record claims to hold
+    /// may be wrong all the same.
+    pub(super) fn is_genuine(&self, header: Header, near: Option<u32>) -> bool {
+        header.fraction < self.fractions
+            && (1..=self.largest).contains(&header.original)
+            && near.is_none_or(|near| header.second.abs_diff(near) <= NEAR_SECONDS)
+    }
+
+    /// Whether its lengths can be, or its time.
+    pub(super) fn is_possible(&self, header: Header, near: Option<u32>) -> bool {
+        self.has_sound_lengths(header)
+            || near.is_some_and(|near| header.second.abs_diff(near) <= NEAR_SECONDS)
+    }
+
+    /// Whether the first records of a file fit this form.
+    pub(super) fn first_records_fit(&self, data: &[u8]) -> bool {
+        let chain = Chain { rule: Rule::Strict, before: None, records: FEW, reach: 0, may_be_cut: true };
+        self.holds(Stretch { data, ends: true }, chain)
+    }
+
+    /// Whether what stands behind a record shows that the record ends there, although the next header is not as
+    /// [`Self::is_sound`] wants it: captures have gaps, clocks jump, and tools write odd lengths.
+    pub(super) fn goes_on(&self, rest: Stretch<'_>, before: u32) -> bool {
+        let chain = |rule, before, records| {
+            self.holds(rest, Chain { rule, before, records, reach: 0, may_be_cut: true })
+        };
+        self.header(rest.data).is_some_and(Header::is_zero)
+            || Self::further(rest.data).is_some()
+            || chain(Rule::NearTimes, Some(before), FEW)
+            || chain(Rule::Strict, None, FEW)
+            || chain(Rule::Lengths, None, WITHOUT_TIME)
+    }
+
+    /// Whether broken data end here: where records go on for a while, and for `reach` bytes, or to the end.
+    pub(super) fn is_sound_again(&self, place: Stretch<'_>, before: Option<u32>, reach: usize) -> bool {
+        let strict = Chain { rule: Rule::Strict, before, records: AMID_BROKEN, reach, may_be_cut: false };
+        if let Some(form) = Self::further(place.data) {
+            let behind = Chain { before: None, reach: reach.saturating_sub(FILE_HEADER), ..strict };
+            return form.holds(place.behind(FILE_HEADER), behind);
+        }
+        self.is_dated(place, before) && self.holds(place, strict)
+    }
+
+    fn is_dated(&self, place: Stretch<'_>, before: Option<u32>) -> bool {
+        before.is_some() || self.header(place.data).is_some_and(|header| header.second >= EARLIEST_SECOND)
+    }
+
+    /// The same where the times are others than those before, which asks for more.
+    pub(super) fn is_sound_at_another_time(&self, place: Stretch<'_>, reach: usize) -> bool {
+        let records = AMID_BROKEN_AT_ANOTHER_TIME;
+        self.is_dated(place, None)
+            && self
+                .holds(place, Chain { rule: Rule::Strict, before: None, records, reach, may_be_cut: false })
+    }
+
+    fn holds(&self, place: Stretch<'_>, chain: Chain) -> bool {
+        let Stretch { data, ends } = place;
+        let (mut at, mut records, mut before) = (0, 0, chain.before);
+        while records < chain.records || at < chain.reach && records < LONGEST {
+            let Some(header) = self.header(&data[at..]) else {
+                return records > 0 && (!ends || at == data.len() || chain.may_be_cut);
+            };
+            if !self.fits(header, chain.rule, before) {
+                return records > 0 && at >= chain.reach && Self::further(&data[at..]).is_some();
+            }
+            before = Some(header.second);
+            at += self.record_header + header.captured as usize;
+            if at > data.len() {
+                return records > 0;
+            }
+            records += 1;
+        }
+        true
+    }
+
+    fn fits(&self, header: Header, rule: Rule, before: Option<u32>) -> bool {
+        let near = before.is_none_or(|before| header.second.abs_diff(before) <= NEAR_SECONDS);
+        match rule {
+            Rule::Strict => near && self.has_sound_lengths(header),
+            Rule::NearTimes => near && header.captured <= self.largest && !header.is_zero(),
+            Rule::Lengths => {
+                header.fraction < self.fractions
+                    && header.captured <= self.largest.min(header.original)
+                    && !header.is_zero()
+            }
+        }
+    }
+}
