@@ -8,6 +8,7 @@
 use super::blocks::Order;
 use super::buffer::Buffer;
 use super::notes::Notes;
+use super::pcap::is_pcap;
 use super::reader::{LARGEST_PACKET, RESYNC_WINDOW, Record};
 use super::{CaptureError, CaptureTime, LinkType, ProblemKind, Problems};
 
@@ -188,6 +189,10 @@ impl PcapNg {
         if block_type == SECTION_HEADER && self.begin_section(data).is_none() {
             self.resynchronise(buffer, frame, "starts a section of no byte order", problems)?;
             return Some(None);
+        }
+        if is_pcap(block_type) || is_pcap(block_type.swap_bytes()) {
+            bad_block(problems, frame, buffer.position(), "is a pcap file", "give it as a file of its own");
+            return None;
         }
         let total = self.order.u32(data, 4)?;
         if total < SMALLEST_BLOCK {
@@ -464,6 +469,11 @@ impl PcapNg {
         }
         Some(self.notes.interface_options(order, link_type.to_string(), options))
     }
+}
+
+/// Whether the data start with a section of a pcapng file.
+pub(super) fn starts_section(data: &[u8]) -> bool {
+    data.starts_with(&SECTION_HEADER.to_be_bytes()) && byte_order(data).is_some()
 }
 
 /// The byte order of the section that a block begins; `None` where its mark is neither of the two.

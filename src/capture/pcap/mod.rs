@@ -7,6 +7,7 @@ mod mend;
 pub(super) use form::is_pcap;
 
 use super::buffer::Buffer;
+use super::pcapng::starts_section;
 use super::reader::Record;
 use super::{CaptureError, LinkType, ProblemKind, Problems};
 use form::{Form, Header, RECORD_HEADER};
@@ -120,6 +121,17 @@ impl Pcap {
         }
         if self.begin_further_file(buffer, frame, problems) {
             return Some(None);
+        }
+        if starts_section(buffer.unread()) {
+            problems.report(
+                ProblemKind::BadRecord,
+                format_args!(
+                    "a pcapng file follows at byte {place}, behind packet {}, and was not read: \
+                     give it as a file of its own",
+                    frame - 1
+                ),
+            );
+            return None;
         }
         let header = self.form.header(buffer.unread())?;
         let captured = header.captured;

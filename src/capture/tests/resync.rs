@@ -131,6 +131,19 @@ fn files_put_behind_each_other_are_read_each_by_its_own_header() {
 }
 
 #[test]
+fn a_file_of_the_other_format_behind_the_first_is_named() {
+    let (pcap, _) = many(PcapBuilder::new(), 9);
+    let (pcapng, _) = many(PcapBuilder::new().pcapng(), 9);
+    for (first, second) in [(&pcap, &pcapng), (&pcapng, &pcap)] {
+        let (all, problems) = numbers(&[&first[..], second].concat());
+        assert_eq!(all, expected(9));
+        let detail = &problems[0].detail;
+        assert!(detail.contains(&format!("at byte {}", first.len())), "{detail}");
+        assert!(detail.ends_with("give it as a file of its own"), "{detail}");
+    }
+}
+
+#[test]
 fn odd_records_of_sound_files_are_left_as_they_are() {
     let day = 24 * 60 * 60 * 1_000_000_000;
     let gap = |steps: &[i64]| {
