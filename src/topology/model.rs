@@ -221,8 +221,8 @@ impl Clock {
     }
 
     /// What the offset rests on, in words, such as `812 packets that both captures hold`.
-    pub fn evidence(&self) -> String {
-        let mut words = match self.method {
+    pub fn basis(&self) -> String {
+        match self.method {
             ClockMethod::SameSegment => format!("{} packets that both captures hold", self.compared),
             ClockMethod::Containment => {
                 format!("{} exchanges, each inside the one that caused it", self.compared.div_ceil(2))
@@ -230,7 +230,17 @@ impl Clock {
             ClockMethod::Declared => "given by the user".to_owned(),
             ClockMethod::SameHost => "the clock that the others are compared with".to_owned(),
             ClockMethod::None => "nothing ties this clock to the others".to_owned(),
-        };
+        }
+    }
+
+    /// Whether the offset is not the same all the time.
+    pub fn changes(&self) -> bool {
+        self.drift_ppb != 0 || self.steps[0].is_some()
+    }
+
+    /// What the offset rests on, and how the clock went, in words.
+    pub fn evidence(&self) -> String {
+        let mut words = self.basis();
         if self.drift_ppb != 0 {
             words.push_str(&format!("; it drifts by {:.1} µs a second", -self.drift_ppb as f64 / 1e3));
         }

@@ -23,6 +23,8 @@ pub struct Draft {
     pub names: BTreeMap<u16, String>,
     /// Manual offsets, by capture.
     pub offsets: BTreeMap<u16, String>,
+    /// Why the last offset was not taken.
+    pub refused: Option<String>,
 }
 
 /// A lane's places beyond these are only counted: a thousand client addresses are no help to the eye.

@@ -7,6 +7,7 @@ use super::arrange::Arrangement;
 use super::bars::half_bar;
 use super::{Frame, TimelineInput};
 use crate::capture::SessionTime;
+use crate::correlate::Confidence;
 use crate::timeline::{Place, Span};
 use crate::topology::ExchangeId;
 
@@ -52,7 +53,8 @@ pub(super) fn request_ui(ui: &Ui, frame: &Frame<'_>, scroll: f32, arrangement: &
     for child in &lit {
         let Some(parentage) = analysis.trees.parent(child.span.exchange) else { continue };
         let Some(parent) = of(parentage.parent) else { continue };
-        connector(&painter, parent, child, frame.palette.path);
+        let is_sure = parentage.confidence != Confidence::Ambiguous;
+        connector(&painter, parent, child, is_sure, frame.palette.path);
         if let Some(before) = analysis.exchange(child.span.exchange).previous_attempt().and_then(of) {
             retry_arrow(&painter, frame, before, child);
         }
@@ -68,15 +70,22 @@ fn place(frame: &Frame<'_>, scroll: f32, arrangement: &Arrangement, id: Exchange
     Some(Lit { x0, x1, y, half: half_bar(placed.height), span, place })
 }
 
-/// From the parent's lower edge, where the child begins, down to the child.
-fn connector(painter: &Painter, parent: &Lit, child: &Lit, colour: Color32) {
+/// From the parent's lower edge, where the child begins, down to the child. Dashed, with an open end, where another
+/// parent fits as well.
+fn connector(painter: &Painter, parent: &Lit, child: &Lit, is_sure: bool, colour: Color32) {
     let from = Pos2::new(child.x0.clamp(parent.x0, parent.x1), parent.y + parent.half);
     let to = Pos2::new((child.x0 + 3.0).min(child.x1), child.y - child.half);
     let bend = ((to.y - from.y) / 2.0).max(8.0);
     let points = [from, from + egui::vec2(0.0, bend), to - egui::vec2(0.0, bend), to];
     let stroke = Stroke::new(1.6, colour);
-    painter.add(CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, stroke));
-    painter.circle_filled(to, 2.2, colour);
+    if is_sure {
+        painter.add(CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, stroke));
+        painter.circle_filled(to, 2.2, colour);
+        return;
+    }
+    let curve = CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, Stroke::NONE);
+    painter.extend(Shape::dashed_line(&curve.flatten(Some(0.5)), stroke, 5.0, 4.0));
+    painter.circle_stroke(to, 2.6, stroke);
 }
 
 /// A dashed arrow from a failed attempt to the next, with the words for it where there is room.

@@ -17,8 +17,9 @@ const LONGEST: usize = 1024;
 /// records must be a chain in other ways.
 const NEAR_SECONDS: u32 = 24 * 60 * 60;
 
-/// 1980, the year before which no packet is believed to have been captured where no other packet says so. Microseconds,
-/// taken for seconds by a reader that is four bytes off, are less than twelve days of 1970.
+/// 1980, the year before which no packet is believed to have been captured where no other packet says so. A reader that
+/// is four bytes off takes microseconds for seconds, less than twelve days of 1970, and the one length for the other:
+/// that gives chains as good as the right ones.
 const EARLIEST_SECOND: u32 = 315_532_800;
 
 /// What is asked of each record of a chain.
@@ -26,9 +27,9 @@ const EARLIEST_SECOND: u32 = 315_532_800;
 enum Rule {
     /// All that a sound one has.
     Strict,
-    /// Times near each other's; lengths may be odd, as some tools write them.
+    /// Times near each other's, or none; lengths may be odd, as some tools write them.
     NearTimes,
-    /// Lengths and fractions of a second that can be; any time.
+    /// Lengths and fractions of a second that can be; any time that can be, or none.
     Lengths,
 }
 
@@ -61,6 +62,13 @@ struct Chain {
     may_be_cut: bool,
 }
 
+impl Header {
+    /// Whether its time is near another, where there is one.
+    pub(super) fn is_near(self, second: Option<u32>) -> bool {
+        second.is_none_or(|second| self.second.abs_diff(second) <= NEAR_SECONDS)
+    }
+}
+
 impl Form {
     /// Whether a record's header can be that of a record behind one of a time.
     #[inline]
@@ -68,8 +76,9 @@ impl Form {
         header.second.abs_diff(before) <= NEAR_SECONDS && self.has_sound_lengths(header)
     }
 
+    /// Whether its lengths and its fraction of a second can be.
     #[inline]
-    fn has_sound_lengths(&self, header: Header) -> bool {
+    pub(super) fn has_sound_lengths(&self, header: Header) -> bool {
         header.fraction < self.fractions
             && (1..=self.largest).contains(&header.captured)
             && header.captured <= header.original
@@ -80,13 +89,12 @@ impl Form {
     pub(super) fn is_genuine(&self, header: Header, near: Option<u32>) -> bool {
         header.fraction < self.fractions
             && (1..=self.largest).contains(&header.original)
-            && near.is_none_or(|near| header.second.abs_diff(near) <= NEAR_SECONDS)
+            && header.is_near(near)
     }
 
     /// Whether its lengths can be, or its time.
     pub(super) fn is_possible(&self, header: Header, near: Option<u32>) -> bool {
-        self.has_sound_lengths(header)
-            || near.is_some_and(|near| header.second.abs_diff(near) <= NEAR_SECONDS)
+        self.has_sound_lengths(header) || header.is_near(near)
     }
 
     /// Whether the first records of a file fit this form.
@@ -104,7 +112,7 @@ impl Form {
         self.header(rest.data).is_some_and(Header::is_zero)
             || Self::further(rest.data).is_some()
             || chain(Rule::NearTimes, Some(before), FEW)
-            || chain(Rule::Strict, None, FEW)
+            || self.is_dated(rest, None) && chain(Rule::Strict, None, FEW)
             || chain(Rule::Lengths, None, WITHOUT_TIME)
     }
 
@@ -140,7 +148,7 @@ impl Form {
             if !self.fits(header, chain.rule, before) {
                 return records > 0 && at >= chain.reach && Self::further(&data[at..]).is_some();
             }
-            before = Some(header.second);
+            before = if header.has_no_time() { before } else { Some(header.second) };
             at += self.record_header + header.captured as usize;
             if at > data.len() {
                 return records > 0;
@@ -151,12 +159,15 @@ impl Form {
     }
 
     fn fits(&self, header: Header, rule: Rule, before: Option<u32>) -> bool {
-        let near = before.is_none_or(|before| header.second.abs_diff(before) <= NEAR_SECONDS);
+        let near = header.is_near(before);
         match rule {
             Rule::Strict => near && self.has_sound_lengths(header),
-            Rule::NearTimes => near && header.captured <= self.largest && !header.is_zero(),
+            Rule::NearTimes => {
+                (near || header.has_no_time()) && header.captured <= self.largest && !header.is_zero()
+            }
             Rule::Lengths => {
-                header.fraction < self.fractions
+                (header.second >= EARLIEST_SECOND || header.has_no_time())
+                    && header.fraction < self.fractions
                     && header.captured <= self.largest.min(header.original)
                     && !header.is_zero()
             }

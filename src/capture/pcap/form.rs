@@ -89,6 +89,11 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Whether its time is zero, as scrubbed files have it.
+    pub(super) fn has_no_time(self) -> bool {
+        self.second | self.fraction == 0
+    }
+
     pub(super) fn is_zero(self) -> bool {
         self.second | self.fraction | self.captured | self.original == 0
     }

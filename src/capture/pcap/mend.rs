@@ -16,6 +16,9 @@ impl Pcap {
     /// Whether what stands behind a whole record shows that its length is right. Where it does, its time may become the
     /// one by which others are judged.
     pub(super) fn ends_where_it_says(&mut self, buffer: &mut Buffer, header: Header, step: usize) -> bool {
+        if header.captured > header.original && self.holds_others(buffer, header, step) {
+            return false;
+        }
         let next_is_near = if buffer.ensure(step + self.form.record_header) {
             let next = self.form.header(&buffer.unread()[step..]);
             let sound = next.is_some_and(|next| self.form.is_sound(next, header.second));
@@ -24,14 +27,25 @@ impl Pcap {
                 return false;
             }
             sound
-        } else {
+        } else if self.form.has_sound_lengths(header) {
             // The last one, behind it less than a header.
             true
+        } else {
+            // It may have swallowed the last ones.
+            return false;
         };
-        if next_is_near || self.form.is_sound(header, self.reference.unwrap_or(header.second)) {
+        if !header.has_no_time() && (next_is_near || header.is_near(self.reference)) {
             self.reference = Some(header.second);
         }
         true
+    }
+
+    /// Whether sound records begin where the packet ends by its length on the wire, and go on beyond the record: it claims
+    /// to hold them as well.
+    fn holds_others(&self, buffer: &mut Buffer, header: Header, step: usize) -> bool {
+        let own = self.form.record_header + header.original as usize;
+        let rest = self.look(buffer, step + LOOK_AHEAD).behind(own);
+        self.form.is_sound_again(rest, Some(header.second), step - own)
     }
 
     /// Keeps what can be kept of a record whose length is wrong, or passes to the next credible one (`Some(None)`).

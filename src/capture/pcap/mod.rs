@@ -84,8 +84,8 @@ impl Pcap {
         }
         let data = buffer.unread();
         let header = self.form.header(data)?;
-        // Empty packets are odd too.
-        if !(1..=self.form.largest).contains(&header.captured) {
+        // Empty packets are odd too, and those longer here than on the wire.
+        if !(1..=self.form.largest.min(header.original)).contains(&header.captured) {
             return None;
         }
         let step = RECORD_HEADER + header.captured as usize;

@@ -37,7 +37,10 @@ fn expected(count: usize) -> Vec<(i64, usize)> {
 fn a_wrong_length_costs_no_packet_beside_its_own() {
     let (sound, starts) = many(PcapBuilder::new().nanos(), 60);
     // As long as several packets, as the rest of the file, as more than there is, and beyond reason.
-    for length in [61_u32, 300, 5_000, 20_000, 200_000, 262_144, 262_145, 0x7FFF_FFFF, u32::MAX] {
+    // And just as long as the packet and the next one.
+    for length in
+        [61_u32, 60 + 16 + 1_514, 300, 1_556, 5_000, 20_000, 200_000, 262_144, 262_145, 0x7FFF_FFFF, u32::MAX]
+    {
         for at in [0, 1, 20, 57, 58] {
             let mut file = sound.clone();
             file[starts[at] + 8..][..4].copy_from_slice(&length.to_le_bytes());
@@ -200,7 +203,7 @@ fn a_version_that_is_not_known_is_said_and_read() {
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig {
-        cases: 200,
+        cases: 500,
         failure_persistence: None,
         ..proptest::prelude::ProptestConfig::default()
     })]
