@@ -113,6 +113,10 @@ fn arguments_that_are_off_give_status_2() {
     assert_eq!(output.status.code(), Some(2));
     let none = report(&[]);
     assert_eq!(none.status.code(), Some(2));
+    let lanes = ["--lane", "a=10.0.0.1", "--lane", "b=10.0.0.1", "x.pcap"].map(Path::new);
+    let twice = report(&lanes);
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(stderr(&twice).contains("lanes a and b both claim 10.0.0.1"), "{}", stderr(&twice));
 }
 
 #[test]

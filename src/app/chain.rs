@@ -56,8 +56,8 @@ pub enum EditError {
     /// Two lanes of one name could not be told apart.
     #[error("another lane is called {0:?} already")]
     NameTaken(String),
-    /// They would call themselves.
-    #[error("{0} and {1} talk to each other: they are two hops")]
+    /// The one calls the other, over however many hops: as one lane they would call themselves.
+    #[error("requests of {0} lead to {1}: they are two hops, and no replicas of one")]
     Talking(String, String),
 }
 
@@ -75,8 +75,8 @@ pub fn edited(before: &Overrides, topology: &Topology, edit: &ChainEdit) -> Resu
             after.order = order;
         }
         ChainEdit::Merge { lane: one, into } => {
-            if talk(topology, *one, *into) {
-                return Err(EditError::Talking(lane(*one).name.clone(), lane(*into).name.clone()));
+            if let Some(error) = talking(topology, *one, *into) {
+                return Err(error);
             }
             after.merged.push((lane(*one).name.clone(), lane(*into).name.clone()));
         }
@@ -205,9 +205,15 @@ fn is_shared(topology: &Topology, lane: &Lane, ip: IpAddr) -> bool {
     topology.lanes.iter().any(|other| other.name != lane.name && other.addresses.contains(&ip))
 }
 
-/// Whether requests of one lane lead to the other, over however many hops.
-pub fn talk(topology: &Topology, a: LaneId, b: LaneId) -> bool {
-    topology.leads_to(a, b) || topology.leads_to(b, a)
+fn talking(topology: &Topology, a: LaneId, b: LaneId) -> Option<EditError> {
+    let (from, to) = [(a, b), (b, a)].into_iter().find(|&(from, to)| topology.leads_to(from, to))?;
+    let name = |id: LaneId| topology.lanes[usize::from(id.0)].name.clone();
+    Some(EditError::Talking(name(from), name(to)))
+}
+
+/// Why two lanes cannot be merged, for people; `None` where they can.
+pub fn why_not_merged(topology: &Topology, a: LaneId, b: LaneId) -> Option<String> {
+    talking(topology, a, b).map(|error| error.to_string())
 }
 
 /// The places of a lane that can be moved: where it listens, then where it only connects from.
@@ -233,7 +239,14 @@ pub fn taken_at(analysis: &Analysis) -> Vec<Option<LaneId>> {
         BTreeSet::from([link.from, link.to])
     };
     let common = |links: &BTreeSet<u16>| links.iter().map(ends).reduce(|a, b| &a & &b);
-    links.iter().map(|links| common(links)?.into_iter().next_back()).collect()
+    // By the depth in the chain and not by the place on the screen, which the user may change.
+    let accepting = |common: BTreeSet<LaneId>| {
+        common.into_iter().max_by_key(|lane| {
+            let lane = &topology.lanes[usize::from(lane.0)];
+            (lane.depth, lane.serves.first().copied())
+        })
+    };
+    links.iter().map(|links| accepting(common(links)?)).collect()
 }
 
 /// The manual part of a capture's clock offset, in nanoseconds.
@@ -284,6 +297,8 @@ fn scaled(number: &str, unit: i128) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::app::fixture;
 
@@ -308,6 +323,24 @@ mod tests {
         assert_eq!(back, moved);
         assert_eq!(edited(&moved, &topology, &rename("user")), Err(EditError::NameTaken("user".to_owned())));
         assert_eq!(edited(&moved, &topology, &rename(" ")), Err(EditError::NoName));
+    }
+
+    #[test]
+    fn where_a_capture_was_taken_does_not_depend_on_the_order_of_the_lanes() {
+        let found = |order: &[&str]| -> Vec<String> {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502");
+            let captures = crate::load::load(&crate::load::expand(&[folder]), &Default::default());
+            let order = order.iter().map(|name| (*name).to_owned()).collect();
+            let overrides = Overrides { order, ..Overrides::default() };
+            let analysis = crate::analysis::analyse(crate::topology::heal(captures), &overrides);
+            let name =
+                |lane: &Option<LaneId>| lane.map_or(String::new(), |id| analysis.lane(id).name.clone());
+            taken_at(&analysis).iter().map(name).collect()
+        };
+        let usual = found(&[]);
+        assert_eq!(usual, ["ingress", "nginx", "uwsgi"]);
+        assert_eq!(found(&["uwsgi", "ingress", "nginx", "user"]), usual);
+        assert_eq!(found(&["nginx", "uwsgi", "user", "ingress"]), usual);
     }
 
     #[test]

@@ -108,6 +108,15 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS };
         }
     };
+    let lanes = match &cli.command {
+        Some(Command::Report(args)) => &args.input.lanes,
+        Some(Command::Compare(args)) => &args.lanes,
+        None => &cli.input.lanes,
+    };
+    if let Err(error) = lanes::check(lanes) {
+        eprintln!("hopscope: --lane: {error}");
+        return ExitCode::from(EXIT_UNUSABLE);
+    }
     match cli.command {
         Some(Command::Report(args)) => report(&args),
         Some(Command::Compare(args)) => compare(&args),

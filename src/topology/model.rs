@@ -87,6 +87,8 @@ pub struct Lane {
     pub serves: Vec<SocketAddr>,
     /// How far from the user: 0 for the lanes that nobody calls.
     pub depth: u16,
+    /// What traffic and captures call it, whatever the user does.
+    pub found: String,
     /// What its name rests on, in words; empty where that is not known any more.
     pub named_by: String,
     /// It was not captured itself: what others sent shows that it is there.
