@@ -74,7 +74,11 @@ pub fn offset(ns: i64) -> String {
         _ if ns < 0 => "−",
         _ => "+",
     };
-    let (digits, unit) = if ns.unsigned_abs() < 10_000_000_000 { (6, "ms") } else { (9, "s") };
+    let (digits, unit) = match ns.unsigned_abs() {
+        0..1_000_000 => (3, "µs"),
+        1_000_000..10_000_000_000 => (6, "ms"),
+        _ => (9, "s"),
+    };
     format!("{sign}{} {unit}", decimal(ns.unsigned_abs(), digits))
 }
 
@@ -133,7 +137,7 @@ mod tests {
     #[test]
     fn offsets_keep_every_nanosecond_and_bands_are_rounded_up() {
         let all = [0, 412_345_678, -5, 3_600_000_000_001, -86_400_000_300_000].map(offset);
-        assert_eq!(all, ["0", "+412.345678 ms", "−0.000005 ms", "+3,600.000000001 s", "−86,400.0003 s"]);
+        assert_eq!(all, ["0", "+412.345678 ms", "−0.005 µs", "+3,600.000000001 s", "−86,400.0003 s"]);
         assert_eq!([50_200, -3].map(drift), ["loses 50.2 µs a second", "gains 0.0 µs a second"]);
         let all = [0, 740, 21_301, 999_500, 3_201_000, 1_000_000_001, i64::MAX].map(band);
         let expected =

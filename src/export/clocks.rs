@@ -69,13 +69,16 @@ pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
     }
     let mut words = format!("its clock {}.", listed(&parts));
     if let (Some(first), Some(last)) = (info.first, info.last) {
-        let ends = [first, last].map(|at| offset(clock.offset_at(at)));
-        words.push_str(&format!(" What is added goes from {} to {}", ends[0], ends[1]));
+        // Of a clock that was set back they may be the same: its last moment is then not its latest time.
+        let ends = [first, last].map(|at| clock.offset_at(at));
+        if ends[0] != ends[1] {
+            let [first, last] = ends.map(offset);
+            words.push_str(&format!(" What is added goes from {first} to {last}."));
+        }
         if let Some(whole) = clock.whole_band_ns(first, last) {
             let one = offset(clock.offset_ns);
-            words.push_str(&format!("; one number for the whole file, {one}, is good to {}", band(whole)));
+            words.push_str(&format!(" One number for the whole file, {one}, is good to {}.", band(whole)));
         }
-        words.push('.');
     }
     Some(words)
 }

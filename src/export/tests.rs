@@ -59,7 +59,7 @@ fn clocks_are_told_with_band_method_drift_and_steps() {
         "hop2.pcap: −86,400.000000532 s computed and +1 ms by hand.",
         "its clock loses 50.2 µs a second and was set by +5 ms at ",
         " What is added goes from −86,399.999000532 s to ",
-        "one number for the whole file, −86,399.999000532 s, is good to ± 4.99 ms.",
+        "One number for the whole file, −86,399.999000532 s, is good to ± 4.99 ms.",
     ] {
         let squeezed = made.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(squeezed.contains(words.trim()), "{words}\n{made}");

@@ -1,6 +1,6 @@
 //! The clock table: for each capture the computed offset, the user's own part, the total, its band and its method.
 
-use egui::{ComboBox, Grid, RichText, TextEdit, Ui};
+use egui::{ComboBox, Grid, RichText, ScrollArea, TextEdit, Ui};
 
 use super::lanes::{Draft, quiet};
 use super::{Actions, Pane};
@@ -33,15 +33,18 @@ pub fn clocks_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, out: &mut Acti
         ui.label(RichText::new(format!("✖ {refused}")).color(palette.failed));
     }
     ui.add_space(4.0);
-    Grid::new("clocks").num_columns(HEADS.len()).striped(true).spacing([18.0, 5.0]).show(ui, |ui| {
-        for (name, help) in HEADS {
-            ui.label(RichText::new(name).small().color(palette.muted)).on_hover_text(help);
-        }
-        ui.end_row();
-        for (at, &clock) in pane.analysis.topology.clocks.iter().enumerate() {
-            clock_row(ui, pane, CaptureId(at as u16), clock, draft, out);
+    // Long names and large offsets need more than a small screen has.
+    ScrollArea::horizontal().id_salt("clocks").auto_shrink(true).show(ui, |ui| {
+        Grid::new("clocks").num_columns(HEADS.len()).striped(true).spacing([18.0, 5.0]).show(ui, |ui| {
+            for (name, help) in HEADS {
+                ui.label(RichText::new(name).small().color(palette.muted)).on_hover_text(help);
+            }
             ui.end_row();
-        }
+            for (at, &clock) in pane.analysis.topology.clocks.iter().enumerate() {
+                clock_row(ui, pane, CaptureId(at as u16), clock, draft, out);
+                ui.end_row();
+            }
+        });
     });
 }
 
@@ -84,7 +87,7 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, clock: &Clock) {
     }
     for step in clock.steps.iter().flatten() {
         let at = pane.clock.time(clock.session(step.at));
-        parts.push(format!("set by {} at {at}", offset(step.by_ns.saturating_neg())));
+        parts.push(format!("set by {}\nat {at}", offset(step.by_ns.saturating_neg())));
     }
     if let (Some(first), Some(last)) = (info.first, info.last)
         && let Some(whole) = clock.whole_band_ns(first, last)

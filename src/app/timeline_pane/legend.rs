@@ -89,7 +89,7 @@ const ENTRIES: [(&str, &str); 7] = [
 ];
 
 /// What the lines of the selected request mean.
-const CONNECTORS: &str = "lines between hops: which request caused which; dashed, with a ring at its end, where another \
+const CONNECTORS: &str = "lines between hops: which request caused which; dashed and with a question mark where another \
     one fits as well";
 
 /// `rows: in view | all | of the request`; returns the left edge.
