@@ -64,7 +64,7 @@ pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
         parts.push(drift(clock.drift_ppb));
     }
     for step in clock.steps.iter().flatten() {
-        let at = time_of_day(clock.session(step.at).0);
+        let at = time_of_day(clock.moment_of(step).0);
         parts.push(format!("was set by {} at {at} UTC", offset(step.by_ns.saturating_neg())));
     }
     let mut words = format!("its clock {}.", listed(&parts));

@@ -210,6 +210,13 @@ impl Clock {
         self.offset_ns.saturating_add(drifted).saturating_add(stepped)
     }
 
+    /// When a step happened, in session time. A clock that was set forward shows nothing between two times, of which the
+    /// step names the middle: the moment was at the first of them, by the offset of before.
+    pub fn moment_of(&self, step: &ClockStep) -> SessionTime {
+        let after = self.session(step.at);
+        SessionTime(after.0.saturating_sub(step.by_ns.min(0) / 2))
+    }
+
     /// Half-width in nanoseconds around `offset_ns` that holds the offset at every time from `first` to `last`,
     /// for who adds one number to all timestamps; `None` when it is not known.
     pub fn whole_band_ns(&self, first: CaptureTime, last: CaptureTime) -> Option<i64> {
@@ -310,5 +317,24 @@ impl Topology {
     pub fn leads_to(&self, from: LaneId, to: LaneId) -> bool {
         let next = |lane| self.links.iter().filter(move |link| link.from == lane).map(|link| link.to);
         super::lanes::reaches(from, to, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moment_of_a_step_is_where_the_clock_was_set() {
+        const HOUR: i64 = 3_600_000_000_000;
+        let of = |at: i64, by_ns: i64| {
+            let step = ClockStep { at: CaptureTime(at), by_ns };
+            let clock = Clock { offset_ns: 7, steps: [Some(step), None, None, None], ..Clock::default() };
+            clock.moment_of(&step).0
+        };
+        // Set forward by an hour when it showed HOUR: the middle of what it never showed is half an hour later.
+        assert_eq!(of(HOUR + HOUR / 2, -HOUR), HOUR + 7);
+        // Set back by an hour when it showed two: from then on it shows one.
+        assert_eq!(of(HOUR, HOUR), 2 * HOUR + 7);
     }
 }

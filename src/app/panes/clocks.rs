@@ -86,7 +86,7 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, clock: &Clock) {
         parts.push(drift(clock.drift_ppb));
     }
     for step in clock.steps.iter().flatten() {
-        let at = pane.clock.time(clock.session(step.at));
+        let at = pane.clock.time(clock.moment_of(step));
         parts.push(format!("set by {}\nat {at}", offset(step.by_ns.saturating_neg())));
     }
     if let (Some(first), Some(last)) = (info.first, info.last)
