@@ -9,6 +9,7 @@ mod fragments;
 mod guess;
 mod icmp;
 mod ids;
+mod interface;
 mod link;
 mod link_type;
 mod naming;

@@ -7,6 +7,7 @@
 
 use super::blocks::Order;
 use super::buffer::Buffer;
+use super::interface::{Interface, Unit};
 use super::notes::Notes;
 use super::pcap::is_pcap;
 use super::reader::{LARGEST_PACKET, RESYNC_WINDOW, Record};
@@ -52,25 +53,6 @@ pub(super) struct PcapNg {
     notes: Notes,
     /// How many blocks without a packet have a number.
     numbered: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Interface {
-    link_type: LinkType,
-    snap_len: u32,
-    unit: Unit,
-    offset_ns: i64,
-}
-
-/// What one unit of an interface's timestamps is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    /// This many nanoseconds.
-    Nanos(u64),
-    /// This part of a nanosecond.
-    PerNano(u64),
-    /// 2^-n seconds.
-    PowerOfTwo(u8),
 }
 
 /// Where a packet lies in its block, and what the block says of it.
@@ -483,35 +465,6 @@ fn byte_order(block: &[u8]) -> Option<Order> {
         (BYTE_ORDER_MAGIC, _) => Some(Order { big_endian: true }),
         (_, BYTE_ORDER_MAGIC) => Some(Order { big_endian: false }),
         _ => None,
-    }
-}
-
-impl Interface {
-    #[inline]
-    fn time(&self, ticks: u64) -> CaptureTime {
-        let ns = match self.unit {
-            Unit::Nanos(factor) => ticks.saturating_mul(factor),
-            Unit::PerNano(divisor) => ticks / divisor,
-            Unit::PowerOfTwo(shift) => {
-                u64::try_from((u128::from(ticks) * 1_000_000_000) >> shift).unwrap_or(u64::MAX)
-            }
-        };
-        CaptureTime(i64::try_from(ns).unwrap_or(i64::MAX).saturating_add(self.offset_ns))
-    }
-}
-
-impl Unit {
-    /// The option `if_tsresol`: a negative power of ten, or of two where the top bit is set.
-    fn from_resolution(resolution: u8) -> Self {
-        let exponent = resolution & 0x7F;
-        if resolution & 0x80 != 0 {
-            return Self::PowerOfTwo(exponent);
-        }
-        match 9_u32.checked_sub(u32::from(exponent)) {
-            Some(digits) => Self::Nanos(10_u64.pow(digits)),
-            // Beyond 10^-28 s all that 64 bits hold is less than a nanosecond.
-            None => Self::PerNano(10_u64.checked_pow(u32::from(exponent) - 9).unwrap_or(u64::MAX)),
-        }
     }
 }
 
