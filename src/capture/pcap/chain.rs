@@ -56,6 +56,8 @@ struct Chain {
     before: Option<u32>,
     /// How many records it must have, if the file does not end before.
     records: usize,
+    /// How many it must have if it does.
+    least: usize,
     /// How many bytes it must span, if the file does not end before.
     reach: usize,
     /// Whether the file may end within a record's header.
@@ -99,7 +101,8 @@ impl Form {
 
     /// Whether the first records of a file fit this form.
     pub(super) fn first_records_fit(&self, data: &[u8]) -> bool {
-        let chain = Chain { rule: Rule::Strict, before: None, records: FEW, reach: 0, may_be_cut: true };
+        let chain =
+            Chain { rule: Rule::Strict, before: None, records: FEW, least: 1, reach: 0, may_be_cut: true };
         self.holds(Stretch { data, ends: true }, chain)
     }
 
@@ -107,7 +110,7 @@ impl Form {
     /// [`Self::is_sound`] wants it: captures have gaps, clocks jump, and tools write odd lengths.
     pub(super) fn goes_on(&self, rest: Stretch<'_>, before: u32) -> bool {
         let chain = |rule, before, records| {
-            self.holds(rest, Chain { rule, before, records, reach: 0, may_be_cut: true })
+            self.holds(rest, Chain { rule, before, records, least: 1, reach: 0, may_be_cut: true })
         };
         self.header(rest.data).is_some_and(Header::is_zero)
             || Self::further(rest.data).is_some()
@@ -118,7 +121,8 @@ impl Form {
 
     /// Whether broken data end here: where records go on for a while, and for `reach` bytes, or to the end.
     pub(super) fn is_sound_again(&self, place: Stretch<'_>, before: Option<u32>, reach: usize) -> bool {
-        let strict = Chain { rule: Rule::Strict, before, records: AMID_BROKEN, reach, may_be_cut: false };
+        let records = AMID_BROKEN;
+        let strict = Chain { rule: Rule::Strict, before, records, least: 1, reach, may_be_cut: false };
         if let Some(form) = Self::further(place.data) {
             let behind = Chain { before: None, reach: reach.saturating_sub(FILE_HEADER), ..strict };
             return form.holds(place.behind(FILE_HEADER), behind);
@@ -132,10 +136,9 @@ impl Form {
 
     /// The same where the times are others than those before, which asks for more.
     pub(super) fn is_sound_at_another_time(&self, place: Stretch<'_>, reach: usize) -> bool {
-        let records = AMID_BROKEN_AT_ANOTHER_TIME;
-        self.is_dated(place, None)
-            && self
-                .holds(place, Chain { rule: Rule::Strict, before: None, records, reach, may_be_cut: false })
+        let (records, least) = (AMID_BROKEN_AT_ANOTHER_TIME, AMID_BROKEN);
+        let chain = Chain { rule: Rule::Strict, before: None, records, least, reach, may_be_cut: false };
+        self.is_dated(place, None) && self.holds(place, chain)
     }
 
     fn holds(&self, place: Stretch<'_>, chain: Chain) -> bool {
@@ -143,15 +146,15 @@ impl Form {
         let (mut at, mut records, mut before) = (0, 0, chain.before);
         while records < chain.records || at < chain.reach && records < LONGEST {
             let Some(header) = self.header(&data[at..]) else {
-                return records > 0 && (!ends || at == data.len() || chain.may_be_cut);
+                return records >= chain.least && (!ends || at == data.len() || chain.may_be_cut);
             };
             if !self.fits(header, chain.rule, before) {
-                return records > 0 && at >= chain.reach && Self::further(&data[at..]).is_some();
+                return records >= chain.least && at >= chain.reach && Self::further(&data[at..]).is_some();
             }
             before = if header.has_no_time() { before } else { Some(header.second) };
             at += self.record_header + header.captured as usize;
             if at > data.len() {
-                return records > 0;
+                return records >= chain.least;
             }
             records += 1;
         }
