@@ -172,10 +172,6 @@ impl PcapNg {
             self.resynchronise(buffer, frame, "starts a section of no byte order", problems)?;
             return Some(None);
         }
-        if is_pcap(block_type) || is_pcap(block_type.swap_bytes()) {
-            bad_block(problems, frame, buffer.position(), "is a pcap file", "give it as a file of its own");
-            return None;
-        }
         let total = self.order.u32(data, 4)?;
         if total < SMALLEST_BLOCK {
             self.resynchronise(buffer, frame, "is shorter than its own header", problems)?;
@@ -257,6 +253,9 @@ impl PcapNg {
         what: &str,
         problems: &mut impl Problems,
     ) -> Option<()> {
+        if is_further_pcap(buffer, frame, problems) {
+            return None;
+        }
         if let Some(skipped) = self.next_sound(buffer) {
             let (place, claim) = (buffer.position(), "claims to go on behind the end of the file");
             bad_block(problems, frame, place, claim, &format!("read on {skipped} bytes behind its start"));
@@ -276,6 +275,9 @@ impl PcapNg {
         what: &str,
         problems: &mut impl Problems,
     ) -> Option<()> {
+        if is_further_pcap(buffer, frame, problems) {
+            return None;
+        }
         buffer.ensure(RESYNC_WINDOW);
         let place = buffer.position();
         let Some(skipped) = self.next_sound(buffer) else {
@@ -466,6 +468,16 @@ fn byte_order(block: &[u8]) -> Option<Order> {
         (_, BYTE_ORDER_MAGIC) => Some(Order { big_endian: false }),
         _ => None,
     }
+}
+
+/// Whether a pcap file stands where a block should, and says so: files were put behind each other.
+fn is_further_pcap(buffer: &Buffer, frame: u32, problems: &mut impl Problems) -> bool {
+    let magic = buffer.unread().first_chunk().map(|magic| u32::from_be_bytes(*magic));
+    let is_further = magic.is_some_and(is_pcap);
+    if is_further {
+        bad_block(problems, frame, buffer.position(), "is a pcap file", "give it as a file of its own");
+    }
+    is_further
 }
 
 #[cold]

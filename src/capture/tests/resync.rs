@@ -137,7 +137,8 @@ fn files_put_behind_each_other_are_read_each_by_its_own_header() {
 fn a_file_of_the_other_format_behind_the_first_is_named() {
     let (pcap, _) = many(PcapBuilder::new(), 9);
     let (pcapng, _) = many(PcapBuilder::new().pcapng(), 9);
-    for (first, second) in [(&pcap, &pcapng), (&pcapng, &pcap)] {
+    let (long, _) = many(PcapBuilder::new().big_endian(), 700);
+    for (first, second) in [(&pcap, &pcapng), (&pcapng, &pcap), (&pcapng, &long)] {
         let (all, problems) = numbers(&[&first[..], second].concat());
         assert_eq!(all, expected(9));
         let detail = &problems[0].detail;
