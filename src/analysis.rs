@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime, short_name};
-use crate::correlate::Trees;
+use crate::correlate::{Parentage, Trees};
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
 use crate::logs::{LogFile, LogLine};
@@ -336,6 +336,11 @@ impl<'a> ExchangeView<'a> {
     pub fn latency_ns(&self) -> Option<i64> {
         let whole = self.raw.request.is_present() && self.raw.response.is_present();
         whole.then(|| self.ended().since_ns(self.started()))
+    }
+
+    /// The request that caused it, where that was found.
+    pub fn parentage(&self) -> Option<&'a Parentage> {
+        self.analysis.trees.parent(self.id)
     }
 
     /// What the capture says of its packets: each text once, with the first packet that has it, up to

@@ -49,14 +49,14 @@ impl Progress {
 /// README is. What is a capture is otherwise told by its content.
 const CAPTURE_ENDINGS: [&str; 5] = ["pcap", "pcapng", "cap", "dmp", "ntar"];
 /// Endings of compressed files, behind one of those.
-const PACKED_ENDINGS: [&str; 3] = ["gz", "zst", "zstd"];
+const PACKED_ENDINGS: [&str; 8] = ["gz", "zst", "zstd", "xz", "bz2", "lz4", "z", "zip"];
 /// How many folders below one that holds no capture itself are looked into.
 const FOLDER_DEPTH: usize = 4;
 /// Most files of a folder that are looked into.
 const MAX_FOLDER_FILES: usize = 65_536;
 
 /// The capture files that a list of paths stands for: files as they are, `-` (standard input) too, and folders as the
-/// captures in them, found by content and sorted by name. A folder that holds none stands for those in the folders
+/// captures in them, found by content and sorted by name, with those that cannot be read, so that it is said why. A folder that holds none stands for those in the folders
 /// below it (a folder a hop); folders below one that holds some are left out, as they may be of another day. A path
 /// that does not exist stays in the list, and so does a folder without a capture, so that its error is reported. Each
 /// file is taken once.
@@ -123,21 +123,57 @@ fn captures_in(folder: &Path, depth: usize) -> Option<Vec<PathBuf>> {
     let mut entries: Vec<PathBuf> = entries.filter(|path| !is_hidden(path)).take(MAX_FOLDER_FILES).collect();
     entries.sort();
     // Files only: a named pipe would wait for its writer.
-    let files: Vec<PathBuf> =
-        entries.iter().filter(|path| path.is_file() && is_wanted(path)).cloned().collect();
-    if !files.is_empty() || depth == 0 {
-        return Some(files);
+    let (mut found, mut broken) = (Vec::new(), Vec::new());
+    for path in entries.iter().filter(|path| path.is_file()) {
+        match is_wanted(path) {
+            Wanted::Yes => found.push(path.clone()),
+            Wanted::ToBeReported => broken.push(path.clone()),
+            Wanted::No => {}
+        }
     }
-    let below = entries.iter().filter(|path| !path.is_symlink());
-    Some(below.filter_map(|path| captures_in(path, depth - 1)).flatten().collect())
+    if found.is_empty() && depth > 0 {
+        let below = entries.iter().filter(|path| !path.is_symlink());
+        found.extend(below.filter_map(|path| captures_in(path, depth - 1)).flatten());
+    }
+    found.extend(broken);
+    found.sort();
+    Some(found)
 }
 
-/// Whether a file of a folder is a capture, or is meant to be one.
-fn is_wanted(path: &Path) -> bool {
+/// What a file of a folder is to a reader of captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// A capture, or meant to be one by its name.
+    Yes,
+    /// What cannot be read of a capture, or may well be one: it is said why it is not read.
+    ToBeReported,
+    /// Something else.
+    No,
+}
+
+fn is_wanted(path: &Path) -> Wanted {
     let ending = |path: &Path| path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let named = |path: &Path| CAPTURE_ENDINGS.contains(&ending(path).as_str());
     let packed = PACKED_ENDINGS.contains(&ending(path).as_str());
-    named(path) || packed && named(&path.with_extension("")) || Reader::open(path).is_ok()
+    let unpacked = if packed { ending(&path.with_extension("")) } else { ending(path) };
+    if CAPTURE_ENDINGS.contains(&unpacked.as_str()) {
+        return Wanted::Yes;
+    }
+    let Some(error) = Reader::open(path).err() else { return Wanted::Yes };
+    // Compressed logs, tables and sources have their ending behind that of the compression, and perhaps a number
+    // between; captures often have none.
+    let mut bare = path.with_extension("");
+    while bare
+        .extension()
+        .is_some_and(|ending| !ending.as_encoded_bytes().iter().any(u8::is_ascii_alphabetic))
+    {
+        bare = bare.with_extension("");
+    }
+    let ending = ending(&bare);
+    let may_be_one = packed && (ending.is_empty() || CAPTURE_ENDINGS.contains(&ending.as_str()));
+    match error.is_of_a_capture().unwrap_or(may_be_one) {
+        true => Wanted::ToBeReported,
+        false => Wanted::No,
+    }
 }
 
 /// Most captures of one session; [`crate::capture::CaptureId`] has 16 bits.
@@ -270,6 +306,61 @@ mod tests {
         let same = [folder.path().join("trace.1"), folder.path().join("nginx/../trace.1")];
         assert_eq!(expand(&same), same[..1]);
         assert_eq!(expand(&["-".into(), "-".into()]), [PathBuf::from("-")]);
+    }
+
+    #[test]
+    fn what_a_folder_has_of_captures_that_cannot_be_read_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let capture = PcapBuilder::new().packet(1_000, &[7; 60]).build();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        write("trace", &capture);
+        write("cut-header", &capture[..20]);
+        write("broken-section", b"\x0A\x0D\x0D\x0A\x1C\0\0\0XXXX\x01\0\0\0\0\0\0\0\0\0\0\0\x1C\0\0\0");
+        let xz = b"\xFD7zXZ\0\0\x04";
+        for name in ["night.pcap.xz", "trace.1.xz", "trace2.xz"] {
+            write(name, xz);
+        }
+        write("old.bz2", b"BZh91AY&SY");
+        write("cut.gz", b"\x1F\x8B\x08\0\0\0");
+        write("sun", b"snoop\0\0\0\0\0\0\x02");
+        // Plainly something else.
+        for (name, bytes) in [
+            ("access.log.1.xz", &xz[..]),
+            ("access.log.xz", xz),
+            ("site.tar.bz2", b"BZh91AY&SY"),
+            ("error.log.gz", b"\x1F\x8B\x08\0\0\0"),
+            ("README.md", b"# Captures"),
+            ("night.ron", b"(schema: \"hopscope/session/1\")"),
+            ("empty", b""),
+            ("a.png", b"\x89PNG\r\n"),
+        ] {
+            write(name, bytes);
+        }
+        let found = |folder: &Path| -> Vec<String> {
+            let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+            expand(&[folder.to_owned()]).into_iter().map(name).collect()
+        };
+        let broken = [
+            "broken-section",
+            "cut-header",
+            "cut.gz",
+            "night.pcap.xz",
+            "old.bz2",
+            "sun",
+            "trace",
+            "trace.1.xz",
+            "trace2.xz",
+        ];
+        assert_eq!(found(folder.path()), broken);
+        // What cannot be read does not hide the captures in the folders below.
+        std::fs::remove_file(folder.path().join("trace")).unwrap();
+        std::fs::remove_file(folder.path().join("night.pcap.xz")).unwrap();
+        std::fs::create_dir(folder.path().join("below")).unwrap();
+        write("below/deep", &capture);
+        let found = found(folder.path());
+        assert!(found.contains(&"deep".to_owned()) && found.contains(&"sun".to_owned()), "{found:?}");
+        let facts = load(&expand(&[folder.path().join("trace2.xz")]), &Progress::default());
+        assert_eq!(facts[0].info.problems[0].detail, "xz-compressed: decompress it first (unxz)");
     }
 
     #[test]

@@ -80,11 +80,43 @@ fn bytes_flipped_anywhere_never_end_in_a_panic() {
 }
 
 #[test]
+fn packets_of_an_unknown_link_type_alone_are_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.pcap");
+    let mut bytes = std::fs::read(sample("paas-502/uwsgi.pcap")).unwrap();
+    bytes[20..22].copy_from_slice(&9_999_u16.to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let output = report(&[&path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("odd.pcap: unsupported-link-type: packets of link type LINKTYPE_9999"));
+    assert!(stderr(&output).ends_with("nothing could be read.\n"), "{}", stderr(&output));
+    let beside = report(&[&path, &sample("paas-fixed/uwsgi.pcap")]);
+    assert_eq!(beside.status.code(), Some(0));
+    assert!(stderr(&beside).contains("unsupported-link-type"));
+}
+
+#[test]
+fn a_file_of_a_folder_that_cannot_be_read_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(sample("paas-fixed/uwsgi.pcap"), folder.path().join("uwsgi")).unwrap();
+    std::fs::write(folder.path().join("nginx.xz"), b"\xFD7zXZ\0\0\x04").unwrap();
+    std::fs::write(folder.path().join("README"), b"taken on Monday").unwrap();
+    let output = report(&[folder.path()]);
+    assert_eq!(output.status.code(), Some(0));
+    let words = "nginx.xz: not-a-capture: xz-compressed: decompress it first (unxz)\n";
+    assert!(stderr(&output).ends_with(words) && !stderr(&output).contains("README"), "{}", stderr(&output));
+}
+
+#[test]
 fn arguments_that_are_off_give_status_2() {
     let output = report(&[Path::new("--lane"), Path::new("nonsense"), Path::new("x.pcap")]);
     assert_eq!(output.status.code(), Some(2));
     let none = report(&[]);
     assert_eq!(none.status.code(), Some(2));
+    let lanes = ["--lane", "a=10.0.0.1", "--lane", "b=10.0.0.1", "x.pcap"].map(Path::new);
+    let twice = report(&lanes);
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(stderr(&twice).contains("lanes a and b both claim 10.0.0.1"), "{}", stderr(&twice));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hopscope::analysis::{Analysis, analyse};
 use hopscope::diagnose::Severity;
 use hopscope::load::{Progress, expand, load};
-use hopscope::topology::Overrides;
+use hopscope::topology::{LaneOverride, Overrides};
 
 type ByMethod = BTreeMap<String, u64>;
 type Statuses = BTreeMap<String, ByMethod>;
@@ -122,4 +122,32 @@ fn the_order_of_the_files_changes_no_figure() {
     let forward = figures(report(&paths));
     paths.reverse();
     assert_eq!(forward, figures(report(&paths)));
+}
+
+#[test]
+fn the_fix_follows_the_product_and_not_what_the_user_calls_the_lane() {
+    let fixes = |overrides: &Overrides| -> Vec<(String, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502");
+        let captures = load(&expand(&[folder]), &Progress::default());
+        let analysis = analyse(captures, overrides);
+        let fixes = analysis.diagnosis.findings[0].fixes.iter();
+        fixes.map(|fix| (fix.product.clone(), fix.change.clone())).collect()
+    };
+    let renamed = |all: &[(&str, &str)]| Overrides {
+        renamed: all.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect(),
+        ..Overrides::default()
+    };
+    let found = fixes(&Overrides::default());
+    assert_eq!(found[0].0, "ingress-nginx");
+    assert_eq!(fixes(&renamed(&[("ingress", "edge"), ("uwsgi", "billing")])), found);
+    let given = |name: &str| LaneOverride {
+        name: name.to_owned(),
+        addresses: Vec::new(),
+        serves: vec!["10.88.3.2:8000".parse().unwrap()],
+    };
+    let lanes = vec![given("billing")];
+    assert_eq!(fixes(&Overrides { lanes, ..Overrides::default() }), found);
+    // Who names a product knows what runs there.
+    let told = fixes(&renamed(&[("uwsgi", "gunicorn workers")]));
+    assert!(told.iter().all(|(product, _)| product != "uwsgi"), "{told:?}");
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
+use crate::session::MAX_OFFSET_NS;
 use crate::topology::{Lane, LaneId, LaneOverride, Overrides, Topology};
 
 /// Something of a lane that can be moved to another one.
@@ -55,8 +56,8 @@ pub enum EditError {
     /// Two lanes of one name could not be told apart.
     #[error("another lane is called {0:?} already")]
     NameTaken(String),
-    /// They would call themselves.
-    #[error("{0} and {1} talk to each other: they are two hops")]
+    /// The one calls the other, over however many hops: as one lane they would call themselves.
+    #[error("requests of {0} lead to {1}: they are two hops, and no replicas of one")]
     Talking(String, String),
 }
 
@@ -74,8 +75,8 @@ pub fn edited(before: &Overrides, topology: &Topology, edit: &ChainEdit) -> Resu
             after.order = order;
         }
         ChainEdit::Merge { lane: one, into } => {
-            if talk(topology, *one, *into) {
-                return Err(EditError::Talking(lane(*one).name.clone(), lane(*into).name.clone()));
+            if let Some(error) = talking(topology, *one, *into) {
+                return Err(error);
             }
             after.merged.push((lane(*one).name.clone(), lane(*into).name.clone()));
         }
@@ -204,9 +205,15 @@ fn is_shared(topology: &Topology, lane: &Lane, ip: IpAddr) -> bool {
     topology.lanes.iter().any(|other| other.name != lane.name && other.addresses.contains(&ip))
 }
 
-/// Whether requests of one lane lead to the other, over however many hops.
-pub fn talk(topology: &Topology, a: LaneId, b: LaneId) -> bool {
-    topology.leads_to(a, b) || topology.leads_to(b, a)
+fn talking(topology: &Topology, a: LaneId, b: LaneId) -> Option<EditError> {
+    let (from, to) = [(a, b), (b, a)].into_iter().find(|&(from, to)| topology.leads_to(from, to))?;
+    let name = |id: LaneId| topology.lanes[usize::from(id.0)].name.clone();
+    Some(EditError::Talking(name(from), name(to)))
+}
+
+/// Why two lanes cannot be merged, for people; `None` where they can.
+pub fn why_not_merged(topology: &Topology, a: LaneId, b: LaneId) -> Option<String> {
+    talking(topology, a, b).map(|error| error.to_string())
 }
 
 /// The places of a lane that can be moved: where it listens, then where it only connects from.
@@ -232,7 +239,14 @@ pub fn taken_at(analysis: &Analysis) -> Vec<Option<LaneId>> {
         BTreeSet::from([link.from, link.to])
     };
     let common = |links: &BTreeSet<u16>| links.iter().map(ends).reduce(|a, b| &a & &b);
-    links.iter().map(|links| common(links)?.into_iter().next_back()).collect()
+    // By the depth in the chain and not by the place on the screen, which the user may change.
+    let accepting = |common: BTreeSet<LaneId>| {
+        common.into_iter().max_by_key(|lane| {
+            let lane = &topology.lanes[usize::from(lane.0)];
+            (lane.depth, lane.serves.first().copied())
+        })
+    };
+    links.iter().map(|links| accepting(common(links)?)).collect()
 }
 
 /// The manual part of a capture's clock offset, in nanoseconds.
@@ -240,29 +254,51 @@ pub fn manual_ns(overrides: &Overrides, capture: CaptureId) -> i64 {
     overrides.clock_ns.iter().filter(|(at, _)| *at == capture.0).map(|(_, ns)| ns).sum()
 }
 
-/// Reads `12.5 ms`, `-1h`, `+3 s`, `250 us`: a number with a unit; without one it is milliseconds.
+/// Reads `12.5 ms`, `-1h`, `+3 s`, `250 us`: a number with a unit; without one it is milliseconds. `None` where it is no
+/// offset, or one larger than a session file may have.
 pub fn parse_offset(text: &str) -> Option<i64> {
     let text = text.trim().replace(['−', '–'], "-").replace(',', "");
     let unit_at = text.find(|c: char| c.is_alphabetic() || c == 'µ').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
-    let number: f64 = number.trim().replace(' ', "").parse().ok()?;
-    let unit = match unit.trim() {
-        "ns" => 1.0,
-        "us" | "µs" => 1e3,
-        "" | "ms" => 1e6,
-        "s" => 1e9,
-        "m" | "min" => 60e9,
-        "h" => 3_600e9,
-        "d" => 86_400e9,
+    let unit_ns: i128 = match unit.trim() {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "" | "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
         _ => return None,
     };
-    let ns = (number * unit).round();
-    // Beyond some centuries a sum with the time of a packet would leave the range of its type.
-    (ns.abs() < 4e18).then_some(ns as i64)
+    let ns = scaled(&number.replace(' ', ""), unit_ns)?;
+    i64::try_from(ns).ok().filter(|ns| ns.saturating_abs() <= MAX_OFFSET_NS)
+}
+
+/// Digits behind the point that count: more than a nanosecond of a day needs.
+const MOST_DECIMALS: usize = 15;
+
+/// A decimal number times a unit, to the nearest whole: exact, so that what is shown with all its digits reads back as
+/// it was.
+fn scaled(number: &str, unit: i128) -> Option<i128> {
+    let (sign, digits) = match number.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, number.strip_prefix('+').unwrap_or(number)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || whole.len() > 19 || !are_digits(whole) || !are_digits(fraction) {
+        return None;
+    }
+    let fraction = &fraction[..fraction.len().min(MOST_DECIMALS)];
+    let one = 10_i128.pow(fraction.len() as u32);
+    let value = format!("{whole}{fraction}").parse::<i128>().ok()? * unit;
+    Some(sign * ((value + one / 2) / one))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::app::fixture;
 
@@ -287,6 +323,24 @@ mod tests {
         assert_eq!(back, moved);
         assert_eq!(edited(&moved, &topology, &rename("user")), Err(EditError::NameTaken("user".to_owned())));
         assert_eq!(edited(&moved, &topology, &rename(" ")), Err(EditError::NoName));
+    }
+
+    #[test]
+    fn where_a_capture_was_taken_does_not_depend_on_the_order_of_the_lanes() {
+        let found = |order: &[&str]| -> Vec<String> {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-502");
+            let captures = crate::load::load(&crate::load::expand(&[folder]), &Default::default());
+            let order = order.iter().map(|name| (*name).to_owned()).collect();
+            let overrides = Overrides { order, ..Overrides::default() };
+            let analysis = crate::analysis::analyse(crate::topology::heal(captures), &overrides);
+            let name =
+                |lane: &Option<LaneId>| lane.map_or(String::new(), |id| analysis.lane(id).name.clone());
+            taken_at(&analysis).iter().map(name).collect()
+        };
+        let usual = found(&[]);
+        assert_eq!(usual, ["ingress", "nginx", "uwsgi"]);
+        assert_eq!(found(&["uwsgi", "ingress", "nginx", "user"]), usual);
+        assert_eq!(found(&["nginx", "uwsgi", "user", "ingress"]), usual);
     }
 
     #[test]
@@ -320,6 +374,9 @@ mod tests {
         let all = ["12.5", "-1 h", "+3s", "250 µs", "−7 ns", "1,000 ms"].map(parse_offset);
         let expected = [12_500_000, -3_600_000_000_000, 3_000_000_000, 250_000, -7, 1_000_000_000];
         assert_eq!(all, expected.map(Some));
-        assert_eq!(["", "x", "1 week", "1e30 d"].map(parse_offset), [None; 4]);
+        let none = ["", "x", "1 week", "1e30 d", "abc", "-", "1.2.3", "--1", "inf", "70 years", "26000 d"];
+        assert_eq!(none.map(parse_offset), [None; 11]);
+        assert_eq!(parse_offset("−86,400.000000001 s"), Some(-86_400_000_000_001), "as it is shown");
+        assert_eq!(parse_offset("1000000000000.000001 ms"), Some(1_000_000_000_000_000_001));
     }
 }

@@ -1,6 +1,7 @@
 //! The text filter of both tables: plain words and `field:value`, `or` between alternatives, `-` to exclude.
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::correlate::Confidence;
 use crate::diagnose::Outcome;
 use crate::tcp::Opening;
 use crate::topology::{ConnectionId, LinkId};
@@ -29,7 +30,8 @@ pub enum FilterError {
 }
 
 /// The fields, as an error names them.
-const FIELDS: &str = "status, method, target, host, link, conn, outcome, ordinal, attempt, latency, is";
+const FIELDS: &str =
+    "status, method, target, host, link, conn, outcome, ordinal, attempt, latency, confidence, is";
 
 /// A parsed filter: alternatives, each a list of conditions that must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +68,8 @@ enum Test {
     Ordinal(Order, i64),
     Attempt(Order, i64),
     LatencyNs(Order, i64),
+    /// How sure the request's cause is; `None` where it was not found.
+    Confidence(Option<Confidence>),
     Retry,
     Reused,
     Failed,
@@ -75,7 +79,8 @@ enum Test {
 pub const HELP: &str = "Plain words look in method, target, host, status, outcome, link and addresses.\n\
     Fields: status:502 status:5xx status:none  method:post  target:/api  host:shop  link:ingress\n\
     conn:48520  outcome:rejected  ordinal:2  ordinal:>1  attempt:2  latency:>100ms\n\
-    Also: retry (attempts of a retried request), reused (not first on its connection), failed.\n\
+    confidence:ambiguous, :likely, :certain or :none (how sure it is which request caused it)\n\
+    Also: retry (attempts of a retried request), reused (not first on its connection), failed, ambiguous.\n\
     `a b` needs both, `a or b` needs one, `-a` excludes, \"a:b\" in quotes is text.\n\
     The table of connections shows those with an exchange that passes; one without any, by its link and ends.";
 
@@ -207,6 +212,7 @@ impl Test {
             Self::Ordinal(order, value) => order.holds(i64::from(x.raw.ordinal), *value),
             Self::Attempt(order, value) => order.holds(i64::from(x.attempt()), *value),
             Self::LatencyNs(order, value) => x.latency_ns().is_some_and(|ns| order.holds(ns, *value)),
+            Self::Confidence(wanted) => x.parentage().map(|parentage| parentage.confidence) == *wanted,
             Self::Retry => x.attempt() > 1 || x.attempts() > 1,
             Self::Reused => x.raw.ordinal > 1,
             Self::Failed => x.is_failure(),
@@ -230,6 +236,7 @@ fn parse_test(word: &str) -> Result<Test, FilterError> {
             "retry" | "retries" | "retried" => Test::Retry,
             "reused" => Test::Reused,
             "failed" | "failure" => Test::Failed,
+            "ambiguous" => Test::Confidence(Some(Confidence::Ambiguous)),
             _ => Test::Word(word.to_owned()),
         });
     };
@@ -245,9 +252,10 @@ fn parse_test(word: &str) -> Result<Test, FilterError> {
         "ordinal" | "#" => number("ordinal", value).map(|(order, n)| Test::Ordinal(order, n))?,
         "attempt" => number("attempt", value).map(|(order, n)| Test::Attempt(order, n))?,
         "latency" => latency(value).map(|(order, ns)| Test::LatencyNs(order, ns))?,
+        "confidence" => parse_confidence(value).map(Test::Confidence)?,
         "is" => match parse_test(value)? {
             Test::Word(_) if !value.is_empty() => {
-                let wanted = "`retry`, `reused` or `failed`";
+                let wanted = "`retry`, `reused`, `failed` or `ambiguous`";
                 return Err(FilterError::Value { field: "is", wanted, value: text });
             }
             test => test,
@@ -270,6 +278,19 @@ fn is_text(field: &str, value: &str) -> bool {
 /// Whether an outcome's name begins so. The table calls a complete message an answer.
 fn is_called(outcome: Outcome, start: &str) -> bool {
     outcome.name().starts_with(start) || (outcome == Outcome::Complete && "answered".starts_with(start))
+}
+
+fn parse_confidence(value: &str) -> Result<Option<Confidence>, FilterError> {
+    let all = [Confidence::Ambiguous, Confidence::Likely, Confidence::Certain];
+    // While it is being typed, the first that begins so.
+    if let Some(found) = all.into_iter().find(|confidence| confidence.name().starts_with(value)) {
+        return Ok(Some(found));
+    }
+    if "none".starts_with(value) {
+        return Ok(None);
+    }
+    let wanted = "`ambiguous`, `likely`, `certain` or `none`";
+    Err(FilterError::Value { field: "confidence", wanted, value: value.to_owned() })
 }
 
 fn parse_outcome(value: String) -> Result<Test, FilterError> {
@@ -372,6 +393,24 @@ mod tests {
         );
         assert_eq!(rows("ordinal:2"), rows("ordinal:>1 ordinal:<3"));
         assert!(rows("link:nothing-of-the-kind").is_empty());
+    }
+
+    #[test]
+    fn confidence_chooses_by_how_sure_the_cause_is() {
+        let mut analysis = fixture::analysis();
+        let child = (0..analysis.topology.exchanges.len() as u32).map(crate::topology::ExchangeId);
+        let child = child.into_iter().find(|&id| analysis.trees.parent(id).is_some()).unwrap();
+        analysis.trees.parents[child.0 as usize].as_mut().unwrap().confidence = Confidence::Ambiguous;
+        let rows = |text: &str| Filter::parse(text).unwrap().apply(&analysis);
+        for text in ["ambiguous", "is:ambiguous", "confidence:ambiguous", "confidence:amb"] {
+            assert_eq!(rows(text), [child.0], "{text}");
+        }
+        let none = rows("confidence:none");
+        assert!(none.iter().all(|&id| analysis.trees.parent(crate::topology::ExchangeId(id)).is_none()));
+        let sure = rows("confidence:certain or confidence:likely");
+        assert_eq!(none.len() + sure.len() + 1, analysis.topology.exchanges.len());
+        assert!(Filter::parse("confidence:maybe").unwrap_err().to_string().contains("`ambiguous`"));
+        assert!(HELP.contains("confidence:ambiguous"));
     }
 
     #[test]

@@ -252,6 +252,7 @@ fn topology() -> Topology {
         addresses: vec![address.parse().unwrap()],
         serves: serves.iter().map(|s| s.parse().unwrap()).collect(),
         depth,
+        found: name.to_owned(),
         named_by: String::new(),
         inferred: false,
         users: role == Role::Client,

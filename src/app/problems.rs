@@ -21,7 +21,9 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::UnsupportedLinkType
         | ProblemKind::DroppedPackets
         | ProblemKind::LimitReached => true,
-        ProblemKind::UndecodablePacket
+        ProblemKind::JoinedFiles
+        | ProblemKind::UnknownVersion
+        | ProblemKind::UndecodablePacket
         | ProblemKind::CaptureLoss
         | ProblemKind::ConflictingBytes
         | ProblemKind::CutPacket

@@ -16,6 +16,7 @@ use super::state::{Action, AppState, Modal, Tab};
 use super::{chrome, fixture, theme};
 use crate::session::Target;
 
+mod clocks;
 mod opening;
 
 type Window = Harness<'static, AppState>;
@@ -549,26 +550,6 @@ fn an_address_is_dragged_onto_another_lane() {
     let given = &window.state().session().overrides.lanes;
     let address: std::net::SocketAddr = "10.88.2.2:8081".parse().unwrap();
     assert!(given.iter().any(|lane| lane.name == "uwsgi" && lane.serves.contains(&address)), "{given:?}");
-}
-
-#[test]
-fn a_manual_clock_offset_is_added_and_shown() {
-    let mut window = recorded();
-    let offset =
-        |window: &Window| window.state().document.as_ref().unwrap().analysis.topology.clocks[1].offset_ns;
-    let before = offset(&window);
-    press(&mut window, Key::L);
-    window.get_by_role_and_label(Role::TextInput, "Manual offset of nginx.pcap").focus();
-    window.run_steps(2);
-    window.get_by_role_and_label(Role::TextInput, "Manual offset of nginx.pcap").type_text("1.5 s");
-    window.run_steps(2);
-    press(&mut window, Key::Enter);
-    window.run_steps(3);
-    assert_eq!(offset(&window), before + 1_500_000_000);
-    press(&mut window, Key::Escape);
-    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
-    window.run_steps(4);
-    assert_eq!(offset(&window), before);
 }
 
 #[test]

@@ -40,6 +40,15 @@ impl Coding {
         }
     }
 
+    /// Its name, where there is one.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
     /// What reports put behind the name of the format.
     pub(super) fn suffix(self) -> &'static str {
         match self {
@@ -71,7 +80,7 @@ pub(super) fn plain(mut source: Box<dyn Read + Send>) -> io::Result<PlainStream>
     let counted = Counted { inner: whole, passed: Arc::clone(&passed) };
     let input = BufReader::with_capacity(READ_SIZE, counted);
     let stream: Box<dyn Read + Send> = match coding {
-        Coding::Zstd => Box::new(Unzstd { input, decoder: FrameDecoder::new(), started: false }),
+        Coding::Zstd => Box::new(Unzstd::new(input)),
         _ => Box::new(Gunzip { member: Some(GzDecoder::new(input)) }),
     };
     Ok(PlainStream { stream, coding, passed: Some(passed) })
@@ -138,20 +147,38 @@ fn skip_zeros(input: &mut impl BufRead) -> io::Result<Option<u8>> {
     }
 }
 
+/// The last block of a frame, of no bytes, and something in the place of its checksum (RFC 8878, section 3.1.1.2).
+const EMPTY_END: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
+
 /// All frames of a zstd file, one after the other (RFC 8878, section 3.1), without those that are to be skipped.
 struct Unzstd<R: BufRead> {
     input: R,
     decoder: FrameDecoder,
-    started: bool,
+    state: Frame,
+    /// How many frames were not what their checksum says.
+    damaged: u32,
+}
+
+/// Where in a file of frames the decoder is.
+enum Frame {
+    /// Before the first one, between two, or behind the last.
+    None,
+    Open,
+    /// It ended early: what was unpacked of it is handed out, and then the reason.
+    Broken(Option<io::Error>),
 }
 
 impl<R: BufRead> Unzstd<R> {
+    fn new(input: R) -> Self {
+        Self { input, decoder: FrameDecoder::new(), state: Frame::None, damaged: 0 }
+    }
+
     /// Reads the header of the next frame with data; false at the end of the file.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.input.fill_buf()?.is_empty() {
             match self.decoder.reset(&mut self.input) {
                 Ok(()) => {
-                    self.started = true;
+                    self.state = Frame::Open;
                     return Ok(true);
                 }
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
@@ -168,6 +195,48 @@ impl<R: BufRead> Unzstd<R> {
         }
         Ok(false)
     }
+
+    /// Unpacks a block of the open frame: as much as the window must hold anyhow.
+    fn next_block(&mut self) {
+        let one = BlockDecodingStrategy::UptoBlocks(1);
+        if let Err(error) = self.decoder.decode_blocks(&mut self.input, one) {
+            let error = zstd_error(&error);
+            // The decoder keeps back a window, up to all of a small file, until the frame has ended.
+            let ended = self.decoder.is_finished()
+                || self.decoder.decode_blocks(&EMPTY_END[..], BlockDecodingStrategy::All).is_ok();
+            debug_assert!(ended, "an empty block is a sound one");
+            self.state = Frame::Broken(Some(error));
+        }
+    }
+
+    /// Leaves a frame of which all was handed out.
+    fn leave_frame(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.state, Frame::None) {
+            Frame::Broken(Some(error)) => {
+                self.state = Frame::Broken(None);
+                return Err(error);
+            }
+            Frame::Broken(None) => self.state = Frame::Broken(None),
+            Frame::None | Frame::Open => {
+                let written = self.decoder.get_checksum_from_data();
+                if written.is_some() && written != self.decoder.get_calculated_checksum() {
+                    self.damaged = self.damaged.saturating_add(1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once, at the end, that checksums were wrong.
+    fn end(&mut self) -> io::Result<usize> {
+        match std::mem::take(&mut self.damaged) {
+            0 => Ok(0),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the zstd data are not what their checksum says: some of what was read may be wrong",
+            )),
+        }
+    }
 }
 
 impl<R: BufRead> Read for Unzstd<R> {
@@ -176,17 +245,19 @@ impl<R: BufRead> Read for Unzstd<R> {
             return Ok(0);
         }
         loop {
-            let open = self.started && !self.decoder.is_finished();
-            if self.started && self.decoder.can_collect() > 0 {
+            if matches!(self.state, Frame::None) {
+                if !self.next_frame()? {
+                    return self.end();
+                }
+            } else if self.decoder.can_collect() > 0 {
                 return self.decoder.read(into);
-            }
-            if open {
-                // A block of a frame at a time: as much as the window must hold anyhow.
-                self.decoder
-                    .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(|error| zstd_error(&error))?;
-            } else if !self.next_frame()? {
-                return Ok(0);
+            } else if self.decoder.is_finished() || matches!(self.state, Frame::Broken(_)) {
+                self.leave_frame()?;
+                if matches!(self.state, Frame::Broken(_)) {
+                    return self.end();
+                }
+            } else {
+                self.next_block();
             }
         }
     }
@@ -247,6 +318,42 @@ mod tests {
             assert_eq!(found, coding);
             assert!(plain.unwrap() == text, "{coding:?}");
         }
+    }
+
+    /// What is handed out before the error, and the error.
+    fn until_error(bytes: &[u8]) -> (Vec<u8>, io::Error) {
+        let mut stream = plain(Box::new(Cursor::new(bytes.to_vec()))).unwrap().stream;
+        let mut out = Vec::new();
+        let error = stream.read_to_end(&mut out).unwrap_err();
+        assert_eq!(stream.read(&mut [0; 9]).unwrap(), 0, "it ends there");
+        (out, error)
+    }
+
+    #[test]
+    fn of_cut_zstd_data_all_whole_blocks_are_handed_out() {
+        let text = text();
+        let whole = zstd(&text);
+        let mut last = 0;
+        for cut in [whole.len() / 4, whole.len() / 2, whole.len() * 3 / 4, whole.len() - 1] {
+            let (out, error) = until_error(&whole[..cut]);
+            assert!(out == text[..out.len()] && out.len() >= last, "{cut}");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            last = out.len();
+        }
+        assert_eq!(last, text.len(), "of a cut checksum only the checksum is missing");
+        let (out, _) = until_error(&whole[..whole.len() / 2]);
+        assert!(out.len() >= 128 * 1024, "{}", out.len());
+    }
+
+    #[test]
+    fn a_zstd_checksum_that_does_not_fit_is_said_behind_all_frames() {
+        let text = text();
+        let mut broken = zstd(&text);
+        let len = broken.len();
+        broken[len - 2] ^= 1;
+        let (out, error) = until_error(&[broken, zstd(&text[..100])].concat());
+        assert!(out == [&text[..], &text[..100]].concat());
+        assert!(error.to_string().contains("checksum"), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod fragments;
 mod guess;
 mod icmp;
 mod ids;
+mod interface;
 mod link;
 mod link_type;
 mod naming;
@@ -72,6 +73,14 @@ pub struct CaptureInfo {
     pub sections: Vec<SectionInfo>,
     /// The interfaces of a pcapng file, those of all sections.
     pub interfaces: Vec<InterfaceInfo>,
+}
+
+impl CaptureInfo {
+    /// Whether it holds packets and none is of a link type that can be read.
+    pub fn is_of_unknown_link_types(&self) -> bool {
+        let unknown = self.problems.iter().find(|p| p.kind == ProblemKind::UnsupportedLinkType);
+        self.packets > 0 && unknown.is_some_and(|problem| problem.count >= self.packets)
+    }
 }
 
 /// TCP flags, as the low bits of the header's flag byte (RFC 9293, section 3.1).

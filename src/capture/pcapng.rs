@@ -7,7 +7,9 @@
 
 use super::blocks::Order;
 use super::buffer::Buffer;
+use super::interface::{Interface, Unit};
 use super::notes::Notes;
+use super::pcap::is_pcap;
 use super::reader::{LARGEST_PACKET, RESYNC_WINDOW, Record};
 use super::{CaptureError, CaptureTime, LinkType, ProblemKind, Problems};
 
@@ -51,25 +53,6 @@ pub(super) struct PcapNg {
     notes: Notes,
     /// How many blocks without a packet have a number.
     numbered: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Interface {
-    link_type: LinkType,
-    snap_len: u32,
-    unit: Unit,
-    offset_ns: i64,
-}
-
-/// What one unit of an interface's timestamps is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    /// This many nanoseconds.
-    Nanos(u64),
-    /// This part of a nanosecond.
-    PerNano(u64),
-    /// 2^-n seconds.
-    PowerOfTwo(u8),
 }
 
 /// Where a packet lies in its block, and what the block says of it.
@@ -131,12 +114,41 @@ impl PcapNg {
                 self.cut_block(buffer, frame, "", problems)?;
                 continue;
             }
-            let record = self.packet(buffer, block_type, total as usize, frame, problems);
-            buffer.consume(padded);
+            let same_length = self.same_length(buffer.unread(), total);
+            let step = if same_length { padded } else { self.step_of_two(buffer, padded, frame, problems) };
+            let len = if step == padded { total as usize } else { step };
+            let record = self.packet(buffer, block_type, len, frame, problems);
+            buffer.consume(step);
             if record.is_some() {
                 return record;
             }
         }
+    }
+
+    /// Whether the length behind a block is the one in front.
+    #[inline]
+    fn same_length(&self, data: &[u8], total: u32) -> bool {
+        self.order.u32(data, total as usize - 4) == Some(total)
+    }
+
+    /// How many bytes to pass for a packet whose block has two different lengths, of which the first says `padded`: so
+    /// many where a block follows there, else as many as lie before the next credible one.
+    #[cold]
+    fn step_of_two(
+        &self,
+        buffer: &mut Buffer,
+        padded: usize,
+        frame: u32,
+        problems: &mut impl Problems,
+    ) -> usize {
+        buffer.ensure(padded + RESYNC_WINDOW);
+        let first_is_right = buffer.unread().get(padded..).is_some_and(|rest| self.is_credible(rest));
+        let other = if first_is_right { None } else { self.next_sound(buffer) };
+        let other = other.filter(|&step| step >= SMALLEST_BLOCK as usize);
+        let consequence = other
+            .map_or("read by the first".to_owned(), |step| format!("read on {step} bytes behind its start"));
+        bad_block(problems, frame, buffer.position(), "has two different lengths", &consequence);
+        other.unwrap_or(padded)
     }
 
     /// Type and length of the block at hand; a section header changes the byte order. `Some(None)` when it was
@@ -204,6 +216,7 @@ impl PcapNg {
         self.numbered = self.numbered.saturating_add(u32::from(NUMBERED.contains(&block_type)));
         let room = match block_type {
             SECTION_HEADER => {
+                self.tell_version(block, frame, problems);
                 self.notes.section_options(self.order, block.get(SECTION_FIELDS..).unwrap_or_default());
                 true
             }
@@ -240,6 +253,9 @@ impl PcapNg {
         what: &str,
         problems: &mut impl Problems,
     ) -> Option<()> {
+        if is_further_pcap(buffer, frame, problems) {
+            return None;
+        }
         if let Some(skipped) = self.next_sound(buffer) {
             let (place, claim) = (buffer.position(), "claims to go on behind the end of the file");
             bad_block(problems, frame, place, claim, &format!("read on {skipped} bytes behind its start"));
@@ -259,6 +275,9 @@ impl PcapNg {
         what: &str,
         problems: &mut impl Problems,
     ) -> Option<()> {
+        if is_further_pcap(buffer, frame, problems) {
+            return None;
+        }
         buffer.ensure(RESYNC_WINDOW);
         let place = buffer.position();
         let Some(skipped) = self.next_sound(buffer) else {
@@ -312,12 +331,8 @@ impl PcapNg {
         frame: u32,
         problems: &mut impl Problems,
     ) -> Option<Record> {
-        let block = buffer.unread().get(..total)?;
-        if self.order.u32(block, total - 4) != self.order.u32(block, 4) {
-            bad_block(problems, frame, buffer.position(), "has two different lengths", "read by the first");
-        }
-        // From here on offsets count from the start of the block, and `block` ends before the second length.
-        let block = &block[..total - 4];
+        // Offsets count from the start of the block, and `block` ends before the second length.
+        let block = buffer.unread().get(..total - 4)?;
         let body = match block_type {
             ENHANCED_PACKET => self.enhanced_packet(block),
             SIMPLE_PACKET => self.simple_packet(block),
@@ -389,6 +404,21 @@ impl PcapNg {
         })
     }
 
+    /// Says that the version of a section is unknown.
+    fn tell_version(&self, block: &[u8], frame: u32, problems: &mut impl Problems) {
+        let (major, minor) = (self.order.u16(block, 12), self.order.u16(block, 14));
+        if let (Some(major), Some(minor)) = (major, minor)
+            && major != 1
+        {
+            problems.report(
+                ProblemKind::UnknownVersion,
+                format_args!(
+                    "the section before packet {frame} says it is pcapng {major}.{minor}, and was read as 1.0"
+                ),
+            );
+        }
+    }
+
     /// Takes the byte order of a section and forgets the interfaces of the one before.
     fn begin_section(&mut self, block: &[u8]) -> Option<()> {
         self.order = byte_order(block)?;
@@ -425,6 +455,11 @@ impl PcapNg {
     }
 }
 
+/// Whether the data start with a section of a pcapng file.
+pub(super) fn starts_section(data: &[u8]) -> bool {
+    data.starts_with(&SECTION_HEADER.to_be_bytes()) && byte_order(data).is_some()
+}
+
 /// The byte order of the section that a block begins; `None` where its mark is neither of the two.
 fn byte_order(block: &[u8]) -> Option<Order> {
     let magic = block.get(8..12)?.first_chunk::<4>()?;
@@ -435,33 +470,14 @@ fn byte_order(block: &[u8]) -> Option<Order> {
     }
 }
 
-impl Interface {
-    #[inline]
-    fn time(&self, ticks: u64) -> CaptureTime {
-        let ns = match self.unit {
-            Unit::Nanos(factor) => ticks.saturating_mul(factor),
-            Unit::PerNano(divisor) => ticks / divisor,
-            Unit::PowerOfTwo(shift) => {
-                u64::try_from((u128::from(ticks) * 1_000_000_000) >> shift).unwrap_or(u64::MAX)
-            }
-        };
-        CaptureTime(i64::try_from(ns).unwrap_or(i64::MAX).saturating_add(self.offset_ns))
+/// Whether a pcap file stands where a block should, and says so: files were put behind each other.
+fn is_further_pcap(buffer: &Buffer, frame: u32, problems: &mut impl Problems) -> bool {
+    let magic = buffer.unread().first_chunk().map(|magic| u32::from_be_bytes(*magic));
+    let is_further = magic.is_some_and(is_pcap);
+    if is_further {
+        bad_block(problems, frame, buffer.position(), "is a pcap file", "give it as a file of its own");
     }
-}
-
-impl Unit {
-    /// The option `if_tsresol`: a negative power of ten, or of two where the top bit is set.
-    fn from_resolution(resolution: u8) -> Self {
-        let exponent = resolution & 0x7F;
-        if resolution & 0x80 != 0 {
-            return Self::PowerOfTwo(exponent);
-        }
-        match 9_u32.checked_sub(u32::from(exponent)) {
-            Some(digits) => Self::Nanos(10_u64.pow(digits)),
-            // Beyond 10^-28 s all that 64 bits hold is less than a nanosecond.
-            None => Self::PerNano(10_u64.checked_pow(u32::from(exponent) - 9).unwrap_or(u64::MAX)),
-        }
-    }
+    is_further
 }
 
 #[cold]

@@ -18,6 +18,10 @@ pub enum ProblemKind {
     TruncatedFile,
     /// A record or block cannot be right (a length beyond reason, a block with bad framing).
     BadRecord,
+    /// Several pcap files in one, put behind each other.
+    JoinedFiles,
+    /// A version of the container that is not known; it was read as the known one.
+    UnknownVersion,
     /// Packets whose link type is not known.
     UnsupportedLinkType,
     /// Packets that claim to be IP or TCP and cannot be decoded.
@@ -51,6 +55,8 @@ impl ProblemKind {
             Self::NotACapture => "not-a-capture",
             Self::TruncatedFile => "truncated-file",
             Self::BadRecord => "bad-record",
+            Self::JoinedFiles => "joined-files",
+            Self::UnknownVersion => "unknown-version",
             Self::UnsupportedLinkType => "unsupported-link-type",
             Self::UndecodablePacket => "undecodable-packet",
             Self::CutPacket => "cut-packet",

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::buffer::Buffer;
 use super::compress::{self, Coding, PlainStream};
-use super::guess::guess;
+use super::guess;
 use super::pcap::{Pcap, is_pcap};
 use super::pcapng::{PcapNg, SECTION_HEADER};
 use super::spool::{Keeping, Spool};
@@ -41,7 +41,27 @@ pub enum CaptureError {
         /// What the first bytes look like.
         looks_like: String,
         /// How these are packed, in words; empty where they are not.
-        packing: &'static str,
+        packing: String,
+    },
+    /// A file compressed in a way that is not read.
+    #[error("{format}-compressed: decompress it first ({tool})")]
+    Packed {
+        /// The name of the compression.
+        format: &'static str,
+        /// What takes it off.
+        tool: &'static str,
+    },
+    /// A capture in a format that is not read.
+    #[error("a {format} capture: convert it first (editcap -F pcap)")]
+    Foreign {
+        /// The name of the format.
+        format: &'static str,
+    },
+    /// Compressed data that end before anything could be unpacked.
+    #[error("the {format} data end before anything could be unpacked")]
+    CutPacking {
+        /// The name of the compression.
+        format: &'static str,
     },
     /// Standard input was asked for, and is a keyboard.
     #[error("standard input is a terminal; give it a capture, as in: tcpdump -w - … | hopscope report -")]
@@ -66,9 +86,22 @@ impl CaptureError {
         match self {
             Self::Unreadable(_) | Self::Terminal => ProblemKind::Unreadable,
             Self::Empty => ProblemKind::EmptyFile,
-            Self::NotACapture { .. } | Self::Folder => ProblemKind::NotACapture,
-            Self::CutHeader { .. } => ProblemKind::TruncatedFile,
+            Self::NotACapture { .. } | Self::Packed { .. } | Self::Foreign { .. } | Self::Folder => {
+                ProblemKind::NotACapture
+            }
+            Self::CutHeader { .. } | Self::CutPacking { .. } => ProblemKind::TruncatedFile,
             Self::BadHeader(_) | Self::BadByteOrder => ProblemKind::BadRecord,
+        }
+    }
+
+    /// Whether the file is, or may well be, a capture that should have been read: `None` where its name has to tell.
+    pub fn is_of_a_capture(&self) -> Option<bool> {
+        match self {
+            Self::CutHeader { .. } | Self::BadHeader(_) | Self::BadByteOrder | Self::Foreign { .. } => {
+                Some(true)
+            }
+            Self::Packed { .. } | Self::CutPacking { .. } | Self::Unreadable(_) => None,
+            Self::NotACapture { .. } | Self::Empty | Self::Folder | Self::Terminal => Some(false),
         }
     }
 }
@@ -313,16 +346,8 @@ impl Reader {
     /// What was learnt of the file so far. Its problems are those of the caller's log, and not in here.
     pub fn info(&self) -> CaptureInfo {
         let (format, link_types) = match &self.container {
-            Container::Pcap(walk) => ("pcap", vec![walk.link_type().to_string()]),
-            Container::PcapNg(walk) => {
-                let mut names: Vec<String> = Vec::new();
-                for name in walk.link_types().iter().map(ToString::to_string) {
-                    if !names.contains(&name) {
-                        names.push(name);
-                    }
-                }
-                ("pcapng", names)
-            }
+            Container::Pcap(walk) => ("pcap", names(walk.link_types())),
+            Container::PcapNg(walk) => ("pcapng", names(walk.link_types())),
         };
         let mut info = CaptureInfo {
             path: self.path.clone(),
@@ -349,6 +374,17 @@ impl Reader {
     }
 }
 
+/// The names of link types; some share one.
+fn names(link_types: &[LinkType]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in link_types.iter().map(ToString::to_string) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// Tells the container by its first bytes.
 fn open_container(buffer: &mut Buffer, coding: Coding) -> Result<Container, CaptureError> {
     buffer.ensure(4);
@@ -356,7 +392,12 @@ fn open_container(buffer: &mut Buffer, coding: Coding) -> Result<Container, Capt
     if magic.is_none()
         && let Some(error) = buffer.take_error()
     {
-        return Err(error.into());
+        return Err(match coding.name() {
+            Some(format) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                CaptureError::CutPacking { format }
+            }
+            _ => error.into(),
+        });
     }
     match magic {
         Some(magic) if is_pcap(magic) => Ok(Container::Pcap(Pcap::open(buffer)?)),
@@ -365,12 +406,15 @@ fn open_container(buffer: &mut Buffer, coding: Coding) -> Result<Container, Capt
         _ => {
             // As much as the guess looks at.
             buffer.ensure(512);
-            let packing = match coding {
-                Coding::Plain => "",
-                Coding::Gzip => " (packed with gzip)",
-                Coding::Zstd => " (packed with zstd)",
-            };
-            Err(CaptureError::NotACapture { looks_like: guess(buffer.unread()), packing })
+            let first = buffer.unread();
+            if let Some((format, tool)) = guess::packed(first) {
+                return Err(CaptureError::Packed { format, tool });
+            }
+            if let Some(format) = guess::foreign(first) {
+                return Err(CaptureError::Foreign { format });
+            }
+            let packing = coding.name().map_or_else(String::new, |name| format!(" (packed with {name})"));
+            Err(CaptureError::NotACapture { looks_like: guess::guess(first), packing })
         }
     }
 }

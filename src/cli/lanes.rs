@@ -18,6 +18,29 @@ pub enum LaneError {
     /// Not an IP address with or without a port.
     #[error("'{0}' is no IP address; write 10.88.2.2, 10.88.2.2:8080, fd00::2 or [fd00::2]:8080")]
     Address(String),
+    /// Two lanes claim one address.
+    #[error(
+        "lanes {0} and {1} both claim {2}: an address is of one lane; tell two services of one host apart by port, as in \
+         {0}=10.88.2.2:8080"
+    )]
+    Twice(String, String, String),
+}
+
+/// Refuses lanes that contradict each other: which of two holds an address would be chance.
+pub fn check(lanes: &[LaneOverride]) -> Result<(), LaneError> {
+    let places = |lane: &LaneOverride| -> Vec<String> {
+        let addresses = lane.addresses.iter().map(ToString::to_string);
+        addresses.chain(lane.serves.iter().map(ToString::to_string)).collect()
+    };
+    for (at, lane) in lanes.iter().enumerate() {
+        for other in &lanes[at + 1..] {
+            let theirs = places(other);
+            if let Some(place) = places(lane).into_iter().find(|place| theirs.contains(place)) {
+                return Err(LaneError::Twice(lane.name.clone(), other.name.clone(), place));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads one `--lane` argument.
@@ -54,6 +77,19 @@ mod tests {
         assert_eq!(lane.name, "ingress");
         assert_eq!(lane.addresses, ["10.0.0.2", "fd00::2", "fd00::3"].map(|a| a.parse::<IpAddr>().unwrap()));
         assert_eq!(lane.serves, ["10.0.0.3:8080", "[::1]:80"].map(|a| a.parse::<SocketAddr>().unwrap()));
+    }
+
+    #[test]
+    fn one_address_in_two_lanes_is_refused_and_both_are_named() {
+        let lanes =
+            |all: &[&str]| -> Vec<LaneOverride> { all.iter().map(|l| parse_lane(l).unwrap()).collect() };
+        let error = check(&lanes(&["a=10.0.0.1", "ingress=10.0.0.2,10.0.0.3", "app=10.0.0.3"])).unwrap_err();
+        let words = "lanes ingress and app both claim 10.0.0.3: an address is of one lane";
+        assert!(error.to_string().starts_with(words), "{error}");
+        assert!(check(&lanes(&["a=10.0.0.1:80", "b=10.0.0.1:80"])).is_err());
+        assert!(check(&lanes(&["a=fd00::2", "b=[fd00:0::2]"])).is_err());
+        let sound = ["a=10.0.0.1:80,10.0.0.1:80", "b=10.0.0.1:81", "c=10.0.0.1", "d=10.0.0.2"];
+        assert_eq!(check(&lanes(&sound)), Ok(()), "services of one host, and one that connects from it");
     }
 
     #[test]

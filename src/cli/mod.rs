@@ -108,6 +108,15 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_UNUSABLE) } else { ExitCode::SUCCESS };
         }
     };
+    let lanes = match &cli.command {
+        Some(Command::Report(args)) => &args.input.lanes,
+        Some(Command::Compare(args)) => &args.lanes,
+        None => &cli.input.lanes,
+    };
+    if let Err(error) = lanes::check(lanes) {
+        eprintln!("hopscope: --lane: {error}");
+        return ExitCode::from(EXIT_UNUSABLE);
+    }
     match cli.command {
         Some(Command::Report(args)) => report(&args),
         Some(Command::Compare(args)) => compare(&args),
@@ -227,27 +236,39 @@ fn parse_format(text: &str) -> Result<LogFormat, &'static str> {
     LogFormat::new(text).ok_or("a log_format needs $request (or $request_uri) and $status")
 }
 
+/// Whether data were not read for it.
+fn is_grave(kind: ProblemKind) -> bool {
+    matches!(
+        kind,
+        ProblemKind::Unreadable
+            | ProblemKind::EmptyFile
+            | ProblemKind::NotACapture
+            | ProblemKind::TruncatedFile
+            | ProblemKind::BadRecord
+            | ProblemKind::UnsupportedLinkType
+    )
+}
+
+/// Whether it is said beside the report although all was read.
+fn is_told(kind: ProblemKind) -> bool {
+    matches!(kind, ProblemKind::JoinedFiles | ProblemKind::UnknownVersion)
+}
+
 /// Says on stderr which files could not be read, wholly or in part; whether any gave a packet or was a sound capture.
 fn complain(analysis: &Analysis) -> bool {
     let mut readable = !analysis.logs.is_empty();
     for capture in &analysis.captures {
-        let is_grave = |kind| {
-            matches!(
-                kind,
-                ProblemKind::Unreadable
-                    | ProblemKind::EmptyFile
-                    | ProblemKind::NotACapture
-                    | ProblemKind::TruncatedFile
-                    | ProblemKind::BadRecord
-            )
-        };
         let info = &capture.info;
-        let grave: Vec<_> = info.problems.iter().filter(|problem| is_grave(problem.kind)).collect();
-        for problem in &grave {
+        for problem in info.problems.iter().filter(|problem| is_grave(problem.kind) || is_told(problem.kind))
+        {
             eprintln!("hopscope: {}: {}: {}", info.path.display(), problem.kind, problem.detail);
         }
+        let is_sound = !info.problems.iter().any(|problem| is_grave(problem.kind));
         // Without a format it is no capture at all; a sound one may be without packets.
-        readable |= info.packets > 0 || !info.format.is_empty() && grave.is_empty();
+        readable |= match info.packets {
+            0 => !info.format.is_empty() && is_sound,
+            _ => !info.is_of_unknown_link_types(),
+        };
     }
     if !readable {
         eprintln!("hopscope: nothing could be read.");

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
+use crate::correlate::Confidence;
 use crate::http::Method;
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::LinkId;
@@ -71,6 +72,8 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
                 continue;
             }
             requests += 1;
+            let parentage = analysis.trees.parent(exchange.id);
+            figures.ambiguous += u64::from(parentage.is_some_and(|p| p.confidence == Confidence::Ambiguous));
             let outcome = diagnosis.outcomes[exchange.id.0 as usize];
             server.requests += 1;
             let is_5xx = exchange.status().is_some_and(|status| status >= 500);

@@ -7,7 +7,7 @@ use crate::capture::Frame;
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::origins::{fails, failure_name};
-use super::texts::{Words, fill};
+use super::texts::{Words, fill, kind_name};
 use super::words::{count, counted, grouped, listed, methods, times};
 use super::{ByMethod, Certainty, Diagnosis, Finding, Outcome, Proof, Severity};
 
@@ -81,13 +81,14 @@ impl<'a> Draft<'a> {
         let number = if exchanges.is_empty() { self.connections.len() } else { exchanges.len() } as u64;
         self.values.push(("times", times(number)));
         self.values.push(("users", users(self.analysis, self.diagnosis, &exchanges)));
-        let mut ends = ("", "");
+        let mut kinds = ("", "");
         if let Some(id) = self.link {
             let link = self.analysis.link(id);
-            ends = (&self.analysis.lane(link.from).name, &self.analysis.lane(link.to).name);
+            let (from, to) = (self.analysis.lane(link.from), self.analysis.lane(link.to));
+            kinds = (kind_name(from), kind_name(to));
             self.values.push(("link", self.analysis.link_name(id)));
-            self.values.push(("from", ends.0.to_owned()));
-            self.values.push(("to", ends.1.to_owned()));
+            self.values.push(("from", from.name.clone()));
+            self.values.push(("to", to.name.clone()));
         }
         let values = &self.values;
         Finding {
@@ -100,7 +101,7 @@ impl<'a> Draft<'a> {
             count: number,
             summary: fill(self.words.summary, values),
             explanation: fill(self.words.explanation, values),
-            fixes: self.words.fixes_for(ends, values),
+            fixes: self.words.fixes_for(kinds, values),
             log_line: fill(self.words.log_line, values),
             doubt: fill(self.words.doubt, values),
             evidence: proofs.list,

@@ -283,6 +283,8 @@ pub struct LinkFigures {
     pub protocols: BTreeMap<String, u64>,
     /// Requests seen.
     pub requests: u64,
+    /// Requests whose cause is ambiguous: another request of the link before fits as well.
+    pub ambiguous: u64,
     /// Final responses seen.
     pub responses: u64,
     /// Method → status (`none` without a response) → count.

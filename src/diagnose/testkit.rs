@@ -396,6 +396,7 @@ fn lane(at: u16, name: &str, hops: u16) -> Lane {
         addresses: vec![server.ip()],
         serves,
         depth: at,
+        found: name.to_owned(),
         named_by: String::new(),
         inferred: false,
         users: at == 0,

@@ -31,6 +31,12 @@ pub fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(count)) }
 }
 
+/// What is to be said of a link's requests whose cause is ambiguous: `12 of 240 requests are ambiguous`.
+pub fn ambiguous(ambiguous: u64, requests: u64) -> String {
+    let are = if ambiguous == 1 { "is" } else { "are" };
+    format!("{} of {} {are} ambiguous", grouped(ambiguous), counted(requests, "request"))
+}
+
 /// `a`, `a and b`, `a, b and c`.
 pub fn listed(parts: &[String]) -> String {
     match parts {
@@ -61,6 +67,51 @@ pub fn duration(ns: i64) -> String {
     }
 }
 
+/// A clock offset with every nanosecond, so that a sum of two is seen to be one: `+412.345678 ms`, `−86,400.0003 s`.
+pub fn offset(ns: i64) -> String {
+    let sign = match ns {
+        0 => return "0".to_owned(),
+        _ if ns < 0 => "−",
+        _ => "+",
+    };
+    let (digits, unit) = match ns.unsigned_abs() {
+        0..1_000_000 => (3, "µs"),
+        1_000_000..10_000_000_000 => (6, "ms"),
+        _ => (9, "s"),
+    };
+    format!("{sign}{} {unit}", decimal(ns.unsigned_abs(), digits))
+}
+
+/// How a clock goes whose offset grows by so many nanoseconds a second: `loses 50.2 µs a second`.
+pub fn drift(offset_grows_ppb: i64) -> String {
+    let goes = if offset_grows_ppb > 0 { "loses" } else { "gains" };
+    format!("{goes} {:.1} µs a second", offset_grows_ppb.unsigned_abs() as f64 / 1e3)
+}
+
+/// Half of a band, rounded up to three digits: what is said to hold the truth must hold it. `± 21.4 µs`.
+pub fn band(ns: i64) -> String {
+    let ns = ns.unsigned_abs();
+    let digits = ns.checked_ilog10().unwrap_or(0);
+    let step = 10_u64.pow(digits.saturating_sub(2));
+    let up = ns.div_ceil(step).saturating_mul(step);
+    let (below, unit) = match up {
+        0..1_000 => (0, "ns"),
+        1_000..1_000_000 => (3, "µs"),
+        1_000_000..1_000_000_000 => (6, "ms"),
+        _ => (9, "s"),
+    };
+    format!("± {} {unit}", decimal(up, below))
+}
+
+/// A number of which the last `below` digits stand behind the point, without zeros at its end.
+fn decimal(number: u64, below: u32) -> String {
+    let unit = 10_u64.pow(below);
+    let fraction = format!("{:0width$}", number % unit, width = below as usize);
+    let fraction = if below == 0 { "" } else { fraction.trim_end_matches('0') };
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}", grouped(number / unit))
+}
+
 /// `12:00:03.104`, in UTC.
 pub fn time_of_day(unix_ns: i64) -> String {
     let ms = unix_ns.div_euclid(1_000_000).rem_euclid(86_400_000);
@@ -82,6 +133,17 @@ pub(super) fn count(map: &mut BTreeMap<String, u64>, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_keep_every_nanosecond_and_bands_are_rounded_up() {
+        let all = [0, 412_345_678, -5, 3_600_000_000_001, -86_400_000_300_000].map(offset);
+        assert_eq!(all, ["0", "+412.345678 ms", "−0.005 µs", "+3,600.000000001 s", "−86,400.0003 s"]);
+        assert_eq!([50_200, -3].map(drift), ["loses 50.2 µs a second", "gains 0.0 µs a second"]);
+        let all = [0, 740, 21_301, 999_500, 3_201_000, 1_000_000_001, i64::MAX].map(band);
+        let expected =
+            ["± 0 ns", "± 740 ns", "± 21.4 µs", "± 1 ms", "± 3.21 ms", "± 1.01 s", "± 9,230,000,000 s"];
+        assert_eq!(all, expected);
+    }
 
     #[test]
     fn numbers_read_as_people_write_them() {

@@ -1,5 +1,6 @@
 //! The outward forms of an analysis.
 
+pub mod clocks;
 pub mod compare;
 mod notes;
 pub mod report;

@@ -38,6 +38,49 @@ fn the_json_report_has_the_names_of_the_contract() {
 }
 
 #[test]
+fn clocks_are_told_with_band_method_drift_and_steps() {
+    use crate::capture::CaptureTime;
+    use crate::topology::{ClockMethod, ClockStep};
+    let mut analysis = paas().analyse();
+    assert!(!text(&analysis).contains("\nClocks"), "one clock, and nothing to say of it");
+    let first = analysis.captures[1].info.first.unwrap();
+    let clock = &mut analysis.topology.clocks[1];
+    (clock.computed_ns, clock.manual_ns) = (-86_400_000_000_532, 1_000_000);
+    clock.offset_ns = clock.computed_ns + clock.manual_ns;
+    (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
+    (clock.drift_ppb, clock.pivot) = (50_200, first);
+    let step = CaptureTime(analysis.captures[1].info.last.unwrap().0 - 1_000);
+    clock.steps[0] = Some(ClockStep { at: step, by_ns: -5_000_000 });
+    analysis.topology.clocks[2].method = ClockMethod::None;
+    let made = text(&analysis).replace("\n  ", " ");
+    for words in [
+        "hop2.pcap −86,399.999000532 s ± 2.74 µs same segments: 812 packets that both captures hold",
+        "hop3.pcap 0 band not known none: nothing ties this clock to the others",
+        "hop2.pcap: −86,400.000000532 s computed and +1 ms by hand.",
+        "its clock loses 50.2 µs a second and was set by +5 ms at ",
+        " What is added goes from −86,399.999000532 s to ",
+        "One number for the whole file, −86,399.999000532 s, is good to ± 4.99 ms.",
+    ] {
+        let squeezed = made.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(squeezed.contains(words.trim()), "{words}\n{made}");
+    }
+}
+
+#[test]
+fn the_text_says_how_many_requests_of_each_link_are_ambiguous() {
+    let mut analysis = paas().analyse();
+    assert!(!text(&analysis).contains("mbiguous"));
+    let children = analysis.trees.parents.iter_mut().flatten();
+    children.take(2).for_each(|parent| parent.confidence = crate::correlate::Confidence::Ambiguous);
+    analysis.diagnosis = crate::diagnose::build(&analysis);
+    let made = text(&analysis);
+    let number: u64 = analysis.diagnosis.board.links.iter().map(|figures| figures.ambiguous).sum();
+    assert_eq!(number, 2);
+    assert!(made.contains(" retried  ambiguous  "), "{made}");
+    assert!(made.contains("  Ambiguous: equal requests ran at the same time"), "{made}");
+}
+
+#[test]
 fn captures_of_one_name_are_told_apart_in_short_for_people_and_by_path_for_scripts() {
     let mut analysis = paas().analyse();
     assert!(analysis.captures.len() > 1);

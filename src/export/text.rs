@@ -12,6 +12,7 @@ use crate::logs::LogLine;
 use crate::session::Annotation;
 use crate::topology::{LinkId, Remark, RemarkKind, Role};
 
+use super::clocks::write_clocks;
 use super::notes::write_notes;
 use super::report::CaptureNames;
 
@@ -43,6 +44,7 @@ pub fn text_with_notes(analysis: &Analysis, notes: &[Annotation]) -> String {
     findings(analysis, &mut out);
     write_notes(analysis, notes, &mut out);
     captures(analysis, &mut out);
+    write_clocks(analysis, &mut out);
     logs(analysis, &mut out);
     out
 }
@@ -189,7 +191,10 @@ fn start(analysis: &Analysis, out: &mut String) {
     }
     let mut head: Vec<String> = vec!["link".to_owned(), "requests".to_owned()];
     head.extend(columns.iter().map(|status| (*status).to_owned()));
-    head.extend(["reused", "rejected", "retried", "p50", "p99"].map(str::to_owned));
+    head.extend(["reused", "rejected", "retried"].map(str::to_owned));
+    let some_ambiguous = board.links.iter().any(|figures| figures.ambiguous > 0);
+    head.extend(some_ambiguous.then(|| "ambiguous".to_owned()));
+    head.extend(["p50", "p99"].map(str::to_owned));
     let mut rows = vec![head];
     for (at, figures) in board.links.iter().enumerate() {
         let dash = |number: u64| if number == 0 { "-".to_owned() } else { grouped(number) };
@@ -198,6 +203,7 @@ fn start(analysis: &Analysis, out: &mut String) {
         row.push(dash(figures.reused_requests));
         row.push(dash(figures.rejected_by_method.values().sum()));
         row.push(dash(figures.retried.values().sum()));
+        row.extend(some_ambiguous.then(|| dash(figures.ambiguous)));
         let latency = |which: usize| figures.latency_ns.map_or("-".to_owned(), |all| duration(all[which]));
         row.extend([latency(0), latency(2)]);
         rows.push(row);
@@ -220,6 +226,11 @@ fn start(analysis: &Analysis, out: &mut String) {
         }
     }
     errors_by_method(analysis, out);
+    if some_ambiguous {
+        let words = "Ambiguous: equal requests ran at the same time, and nothing tells which of them caused it. \
+            Retries and hidden failures are counted without those.";
+        paragraph(out, "  ", words);
+    }
     if let (Some(link), Some(status)) = (board.boundary, &board.status) {
         let link = analysis.link(link);
         let name = &analysis.lane(link.to).name;
@@ -429,12 +440,10 @@ fn captures(analysis: &Analysis, out: &mut String) {
     heading(out, "Captures");
     let rows = (0..analysis.captures.len()).map(|at| {
         let info = &analysis.captures[at].info;
-        let offset = analysis.topology.clocks.get(at).map_or(0, |clock| clock.offset_ns);
-        let clock = if offset == 0 { String::new() } else { format!("clock {:+.3} ms", offset as f64 / 1e6) };
         let name = analysis.capture_name(CaptureId(at as u16));
-        vec![name, info.format.clone(), info.link_types.join(", "), counted(info.packets, "packet"), clock]
+        vec![name, info.format.clone(), info.link_types.join(", "), counted(info.packets, "packet")]
     });
-    table(out, rows.collect(), &[false, false, false, true, true]);
+    table(out, rows.collect(), &[false, false, false, true]);
     for (at, capture) in analysis.captures.iter().enumerate() {
         let name = analysis.capture_name(CaptureId(at as u16));
         for problem in &capture.info.problems {

@@ -39,6 +39,10 @@ impl Problems for Context {
     fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>) {
         self.problems.report(kind, detail);
     }
+
+    fn report_many(&mut self, kind: ProblemKind, count: u64, detail: fmt::Arguments<'_>) {
+        self.problems.report_many(kind, count, detail);
+    }
 }
 
 impl Context {

@@ -37,8 +37,11 @@ pub(super) fn read(line: &str) -> Option<LoggedRequest> {
             let list = list(token.value);
             list.len() == count && list.iter().all(|item| *item == "-" || status_like(item))
         };
-        // Lengths may look like statuses; the statuses come last of the four lists.
-        if let Some(statuses) = behind[first + 1..].iter().rfind(is_statuses) {
+        let told = |token: &&Token<'_>| is_statuses(token) && list(token.value).into_iter().any(status_like);
+        // Lengths may look like statuses; the statuses come last of the four lists. A lone dash is any empty field, and
+        // many formats end with one.
+        let behind = || behind[first + 1..].iter();
+        if let Some(statuses) = behind().rfind(told).or_else(|| behind().rfind(is_statuses)) {
             set(&mut request, "upstream_status", statuses.value);
         }
     }
@@ -246,6 +249,10 @@ mod tests {
         assert_eq!((&*request.id, request.status), ("0123456789abcdef0123456789abcdef", 200));
         let attempts: Vec<_> = request.attempts.iter().map(|a| (&*a.address, a.status)).collect();
         assert_eq!(attempts, [("10.0.1.1:8000", Some(502)), ("10.0.1.2:8000", Some(200))]);
+        let empty_end = r#"10.0.0.1 - - [25/Nov/2026:14:35:00 +0000] "GET /b HTTP/1.1" 200 157 10.0.1.1:8000 200 0.001 "-" -"#;
+        assert_eq!(read(empty_end).unwrap().attempts[0].status, Some(200));
+        let unanswered = r#"10.0.0.1 - - [25/Nov/2026:14:35:00 +0000] "GET /b HTTP/1.1" 502 157 10.0.1.1:8000 - 0.001 "-""#;
+        assert_eq!(read(unanswered).unwrap().attempts[0].status, None);
         let unasked =
             r#"1795493951.039 10.0.0.1:40844 14 1 "GET /c HTTP/1.1" 502 157 to="-" got="-" took="-" 0.005"#;
         let request = read(unasked).unwrap();

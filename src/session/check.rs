@@ -7,7 +7,7 @@ use super::file::{File, FileConnection, FileExchange, FileFinding, FileMessage, 
 /// up to the next limit no difference between two times overflows.
 const MAX_TIME_NS: i64 = 4_300_000_000_000_000_000;
 /// The largest clock offset in nanoseconds: 69 years, as between a clock never set and one that is right.
-const MAX_OFFSET_NS: i64 = 2_200_000_000_000_000_000;
+pub const MAX_OFFSET_NS: i64 = 2_200_000_000_000_000_000;
 /// How deep a request tree may be; no chain of hops comes near.
 const MAX_DEPTH: usize = 60;
 /// How many captures, lanes or links a file may have.

@@ -164,6 +164,8 @@ pub(super) struct FileLane {
     #[serde(default)]
     pub depth: u16,
     #[serde(default)]
+    pub found: String,
+    #[serde(default)]
     pub named_by: String,
     #[serde(default)]
     pub inferred: bool,

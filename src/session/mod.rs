@@ -12,6 +12,7 @@ mod snapshot;
 mod tests;
 mod write;
 
+pub use check::MAX_OFFSET_NS;
 pub use history::{History, MAX_UNDO, Mark};
 pub use model::{Annotation, Selection, Session, Target, TimeView};
 pub use restore::{CaptureState, Located};

@@ -94,6 +94,7 @@ fn topology(file: &File) -> Topology {
         addresses: lane.addresses.clone(),
         serves: lane.serves.clone(),
         depth: lane.depth,
+        found: lane.found.clone(),
         named_by: lane.named_by.clone(),
         inferred: lane.inferred,
         users: lane.users,

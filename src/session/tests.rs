@@ -121,6 +121,7 @@ fn chain(path: &Path, shift: u32) -> Analysis {
         addresses: vec!["10.0.0.1".parse().unwrap()],
         serves: vec!["10.0.0.2:80".parse().unwrap()],
         depth: 0,
+        found: name.to_owned(),
         named_by: String::new(),
         inferred: false,
         users: role == Role::Client,

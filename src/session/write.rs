@@ -129,6 +129,7 @@ fn lanes(analysis: &Analysis) -> Vec<FileLane> {
         addresses: lane.addresses.clone(),
         serves: lane.serves.clone(),
         depth: lane.depth,
+        found: lane.found.clone(),
         named_by: lane.named_by.clone(),
         inferred: lane.inferred,
         users: lane.users,

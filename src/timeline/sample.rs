@@ -209,6 +209,7 @@ fn add_lanes(analysis: &mut Analysis) {
             addresses: if at == 0 { vec![ip(1, 1)] } else { vec![ip(at as u8, 2), ip(at as u8 + 1, 1)] },
             serves: if at == 0 { vec![] } else { vec![server(at - 1)] },
             depth: at as u16,
+            found: name.to_owned(),
             named_by: String::new(),
             inferred: false,
             users: at == 0,

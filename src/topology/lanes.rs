@@ -74,6 +74,8 @@ pub(super) struct Hop {
     pub exchanges: usize,
     /// The name that the user gave.
     pub given: Option<String>,
+    /// What traffic and captures call it.
+    pub found: String,
     /// What its name rests on, in words.
     pub named_by: String,
     /// It was not captured itself.

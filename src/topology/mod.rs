@@ -105,6 +105,7 @@ fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {
         addresses: hop.addresses.iter().copied().collect(),
         serves: hop.serves.iter().copied().collect(),
         depth: hop.depth,
+        found: hop.found.clone(),
         named_by: hop.named_by.clone(),
         inferred: hop.inferred,
         users: hop.users,

@@ -87,6 +87,8 @@ pub struct Lane {
     pub serves: Vec<SocketAddr>,
     /// How far from the user: 0 for the lanes that nobody calls.
     pub depth: u16,
+    /// What traffic and captures call it, whatever the user does.
+    pub found: String,
     /// What its name rests on, in words; empty where that is not known any more.
     pub named_by: String,
     /// It was not captured itself: what others sent shows that it is there.
@@ -208,6 +210,13 @@ impl Clock {
         self.offset_ns.saturating_add(drifted).saturating_add(stepped)
     }
 
+    /// When a step happened, in session time. A clock that was set forward shows nothing between two times, of which the
+    /// step names the middle: the moment was at the first of them, by the offset of before.
+    pub fn moment_of(&self, step: &ClockStep) -> SessionTime {
+        let after = self.session(step.at);
+        SessionTime(after.0.saturating_sub(step.by_ns.min(0) / 2))
+    }
+
     /// Half-width in nanoseconds around `offset_ns` that holds the offset at every time from `first` to `last`,
     /// for who adds one number to all timestamps; `None` when it is not known.
     pub fn whole_band_ns(&self, first: CaptureTime, last: CaptureTime) -> Option<i64> {
@@ -221,8 +230,8 @@ impl Clock {
     }
 
     /// What the offset rests on, in words, such as `812 packets that both captures hold`.
-    pub fn evidence(&self) -> String {
-        let mut words = match self.method {
+    pub fn basis(&self) -> String {
+        match self.method {
             ClockMethod::SameSegment => format!("{} packets that both captures hold", self.compared),
             ClockMethod::Containment => {
                 format!("{} exchanges, each inside the one that caused it", self.compared.div_ceil(2))
@@ -230,7 +239,17 @@ impl Clock {
             ClockMethod::Declared => "given by the user".to_owned(),
             ClockMethod::SameHost => "the clock that the others are compared with".to_owned(),
             ClockMethod::None => "nothing ties this clock to the others".to_owned(),
-        };
+        }
+    }
+
+    /// Whether the offset is not the same all the time.
+    pub fn changes(&self) -> bool {
+        self.drift_ppb != 0 || self.steps[0].is_some()
+    }
+
+    /// What the offset rests on, and how the clock went, in words.
+    pub fn evidence(&self) -> String {
+        let mut words = self.basis();
         if self.drift_ppb != 0 {
             words.push_str(&format!("; it drifts by {:.1} µs a second", -self.drift_ppb as f64 / 1e3));
         }
@@ -298,5 +317,24 @@ impl Topology {
     pub fn leads_to(&self, from: LaneId, to: LaneId) -> bool {
         let next = |lane| self.links.iter().filter(move |link| link.from == lane).map(|link| link.to);
         super::lanes::reaches(from, to, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moment_of_a_step_is_where_the_clock_was_set() {
+        const HOUR: i64 = 3_600_000_000_000;
+        let of = |at: i64, by_ns: i64| {
+            let step = ClockStep { at: CaptureTime(at), by_ns };
+            let clock = Clock { offset_ns: 7, steps: [Some(step), None, None, None], ..Clock::default() };
+            clock.moment_of(&step).0
+        };
+        // Set forward by an hour when it showed HOUR: the middle of what it never showed is half an hour later.
+        assert_eq!(of(HOUR + HOUR / 2, -HOUR), HOUR + 7);
+        // Set back by an hour when it showed two: from then on it shows one.
+        assert_eq!(of(HOUR, HOUR), 2 * HOUR + 7);
     }
 }

@@ -42,7 +42,17 @@ pub(super) fn names(
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let mut names = Vec::with_capacity(chain.hops.len());
     for (at, (found, named_by)) in found.into_iter().enumerate() {
-        chain.hops[at].named_by = named_by;
+        let hop = &mut chain.hops[at];
+        hop.named_by = named_by;
+        hop.found.clone_from(&found);
+        // Two that the user gave one name are told apart by a number as well.
+        let found = match &hop.given {
+            Some(name) => {
+                "given by the user".clone_into(&mut hop.named_by);
+                name.clone()
+            }
+            None => found,
+        };
         let count = used.entry(found.clone()).or_default();
         *count += 1;
         let name = if *count == 1 { found } else { format!("{found} {count}") };
@@ -72,11 +82,9 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// The best that is known, from what people said to what the place in the chain says.
+    /// The best that is known, from what labels say to what the place in the chain says; the user's own word for it is
+    /// not asked.
     fn name(&self, at: usize) -> Named {
-        if let Some(name) = &self.chain.hops[at].given {
-            return (name.clone(), "given by the user".to_owned());
-        }
         let said = self.labels[at].clone();
         match self.roles[at] {
             Role::Client => said.filter(|_| self.chain.hops[at].inferred).unwrap_or_else(|| self.client(at)),

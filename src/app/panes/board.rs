@@ -6,6 +6,7 @@ use super::{Actions, Pane};
 use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, share_row};
+use crate::diagnose::words::ambiguous;
 use crate::diagnose::{Board, LinkFigures};
 use crate::topology::{LinkId, RemarkKind};
 
@@ -20,6 +21,7 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         if let Some(words) = boundary_words(pane, board) {
             ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
         }
+        ambiguous_ui(ui, pane, board, out);
         for (at, figures) in board.links.iter().enumerate() {
             if let Some(coverage) = &figures.coverage {
                 let words = crate::diagnose::coverage::words(pane.analysis, coverage);
@@ -37,6 +39,33 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         }
         methods_ui(ui, pane, out);
     });
+}
+
+/// For each link that has some, how many of its requests are ambiguous.
+fn ambiguous_ui(ui: &mut Ui, pane: &Pane<'_>, board: &Board, out: &mut Actions) {
+    for (at, figures) in board.links.iter().enumerate().filter(|(_, figures)| figures.ambiguous > 0) {
+        let id = LinkId(at as u16);
+        let words = ambiguous(figures.ambiguous, figures.requests);
+        let text = format!("{}: {words}", pane.analysis.link_name(id));
+        let text = RichText::new(text).small().color(pane.palette.attention);
+        let label = ui.add(egui::Label::new(text).wrap().sense(Sense::click()));
+        let help = "Equal requests ran at the same time, and nothing tells which of them caused these. Retries and \
+            hidden failures are counted without them. Click to show them.";
+        if label.on_hover_text(help).clicked() {
+            out.push(Action::SetFilter(format!("{} confidence:ambiguous", link_filter(pane, id))));
+        }
+    }
+}
+
+/// The words of the filter for a link.
+fn link_filter(pane: &Pane<'_>, id: LinkId) -> String {
+    let link = pane.analysis.link(id);
+    // Names with blanks cannot be one word of a filter; their last word is the best there is.
+    let word = |lane| {
+        let name: &str = &pane.analysis.lane(lane).name;
+        name.split_whitespace().last().unwrap_or_default().to_lowercase()
+    };
+    format!("link:{} link:{}", word(link.from), word(link.to))
 }
 
 /// Whether the captures are of recordings that have nothing to do with each other.
@@ -107,11 +136,7 @@ fn link_row(
         ui.painter().text(at, Align2::RIGHT_CENTER, text, mono.clone(), color);
     }
     if response.on_hover_text(format!("{name}: show its failures in the table")).clicked() {
-        let lane = &pane.analysis.lane(pane.analysis.link(id).to).name;
-        let from = &pane.analysis.lane(pane.analysis.link(id).from).name;
-        // Names with blanks cannot be one word of a filter; their last word is the best there is.
-        let word = |name: &str| name.split_whitespace().last().unwrap_or_default().to_lowercase();
-        out.push(Action::SetFilter(format!("link:{} link:{} failed", word(from), word(lane))));
+        out.push(Action::SetFilter(format!("{} failed", link_filter(pane, id))));
     }
 }
 

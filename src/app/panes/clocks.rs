@@ -1,16 +1,17 @@
 //! The clock table: for each capture the computed offset, the user's own part, the total, its band and its method.
 
-use egui::{ComboBox, Grid, RichText, TextEdit, Ui};
+use egui::{ComboBox, Grid, RichText, ScrollArea, TextEdit, Ui};
 
 use super::lanes::{Draft, quiet};
 use super::{Actions, Pane};
 use crate::app::chain::{ChainEdit, manual_ns, parse_offset};
-use crate::app::format::duration;
 use crate::app::state::Action;
 use crate::capture::CaptureId;
+use crate::diagnose::words::{band, drift, offset};
+use crate::export::clocks::{band_words, method_name, over_time};
 use crate::topology::{Clock, ClockMethod, LaneId};
 
-const HEADS: [(&str, &str); 7] = [
+const HEADS: [(&str, &str); 8] = [
     ("capture", "The file"),
     ("taken at", "The lane at which it was recorded; choose it where the traffic does not tell"),
     ("computed", "What hopscope adds to its timestamps, found from the traffic"),
@@ -18,6 +19,7 @@ const HEADS: [(&str, &str); 7] = [
     ("total", "Computed and manual together"),
     ("band", "The truth lies this far from the computed offset at most"),
     ("method", "How the offset was found"),
+    ("over time", "How the clock went while it recorded: its drift, and where it was set"),
 ];
 
 /// Draws the table.
@@ -27,16 +29,22 @@ pub fn clocks_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, out: &mut Acti
     ui.label(RichText::new("Clocks").strong().size(14.0));
     let hint = "Session time is the time of the reference capture. Within the bands no order between captures is claimed.";
     ui.add(egui::Label::new(RichText::new(hint).small().color(palette.muted)).wrap());
+    if let Some(refused) = &draft.refused {
+        ui.label(RichText::new(format!("✖ {refused}")).color(palette.failed));
+    }
     ui.add_space(4.0);
-    Grid::new("clocks").num_columns(HEADS.len()).striped(true).spacing([18.0, 5.0]).show(ui, |ui| {
-        for (name, help) in HEADS {
-            ui.label(RichText::new(name).small().color(palette.muted)).on_hover_text(help);
-        }
-        ui.end_row();
-        for (at, &clock) in pane.analysis.topology.clocks.iter().enumerate() {
-            clock_row(ui, pane, CaptureId(at as u16), clock, draft, out);
+    // Long names and large offsets need more than a small screen has.
+    ScrollArea::horizontal().id_salt("clocks").auto_shrink(true).show(ui, |ui| {
+        Grid::new("clocks").num_columns(HEADS.len()).striped(true).spacing([18.0, 5.0]).show(ui, |ui| {
+            for (name, help) in HEADS {
+                ui.label(RichText::new(name).small().color(palette.muted)).on_hover_text(help);
+            }
             ui.end_row();
-        }
+            for (at, &clock) in pane.analysis.topology.clocks.iter().enumerate() {
+                clock_row(ui, pane, CaptureId(at as u16), clock, draft, out);
+                ui.end_row();
+            }
+        });
     });
 }
 
@@ -53,16 +61,41 @@ fn clock_row(
     let path = pane.analysis.capture(id).info.path.display().to_string();
     ui.label(shortened(&pane.analysis.capture_name(id))).on_hover_text(path);
     lane_ui(ui, pane, id, out);
-    ui.label(quiet(signed(clock.offset_ns.saturating_sub(manual)), palette.text));
+    ui.label(quiet(offset(clock.offset_ns.saturating_sub(manual)), palette.text));
     manual_ui(ui, pane, id, manual, draft, out);
-    ui.label(quiet(signed(clock.offset_ns), palette.text));
-    match clock.band_ns {
-        Some(0) => ui.label(quiet("exact", palette.muted)),
-        Some(ns) => ui.label(quiet(format!("± {}", duration(ns)), palette.text)),
-        None => ui.label(quiet("? not known", palette.attention)),
+    ui.label(quiet(offset(clock.offset_ns), palette.text));
+    let color = if clock.band_ns.is_some() { palette.text } else { palette.attention };
+    ui.label(quiet(band_words(&clock), color));
+    ui.label(method_name(clock.method)).on_hover_text(format!(
+        "{}. It rests on: {}",
+        method_help(clock.method),
+        clock.basis()
+    ));
+    over_time_ui(ui, pane, id, &clock);
+}
+
+/// Drift and steps in few words; all of it is in the tooltip.
+fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, clock: &Clock) {
+    let info = &pane.analysis.capture(id).info;
+    let Some(help) = over_time(clock, info) else {
+        ui.label(quiet("steady", pane.palette.muted));
+        return;
     };
-    let (name, help) = method_words(clock.method);
-    ui.label(name).on_hover_text(help);
+    let mut parts = Vec::new();
+    if clock.drift_ppb != 0 {
+        parts.push(drift(clock.drift_ppb));
+    }
+    for step in clock.steps.iter().flatten() {
+        let at = pane.clock.time(clock.moment_of(step));
+        parts.push(format!("set by {}\nat {at}", offset(step.by_ns.saturating_neg())));
+    }
+    if let (Some(first), Some(last)) = (info.first, info.last)
+        && let Some(whole) = clock.whole_band_ns(first, last)
+    {
+        parts.push(format!("{} as one number", band(whole)));
+    }
+    let words = RichText::new(parts.join("\n")).small().color(pane.palette.attention);
+    ui.label(words).on_hover_text(help);
 }
 
 fn manual_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, manual: i64, draft: &mut Draft, out: &mut Actions) {
@@ -82,16 +115,23 @@ fn manual_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, manual: i64, draft: &m
         draft.offsets.insert(id.0, text.clone());
     }
     let left = edit.lost_focus();
-    edit.on_hover_text(if wrong { "No offset: write 12.5 ms, -1 h or 250 us" } else { HEADS[3].1 });
-    if left
-        && draft.offsets.remove(&id.0).is_some()
-        && !wrong
-        && !ui.input(|i| i.key_pressed(egui::Key::Escape))
-    {
-        let manual_ns = parse_offset(&text).unwrap_or(0);
-        out.push(Action::EditChain(ChainEdit::Clock { capture: id, manual_ns }));
+    edit.on_hover_text(if wrong { OFFSET_HELP } else { HEADS[3].1 });
+    if !left || draft.offsets.remove(&id.0).is_none() || ui.input(|i| i.key_pressed(egui::Key::Escape)) {
+        return;
     }
+    if wrong {
+        let kept = if manual == 0 { "none".to_owned() } else { offset(manual) };
+        let file = pane.analysis.capture_name(id);
+        draft.refused =
+            Some(format!("\"{}\" is no offset of {file}; kept: {kept}. {OFFSET_HELP}", text.trim()));
+        return;
+    }
+    draft.refused = None;
+    let manual_ns = parse_offset(&text).unwrap_or(0);
+    out.push(Action::EditChain(ChainEdit::Clock { capture: id, manual_ns }));
 }
+
+const OFFSET_HELP: &str = "Write 12.5 ms, -1 h or 250 us, of at most 69 years";
 
 fn lane_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, out: &mut Actions) {
     let chosen = chosen_lane(pane, id);
@@ -128,21 +168,17 @@ pub fn lane_of(pane: &Pane<'_>, id: CaptureId) -> Option<LaneId> {
     chosen_lane(pane, id).or_else(|| pane.document.taken_at.get(id.index()).copied().flatten())
 }
 
-fn method_words(method: ClockMethod) -> (&'static str, &'static str) {
+fn method_help(method: ClockMethod) -> &'static str {
     match method {
-        ClockMethod::SameSegment => (
-            "same segments",
-            "The same TCP segments are in this capture and in one aligned before: they bound the offset from both sides",
-        ),
-        ClockMethod::Containment => (
-            "containment",
-            "Requests must lie inside the requests that caused them: that bounds the offset from both sides",
-        ),
-        ClockMethod::Declared => ("declared", "You gave it; nothing in the traffic says otherwise"),
-        ClockMethod::SameHost => {
-            ("one clock", "There is only one clock: one capture, or captures of one host")
+        ClockMethod::SameSegment => {
+            "The same TCP segments are in this capture and in one aligned before: they bound the offset from both sides"
         }
-        ClockMethod::None => ("none", "Nothing ties this clock to the others: 0 is a guess"),
+        ClockMethod::Containment => {
+            "Requests must lie inside the requests that caused them: that bounds the offset from both sides"
+        }
+        ClockMethod::Declared => "You gave it; nothing in the traffic says otherwise",
+        ClockMethod::SameHost => "There is only one clock: one capture, or captures of one host",
+        ClockMethod::None => "Nothing ties this clock to the others: 0 is a guess",
     }
 }
 
@@ -152,15 +188,6 @@ fn shortened(name: &str) -> String {
         return name.to_owned();
     }
     name.chars().take(35).chain(['…']).collect()
-}
-
-/// `+412.345 ms`, with a sign and all digits that matter.
-fn signed(ns: i64) -> String {
-    match ns {
-        0 => "0".to_owned(),
-        ns if ns > 0 => format!("+{}", duration(ns)),
-        ns => duration(ns),
-    }
 }
 
 /// Milliseconds with every nanosecond: what was typed must come back unchanged.
@@ -182,9 +209,5 @@ mod tests {
             assert_eq!(parse_offset(&exact_ms(ns)), Some(ns), "{}", exact_ms(ns));
         }
         assert_eq!(exact_ms(12_500_000), "12.5 ms");
-        assert_eq!(
-            (signed(0), signed(1_500), signed(-1_500)),
-            ("0".into(), "+1.5 µs".into(), "−1.5 µs".into())
-        );
     }
 }

@@ -6,6 +6,7 @@ use super::{Actions, Pane, board};
 use crate::app::format::{duration, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::share_row;
+use crate::diagnose::words::ambiguous;
 use crate::diagnose::{IDLE_BOUNDS_NS, LinkFigures, Retries};
 use crate::topology::LinkId;
 
@@ -194,6 +195,10 @@ fn servers_ui(ui: &mut Ui, pane: &Pane<'_>, figures: &LinkFigures) {
     if let Some([p50, p95, p99, max]) = figures.latency_ns.map(|all| all.map(duration)) {
         let words = format!("latency p50 {p50}, p95 {p95}, p99 {p99}, max {max}");
         ui.label(RichText::new(words).small().color(pane.palette.muted));
+    }
+    if figures.ambiguous > 0 {
+        let words = ambiguous(figures.ambiguous, figures.requests);
+        ui.label(RichText::new(words).small().color(pane.palette.attention));
     }
 }
 

@@ -9,7 +9,7 @@ use egui::{
 };
 
 use super::{Actions, Pane, clocks};
-use crate::app::chain::{ChainEdit, Place, places, talk};
+use crate::app::chain::{ChainEdit, Place, places, why_not_merged};
 use crate::app::command::Command;
 use crate::app::format::counted;
 use crate::app::state::Action;
@@ -23,6 +23,8 @@ pub struct Draft {
     pub names: BTreeMap<u16, String>,
     /// Manual offsets, by capture.
     pub offsets: BTreeMap<u16, String>,
+    /// Why the last offset was not taken.
+    pub refused: Option<String>,
 }
 
 /// A lane's places beyond these are only counted: a thousand client addresses are no help to the eye.
@@ -226,24 +228,23 @@ fn menu_ui(ui: &mut Ui, pane: &Pane<'_>, id: LaneId, lane: &Lane, out: &mut Acti
     let menu = ui.menu_button("…", |ui| {
         let at = usize::from(id.0);
         let last = topology.lanes.len() - 1;
-        let mut item = |ui: &mut Ui, on: bool, words: String, edit: ChainEdit| {
-            if ui.add_enabled(on, Button::new(words)).clicked() {
+        let mut item = |ui: &mut Ui, why_not: Option<String>, words: String, edit: ChainEdit| {
+            let button = ui.add_enabled(why_not.is_none(), Button::new(words));
+            let button = button.on_disabled_hover_text(why_not.unwrap_or_default());
+            if button.clicked() {
                 out.push(Action::EditChain(edit));
                 ui.close();
             }
         };
-        item(ui, at > 0, "Move up".into(), ChainEdit::Move { lane: id, to: at.saturating_sub(1) });
-        item(ui, at < last, "Move down".into(), ChainEdit::Move { lane: id, to: at + 2 });
+        let first = (at == 0).then(|| "It is the first one already".to_owned());
+        item(ui, first, "Move up".into(), ChainEdit::Move { lane: id, to: at.saturating_sub(1) });
+        let lowest = (at == last).then(|| "It is the last one already".to_owned());
+        item(ui, lowest, "Move down".into(), ChainEdit::Move { lane: id, to: at + 2 });
         ui.separator();
         for (other, into) in topology.lanes.iter().enumerate().filter(|(other, _)| *other != at) {
             let into_id = LaneId(other as u16);
-            let apart = !talk(topology, id, into_id);
-            item(
-                ui,
-                apart,
-                format!("Merge into {}", into.name),
-                ChainEdit::Merge { lane: id, into: into_id },
-            );
+            let edit = ChainEdit::Merge { lane: id, into: into_id };
+            item(ui, why_not_merged(topology, id, into_id), format!("Merge into {}", into.name), edit);
         }
         let all = places(lane);
         if all.len() > 1 {
@@ -251,7 +252,7 @@ fn menu_ui(ui: &mut Ui, pane: &Pane<'_>, id: LaneId, lane: &Lane, out: &mut Acti
         }
         for &place in all.iter().take(PLACES).filter(|_| all.len() > 1) {
             let words = format!("Split off {}", place_words(place));
-            item(ui, true, words, ChainEdit::Split { lane: id, place });
+            item(ui, None, words, ChainEdit::Split { lane: id, place });
         }
     });
     let name = format!("Edit lane {}", lane.name);

@@ -32,6 +32,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
         for (words, meaning) in ENTRIES {
             ui.label(format!("{words}: {meaning}"));
         }
+        ui.label(CONNECTORS);
     });
     for (at, galley) in galleys.into_iter().enumerate() {
         let mut out = Vec::new();
@@ -86,6 +87,10 @@ const ENTRIES: [(&str, &str); 7] = [
     ("attempts", "the same request, sent again: 1 is the first attempt, 2 the retry"),
     ("n-th on its connection", "the number on a bar: 1 is the first request on its connection"),
 ];
+
+/// What the lines of the selected request mean.
+const CONNECTORS: &str = "lines between hops: which request caused which; dashed and with a question mark where another \
+    one fits as well";
 
 /// `rows: in view | all | of the request`; returns the left edge.
 fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {

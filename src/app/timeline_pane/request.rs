@@ -1,12 +1,13 @@
 //! The selected request across the hops: lines from parent to child, arrows from attempt to attempt.
 
 use egui::epaint::CubicBezierShape;
-use egui::{Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Ui};
+use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Ui};
 
 use super::arrange::Arrangement;
 use super::bars::half_bar;
 use super::{Frame, TimelineInput};
 use crate::capture::SessionTime;
+use crate::correlate::Confidence;
 use crate::timeline::{Place, Span};
 use crate::topology::ExchangeId;
 
@@ -52,7 +53,12 @@ pub(super) fn request_ui(ui: &Ui, frame: &Frame<'_>, scroll: f32, arrangement: &
     for child in &lit {
         let Some(parentage) = analysis.trees.parent(child.span.exchange) else { continue };
         let Some(parent) = of(parentage.parent) else { continue };
-        connector(&painter, parent, child, frame.palette.path);
+        match parentage.confidence {
+            Confidence::Ambiguous => doubtful_connector(&painter, parent, child, frame.palette.attention),
+            Confidence::Likely | Confidence::Certain => {
+                connector(&painter, parent, child, frame.palette.path);
+            }
+        }
         if let Some(before) = analysis.exchange(child.span.exchange).previous_attempt().and_then(of) {
             retry_arrow(&painter, frame, before, child);
         }
@@ -69,14 +75,30 @@ fn place(frame: &Frame<'_>, scroll: f32, arrangement: &Arrangement, id: Exchange
 }
 
 /// From the parent's lower edge, where the child begins, down to the child.
-fn connector(painter: &Painter, parent: &Lit, child: &Lit, colour: Color32) {
+fn curve(parent: &Lit, child: &Lit) -> [Pos2; 4] {
     let from = Pos2::new(child.x0.clamp(parent.x0, parent.x1), parent.y + parent.half);
     let to = Pos2::new((child.x0 + 3.0).min(child.x1), child.y - child.half);
     let bend = ((to.y - from.y) / 2.0).max(8.0);
-    let points = [from, from + egui::vec2(0.0, bend), to - egui::vec2(0.0, bend), to];
+    [from, from + egui::vec2(0.0, bend), to - egui::vec2(0.0, bend), to]
+}
+
+fn connector(painter: &Painter, parent: &Lit, child: &Lit, colour: Color32) {
+    let points = curve(parent, child);
     let stroke = Stroke::new(1.6, colour);
     painter.add(CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, stroke));
-    painter.circle_filled(to, 2.2, colour);
+    painter.circle_filled(points[3], 2.2, colour);
+}
+
+/// A connector to a parent beside which another one fits as well: dashed, open at its end, and with a question mark,
+/// so that neither colour nor the dashes of the time cursor have to tell it.
+fn doubtful_connector(painter: &Painter, parent: &Lit, child: &Lit, colour: Color32) {
+    let points = curve(parent, child);
+    let stroke = Stroke::new(1.6, colour);
+    let shape = CubicBezierShape::from_points_stroke(points, false, Color32::TRANSPARENT, Stroke::NONE);
+    painter.extend(Shape::dashed_line(&shape.flatten(Some(0.5)), stroke, 5.0, 4.0));
+    painter.circle_stroke(points[3], 2.6, stroke);
+    let beside = shape.sample(0.5) + egui::vec2(5.0, 0.0);
+    painter.text(beside, Align2::LEFT_CENTER, "?", FontId::monospace(13.0), colour);
 }
 
 /// A dashed arrow from a failed attempt to the next, with the words for it where there is room.

@@ -12,6 +12,7 @@ mod containers;
 mod decoding;
 mod encapsulation;
 mod fragments;
+mod resync;
 mod sections;
 mod variants;
 

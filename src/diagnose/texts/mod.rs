@@ -33,6 +33,7 @@ pub(super) use reuse::{
 pub(super) use transport::{DELAYED_ACK, MTU_BLACK_HOLE, RESTART_BURST, RETRANSMISSION_DELAY, ZERO_WINDOW};
 
 use super::{Fix, Severity};
+use crate::topology::Lane;
 
 /// The words of one kind of finding, or of one cause of it.
 pub(super) struct Words {
@@ -63,6 +64,14 @@ const SERVER_PRODUCTS: [&str; 7] = ["uwsgi", "gunicorn", "node", "uvicorn", "apa
 const INGRESS: &str = "ingress-nginx";
 /// Proxies that lanes may be called after.
 const PROXY_PRODUCTS: [&str; 5] = ["envoy", "haproxy", "nginx", "traefik", "varnish"];
+
+/// The name of a lane that tells the product there: the one it is shown under, where that names one, else what traffic
+/// and captures call it. Who calls a lane "billing" has changed nothing of what runs there.
+pub(super) fn kind_name(lane: &Lane) -> &str {
+    let shown = lane.name.to_ascii_lowercase();
+    let mut products = SERVER_PRODUCTS.iter().chain(&PROXY_PRODUCTS).chain(&["ingress", "fastcgi"]);
+    if products.any(|product| shown.contains(product)) { &lane.name } else { &lane.found }
+}
 
 impl Words {
     /// The fixes with their figures, without those for servers that the lane's name says it is not. Those that only an

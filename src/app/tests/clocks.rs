@@ -1,0 +1,102 @@
+//! The clock table, and what is ambiguous, in the window.
+
+use super::*;
+use crate::capture::{CaptureId, CaptureTime};
+use crate::correlate::Confidence;
+use crate::topology::{ClockMethod, ClockStep, ExchangeId};
+
+fn type_offset(window: &mut Window, text: &str) {
+    let name = "Manual offset of nginx.pcap";
+    window.get_by_role_and_label(Role::TextInput, name).focus();
+    window.run_steps(2);
+    window.get_by_role_and_label(Role::TextInput, name).type_text(text);
+    window.run_steps(2);
+    press(window, Key::Enter);
+    window.run_steps(3);
+}
+
+#[test]
+fn a_manual_clock_offset_is_added_and_shown() {
+    let mut window = recorded();
+    let offset =
+        |window: &Window| window.state().document.as_ref().unwrap().analysis.topology.clocks[1].offset_ns;
+    let before = offset(&window);
+    press(&mut window, Key::L);
+    window.get_by_role_and_label(Role::TextInput, "Manual offset of nginx.pcap").focus();
+    window.run_steps(2);
+    window.get_by_role_and_label(Role::TextInput, "Manual offset of nginx.pcap").type_text("1.5 s");
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(3);
+    assert_eq!(offset(&window), before + 1_500_000_000);
+    press(&mut window, Key::Escape);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    window.run_steps(4);
+    assert_eq!(offset(&window), before);
+}
+
+#[test]
+fn what_is_no_offset_is_refused_with_words_and_the_old_one_kept() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    type_offset(&mut window, "abc");
+    window.get_by_label_contains("\"abc\" is no offset of nginx.pcap; kept: none.");
+    assert_eq!(window.state().session().overrides.clock_ns, []);
+    type_offset(&mut window, "2 s");
+    assert!(window.query_by_label_contains("is no offset").is_none());
+    assert_eq!(window.state().session().overrides.clock_ns, [(1, 2_000_000_000)]);
+    type_offset(&mut window, "x");
+    window.get_by_label_contains("kept: +2,000 ms");
+    assert_eq!(window.state().session().overrides.clock_ns, [(1, 2_000_000_000)]);
+}
+
+#[test]
+fn computed_manual_and_total_are_shown_to_the_nanosecond_with_band_drift_and_step() {
+    let mut analysis = recorded().state().document.as_ref().unwrap().analysis.as_ref().clone();
+    let first = analysis.capture(CaptureId(1)).info.first.unwrap();
+    let clock = &mut analysis.topology.clocks[1];
+    (clock.computed_ns, clock.manual_ns) = (-86_400_000_000_532, 1);
+    clock.offset_ns = clock.computed_ns + clock.manual_ns;
+    (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
+    clock.drift_ppb = 50_200;
+    clock.pivot = first;
+    clock.steps[0] = Some(ClockStep { at: CaptureTime(first.0 + 1_000_000), by_ns: -5_000_000 });
+    let mut window = window_with(None, Some(Document::new(analysis)));
+    window.state_mut().edits.edit(|session| session.overrides.clock_ns = vec![(1, 1)]);
+    press(&mut window, Key::L);
+    for words in ["−86,400.000000532 s", "−86,400.000000531 s", "± 2.74 µs", "same segments"] {
+        assert!(window.query_all_by_label(words).count() > 0, "{words}");
+    }
+    for words in ["loses 50.2 µs a second", "set by +5 ms", " as one number"] {
+        assert!(window.query_by_label_contains(words).is_some(), "{words}");
+    }
+    assert!(window.query_all_by_label("steady").count() > 0);
+}
+
+#[test]
+fn the_board_says_how_many_requests_are_ambiguous_and_leads_to_them() {
+    let mut analysis = fixture::analysis();
+    let ids = (0..analysis.topology.exchanges.len() as u32).map(ExchangeId);
+    let child = ids.into_iter().find(|&id| analysis.trees.parent(id).is_some()).unwrap();
+    analysis.trees.parents[child.0 as usize].as_mut().unwrap().confidence = Confidence::Ambiguous;
+    let link = analysis.exchange(child).link_id();
+    analysis.diagnosis = crate::diagnose::build(&analysis);
+    let requests = analysis.diagnosis.board.links[usize::from(link.0)].requests;
+    let name = analysis.link_name(link);
+    let mut window = window_with(None, Some(Document::new(analysis)));
+    click(&mut window, &format!("{name}: 1 of {requests} requests is ambiguous"));
+    let filter = window.state().session().filter.clone();
+    assert!(filter.ends_with(" confidence:ambiguous"), "{filter}");
+    let analysis = &window.state().document.as_ref().unwrap().analysis;
+    assert_eq!(crate::app::filter::Filter::parse(&filter).unwrap().apply(analysis), [child.0]);
+}
+
+#[test]
+fn a_lane_that_cannot_be_merged_says_why() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    click(&mut window, "Edit lane nginx");
+    window.get_by_label("Merge into uwsgi").hover();
+    window.run_steps(8);
+    window.get_by_label("requests of nginx lead to uwsgi: they are two hops, and no replicas of one");
+}

@@ -1,0 +1,84 @@
+//! The clocks in the report for people: offset and band of each capture, what they rest on, and how the clock went.
+
+use crate::analysis::Analysis;
+use crate::capture::{CaptureId, CaptureInfo};
+use crate::diagnose::words::{band, drift, listed, offset, time_of_day};
+use crate::topology::{Clock, ClockMethod};
+
+use super::text::{heading, paragraph, table};
+
+/// Writes the section, where there is more than one clock, or the user moved one.
+pub(super) fn write_clocks(analysis: &Analysis, out: &mut String) {
+    let all = || (0..).map(CaptureId).zip(&analysis.topology.clocks);
+    let says_something = |clock: &Clock| {
+        clock.offset_ns != 0 || clock.method == ClockMethod::None || clock.band_ns.is_some_and(|ns| ns > 0)
+    };
+    if !all().any(|(_, clock)| says_something(clock)) {
+        return;
+    }
+    heading(out, "Clocks (what is added to the times of a capture)");
+    let rows = all().map(|(id, clock)| {
+        let basis = format!("{}: {}", method_name(clock.method), clock.basis());
+        vec![analysis.capture_name(id), offset(clock.offset_ns), band_words(clock), basis]
+    });
+    table(out, rows.collect(), &[false, true, true, false]);
+    for (id, clock) in all() {
+        let name = analysis.capture_name(id);
+        if clock.manual_ns != 0 {
+            let (computed, manual) = (offset(clock.computed_ns), offset(clock.manual_ns));
+            paragraph(out, "  ", &format!("{name}: {computed} computed and {manual} by hand."));
+        }
+        if let Some(words) = over_time(clock, &analysis.capture(id).info) {
+            paragraph(out, "  ", &format!("{name}: {words}"));
+        }
+    }
+}
+
+/// The name of a method.
+pub fn method_name(method: ClockMethod) -> &'static str {
+    match method {
+        ClockMethod::SameSegment => "same segments",
+        ClockMethod::Containment => "containment",
+        ClockMethod::Declared => "declared",
+        ClockMethod::SameHost => "one clock",
+        ClockMethod::None => "none",
+    }
+}
+
+/// The band, of each moment where the clock did not go evenly.
+pub fn band_words(clock: &Clock) -> String {
+    match clock.band_ns {
+        Some(0) if clock.offset_ns == clock.manual_ns => "reference".to_owned(),
+        Some(ns) => band(ns),
+        None => "band not known".to_owned(),
+    }
+}
+
+/// How the offset changed while the capture was recorded; `None` where it did not.
+pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
+    if !clock.changes() {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if clock.drift_ppb != 0 {
+        parts.push(drift(clock.drift_ppb));
+    }
+    for step in clock.steps.iter().flatten() {
+        let at = time_of_day(clock.moment_of(step).0);
+        parts.push(format!("was set by {} at {at} UTC", offset(step.by_ns.saturating_neg())));
+    }
+    let mut words = format!("its clock {}.", listed(&parts));
+    if let (Some(first), Some(last)) = (info.first, info.last) {
+        // Of a clock that was set back they may be the same: its last moment is then not its latest time.
+        let ends = [first, last].map(|at| clock.offset_at(at));
+        if ends[0] != ends[1] {
+            let [first, last] = ends.map(offset);
+            words.push_str(&format!(" What is added goes from {first} to {last}."));
+        }
+        if let Some(whole) = clock.whole_band_ns(first, last) {
+            let one = offset(clock.offset_ns);
+            words.push_str(&format!(" One number for the whole file, {one}, is good to {}.", band(whole)));
+        }
+    }
+    Some(words)
+}
