@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hopscope::analysis::{Analysis, ConnectionView, ExchangeView, analyse};
 use hopscope::capture::{CaptureTime, Frame};
+use hopscope::diagnose::{StepKind, steps};
 use hopscope::http::{ExchangeFlags, Message, WireFacts};
 use hopscope::load::{Progress, load};
 use hopscope::tcp::{Event, Side};
@@ -125,6 +126,11 @@ fn connection_text(out: &mut String, analysis: &Analysis, connection: Connection
         exchange_text(out, start, exchange);
     }
     wire_text(out, &flow.wire);
+    let told = [StepKind::Proxy, StepKind::Encrypted, StepKind::HandOver, StepKind::Aside];
+    for step in steps(analysis, connection.id).iter().filter(|step| told.contains(&step.kind)) {
+        let frame = step.frame.map_or(0, |frame| frame.number);
+        writeln!(out, "  step in frame {frame}: {} ({})\n    {}", step.title, step.hint, step.plain).unwrap();
+    }
 }
 
 /// What the connection carries beside its exchanges.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{HandOverFigures, TlsFigures};
 use crate::capture::Frame;
 use crate::logs::LogLine;
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
@@ -305,6 +306,12 @@ pub struct LinkFigures {
     pub servers: BTreeMap<String, ServerFigures>,
     /// What was captured of the link's time; `None` where nothing tells that it is only a part.
     pub coverage: Option<Coverage>,
+    /// What is seen of its connections with TLS, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<TlsFigures>>,
+    /// What its connections came to carry in place of HTTP/1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hand_overs: Vec<HandOverFigures>,
 }
 
 /// The part of a link's time that was captured, where neighbouring links were captured for longer.

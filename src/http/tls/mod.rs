@@ -157,10 +157,10 @@ impl TlsEnd {
     pub fn name(self) -> &'static str {
         match self {
             Self::Said => "close_notify",
-            Self::EncryptedAlert => "an encrypted alert",
-            Self::AlertSized => "a record of an alert's size",
-            Self::Fatal => "a fatal alert",
-            Self::Silent => "no word",
+            Self::EncryptedAlert => "encrypted alert",
+            Self::AlertSized => "alert-sized record",
+            Self::Fatal => "fatal alert",
+            Self::Silent => "none",
         }
     }
 }
