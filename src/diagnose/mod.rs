@@ -11,6 +11,8 @@ mod connect_tests;
 pub(crate) mod coverage;
 mod draft;
 mod exhaustion;
+#[cfg(test)]
+mod fastcgi_tests;
 mod faults;
 mod habits;
 mod life;

@@ -345,6 +345,13 @@ pub struct ServerFigures {
 }
 
 impl LinkFigures {
+    /// How many requests were seen, or that what the link carries is encrypted.
+    pub fn requests_words(&self) -> String {
+        let encrypted =
+            self.requests == 0 && self.tls.as_ref().is_some_and(|tls| tls.failed < tls.connections);
+        if encrypted { "encrypted".to_owned() } else { super::words::grouped(self.requests) }
+    }
+
     /// How many responses had this status, over all methods.
     pub fn with_status(&self, status: &str) -> u64 {
         self.status.values().filter_map(|by_status| by_status.get(status)).sum()

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::analysis::ExchangeView;
-use crate::http::{FirstBytes, HandOver, HandOverWay, MessageState, TlsAlert, TlsFacts, TlsMessage};
+use crate::http::{
+    ExchangeFlags, FirstBytes, HandOver, HandOverWay, MessageState, TlsAlert, TlsFacts, TlsMessage,
+};
 use crate::tcp::{EventKind, Flow, Opening, Side};
 
 use super::Outcome;
@@ -81,6 +83,12 @@ pub(super) fn request(exchange: &ExchangeView<'_>, [from, to]: [&str; 2]) -> Str
 /// Its answer.
 pub(super) fn response(exchange: &ExchangeView<'_>, [from, to]: [&str; 2]) -> String {
     let status = exchange.status().map_or(String::new(), |status| format!(" with status {status}"));
+    if exchange.raw.flags.has(ExchangeFlags::NO_OUTPUT) {
+        let why = exchange.raw.flags.refusal().map_or(String::new(), |name| format!(" ({name})"));
+        return format!(
+            "{to} ends the request without a byte of an answer{why}: {from} has nothing to pass on."
+        );
+    }
     match exchange.raw.response.state {
         MessageState::Complete if exchange.is_failure() => {
             format!("{to} answers in full{status}: as a message it is whole, to {from} it is a failure.")
@@ -124,12 +132,22 @@ pub(super) fn hello(tls: &TlsFacts, message: TlsMessage, [client, server]: [&str
                 Some(name) => format!("names the server that it wants ({name})"),
                 None => "names no server".to_owned(),
             };
-            format!("{client} proposes encryption and {name}. Its hello can still be read.")
+            let version = tls.offered_name().map_or(String::new(), |version| format!(", up to {version}"));
+            let alpn =
+                tls.alpn_offered.as_ref().map_or(String::new(), |alpn| format!(", and speaks {alpn} (ALPN)"));
+            format!("{client} proposes encryption{version}, {name}{alpn}. Its hello can still be read.")
         }
         TlsMessage::ServerHello => {
-            format!(
-                "{server} agrees, and chooses the version of TLS and the ciphers from what {client} offered."
-            )
+            let cipher = tls.cipher_name().map_or(String::new(), |cipher| format!(" with {cipher}"));
+            let version = tls.version_name().unwrap_or_else(|| "a version".to_owned());
+            let alpn = match &tls.alpn {
+                Some(alpn) => format!(" The two speak {alpn} (ALPN)."),
+                None if tls.is_1_3() && tls.alpn_offered.is_some() => {
+                    " Which protocol it chose (ALPN) is encrypted.".to_owned()
+                }
+                None => String::new(),
+            };
+            format!("{server} agrees, and chooses {version}{cipher} from what {client} offered.{alpn}")
         }
         _ => format!(
             "{server} asks for another ClientHello, with a key of a kind that it takes: one round trip more, and no fault."

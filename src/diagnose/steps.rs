@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView, MAX_COMMENTS};
 use crate::capture::{Frame, SessionTime};
-use crate::http::MessageState;
+use crate::http::{ExchangeFlags, MessageState};
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
@@ -315,15 +315,22 @@ impl<'a> Teller<'a> {
                 MessageState::Partial | MessageState::Absent => "cut short",
             };
             let status = exchange.status().map_or("?".to_owned(), |status| status.to_string());
+            let silent = raw.flags.has(ExchangeFlags::NO_OUTPUT);
+            let title = match raw.flags.refusal().filter(|_| silent) {
+                Some(name) => format!("request {number} is ended: {name}"),
+                None if silent => format!("request {number} is ended without an answer"),
+                None => format!("response {number}: {status}, {} B", grouped(raw.response.wire_bytes)),
+            };
+            let hint = if silent { "no output" } else { hint };
             all.push(Step {
                 at: self.connection.time(raw.response.end),
                 frame: Some(last),
-                title: format!("response {number}: {status}, {} B", grouped(raw.response.wire_bytes)),
+                title,
                 hint: hint.to_owned(),
                 plain: step_words::response(&exchange, self.names),
                 kind: StepKind::Response,
                 exchange: Some(exchange.id),
-                failure: exchange.status().is_some_and(|status| status >= 500),
+                failure: silent || exchange.status().is_some_and(|status| status >= 500),
                 proof: exchange.outcome() == Outcome::Truncated,
                 ..Step::default()
             });

@@ -2,15 +2,42 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{heading, paragraph, table};
+use super::report::CaptureNames;
+use super::text::{FRAMES_SHOWN, heading, one_line, paragraph, table};
 use crate::analysis::Analysis;
 use crate::diagnose::carried::counts;
 use crate::diagnose::words::{counted, grouped};
-use crate::diagnose::{HandOverFigures, TlsFigures};
-use crate::topology::LinkId;
+use crate::diagnose::{Finding, HandOverFigures, TlsFigures};
+use crate::topology::{ExchangeId, LinkId};
 
 /// Most names of a kind that are told of a link; JSON has them all.
 const NAMES_SHOWN: usize = 4;
+
+/// The longest start of a text of an application that is told, in characters.
+const MOST_SAID: usize = 400;
+
+/// What applications wrote beside the answers that a finding lists (FastCGI's STDERR): the start of each.
+pub(super) fn write_aside(analysis: &Analysis, finding: &Finding, names: &CaptureNames, out: &mut String) {
+    let mut shown: Vec<ExchangeId> = Vec::new();
+    let mut told = String::new();
+    for proof in finding.evidence.iter().take(FRAMES_SHOWN) {
+        let Some(id) = proof.exchange.filter(|id| !shown.contains(id)) else { continue };
+        shown.push(id);
+        let exchange = analysis.exchange(id);
+        for said in exchange.aside() {
+            let frame = exchange.connection().frame(said.frame);
+            let text = one_line(said.text.trim());
+            let start: String = text.chars().take(MOST_SAID).collect();
+            let more = if start.len() < text.len() { "…" } else { "" };
+            let words = format!("{} frame {}: {start}{more}", names.of(frame), frame.number);
+            paragraph(&mut told, "       ", &words);
+        }
+    }
+    if !told.is_empty() {
+        out.push_str("     The application wrote to STDERR:\n");
+        out.push_str(&told);
+    }
+}
 
 /// The two sections: TLS, and what HTTP/1 was left for.
 pub(super) fn write_carried(analysis: &Analysis, out: &mut String) {

@@ -6,7 +6,7 @@ pub mod connections;
 mod notes;
 pub mod report;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 pub use compare::Comparison;

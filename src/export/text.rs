@@ -13,7 +13,7 @@ use crate::logs::LogLine;
 use crate::session::Annotation;
 use crate::topology::{LinkId, Remark, RemarkKind, Role};
 
-use super::carried::write_carried;
+use super::carried::{write_aside, write_carried};
 use super::notes::write_notes;
 use super::report::CaptureNames;
 
@@ -21,7 +21,7 @@ use super::report::CaptureNames;
 const WIDTH: usize = 100;
 
 /// How many packets of a finding are listed; JSON has them all.
-const FRAMES_SHOWN: usize = 12;
+pub(super) const FRAMES_SHOWN: usize = 12;
 
 /// How many files that are no captures are named in the verdict; the list of captures has them all.
 const FILES_NAMED: usize = 3;
@@ -201,9 +201,7 @@ fn start(analysis: &Analysis, out: &mut String) {
     let mut rows = vec![head];
     for (at, figures) in board.links.iter().enumerate() {
         let dash = |number: u64| if number == 0 { "-".to_owned() } else { grouped(number) };
-        let encrypted = figures.requests == 0 && figures.tls.is_some();
-        let requests = if encrypted { "encrypted".to_owned() } else { grouped(figures.requests) };
-        let mut row = vec![analysis.link_name(LinkId(at as u16)), requests];
+        let mut row = vec![analysis.link_name(LinkId(at as u16)), figures.requests_words()];
         row.extend(columns.iter().map(|status| dash(figures.with_status(status))));
         row.push(dash(figures.reused_requests));
         row.push(dash(figures.rejected_by_method.values().sum()));
@@ -318,6 +316,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
         }
         one_finding(out, at + 1, finding, &names);
         comments(out, analysis, finding, &names);
+        write_aside(analysis, finding, &names, out);
         log_lines(out, analysis.log_lines(at));
     }
 }

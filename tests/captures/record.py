@@ -89,12 +89,19 @@ class FastCgi(socketserver.BaseRequestHandler):
                 elif kind == 5 and length:
                     stdin += content
                 elif kind == 5:
-                    self.answer(number, stdin)
+                    self.answer(number, params, stdin)
                     params, stdin = b"", b""
         except EOFError:
             pass
 
-    def answer(self, number, stdin):
+    def answer(self, number, params, stdin):
+        # The protocol's status (FastCGI Specification, section 5.5), and no output.
+        refusals = {b"/silent": 0, b"/multiplexed": 1, b"/overloaded": 2, b"/role": 3}
+        for target, status in refusals.items():
+            if b"REQUEST_URI" + target in params:
+                note = struct.pack("!BBHHBB", 1, 7, number, 16, 0, 0) + b"no worker free\r\n"
+                self.request.sendall(note + struct.pack("!BBHHBBIB3x", 1, 3, number, 8, 0, 0, 0, status))
+                return
         body = b'{"got": %d}' % len(stdin)
         out = b"Status: 201 Created\r\nContent-Type: application/json\r\n\r\n" + body if stdin else b"Content-Type: text/plain\r\n\r\nhello"
         records = [(6, out[:21]), (6, out[21:]), (7, b"a note of the application"), (6, b""), (3, bytes(8))]
@@ -202,6 +209,8 @@ def tls():
 
 SCENES = {
     "fastcgi": ("tcp port 8000 or tcp port 9000", lambda: ask(8000, [("GET", "/a?b=c", None), ("POST", "/form", "x=1&y=2"), ("HEAD", "/a", None)])),
+    "fastcgi-refused": ("tcp port 8000 or tcp port 9000", lambda: ask(8000, [("GET", "/silent", None), ("GET", "/overloaded", None), ("POST", "/overloaded", "x=1"),
+                                                                     ("GET", "/role", None), ("GET", "/multiplexed", None), ("GET", "/a", None)])),
     "proxy-v1": ("tcp port 8002 or tcp port 8011", lambda: ask(8011, [("GET", "/one", None), ("GET", "/two", None)])),
     "proxy-v2": ("tcp port 8002 or tcp port 8012", lambda: ask(8012, [("GET", "/one", None), ("GET", "/two", None)])),
     "websocket": ("tcp port 8000 or tcp port 9001", chat),
