@@ -17,6 +17,7 @@ use super::{chrome, fixture, theme};
 use crate::session::Target;
 
 mod opening;
+mod wire;
 
 type Window = Harness<'static, AppState>;
 
