@@ -200,7 +200,7 @@ impl WireTeller<'_> {
         let [client, server] = self.names;
         let became = became(one);
         let title = match one.way {
-            HandOverWay::PriorKnowledge => format!("{client} begins in HTTP/2"),
+            HandOverWay::PriorKnowledge => format!("{client} begins in HTTP/2 (prior knowledge)"),
             HandOverWay::Connect | HandOverWay::Upgrade => format!("becomes {became}"),
         };
         let [up, down] = one.bytes.map(grouped);
