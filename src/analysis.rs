@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime, short_name};
 use crate::correlate::{Parentage, Trees};
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
-use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message};
+use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message, SaidAside};
 use crate::logs::{LogFile, LogLine};
 use crate::tcp::{Closing, Event, EventKind, Flow};
 use crate::topology::{
@@ -361,6 +361,12 @@ impl<'a> ExchangeView<'a> {
             }
         }
         found
+    }
+
+    /// What the application wrote beside its answer (FastCGI's STDERR).
+    pub fn aside(&self) -> impl Iterator<Item = &'a SaidAside> + use<'a> {
+        let (ordinal, all) = (self.raw.ordinal, &self.facts.flow(self.raw.flow).wire.aside);
+        all.iter().filter(move |said| said.ordinal == ordinal)
     }
 
     /// First and last packet of a message of this exchange; `None` when it was not seen.

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use hopscope::analysis::{Analysis, ConnectionView, ExchangeView, analyse};
 use hopscope::capture::{CaptureTime, Frame};
-use hopscope::http::{ExchangeFlags, Message};
+use hopscope::diagnose::{StepKind, steps};
+use hopscope::http::{ExchangeFlags, Message, WireFacts};
 use hopscope::load::{Progress, load};
-use hopscope::tcp::Event;
+use hopscope::tcp::{Event, Side};
 use hopscope::topology::Overrides;
 
 /// Words for the flags of an exchange, in the order that they are printed.
@@ -123,6 +124,54 @@ fn connection_text(out: &mut String, analysis: &Analysis, connection: Connection
     }
     for exchange in connection.exchanges() {
         exchange_text(out, start, exchange);
+    }
+    wire_text(out, &flow.wire);
+    let told = [StepKind::Proxy, StepKind::Encrypted, StepKind::HandOver, StepKind::Aside];
+    for step in steps(analysis, connection.id).iter().filter(|step| told.contains(&step.kind)) {
+        let frame = step.frame.map_or(0, |frame| frame.number);
+        writeln!(out, "  step in frame {frame}: {} ({})\n    {}", step.title, step.hint, step.plain).unwrap();
+    }
+}
+
+/// What the connection carries beside its exchanges.
+fn wire_text(out: &mut String, wire: &WireFacts) {
+    if let Some(proxy) = &wire.proxy {
+        let ends = proxy.addresses.map_or("no addresses".to_owned(), |(from, to)| format!("{from} → {to}"));
+        writeln!(out, "  proxy header {} in frame {}: {ends}{:?}", proxy.version, proxy.frame, proxy.extras)
+            .unwrap();
+    }
+    if let Some(one) = &wire.hand_over {
+        let (way, protocol, [up, down]) = (one.way.name(), one.protocol.name(), one.bytes);
+        let (to, frame) = (&one.to, one.frame);
+        writeln!(out, "  {way} to {protocol} ({to}) in frame {frame}: {up} bytes up, {down} down").unwrap();
+    }
+    for said in &wire.aside {
+        writeln!(out, "  aside of {} in frame {}: {:?}", said.ordinal, said.frame, said.text).unwrap();
+    }
+    let Some(tls) = &wire.tls else { return };
+    let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or("-").to_owned();
+    let offered = tls.offered_name().unwrap_or_default();
+    let (version, cipher) = (tls.version_name().unwrap_or_default(), tls.cipher_name().unwrap_or_default());
+    writeln!(
+        out,
+        "  tls: offers {offered} for {} with {}; {version} {cipher} {}; established {:?}, resumed {}",
+        text(&tls.server_name),
+        text(&tls.alpn_offered),
+        text(&tls.alpn),
+        tls.is_established(),
+        tls.resumed,
+    )
+    .unwrap();
+    for step in &tls.steps {
+        writeln!(out, "    frame {}: {:?} {}", step.frame, step.from, step.message.name()).unwrap();
+    }
+    for alert in &tls.alerts {
+        writeln!(out, "    frame {}: {:?} alert {} {}", alert.frame, alert.from, alert.level, alert.name())
+            .unwrap();
+    }
+    for side in [Side::Client, Side::Server] {
+        let (bytes, end) = (tls.data_bytes[side as usize], tls.end(side).name());
+        writeln!(out, "    {side:?}: {bytes} bytes of data, ends with {end}").unwrap();
     }
 }
 

@@ -18,6 +18,7 @@ use crate::session::Target;
 
 mod clocks;
 mod opening;
+mod wire;
 
 type Window = Harness<'static, AppState>;
 

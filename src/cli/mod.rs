@@ -1,5 +1,6 @@
 //! The command line: arguments to a report or to the window.
 
+mod connections;
 mod interrupt;
 mod lanes;
 mod window;
@@ -12,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::analysis::{Analysis, analyse_with_logs};
 use crate::capture::{self, Bodies, ProblemKind, STDIN};
-use crate::export::{self, Report};
+use crate::export::{self, Report, Wanted};
 use crate::load::{self, Progress};
 use crate::logs::LogFormat;
 use crate::session::{Annotation, Snapshot, SnapshotError};
@@ -81,6 +82,16 @@ struct ReportArgs {
     /// List every exchange in the JSON report.
     #[arg(long)]
     exchanges: bool,
+    /// Tell every connection step by step; with an address only those with that end.
+    #[arg(
+        long,
+        value_name = "ADDR[:PORT]",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = connections::parse_wanted
+    )]
+    connections: Option<Wanted>,
     /// Exit with status 1 when the report holds a finding of severity error.
     #[arg(long)]
     exit_code: bool,
@@ -131,7 +142,14 @@ fn window(input: Input) -> ExitCode {
     };
     eprintln!("hopscope: no window: {why}");
     eprintln!("hopscope: printing the text report instead (the same as `hopscope report PATH…`).");
-    report(&ReportArgs { input, format: Format::Text, exchanges: false, exit_code: false, log_format: None })
+    report(&ReportArgs {
+        input,
+        format: Format::Text,
+        exchanges: false,
+        connections: None,
+        exit_code: false,
+        log_format: None,
+    })
 }
 
 fn report(args: &ReportArgs) -> ExitCode {
@@ -148,9 +166,12 @@ fn report(args: &ReportArgs) -> ExitCode {
     };
     let readable = complain(&analysis);
     let report = Report::new(&analysis, args.exchanges && args.format == Format::Json);
-    let report = report.with_notes(&analysis, &notes);
+    let mut report = report.with_notes(&analysis, &notes);
+    if let Some(which) = args.connections.filter(|_| args.format == Format::Json) {
+        report = report.with_connections(&analysis, which);
+    }
     let written = match args.format {
-        Format::Text => write_text(&analysis, &notes),
+        Format::Text => write_text(&analysis, &notes, args.connections),
         Format::Json => write_json(&report),
     };
     if let Err(error) = written {
@@ -276,9 +297,13 @@ fn complain(analysis: &Analysis) -> bool {
     readable
 }
 
-fn write_text(analysis: &Analysis, notes: &[Annotation]) -> io::Result<()> {
+fn write_text(analysis: &Analysis, notes: &[Annotation], which: Option<Wanted>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(export::text_with_notes(analysis, notes).as_bytes())?;
+    if let Some(which) = which {
+        out.write_all(b"\n")?;
+        out.write_all(export::connections_text(analysis, which).as_bytes())?;
+    }
     out.flush()
 }
 

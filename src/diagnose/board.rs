@@ -13,6 +13,7 @@ use crate::http::Method;
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::LinkId;
 
+use super::carried::Carried;
 use super::origins::Retried;
 use super::words::count;
 use super::{Board, Diagnosis, IDLE_BOUNDS_NS, LinkFigures, Outcome, ServerFigures};
@@ -48,12 +49,14 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
     let mut statuses = Statuses::default();
     let mut latencies: Vec<i64> = Vec::new();
     let mut servers: BTreeMap<SocketAddr, ServerFigures> = BTreeMap::new();
+    let mut carried = Carried::default();
     for &id in &analysis.link(link).connections {
         let connection = analysis.connection(id);
         let flow = connection.flow();
         figures.connections += 1;
         figures.refused_connections += u64::from(super::connect::is_refused(connection));
         count(&mut figures.protocols, flow.protocol.name());
+        carried.add(connection);
         let server = servers.entry(connection.inner.server).or_default();
         server.connections += 1;
         let (mut requests, mut answers) = (0, 0);
@@ -102,6 +105,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         *figures.status.entry(method.to_owned()).or_default().entry(status).or_default() += number;
     }
+    (figures.tls, figures.hand_overs) = carried.finish();
     figures.latency_ns = percentiles(&mut latencies);
     figures.servers = servers.into_iter().map(|(address, figures)| (address.to_string(), figures)).collect();
     figures

@@ -213,6 +213,10 @@ fn prove(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
     let late = if exchange.left_before_response().is_some() { ", when nobody listens any more" } else { "" };
     let answer = match exchange.status() {
         Some(status) => format!("{to} answers {status}{late}"),
+        None if raw.flags.has(ExchangeFlags::NO_OUTPUT) => {
+            let status = raw.flags.refusal().map_or(String::new(), |name| format!(" with {name}"));
+            format!("{to} ends it{status}, and wrote nothing")
+        }
         None => format!("{to} sends bytes that hold no status"),
     };
     proofs.add(exchange, raw.response.first_frame, answer);

@@ -2,6 +2,7 @@
 
 mod board;
 mod burst;
+pub(crate) mod carried;
 mod case;
 mod causes;
 mod connect;
@@ -10,6 +11,8 @@ mod connect_tests;
 pub(crate) mod coverage;
 mod draft;
 mod exhaustion;
+#[cfg(test)]
+mod fastcgi_tests;
 mod faults;
 mod habits;
 mod life;
@@ -39,16 +42,18 @@ mod texts;
 mod time_tests;
 mod transport;
 mod verdict;
+mod wire_steps;
 #[cfg(test)]
 pub(crate) mod wirekit;
 mod with_logs;
 pub mod words;
 
+pub use carried::{HandOverFigures, TlsFigures};
 pub use model::{
     Board, ByMethod, Certainty, Coverage, Diagnosis, Failures, Finding, Fix, IDLE_BOUNDS_NS, LinkFigures,
     Outcome, Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,
 };
-pub use steps::{Step, StepKind, steps};
+pub use steps::{Step, StepKind, Stories, steps};
 
 use std::collections::BTreeMap;
 

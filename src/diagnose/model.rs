@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{HandOverFigures, TlsFigures};
 use crate::capture::Frame;
 use crate::logs::LogLine;
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
@@ -307,6 +308,12 @@ pub struct LinkFigures {
     pub servers: BTreeMap<String, ServerFigures>,
     /// What was captured of the link's time; `None` where nothing tells that it is only a part.
     pub coverage: Option<Coverage>,
+    /// What is seen of its connections with TLS, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<TlsFigures>>,
+    /// What its connections came to carry in place of HTTP/1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hand_overs: Vec<HandOverFigures>,
 }
 
 /// The part of a link's time that was captured, where neighbouring links were captured for longer.
@@ -340,6 +347,13 @@ pub struct ServerFigures {
 }
 
 impl LinkFigures {
+    /// How many requests were seen, or that what the link carries is encrypted.
+    pub fn requests_words(&self) -> String {
+        let encrypted =
+            self.requests == 0 && self.tls.as_ref().is_some_and(|tls| tls.failed < tls.connections);
+        if encrypted { "encrypted".to_owned() } else { super::words::grouped(self.requests) }
+    }
+
     /// How many responses had this status, over all methods.
     pub fn with_status(&self, status: &str) -> u64 {
         self.status.values().filter_map(|by_status| by_status.get(status)).sum()

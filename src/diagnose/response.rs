@@ -22,6 +22,11 @@ const PRECONNECT_NS: i64 = 1_000_000_000;
 
 /// What the shape of a response tells, or of the window of the side that should have read the request.
 pub(super) const SHAPES: &[Rule] = &[
+    Rule { id: "", words: &texts::FASTCGI_OVERLOADED, form: "", holds: fastcgi_overloaded },
+    Rule { id: "", words: &texts::FASTCGI_CANNOT_MULTIPLEX, form: "", holds: fastcgi_cannot_multiplex },
+    Rule { id: "", words: &texts::FASTCGI_UNKNOWN_ROLE, form: "", holds: fastcgi_unknown_role },
+    Rule { id: "", words: &texts::FASTCGI_REFUSED, form: "", holds: fastcgi_refused },
+    Rule { id: "", words: &texts::FASTCGI_NO_OUTPUT, form: "", holds: fastcgi_no_output },
     Rule { id: "P9", words: &texts::NOT_HTTP, form: "", holds: not_http },
     Rule { id: "P10", words: &texts::CONFLICTING_FRAMING, form: "", holds: conflicting_framing },
     Rule { id: "P10", words: &texts::CONFLICTING_FRAMING_TOLERATED, form: "", holds: conflicting_tolerated },
@@ -70,6 +75,33 @@ pub(super) const EXTRAS: &[Rule] = &[
 
 fn refused(case: &Case<'_>) -> bool {
     is_refused(case.analysis, case.exchange.id)
+}
+
+/// A FastCGI application ended the request without a byte of output, and said this by its status.
+fn fastcgi_ended(case: &Case<'_>, flag: u32) -> Option<Certainty> {
+    let ended = case.outcome == Outcome::NoResponse && case.has(ExchangeFlags::NO_OUTPUT);
+    (ended && case.has(flag)).then_some(Certainty::Certain)
+}
+
+fn fastcgi_overloaded(case: &Case<'_>) -> Option<Certainty> {
+    fastcgi_ended(case, ExchangeFlags::OVERLOADED)
+}
+
+fn fastcgi_cannot_multiplex(case: &Case<'_>) -> Option<Certainty> {
+    fastcgi_ended(case, ExchangeFlags::CANNOT_MULTIPLEX)
+}
+
+fn fastcgi_unknown_role(case: &Case<'_>) -> Option<Certainty> {
+    fastcgi_ended(case, ExchangeFlags::UNKNOWN_ROLE)
+}
+
+fn fastcgi_refused(case: &Case<'_>) -> Option<Certainty> {
+    fastcgi_ended(case, ExchangeFlags::REFUSED_OTHERWISE)
+}
+
+/// By a status that means success: the script wrote nothing.
+fn fastcgi_no_output(case: &Case<'_>) -> Option<Certainty> {
+    fastcgi_ended(case, ExchangeFlags::NO_OUTPUT)
 }
 
 /// P9: what came back starts with no status line. To a request without a version that is as it should be

@@ -1,8 +1,12 @@
 //! A sentence in plain words for every step of a connection: what it means to somebody who never read a packet.
 
+use std::net::SocketAddr;
+
 use crate::analysis::ExchangeView;
-use crate::http::MessageState;
-use crate::tcp::{EventKind, Opening, Side};
+use crate::http::{
+    ExchangeFlags, FirstBytes, HandOver, HandOverWay, MessageState, TlsAlert, TlsFacts, TlsMessage,
+};
+use crate::tcp::{EventKind, Flow, Opening, Side};
 
 use super::Outcome;
 
@@ -79,6 +83,12 @@ pub(super) fn request(exchange: &ExchangeView<'_>, [from, to]: [&str; 2]) -> Str
 /// Its answer.
 pub(super) fn response(exchange: &ExchangeView<'_>, [from, to]: [&str; 2]) -> String {
     let status = exchange.status().map_or(String::new(), |status| format!(" with status {status}"));
+    if exchange.raw.flags.has(ExchangeFlags::NO_OUTPUT) {
+        let why = exchange.raw.flags.refusal().map_or(String::new(), |name| format!(" ({name})"));
+        return format!(
+            "{to} ends the request without a byte of an answer{why}: {from} has nothing to pass on."
+        );
+    }
     match exchange.raw.response.state {
         MessageState::Complete if exchange.is_failure() => {
             format!("{to} answers in full{status}: as a message it is whole, to {from} it is a failure.")
@@ -104,4 +114,105 @@ pub(super) fn consequence(lane: &str, caller: &str, status: u16) -> String {
     format!(
         "{lane} got no good answer itself and tells {caller} so with {status}: this is all that {caller} sees."
     )
+}
+
+/// For whom the client says that it connects.
+pub(super) fn proxied([client, server]: [&str; 2], source: SocketAddr, destination: SocketAddr) -> String {
+    format!(
+        "{client} says for whom it connects: {source}, which had connected to {destination}. {server} is meant to take that \
+         for the client's address."
+    )
+}
+
+/// A hello of TLS.
+pub(super) fn hello(tls: &TlsFacts, message: TlsMessage, [client, server]: [&str; 2]) -> String {
+    match message {
+        TlsMessage::ClientHello => {
+            let name = match &tls.server_name {
+                Some(name) => format!("names the server that it wants ({name})"),
+                None => "names no server".to_owned(),
+            };
+            let version = tls.offered_name().map_or(String::new(), |version| format!(", up to {version}"));
+            let alpn =
+                tls.alpn_offered.as_ref().map_or(String::new(), |alpn| format!(", and speaks {alpn} (ALPN)"));
+            format!("{client} proposes encryption{version}, {name}{alpn}. Its hello can still be read.")
+        }
+        TlsMessage::ServerHello => {
+            let cipher = tls.cipher_name().map_or(String::new(), |cipher| format!(" with {cipher}"));
+            let version = tls.version_name().unwrap_or_else(|| "a version".to_owned());
+            let alpn = match &tls.alpn {
+                Some(alpn) => format!(" The two speak {alpn} (ALPN)."),
+                None if tls.is_1_3() && tls.alpn_offered.is_some() => {
+                    " Which protocol it chose (ALPN) is encrypted.".to_owned()
+                }
+                None => String::new(),
+            };
+            format!("{server} agrees, and chooses {version}{cipher} from what {client} offered.{alpn}")
+        }
+        _ => format!(
+            "{server} asks for another ClientHello, with a key of a kind that it takes: one round trip more, and no fault."
+        ),
+    }
+}
+
+/// Other messages of the handshake.
+pub(super) fn handshake(name: &str, peer: &str, finished: bool) -> String {
+    if finished {
+        format!("{name} has the keys, and encrypts all that it sends from here on.")
+    } else {
+        format!(
+            "{name} goes on with the handshake in the clear: what {peer} needs to trust it, and to make the keys."
+        )
+    }
+}
+
+/// An alert of TLS.
+pub(super) fn alert(alert: &TlsAlert, name: &str, peer: &str) -> String {
+    let Some(description) = alert.description else {
+        return format!(
+            "What {name} says here is encrypted. At the end of a connection it is mostly that nothing more follows \
+             (close_notify)."
+        );
+    };
+    let why = match description {
+        0 => return format!("{name} says that it sends nothing more: an orderly end."),
+        40 => "the two have no cipher suite in common, or a certificate is missing",
+        42..=46 => "it does not accept the certificate",
+        48 => "it does not know who signed the certificate",
+        49 => "the certificate gives no access",
+        70 => "the two have no version of TLS in common",
+        71 => "all that was offered is too weak",
+        80 => "a fault of its own",
+        112 => "it serves no site of the name asked for",
+        116 => "it wants a certificate of the client",
+        120 => "the two have no protocol in common (ALPN)",
+        _ => return format!("{name} tells {peer} of a problem by this alert."),
+    };
+    let end = if alert.is_fatal() { "ends the connection" } else { "warns" };
+    format!("{name} {end}: {why}.")
+}
+
+/// HTTP/1 ends here, or never was.
+pub(super) fn hand_over(flow: &Flow, one: &HandOver, became: &str, [client, server]: [&str; 2]) -> String {
+    match one.way {
+        HandOverWay::Connect => format!(
+            "{server} opened the connection that {client} asked for: from here on it passes bytes both ways and reads none of \
+             them. This is {became} and no HTTP."
+        ),
+        HandOverWay::Upgrade => format!(
+            "{client} asked to go on in another protocol, and {server} agreed (101): from here on the connection carries \
+             {became} and no HTTP/1."
+        ),
+        HandOverWay::PriorKnowledge => {
+            let answer = match flow.wire.first(Side::Server) {
+                FirstBytes::Http2Frames => format!("{server} answers in HTTP/2 too"),
+                FirstBytes::None => format!("{server} answers nothing"),
+                other => format!("{server} answers with {}", other.name()),
+            };
+            format!(
+                "{client} speaks HTTP/2 from its first byte, without asking (prior knowledge); {answer}. Requests in HTTP/2 are \
+                 not read."
+            )
+        }
+    }
 }

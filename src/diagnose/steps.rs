@@ -1,19 +1,22 @@
 //! The story of one connection as sentences in time order, with what follows from it on other links.
 
-use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use std::collections::BTreeMap;
+
+use crate::analysis::{Analysis, ConnectionView, ExchangeView, MAX_COMMENTS};
 use crate::capture::{Frame, SessionTime};
-use crate::http::MessageState;
+use crate::http::{ExchangeFlags, MessageState};
 use crate::tcp::{Event, EventKind, Opening, Side};
-use crate::topology::{ConnectionId, ExchangeId};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::habits::Habits;
 use super::life::{Life, at_least};
 use super::step_words;
+use super::wire_steps::WireTeller;
 use super::words::{counted, duration, grouped};
 use super::{Outcome, RejectForm};
 
 /// What a step shows, for its icon and colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StepKind {
     /// The connection opens.
     Open,
@@ -30,9 +33,18 @@ pub enum StepKind {
     /// A side resets.
     Reset,
     /// Something that the transport did.
+    #[default]
     Transport,
     /// Bytes that the capture does not hold.
     Loss,
+    /// A PROXY header.
+    Proxy,
+    /// The handshake of TLS, and what is encrypted.
+    Encrypted,
+    /// The connection becomes another protocol's.
+    HandOver,
+    /// What the application wrote beside its answer.
+    Aside,
     /// What followed on another link.
     Consequence,
     /// Another attempt at the same request.
@@ -40,7 +52,7 @@ pub enum StepKind {
 }
 
 /// One step of the story.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// When.
     pub at: SessionTime,
@@ -62,22 +74,70 @@ pub struct Step {
     pub proof: bool,
     /// Why it proves the finding, with sequence numbers counted as Wireshark does; empty where it proves nothing.
     pub why: String,
+    /// What the capture says of the packet: its comments.
+    pub comments: Vec<String>,
 }
 
 /// The story of one connection.
 pub fn steps(analysis: &Analysis, id: ConnectionId) -> Vec<Step> {
-    let connection = analysis.connection(id);
-    let teller = Teller::new(connection);
-    let mut all: Vec<Step> = teller.opening().into_iter().collect();
-    all.extend(connection.events().iter().filter_map(|event| teller.event(event)));
-    for exchange in connection.exchanges() {
-        teller.messages(exchange, &mut all);
+    Stories::new(analysis).steps(id)
+}
+
+/// The stories of many connections: what a story asks of its whole link is found out once.
+pub struct Stories<'a> {
+    analysis: &'a Analysis,
+    closes_after_each: BTreeMap<LinkId, bool>,
+}
+
+impl<'a> Stories<'a> {
+    /// None is told yet.
+    pub fn new(analysis: &'a Analysis) -> Self {
+        Self { analysis, closes_after_each: BTreeMap::new() }
     }
-    for exchange in connection.exchanges().filter(ExchangeView::is_failure) {
-        consequences(exchange, &mut all);
+
+    /// The story of one connection.
+    pub fn steps(&mut self, id: ConnectionId) -> Vec<Step> {
+        let connection = self.analysis.connection(id);
+        let teller = self.teller(connection);
+        let wire = WireTeller { connection, names: teller.names };
+        let mut all: Vec<Step> = teller.opening().into_iter().collect();
+        // Steps of one packet stay in this order: a FIN comes behind what its packet carries.
+        wire.before(&mut all);
+        all.extend(connection.events().iter().filter_map(|event| teller.event(event)));
+        for exchange in connection.exchanges() {
+            teller.messages(exchange, &mut all);
+        }
+        wire.behind(&mut all);
+        for exchange in connection.exchanges().filter(ExchangeView::is_failure) {
+            consequences(exchange, &mut all);
+        }
+        all.sort_by_key(|step| (step.at, step.frame));
+        for step in &mut all {
+            let comments = step.frame.into_iter().flat_map(|frame| self.analysis.comments(frame));
+            step.comments = comments.take(MAX_COMMENTS).map(str::to_owned).collect();
+        }
+        all
     }
-    all.sort_by_key(|step| (step.at, step.frame));
-    all
+
+    fn teller(&mut self, connection: ConnectionView<'a>) -> Teller<'a> {
+        let analysis = self.analysis;
+        let link = connection.inner.link;
+        let rejected = connection.exchanges().find(|x| x.outcome() == Outcome::Rejected);
+        // The statistics of a whole link are only worth their time where they explain something.
+        let closes_after_each = rejected.is_some()
+            && *self
+                .closes_after_each
+                .entry(link)
+                .or_insert_with(|| Habits::of(analysis, link).closes_after_each());
+        let link = analysis.link(link);
+        Teller {
+            connection,
+            life: Life::of(connection),
+            names: [&analysis.lane(link.from).name, &analysis.lane(link.to).name],
+            rejected,
+            closes_after_each,
+        }
+    }
 }
 
 /// Tells one connection in the names of its lanes.
@@ -90,22 +150,6 @@ struct Teller<'a> {
 }
 
 impl<'a> Teller<'a> {
-    fn new(connection: ConnectionView<'a>) -> Self {
-        let analysis = connection.analysis;
-        let link = analysis.link(connection.inner.link);
-        let rejected = connection.exchanges().find(|x| x.outcome() == Outcome::Rejected);
-        // The statistics of a whole link are only worth their time where they explain something.
-        let closes_after_each =
-            rejected.is_some() && Habits::of(analysis, connection.inner.link).closes_after_each();
-        Self {
-            connection,
-            life: Life::of(connection),
-            names: [&analysis.lane(link.from).name, &analysis.lane(link.to).name],
-            rejected,
-            closes_after_each,
-        }
-    }
-
     fn name(&self, side: Side) -> &'a str {
         self.names[side as usize]
     }
@@ -123,10 +167,7 @@ impl<'a> Teller<'a> {
                 self.name(event.from.peer()),
             ),
             kind,
-            exchange: None,
-            failure: false,
-            proof: false,
-            why: String::new(),
+            ..Step::default()
         }
     }
 
@@ -262,9 +303,9 @@ impl<'a> Teller<'a> {
                 plain: step_words::request(&exchange, self.names),
                 kind: StepKind::Request,
                 exchange: Some(exchange.id),
-                failure: false,
                 proof,
                 why: if proof { self.why_rejected(exchange) } else { String::new() },
+                ..Step::default()
             });
         }
         if let Some((_, last)) = exchange.frames(&raw.response) {
@@ -274,17 +315,24 @@ impl<'a> Teller<'a> {
                 MessageState::Partial | MessageState::Absent => "cut short",
             };
             let status = exchange.status().map_or("?".to_owned(), |status| status.to_string());
+            let silent = raw.flags.has(ExchangeFlags::NO_OUTPUT);
+            let title = match raw.flags.refusal().filter(|_| silent) {
+                Some(name) => format!("request {number} is ended: {name}"),
+                None if silent => format!("request {number} is ended without an answer"),
+                None => format!("response {number}: {status}, {} B", grouped(raw.response.wire_bytes)),
+            };
+            let hint = if silent { "no output" } else { hint };
             all.push(Step {
                 at: self.connection.time(raw.response.end),
                 frame: Some(last),
-                title: format!("response {number}: {status}, {} B", grouped(raw.response.wire_bytes)),
+                title,
                 hint: hint.to_owned(),
                 plain: step_words::response(&exchange, self.names),
                 kind: StepKind::Response,
                 exchange: Some(exchange.id),
-                failure: exchange.status().is_some_and(|status| status >= 500),
+                failure: silent || exchange.status().is_some_and(|status| status >= 500),
                 proof: exchange.outcome() == Outcome::Truncated,
-                why: String::new(),
+                ..Step::default()
             });
         }
     }
@@ -355,9 +403,7 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
                 plain: step_words::retry(lane),
                 kind: StepKind::Retry,
                 exchange: Some(retry.id),
-                failure: false,
-                proof: false,
-                why: String::new(),
+                ..Step::default()
             });
             return;
         }
@@ -374,9 +420,7 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
                 plain: step_words::consequence(lane, caller, status),
                 kind: StepKind::Consequence,
                 exchange: Some(parent.id),
-                failure: false,
-                proof: false,
-                why: String::new(),
+                ..Step::default()
             });
         }
         if !parent.is_failure() {

@@ -119,6 +119,10 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
     if exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE) {
         return Ending::Known(Outcome::NoResponse);
     }
+    if exchange.flags.has(ExchangeFlags::NO_OUTPUT) {
+        let aborted = exchange.flags.has(ExchangeFlags::ABORT_ASKED) && exchange.flags.refusal().is_none();
+        return Ending::Known(if aborted { Outcome::Aborted } else { Outcome::NoResponse });
+    }
     let tunnel = exchange.flags.has(ExchangeFlags::TUNNEL) && response.is_present();
     if let Some(end) = view.left_before_response().filter(|_| !tunnel) {
         return gave_up(life, exchange, end.at.0);

@@ -1,14 +1,17 @@
 //! The outward forms of an analysis.
 
+mod carried;
 pub mod clocks;
 pub mod compare;
+pub mod connections;
 mod notes;
 pub mod report;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 pub use compare::Comparison;
+pub use connections::{Wanted, connections_text};
 pub use notes::{NotePlace, NoteReport};
 pub use report::Report;
 pub use text::{text, text_with_notes};

@@ -7,15 +7,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use super::connections::{ConnectionReport, SaidReport, Wanted, connection_reports};
 use super::notes::{NoteReport, notes};
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, InterfaceInfo, Problem, SectionInfo};
 use crate::correlate::Orphan;
-use crate::diagnose::{ByMethod, Certainty, Coverage, LinkFigures, RejectForm, Severity};
+use crate::diagnose::{
+    ByMethod, Certainty, Coverage, HandOverFigures, LinkFigures, RejectForm, Severity, TlsFigures,
+};
 use crate::http::Message;
 use crate::logs::{LogFigures, LogFile, LogKind, LogLine};
 use crate::session::Annotation;
-use crate::topology::{ClockMethod, ClockStep, ExchangeId, LaneId, Link, Remark, RemarkKind, Role};
+use crate::topology::{
+    ClockMethod, ClockStep, ConnectionId, ExchangeId, LaneId, Link, Remark, RemarkKind, Role,
+};
 
 /// The schema that this program writes.
 pub const SCHEMA: &str = "hopscope/report/1";
@@ -46,6 +51,9 @@ pub struct Report {
     /// The user's notes, of a session that has some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<NoteReport>,
+    /// Only when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Vec<ConnectionReport>>,
     /// Only when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchanges: Option<Vec<ExchangeReport>>,
@@ -197,6 +205,12 @@ pub struct LinkReport {
     /// Where only a part of the link's time was captured: its figures do not compare with those of other links.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<CoverageReport>,
+    /// What is seen of its connections with TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<TlsFigures>>,
+    /// What its connections came to carry in place of HTTP/1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hand_overs: Vec<HandOverFigures>,
 }
 
 /// The part of a link's time that was captured.
@@ -351,6 +365,7 @@ pub struct FramesReport {
 #[allow(missing_docs, reason = "the fields are those of the exchange")]
 pub struct ExchangeReport {
     pub id: ExchangeId,
+    pub connection: ConnectionId,
     pub from: LaneId,
     pub to: LaneId,
     pub client: SocketAddr,
@@ -377,6 +392,9 @@ pub struct ExchangeReport {
     /// What the capture says of its packets, each text once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub comments: Vec<CommentReport>,
+    /// What the application wrote to FastCGI's STDERR beside its answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stderr: Vec<SaidReport>,
 }
 
 impl Report {
@@ -417,6 +435,7 @@ impl Report {
                 .collect(),
             logs: analysis.logs.iter().map(|log| log_report(log)).collect(),
             notes: Vec::new(),
+            connections: None,
             exchanges: with_exchanges
                 .then(|| analysis.exchanges().map(|exchange| exchange_report(exchange, &names)).collect()),
         }
@@ -425,6 +444,12 @@ impl Report {
     /// The same with the notes of a session of this analysis.
     pub fn with_notes(self, analysis: &Analysis, all: &[Annotation]) -> Self {
         Self { notes: notes(analysis, all), ..self }
+    }
+
+    /// The same with these connections, one by one.
+    pub fn with_connections(self, analysis: &Analysis, which: Wanted) -> Self {
+        let connections = connection_reports(analysis, which, &CaptureNames::new(analysis));
+        Self { connections: Some(connections), ..self }
     }
 
     /// Whether it holds a finding of severity error.
@@ -591,6 +616,8 @@ fn link_report(
             max: ms(max),
         }),
         coverage: figures.coverage.as_ref().map(|coverage| coverage_report(analysis, coverage)),
+        tls: figures.tls.clone(),
+        hand_overs: figures.hand_overs.clone(),
     }
 }
 
@@ -685,6 +712,7 @@ fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> Exchange
     };
     ExchangeReport {
         id: exchange.id,
+        connection: exchange.connection_id(),
         from: link.from,
         to: link.to,
         client: connection.inner.client,
@@ -717,5 +745,6 @@ fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> Exchange
                 text: text.to_owned(),
             })
             .collect(),
+        stderr: exchange.aside().map(SaidReport::of).collect(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Report, text};
+use super::{Report, Wanted, connections_text, text};
 use crate::capture::testing::{Conversation, PcapBuilder, ip_packet};
 use crate::capture::{Reader, TcpFlags};
 use crate::diagnose::testkit::paas;
@@ -170,7 +170,7 @@ fn users_are_named_only_where_users_ask() {
 }
 
 /// A capture whose request is commented, and whose server has a name; the server closes without an answer.
-fn commented() -> crate::analysis::Analysis {
+pub(crate) fn commented() -> crate::analysis::Analysis {
     let mut file = PcapBuilder::new().pcapng();
     let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:80");
     file.block(4, b"\x01\0\x0d\0\x0a\0\0\x02app.shop\0\0\0\0\0\0\0\0");
@@ -208,4 +208,83 @@ fn comments_and_host_names_of_a_capture_are_told() {
     assert_eq!(report["lanes"][1]["host_names"]["10.0.0.2"][0], "app.shop");
     let evidence = report["findings"][0]["evidence"].as_array().unwrap();
     assert!(evidence.iter().any(|proof| proof["comments"][0] == "PID: 7\nCmd: \u{1b}[31mx"), "{evidence:?}");
+}
+
+fn read(name: &str) -> crate::analysis::Analysis {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(name);
+    let facts = crate::load::load(&[path], &crate::load::Progress::default());
+    crate::analysis::analyse(facts, &Default::default())
+}
+
+#[test]
+fn a_link_with_tls_is_encrypted_and_tells_what_can_be_seen() {
+    let analysis = read("recorded-tls.pcap");
+    let made = text(&analysis);
+    assert!(made.starts_with(
+        "No HTTP exchange can be read in these captures: 3 connections are encrypted (TLS) and 2 connections\nbegan TLS"
+    ));
+    for line in [
+        "  user → app  encrypted       -         -        -    -    -\n",
+        "  user → app: 5 of 5 connections, 285 B encrypted to app and 12,149 B back\n",
+        "    handshakes   3 finished, 2 not finished, 1 resumed a session\n",
+        "    version      TLS 1.2 × 2, TLS 1.3 × 2\n",
+        "    server name  shop.example × 5\n",
+        "    ALPN         offered h2,http/1.1 × 5; chosen http/1.1 × 2\n",
+        "    alerts       by user encrypted alert × 2, unknown_ca × 1; by app encrypted alert × 2,\n",
+    ] {
+        assert!(made.contains(line), "{line}{made}");
+    }
+    let report = serde_json::to_value(Report::new(&analysis, true).with_connections(&analysis, Wanted::All));
+    let report = report.unwrap();
+    let link = &report["links"][0]["tls"];
+    assert_eq!(
+        (&link["connections"], &link["failed"], &link["lossy"]),
+        (&5.into(), &2.into(), &false.into())
+    );
+    assert_eq!(link["ciphers"]["TLS_AES_256_GCM_SHA384"], 2);
+    let connection = &report["connections"][3];
+    assert_eq!((&connection["encrypted"], &connection["exchanges"]), (&true.into(), &0.into()));
+    assert_eq!(connection["tls"]["alerts"][0]["name"], "unknown_ca");
+    assert_eq!(
+        (&connection["tls"]["client_end"], &connection["tls"]["version"]),
+        (&"fatal alert".into(), &"TLS 1.3".into())
+    );
+    assert_eq!(connection["tls"]["alpn_offered"][1], "http/1.1");
+    assert_eq!(connection["steps"][1]["frame"], 59);
+}
+
+#[test]
+fn what_connections_became_and_for_whom_they_speak_is_told() {
+    let made = text(&read("recorded-websocket.pcap"));
+    assert!(
+        made.contains("nginx → app   1 connection  WebSocket (Upgrade)  47 B to app, 39 B back\n"),
+        "{made}"
+    );
+    let analysis = read("recorded-proxy-v2.pcap");
+    let nginx = analysis.connections().find(|x| x.inner.server.port() == 8002).unwrap();
+    let only = Wanted::With(nginx.inner.server.ip(), Some(8002));
+    let told = connections_text(&analysis, only);
+    assert!(
+        told.contains("frame 8   PROXY header: 127.0.0.1:57306 → 127.0.0.1:8012 (version 2)\n"),
+        "{told}"
+    );
+    assert!(told.starts_with("Connections (1)\n"), "{told}");
+    let report =
+        serde_json::to_value(Report::new(&analysis, false).with_connections(&analysis, only)).unwrap();
+    assert_eq!(report["connections"].as_array().unwrap().len(), 1);
+    assert_eq!(report["connections"][0]["proxy_header"]["source"], "127.0.0.1:57306");
+    let report = serde_json::to_value(Report::new(&read("recorded-fastcgi.pcap"), true)).unwrap();
+    let said = |x: &serde_json::Value| x["stderr"][0]["text"] == "a note of the application";
+    assert_eq!(report["exchanges"].as_array().unwrap().iter().filter(|x| said(x)).count(), 3);
+}
+
+#[test]
+fn a_comment_stands_with_the_step_of_its_packet() {
+    let told = connections_text(&commented(), Wanted::All);
+    let lines: Vec<&str> = told.lines().collect();
+    let asked = lines.iter().position(|line| line.contains("request 1 GET")).expect(&told);
+    assert!(
+        lines[asked + 1].trim_start().starts_with("The capture says: PID: 7; Cmd: \u{fffd}[31mx"),
+        "{told}"
+    );
 }

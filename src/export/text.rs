@@ -6,12 +6,14 @@ use std::net::IpAddr;
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
+use crate::diagnose::carried::unread;
 use crate::diagnose::words::{counted, duration, grouped, listed, methods};
 use crate::diagnose::{Finding, Severity};
 use crate::logs::LogLine;
 use crate::session::Annotation;
 use crate::topology::{LinkId, Remark, RemarkKind, Role};
 
+use super::carried::{write_aside, write_carried};
 use super::clocks::write_clocks;
 use super::notes::write_notes;
 use super::report::CaptureNames;
@@ -20,7 +22,7 @@ use super::report::CaptureNames;
 const WIDTH: usize = 100;
 
 /// How many packets of a finding are listed; JSON has them all.
-const FRAMES_SHOWN: usize = 12;
+pub(super) const FRAMES_SHOWN: usize = 12;
 
 /// How many files that are no captures are named in the verdict; the list of captures has them all.
 const FILES_NAMED: usize = 3;
@@ -40,6 +42,7 @@ pub fn text_with_notes(analysis: &Analysis, notes: &[Annotation]) -> String {
     verdict(analysis, &mut out);
     lanes(analysis, &mut out);
     start(analysis, &mut out);
+    write_carried(analysis, &mut out);
     retries(analysis, &mut out);
     findings(analysis, &mut out);
     write_notes(analysis, notes, &mut out);
@@ -69,10 +72,15 @@ fn verdict(analysis: &Analysis, out: &mut String) {
         } else if let Some(text) = nothing_read(analysis) {
             text
         } else if analysis.topology.exchanges.is_empty() {
-            "No HTTP exchange in these captures.".to_owned()
+            match unread(analysis) {
+                Some(unread) => format!("No HTTP exchange can be read in these captures: {unread}."),
+                None => "No HTTP exchange in these captures.".to_owned(),
+            }
         } else if analysis.diagnosis.failures.visible.is_empty() {
+            // What was not read was not judged either.
+            let unread = unread(analysis).map_or(String::new(), |unread| format!(" Not read: {unread}."));
             format!(
-                "No fault found: {} from {}, no failure.",
+                "No fault found: {} from {}, no failure.{unread}",
                 counted(requests, "request"),
                 analysis.askers()
             )
@@ -198,7 +206,7 @@ fn start(analysis: &Analysis, out: &mut String) {
     let mut rows = vec![head];
     for (at, figures) in board.links.iter().enumerate() {
         let dash = |number: u64| if number == 0 { "-".to_owned() } else { grouped(number) };
-        let mut row = vec![analysis.link_name(LinkId(at as u16)), grouped(figures.requests)];
+        let mut row = vec![analysis.link_name(LinkId(at as u16)), figures.requests_words()];
         row.extend(columns.iter().map(|status| dash(figures.with_status(status))));
         row.push(dash(figures.reused_requests));
         row.push(dash(figures.rejected_by_method.values().sum()));
@@ -319,6 +327,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
         }
         one_finding(out, at + 1, finding, &names);
         comments(out, analysis, finding, &names);
+        write_aside(analysis, finding, &names, out);
         log_lines(out, analysis.log_lines(at));
     }
 }

@@ -4,12 +4,12 @@
 use crate::capture::{CaptureTime, ProblemKind, Problems};
 use crate::tcp::{Chunk, Event, Flow, Handler, Hole, Opening, Side};
 
-use super::FirstBytes;
 use super::http1::Http1;
 use super::load::Context;
 use super::protocols::{Wire, reader_of};
 use super::proxy::{self, Parsed};
 use super::sniff::{self, Sniffed};
+use super::{FirstBytes, ProxyHeader};
 
 /// Most bytes kept while a stream's first message is not yet known by them: a PROXY header of version 2 may
 /// be 64 KiB long, a request line that comes in pieces 16 KiB.
@@ -37,7 +37,7 @@ pub(super) struct Conversation {
     other: Option<Box<dyn Wire>>,
     starts: [Start; 2],
     first_bytes: [FirstBytes; 2],
-    proxied: Option<Box<(std::net::SocketAddr, std::net::SocketAddr)>>,
+    proxy: Option<Box<ProxyHeader>>,
     held: [Vec<HeldChunk>; 2],
 }
 
@@ -117,13 +117,13 @@ impl Handler for Conversation {
         }
         if flow.opening == Opening::MidStream {
             for first in &mut self.first_bytes {
-                if *first == FirstBytes::Other {
+                if matches!(first, FirstBytes::Other | FirstBytes::TlsData) {
                     *first = FirstBytes::Missing;
                 }
             }
         }
         flow.wire.first_bytes = self.first_bytes;
-        flow.wire.proxied = self.proxied.take();
+        flow.wire.proxy = self.proxy.take();
         let mut exchanges = match &mut self.other {
             None => self.http.close(&mut flow, context),
             Some(other) => other.close(&mut flow, context),
@@ -155,21 +155,21 @@ impl Conversation {
         if !held.is_empty() {
             held.push(HeldChunk::of(chunk));
             let bytes: Vec<u8> = held.iter().flat_map(|chunk| &*chunk.data).copied().collect();
-            if let Some(behind) = self.decide(from, &bytes, chunk.frame, context) {
+            if let Some(behind) = self.decide(from, &bytes, chunk, context) {
                 self.replay(from, behind, context);
             }
             return;
         }
-        match self.decide(from, chunk.data, chunk.frame, context) {
+        match self.decide(from, chunk.data, chunk, context) {
             Some(0) => self.feed(from, chunk, context),
             Some(behind) => self.hand_on(from, chunk, behind, context),
             None => self.held[from as usize].push(HeldChunk::of(chunk)),
         }
     }
 
-    /// Decides by all bytes of a start: how many of them are a PROXY header and done with; `None` when more
-    /// bytes are needed.
-    fn decide(&mut self, from: Side, bytes: &[u8], frame: u32, context: &mut Context) -> Option<usize> {
+    /// Decides by all bytes of a start, of which `last` is the end: how many of them are a PROXY header and done with;
+    /// `None` when more bytes are needed.
+    fn decide(&mut self, from: Side, bytes: &[u8], last: &Chunk<'_>, context: &mut Context) -> Option<usize> {
         let mut kind = match sniff::first_bytes(from, bytes) {
             Sniffed::Is(kind) => kind,
             Sniffed::More if bytes.len() < MAX_UNDECIDED => return None,
@@ -179,9 +179,9 @@ impl Conversation {
             && self.starts[from as usize] == Start::Unknown
         {
             match proxy::parse(bytes) {
-                Parsed::Header { len, addresses } => {
+                Parsed::Header { len, header } => {
                     self.note_first(from, kind);
-                    self.proxied = addresses.map(Box::new);
+                    self.proxy = Some(Box::new(ProxyHeader { at: last.at, frame: last.frame, ..header }));
                     self.starts[from as usize] = Start::BehindProxy;
                     return Some(len);
                 }
@@ -189,7 +189,7 @@ impl Conversation {
                 Parsed::More | Parsed::Broken => {
                     context.report(
                         ProblemKind::LenientHttp,
-                        format_args!("packet {frame}: a PROXY header that cannot be read"),
+                        format_args!("packet {}: a PROXY header that cannot be read", last.frame),
                     );
                     self.note_first(from, kind);
                     kind = FirstBytes::Other;

@@ -14,7 +14,7 @@ use super::http1::empty_exchange;
 use super::load::Context;
 use super::protocols::Wire;
 use super::stream::{MAX_HEAD, Stage, Stream};
-use super::{Exchange, ExchangeFlags, Framing, MessageState, Protocol, vars};
+use super::{Exchange, ExchangeFlags, Framing, MessageState, Protocol, SaidAside, vars};
 
 /// Bytes of a record's header.
 pub(super) const HEADER: usize = 8;
@@ -22,6 +22,10 @@ pub(super) const HEADER: usize = 8;
 const MAX_OPEN: usize = 1024;
 /// Most bytes of variables kept of one request.
 const MAX_PARAMS: usize = MAX_HEAD;
+/// Most bytes kept of what the application writes to STDERR about one request.
+const MAX_ASIDE: usize = 4 << 10;
+/// Bytes of an END_REQUEST's content: 4 of the application's status, 1 of the protocol's, 3 reserved (section 5.5).
+const END_BYTES: usize = 8;
 
 /// The record types that are read (section 8).
 pub(super) mod kind {
@@ -41,6 +45,7 @@ pub(super) struct FastCgi {
     records: [Records; 2],
     open: Vec<Request>,
     exchanges: Vec<Exchange>,
+    aside: Vec<SaidAside>,
 }
 
 /// One direction, record by record.
@@ -86,6 +91,10 @@ struct Request {
     told: bool,
     /// The response's head is over.
     answered: bool,
+    /// What was written to STDERR: when it began, in which packet, as much as is kept, and its length.
+    aside: Option<(CaptureTime, u32, Vec<u8>, u64)>,
+    /// The content of its END_REQUEST, as far as it came.
+    end: Vec<u8>,
 }
 
 impl FastCgi {
@@ -133,6 +142,8 @@ impl FastCgi {
             params: Vec::new(),
             told: false,
             answered: false,
+            aside: None,
+            end: Vec::new(),
         });
         Some(self.open.len() - 1)
     }
@@ -220,8 +231,10 @@ impl FastCgi {
             }
             kind::STDIN => open.request.take_body(chunk, len),
             kind::STDOUT => self.on_output(at, chunk, len, context),
+            kind::STDERR => open.hear(chunk, bytes),
             kind::END_REQUEST => {
                 open.response.account(chunk, len);
+                open.end.extend_from_slice(&bytes[..len.min(END_BYTES - open.end.len())]);
                 if ends {
                     self.on_end(at, context);
                 }
@@ -278,7 +291,11 @@ impl FastCgi {
     fn on_end_of_stream(&mut self, at: usize, kind: u8, context: &mut Context) {
         match kind {
             kind::PARAMS => self.tell(at, context),
-            kind::STDIN | kind::ABORT_REQUEST => self.end_request(at, kind == kind::STDIN, context),
+            kind::STDIN => self.end_request(at, true, context),
+            kind::ABORT_REQUEST => {
+                self.exchanges[self.open[at].exchange].flags.set(ExchangeFlags::ABORT_ASKED);
+                self.end_request(at, false, context);
+            }
             kind::END_REQUEST => self.on_end(at, context),
             _ => {}
         }
@@ -323,8 +340,12 @@ impl FastCgi {
     fn on_end(&mut self, at: usize, context: &mut Context) {
         let open = &mut self.open[at];
         let exchange = &mut self.exchanges[open.exchange];
+        exchange.flags.set(open.refusal());
         if !open.answered {
-            exchange.flags.set(ExchangeFlags::NOT_HTTP_RESPONSE);
+            // Without a byte of output there is nothing that could be no HTTP.
+            let silent = open.response.carry.is_empty() && !open.response.lossy;
+            let flag = if silent { ExchangeFlags::NO_OUTPUT } else { ExchangeFlags::NOT_HTTP_RESPONSE };
+            exchange.flags.set(flag);
         }
         let framing = open.response.message.framing;
         let message = open.response.end(true, None, &mut context.facts);
@@ -341,6 +362,12 @@ impl FastCgi {
     fn finish(&mut self, at: usize, context: &mut Context) {
         self.end_request(at, false, context);
         let mut open = self.open.remove(at);
+        if let Some((at, frame, text, bytes)) = open.aside.take()
+            && context.has_room_aside(text.len(), frame)
+        {
+            let text = String::from_utf8_lossy(&text).into();
+            self.aside.push(SaidAside { ordinal: open.exchange as u32 + 1, at, frame, text, bytes });
+        }
         if open.response.in_message() {
             let exchange = &mut self.exchanges[open.exchange];
             if !open.answered {
@@ -369,6 +396,24 @@ impl FastCgi {
 }
 
 impl Request {
+    /// Keeps the start of what the application writes to STDERR.
+    fn hear(&mut self, chunk: &Chunk<'_>, bytes: &[u8]) {
+        let (.., kept, all) = self.aside.get_or_insert_with(|| (chunk.at, chunk.frame, Vec::new(), 0));
+        kept.extend_from_slice(&bytes[..bytes.len().min(MAX_ASIDE - kept.len())]);
+        *all += bytes.len() as u64;
+    }
+
+    /// The flag for the protocol status of its END_REQUEST; none where it was served (section 5.5).
+    fn refusal(&self) -> u32 {
+        match self.end.get(4) {
+            None | Some(0) => 0,
+            Some(1) => ExchangeFlags::CANNOT_MULTIPLEX,
+            Some(2) => ExchangeFlags::OVERLOADED,
+            Some(3) => ExchangeFlags::UNKNOWN_ROLE,
+            Some(_) => ExchangeFlags::REFUSED_OTHERWISE,
+        }
+    }
+
     /// The message that records of this type belong to.
     fn stream_of(&mut self, kind: u8) -> Option<&mut Stream> {
         match kind {
@@ -462,6 +507,8 @@ impl Wire for FastCgi {
             self.finish(0, context);
         }
         flow.protocol = Protocol::FastCgi;
+        self.aside.sort_by_key(|said| said.ordinal);
+        flow.wire.aside = std::mem::take(&mut self.aside).into();
         std::mem::take(&mut self.exchanges)
     }
 }

@@ -59,6 +59,21 @@ impl ExchangeFlags {
     /// a port where TLS is spoken.
     pub const PLAIN_TO_TLS: u32 = 1 << 24;
 
+    /// A FastCGI application ended the request without a byte of output (FastCGI Specification, section 5.5).
+    pub const NO_OUTPUT: u32 = 1 << 23;
+    /// A FastCGI application ended the request with FCGI_CANT_MPX_CONN: it serves one request at a time on a
+    /// connection, and another one was open.
+    pub const CANNOT_MULTIPLEX: u32 = 1 << 25;
+    /// A FastCGI application ended the request with FCGI_OVERLOADED.
+    pub const OVERLOADED: u32 = 1 << 26;
+    /// A FastCGI application ended the request with FCGI_UNKNOWN_ROLE.
+    pub const UNKNOWN_ROLE: u32 = 1 << 27;
+    /// A FastCGI application ended the request with a protocol status that the specification does not have.
+    pub const REFUSED_OTHERWISE: u32 = 1 << 28;
+
+    /// The client asked a FastCGI application to abort the request.
+    pub const ABORT_ASKED: u32 = 1 << 29;
+
     /// A response that ends with the connection ([`Self::UNFRAMED`]), and the server's FIN came a second or more
     /// after its last byte.
     pub const LATE_CLOSE: u32 = 1 << 20;
@@ -67,6 +82,17 @@ impl ExchangeFlags {
     pub const BODY_HOLE: u32 = 1 << 21;
     /// The head of one of the messages was cut in the capture: what its first line tells was kept.
     pub const HEAD_CUT: u32 = 1 << 22;
+
+    /// How a FastCGI application ended the request that it did not serve, as the specification calls it.
+    pub fn refusal(self) -> Option<&'static str> {
+        let all = [
+            (Self::CANNOT_MULTIPLEX, "FCGI_CANT_MPX_CONN"),
+            (Self::OVERLOADED, "FCGI_OVERLOADED"),
+            (Self::UNKNOWN_ROLE, "FCGI_UNKNOWN_ROLE"),
+            (Self::REFUSED_OTHERWISE, "a status of its own"),
+        ];
+        all.into_iter().find(|&(flag, _)| self.has(flag)).map(|(_, name)| name)
+    }
 
     /// Whether the flag is set.
     #[inline]

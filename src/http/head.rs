@@ -42,6 +42,8 @@ pub(super) struct ResponseHead {
     pub via: Option<NameId>,
     /// What its `Upgrade` header leads to.
     pub upgrade: Option<Protocol>,
+    /// The `Upgrade` header's value.
+    pub upgrade_name: Option<NameId>,
 }
 
 /// The end of a head.

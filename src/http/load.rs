@@ -19,6 +19,9 @@ use super::{CaptureFacts, HeaderDigest, NameId};
 /// How often a load says how far it is and asks whether to stop, in packets.
 const STRIDE: u64 = 4096;
 
+/// Most bytes kept of what applications write beside their answers, of a whole capture.
+const MAX_ASIDE: usize = 16 << 20;
+
 /// What all connections of a capture share while it is read.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
@@ -33,6 +36,8 @@ pub(crate) struct Context {
     vias: HashSet<SocketAddr, foldhash::fast::FixedState>,
     /// The last value of each kind given to [`CaptureFacts::note_caller`]: most clients say the same all the time.
     last_callers: [u64; 2],
+    /// Bytes kept of what applications wrote beside their answers.
+    aside: usize,
 }
 
 impl Problems for Context {
@@ -50,6 +55,20 @@ impl Context {
     #[cold]
     pub(super) fn note(&mut self, oddities: Oddities, frame: u32) {
         self.oddities.note(oddities, frame);
+    }
+
+    /// Whether so many more bytes that an application wrote beside its answer may be kept; says where not.
+    pub(super) fn has_room_aside(&mut self, bytes: usize, frame: u32) -> bool {
+        self.aside += bytes;
+        if self.aside > MAX_ASIDE {
+            self.report(
+                ProblemKind::LimitReached,
+                format_args!(
+                    "packet {frame}: more than {MAX_ASIDE} bytes of FastCGI's STDERR; the rest was not kept"
+                ),
+            );
+        }
+        self.aside <= MAX_ASIDE
     }
 
     /// Goes on with the facts of a capture that was read before.

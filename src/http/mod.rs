@@ -26,13 +26,15 @@ mod unpack;
 mod uwsgi;
 mod vars;
 mod wire;
+#[cfg(test)]
+mod wire_tests;
 
 pub use facts::{
     CaptureFacts, Exchange, Framing, HeaderDigest, LentBytes, Message, MessageState, Method, NameId,
     Protocol, Text, Version,
 };
 pub use flags::ExchangeFlags;
-pub use tls::{TlsAlert, TlsFacts};
-pub use wire::{FirstBytes, WireFacts};
+pub use tls::{TlsAlert, TlsEnd, TlsFacts, TlsMessage, TlsStep};
+pub use wire::{FirstBytes, HandOver, HandOverWay, ProxyHeader, SaidAside, WireFacts};
 
 pub use load::{load_file, load_from};

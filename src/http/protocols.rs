@@ -13,7 +13,7 @@ use super::http1::Http1;
 use super::load::Context;
 use super::tls::Tls;
 use super::uwsgi::Uwsgi;
-use super::{Exchange, FirstBytes, Protocol};
+use super::{Exchange, FirstBytes, HandOver, HandOverWay, Protocol};
 
 /// Reads the streams of one connection as one protocol.
 pub(super) trait Wire: Debug {
@@ -32,24 +32,47 @@ pub(super) trait Wire: Debug {
 /// connection until now: the other side's bytes may have come first.
 pub(super) fn reader_of(first: FirstBytes, http: &mut Http1) -> Option<Box<dyn Wire>> {
     match first {
-        FirstBytes::TlsHandshake => Some(Box::<Tls>::default()),
-        FirstBytes::Http2Preface => Some(Box::new(Named(Protocol::Http2))),
+        FirstBytes::TlsHandshake | FirstBytes::TlsData => Some(Box::<Tls>::default()),
+        FirstBytes::Http2Preface => Some(Box::<Http2>::default()),
         FirstBytes::Uwsgi => Some(Box::new(Uwsgi::new(std::mem::take(http)))),
         FirstBytes::FastCgi => Some(Box::<FastCgi>::default()),
         _ => None,
     }
 }
 
-/// A protocol that is named and not read.
-#[derive(Debug)]
-struct Named(Protocol);
+/// HTTP/2 from the client's first byte: named, and its bytes counted. Its frames are not read.
+#[derive(Debug, Default)]
+struct Http2 {
+    /// When the preface came, and in which packet.
+    start: Option<(CaptureTime, u32)>,
+    bytes: [u64; 2],
+}
 
-impl Wire for Named {
-    fn data(&mut self, _: Side, _: &Chunk<'_>, _: &mut Context) {}
+impl Wire for Http2 {
+    fn data(&mut self, from: Side, chunk: &Chunk<'_>, _: &mut Context) {
+        if from == Side::Client {
+            self.start.get_or_insert((chunk.at, chunk.frame));
+        }
+        self.bytes[from as usize] += chunk.data.len() as u64;
+    }
+
     fn hole(&mut self, _: Side, _: &Hole, _: &mut Context) {}
+
     fn fin(&mut self, _: Side, _: CaptureTime, _: &mut Context) {}
+
     fn close(&mut self, flow: &mut Flow, _: &mut Context) -> Vec<Exchange> {
-        flow.protocol = self.0;
+        flow.protocol = Protocol::Http2;
+        flow.wire.hand_over = self.start.map(|(at, frame)| {
+            Box::new(HandOver {
+                way: HandOverWay::PriorKnowledge,
+                protocol: Protocol::Http2,
+                to: "h2c".into(),
+                ordinal: 0,
+                at,
+                frame,
+                bytes: self.bytes,
+            })
+        });
         Vec::new()
     }
 }

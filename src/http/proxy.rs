@@ -5,16 +5,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use memchr::memchr;
 
+use super::ProxyHeader;
+
 /// What version 2 starts with.
 pub(super) const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest header of version 1, its line end included.
 const V1_MAX: usize = 107;
 
+/// Most additions of a header that are kept, and most bytes of one of them.
+const MAX_EXTRAS: usize = 16;
+const MAX_EXTRA_BYTES: usize = 512;
+
 /// A PROXY header at the start of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
-    /// It is whole: its length in bytes, source and destination where it names TCP addresses.
-    Header { len: usize, addresses: Option<(SocketAddr, SocketAddr)> },
+    /// It is whole: its length in bytes, and what it says.
+    Header { len: usize, header: ProxyHeader },
     /// More bytes are needed.
     More,
     /// It breaks the format.
@@ -46,7 +52,8 @@ fn version_1(bytes: &[u8]) -> Parsed {
         }
         _ => return Parsed::Broken,
     };
-    Parsed::Header { len: end + 1, addresses }
+    let header = ProxyHeader { version: 1, own: addresses.is_none(), addresses, ..ProxyHeader::default() };
+    Parsed::Header { len: end + 1, header }
 }
 
 fn version_2(bytes: &[u8]) -> Parsed {
@@ -57,12 +64,67 @@ fn version_2(bytes: &[u8]) -> Parsed {
     }
     let len = 16 + usize::from(u16::from_be_bytes([high, low]));
     let Some(body) = bytes.get(16..len) else { return Parsed::More };
-    let addresses = match (version & 15, family) {
-        (1, 0x11) => addresses_v4(body),
-        (1, 0x21) => addresses_v6(body),
-        _ => None,
+    let own = version & 15 == 0;
+    let (addresses, address_bytes) = match family {
+        0x11 => (addresses_v4(body), 12),
+        0x21 => (addresses_v6(body), 36),
+        0x12 => (None, 12),
+        0x22 => (None, 36),
+        0x31 | 0x32 => (None, 216),
+        _ => (None, 0),
     };
-    Parsed::Header { len, addresses }
+    let extras = body.get(address_bytes..).map(extras).unwrap_or_default();
+    let addresses = addresses.filter(|_| !own);
+    Parsed::Header {
+        len,
+        header: ProxyHeader { version: 2, own, addresses, extras, ..ProxyHeader::default() },
+    }
+}
+
+/// What stands behind the addresses (section 2.2.1 to 2.2.9): type, length and value, those that name something.
+fn extras(mut bytes: &[u8]) -> Box<[(&'static str, Box<str>)]> {
+    let mut all = Vec::new();
+    while let Some((kind, value)) = next_extra(&mut bytes) {
+        match kind {
+            0x01 => all.push(("alpn", text(value))),
+            0x02 => all.push(("authority", text(value))),
+            0x05 => all.push(("unique id", text(value))),
+            0x20 => tls_extras(value, &mut all),
+            0x30 => all.push(("network namespace", text(value))),
+            // AWS's own: the endpoint of a private link.
+            0xea if value.first() == Some(&1) => all.push(("vpc endpoint", text(&value[1..]))),
+            _ => {}
+        }
+        if all.len() >= MAX_EXTRAS {
+            break;
+        }
+    }
+    all.into()
+}
+
+fn next_extra<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (&[kind, high, low], rest) = bytes.split_first_chunk::<3>()?;
+    let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([high, low])))?;
+    *bytes = rest;
+    Some((kind, value))
+}
+
+/// The TLS that the sender took off (section 2.2.6): a byte of flags, 4 of the check's result, and more additions.
+fn tls_extras(value: &[u8], all: &mut Vec<(&'static str, Box<str>)>) {
+    let mut rest = value.get(5..).unwrap_or_default();
+    while let Some((kind, value)) = next_extra(&mut rest) {
+        let name = match kind {
+            0x21 => "tls version",
+            0x22 => "client certificate",
+            0x23 => "tls cipher",
+            _ => continue,
+        };
+        all.push((name, text(value)));
+    }
+}
+
+fn text(bytes: &[u8]) -> Box<str> {
+    bytes[..bytes.len().min(MAX_EXTRA_BYTES)].escape_ascii().to_string().into()
 }
 
 fn addresses_v4(body: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
@@ -95,13 +157,18 @@ mod tests {
         Some((source.parse().unwrap(), destination.parse().unwrap()))
     }
 
+    fn header(version: u8, len: usize, addresses: Option<(SocketAddr, SocketAddr)>) -> Parsed {
+        let header = ProxyHeader { version, own: addresses.is_none(), addresses, ..ProxyHeader::default() };
+        Parsed::Header { len, header }
+    }
+
     #[test]
     fn reads_version_1() {
         let line = b"PROXY TCP4 192.0.2.1 198.51.100.2 51234 443\r\nGET /";
         let expected = addresses("192.0.2.1:51234", "198.51.100.2:443");
-        assert_eq!(parse(line), Parsed::Header { len: 45, addresses: expected });
+        assert_eq!(parse(line), header(1, 45, expected));
         assert_eq!(parse(&line[..30]), Parsed::More);
-        assert_eq!(parse(b"PROXY UNKNOWN\r\n"), Parsed::Header { len: 15, addresses: None });
+        assert_eq!(parse(b"PROXY UNKNOWN\r\n"), header(1, 15, None));
         assert_eq!(parse(b"PROXY TCP4 192.0.2.1 198.51.100.2 512345 443\r\n"), Parsed::Broken);
         assert_eq!(parse(&[b"PROXY ".as_slice(), &[b'x'; 200]].concat()), Parsed::Broken);
     }
@@ -111,13 +178,41 @@ mod tests {
         let mut bytes = V2_SIGNATURE.to_vec();
         bytes.extend([0x21, 0x11, 0, 15, 192, 0, 2, 1, 198, 51, 100, 2, 0xc8, 0x22, 1, 0xbb, 4, 0, 0]);
         let expected = addresses("192.0.2.1:51234", "198.51.100.2:443");
-        assert_eq!(parse(&bytes), Parsed::Header { len: 31, addresses: expected });
+        assert_eq!(parse(&bytes), header(2, 31, expected));
         for cut in 12..bytes.len() {
             assert_eq!(parse(&bytes[..cut]), Parsed::More);
         }
         bytes[12] = 0x20;
-        assert_eq!(parse(&bytes), Parsed::Header { len: 31, addresses: None });
+        assert_eq!(parse(&bytes), header(2, 31, None));
         bytes[12] = 0x31;
         assert_eq!(parse(&bytes), Parsed::Broken);
+    }
+    #[test]
+    fn reads_what_version_2_adds() {
+        let extra = |kind: u8, value: &[u8]| [&[kind, 0, value.len() as u8], value].concat();
+        let tls = [&[7, 0, 0, 0, 0][..], &extra(0x21, b"TLSv1.3"), &extra(0x23, b"TLS_AES_128_GCM_SHA256")]
+            .concat();
+        let body = [
+            &[192, 0, 2, 1, 198, 51, 100, 2, 0xc8, 0x22, 1, 0xbb][..],
+            &extra(1, b"h2"),
+            &extra(2, b"shop.example"),
+            &extra(4, &[0; 5]),
+            &extra(0x20, &tls),
+            // The last one is longer than the header: it is no longer told.
+            &[5, 0, 9, b'x'],
+        ]
+        .concat();
+        let bytes = [V2_SIGNATURE, &[0x21, 0x11, 0, body.len() as u8], &body].concat();
+        let Parsed::Header { header, .. } = parse(&bytes) else { panic!("no header") };
+        let told: Vec<(&str, &str)> = header.extras.iter().map(|(name, value)| (*name, &**value)).collect();
+        assert_eq!(
+            told,
+            [
+                ("alpn", "h2"),
+                ("authority", "shop.example"),
+                ("tls version", "TLSv1.3"),
+                ("tls cipher", "TLS_AES_128_GCM_SHA256")
+            ]
+        );
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Reading {
     pub keep_alive: bool,
     pub expects_continue: bool,
     pub upgrade: Option<Protocol>,
+    /// A response's `Upgrade`, as it stands there.
+    pub upgrade_name: Option<NameId>,
     pub connection_upgrade: bool,
     pub hosts: u32,
     pub host: Option<NameId>,
@@ -61,6 +63,9 @@ impl Reading {
         } else if name.eq_ignore_ascii_case("via") {
             self.via = Some(context.facts.intern_bytes(value));
         } else {
+            if name.eq_ignore_ascii_case("upgrade") {
+                self.upgrade_name = Some(context.facts.intern_bytes(value.trim_ascii()));
+            }
             self.read(name, value);
         }
     }
@@ -234,6 +239,7 @@ impl Reading {
             server: self.server,
             via: self.via,
             upgrade: self.upgrade,
+            upgrade_name: self.upgrade_name,
         }
     }
 }

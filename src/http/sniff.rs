@@ -5,7 +5,7 @@ use memchr::memchr;
 use crate::tcp::Side;
 
 use super::lenient::is_token_byte;
-use super::{FirstBytes, fastcgi, proxy, uwsgi};
+use super::{FirstBytes, fastcgi, proxy, tls, uwsgi};
 
 /// A status is awaited in so many bytes.
 const MAX_STATUS_LINE: usize = 32;
@@ -109,6 +109,7 @@ fn binary(from: Side, bytes: &[u8]) -> Option<Sniffed> {
         [0x16, 3, 0..=4, ..] => is(FirstBytes::TlsHandshake),
         [0x15, 3, 0..=4, 0, 2, 1..=2, _, ..] => is(FirstBytes::TlsAlert),
         [0x15, 3, rest @ ..] if rest.len() < 5 => Some(Sniffed::More),
+        [0x17, 3, ..] if tls::starts_data(bytes) => is(FirstBytes::TlsData),
         _ if is_http2_frame(bytes) => is(FirstBytes::Http2Frames),
         [1, ..] if from == Side::Client || bytes.len() < 8 => match fastcgi::starts_record(from, bytes) {
             Some(true) => is(FirstBytes::FastCgi),

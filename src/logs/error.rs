@@ -7,7 +7,7 @@ use jiff::civil::DateTime;
 use super::model::LoggedError;
 
 /// What the texts of nginx mean: a part of the message, and the kinds of findings that it may belong to.
-const MEANINGS: [(&str, &[&str]); 20] = [
+const MEANINGS: [(&str, &[&str]); 21] = [
     ("upstream prematurely closed connection while reading response header", CLOSED),
     ("recv() failed (104: Connection reset by peer) while reading response header", CLOSED),
     ("upstream prematurely closed connection while reading upstream", &["truncated-response"]),
@@ -34,6 +34,7 @@ const MEANINGS: [(&str, &[&str]); 20] = [
     ("upstream sent too big header", &["response-header-too-large"]),
     ("upstream sent more data than specified", &["extra-response-bytes"]),
     ("upstream sent no valid HTTP/1.0 header", &["not-http", "tls-plain-mismatch", "http2-mismatch"]),
+    ("upstream sent unexpected FastCGI record: 3", &["fastcgi-refused", "fastcgi-no-output"]),
     ("upstream sent \"Content-Length\" and \"Transfer-Encoding\"", &["conflicting-framing"]),
     ("upstream sent invalid header", &["invalid-header"]),
     ("client intended to send too large body", &["request-too-large"]),

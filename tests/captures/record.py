@@ -1,8 +1,8 @@
-"""Records the captures `recorded-*.pcap` of this folder anew, from real servers: record.py
+"""Records the captures `recorded-*.pcap` of this folder anew, from real servers: record.py [NAME…]
 
-nginx with fastcgi_pass, haproxy with both versions of the PROXY protocol before nginx, and a WebSocket through nginx, each with
-a client that asks a few times. All run on the loopback interface of a network namespace of their own, so that nothing else is
-recorded. Needs root, nginx, haproxy, tcpdump, unshare. Times and ephemeral ports differ from run to run: the texts beside the
+nginx with fastcgi_pass, haproxy with both versions of the PROXY protocol before nginx, a WebSocket through nginx, and a server
+with TLS 1.2 and 1.3, each with a client that asks a few times. All run on the loopback interface of a network namespace of their own, so that nothing else is
+recorded. Needs root, nginx, haproxy, openssl, tcpdump, unshare. Times and ephemeral ports differ from run to run: the texts beside the
 captures are renewed with `UPDATE_GOLDENS=1 cargo test --test captures`; read the diff.
 """
 
@@ -13,6 +13,7 @@ import os
 import pathlib
 import socket
 import socketserver
+import ssl
 import struct
 import subprocess
 import sys
@@ -88,12 +89,19 @@ class FastCgi(socketserver.BaseRequestHandler):
                 elif kind == 5 and length:
                     stdin += content
                 elif kind == 5:
-                    self.answer(number, stdin)
+                    self.answer(number, params, stdin)
                     params, stdin = b"", b""
         except EOFError:
             pass
 
-    def answer(self, number, stdin):
+    def answer(self, number, params, stdin):
+        # The protocol's status (FastCGI Specification, section 5.5), and no output.
+        refusals = {b"/silent": 0, b"/multiplexed": 1, b"/overloaded": 2, b"/role": 3}
+        for target, status in refusals.items():
+            if b"REQUEST_URI" + target in params:
+                note = struct.pack("!BBHHBB", 1, 7, number, 16, 0, 0) + b"no worker free\r\n"
+                self.request.sendall(note + struct.pack("!BBHHBBIB3x", 1, 3, number, 8, 0, 0, 0, status))
+                return
         body = b'{"got": %d}' % len(stdin)
         out = b"Status: 201 Created\r\nContent-Type: application/json\r\n\r\n" + body if stdin else b"Content-Type: text/plain\r\n\r\nhello"
         records = [(6, out[:21]), (6, out[21:]), (7, b"a note of the application"), (6, b""), (3, bytes(8))]
@@ -143,32 +151,93 @@ def chat():
             exactly(client, 2 + len(text))
 
 
+class Encrypted(socketserver.BaseRequestHandler):
+    """Answers one request in TLS, and says goodbye."""
+
+    context = None
+
+    def handle(self):
+        try:
+            with self.context.wrap_socket(self.request, server_side=True) as stream:
+                stream.recv(4096)
+                stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n" + b"x" * 3000)
+                stream.unwrap()
+        except OSError:
+            pass
+
+
+def serve_tls(folder):
+    names = [str(folder / "key.pem"), str(folder / "cert.pem")]
+    subprocess.check_call(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", names[0], "-out", names[1], "-days", "9",
+                           "-subj", "/CN=shop.example"], stderr=subprocess.DEVNULL)
+    Encrypted.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    Encrypted.context.load_cert_chain(names[1], names[0])
+    Encrypted.context.set_alpn_protocols(["http/1.1"])
+
+
+def ask_encrypted(version, session=None, trusting=True, ciphers=None):
+    context = ssl.create_default_context()
+    context.minimum_version = context.maximum_version = version
+    if trusting:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if ciphers:
+        context.set_ciphers(ciphers)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    if session:
+        context = session[0]
+    with socket.create_connection(("127.0.0.1", 9002), 5) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname="shop.example", session=session and session[1]) as stream:
+                stream.sendall(b"GET /secret HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+                while stream.recv(4096):
+                    pass
+                found = stream.session
+                stream.unwrap()
+                return context, found
+        except OSError:
+            return None
+
+
+def tls():
+    """TLS 1.3; TLS 1.2, and its session again; a server whose certificate is not trusted; no suite in common."""
+    ask_encrypted(ssl.TLSVersion.TLSv1_3)
+    session = ask_encrypted(ssl.TLSVersion.TLSv1_2)
+    ask_encrypted(ssl.TLSVersion.TLSv1_2, session)
+    ask_encrypted(ssl.TLSVersion.TLSv1_3, trusting=False)
+    ask_encrypted(ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-ECDSA-AES128-SHA")
+
+
 SCENES = {
     "fastcgi": ("tcp port 8000 or tcp port 9000", lambda: ask(8000, [("GET", "/a?b=c", None), ("POST", "/form", "x=1&y=2"), ("HEAD", "/a", None)])),
+    "fastcgi-refused": ("tcp port 8000 or tcp port 9000", lambda: ask(8000, [("GET", "/silent", None), ("GET", "/overloaded", None), ("POST", "/overloaded", "x=1"),
+                                                                     ("GET", "/role", None), ("GET", "/multiplexed", None), ("GET", "/a", None)])),
     "proxy-v1": ("tcp port 8002 or tcp port 8011", lambda: ask(8011, [("GET", "/one", None), ("GET", "/two", None)])),
     "proxy-v2": ("tcp port 8002 or tcp port 8012", lambda: ask(8012, [("GET", "/one", None), ("GET", "/two", None)])),
     "websocket": ("tcp port 8000 or tcp port 9001", chat),
+    "tls": ("tcp port 9002", tls),
 }
 
 
 def main():
     if "--inside" not in sys.argv:
-        sys.exit(subprocess.call(["unshare", "--net", sys.executable, __file__, "--inside"]))
+        sys.exit(subprocess.call(["unshare", "--net", sys.executable, __file__, "--inside", *sys.argv[1:]]))
     subprocess.check_call(["ip", "link", "set", "lo", "up"])
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         os.chmod(folder, 0o777)
         (folder / "nginx.conf").write_text(NGINX.format(dir=folder))
         (folder / "haproxy.cfg").write_text(HAPROXY)
+        serve_tls(folder)
         socketserver.ThreadingTCPServer.daemon_threads = True
-        for port, handler in ((9000, FastCgi), (9001, WebSocket)):
+        for port, handler in ((9000, FastCgi), (9001, WebSocket), (9002, Encrypted)):
             server = socketserver.ThreadingTCPServer(("127.0.0.1", port), handler)
             threading.Thread(target=server.serve_forever, daemon=True).start()
         servers = [subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")]),
                    subprocess.Popen(["haproxy", "-db", "-f", str(folder / "haproxy.cfg")])]
         try:
             time.sleep(1)
-            for name, (ports, scene) in SCENES.items():
+            wanted = sys.argv[2:] or SCENES
+            for name, (ports, scene) in ((name, SCENES[name]) for name in wanted):
                 path = HERE / f"recorded-{name}.pcap"
                 tcpdump = subprocess.Popen(["tcpdump", "-i", "lo", "--immediate-mode", "-U", "-s0", "-Z", "root", "-w", str(path), ports])
                 time.sleep(1)

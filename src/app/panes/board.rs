@@ -114,13 +114,16 @@ fn link_row(
     let failures = failures_of(figures, board);
     let retried = retried_words(figures);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
-    let label = format!("{name}: {} requests, {failures} failures, {retried} retried", figures.requests);
+    let label =
+        format!("{name}: {} requests, {failures} failures, {retried} retried", figures.requests_words());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
     if response.hovered() || response.has_focus() {
         ui.painter().rect_filled(rect, 3.0, palette.raised);
     }
     let mono = egui::FontId::monospace(12.0);
-    let room = rect.width() - COLUMNS[0] - NUMBER;
+    let requests = figures.requests_words();
+    let number = ui.painter().layout_no_wrap(requests.clone(), mono.clone(), palette.text).size().x;
+    let room = rect.width() - COLUMNS[0] - NUMBER.max(number + 6.0);
     let text = egui::WidgetText::from(RichText::new(&name).color(palette.text)).into_galley(
         ui,
         Some(egui::TextWrapMode::Truncate),
@@ -129,8 +132,7 @@ fn link_row(
     );
     ui.painter().galley(egui::pos2(rect.left(), rect.center().y - text.size().y / 2.0), text, palette.text);
     let failed = if failures > 0 { palette.failed } else { palette.muted };
-    let cells =
-        [(grouped(figures.requests), palette.text), (grouped(failures), failed), (retried, palette.muted)];
+    let cells = [(requests, palette.text), (grouped(failures), failed), (retried, palette.muted)];
     for (edge, (text, color)) in COLUMNS.iter().zip(cells) {
         let at = egui::pos2(rect.right() - edge, rect.center().y);
         ui.painter().text(at, Align2::RIGHT_CENTER, text, mono.clone(), color);

@@ -10,7 +10,8 @@ use crate::app::format::duration;
 use crate::app::rows::Rows;
 use crate::app::state::Action;
 use crate::app::widgets::{is_remade, is_resized};
-use crate::tcp::{Closing, Opening};
+use crate::http::Protocol;
+use crate::tcp::{Closing, Flow, Opening};
 use crate::topology::ConnectionId;
 
 const HEADS: [(&str, f32); 9] = [
@@ -19,7 +20,7 @@ const HEADS: [(&str, f32); 9] = [
     ("client", 146.0),
     ("server", 136.0),
     ("protocol", 68.0),
-    ("requests", 62.0),
+    ("requests", 78.0),
     ("began", 104.0),
     ("ended", 90.0),
     ("lasted", 80.0),
@@ -101,27 +102,51 @@ fn table(ui: &mut Ui) -> TableBuilder<'_> {
 fn cells(pane: &Pane<'_>, connection: &ConnectionView<'_>) -> [String; 9] {
     let flow = connection.flow();
     let inner = connection.inner;
-    let began = match flow.opening {
+    let (protocol, requests) = carries(connection);
+    [
+        pane.clock.time(inner.first),
+        pane.analysis.link_name(inner.link),
+        inner.client.to_string(),
+        inner.server.to_string(),
+        protocol,
+        requests,
+        began(flow.opening).to_owned(),
+        ended(flow),
+        duration(inner.last.since_ns(inner.first)),
+    ]
+}
+
+/// The protocol, and how many requests it carried, or that they are encrypted.
+pub fn carries(connection: &ConnectionView<'_>) -> (String, String) {
+    let flow = connection.flow();
+    let requests = connection.inner.exchanges.len();
+    match &flow.wire.tls {
+        Some(tls) if flow.protocol == Protocol::Tls => {
+            let protocol = tls.version_name().unwrap_or_else(|| flow.protocol.name().to_owned());
+            let requests = if tls.is_established() == Some(false) { "unfinished" } else { "encrypted" };
+            (protocol, requests.to_owned())
+        }
+        _ => (flow.protocol.name().to_owned(), requests.to_string()),
+    }
+}
+
+/// How a connection began.
+pub fn began(opening: Opening) -> &'static str {
+    match opening {
         Opening::Handshake => "handshake",
         Opening::Unanswered => "✖ unanswered",
         Opening::Refused => "✖ refused",
         Opening::MidStream => "before capture",
-    };
+    }
+}
+
+/// How it ended, and whether bytes of it are missing.
+pub fn ended(flow: &Flow) -> String {
     let ended = match flow.closing {
         Closing::Open => "still open",
         Closing::Fin => "FIN",
         Closing::Reset => "✖ RST",
     };
     let loss = if flow.is_lossy() { ", bytes lost" } else { "" };
-    [
-        pane.clock.time(inner.first),
-        pane.analysis.link_name(inner.link),
-        inner.client.to_string(),
-        inner.server.to_string(),
-        flow.protocol.name().to_owned(),
-        inner.exchanges.len().to_string(),
-        began.to_owned(),
-        format!("{ended}{loss}"),
-        duration(inner.last.since_ns(inner.first)),
-    ]
+    format!("{ended}{loss}")
 }

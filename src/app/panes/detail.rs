@@ -3,7 +3,7 @@
 use egui::{Grid, RichText, ScrollArea, Ui};
 
 use super::findings::{form_name, form_words};
-use super::{Actions, Pane, tree};
+use super::{Actions, Pane, connection, tree};
 use crate::analysis::ExchangeView;
 use crate::app::contents::{Contents, ContentsCache, Part};
 use crate::app::format::{bytes, duration};
@@ -21,6 +21,12 @@ pub fn detail_ui(
     out: &mut Actions,
 ) {
     let Some(id) = pane.session.selection.exchange else {
+        // What is encrypted, or handed over, has no exchange that could be selected.
+        if let Some(id) = pane.session.selection.connection {
+            let (title, note) = connection::title(pane, id);
+            title_row(ui, &pane.palette, &title, &note);
+            return connection::connection_ui(ui, pane, id);
+        }
         title_row(ui, &pane.palette, "Request", "");
         ui.weak("Select an exchange to see its way through the hops.");
         return;
@@ -42,13 +48,19 @@ pub fn detail_ui(
     let exchange = pane.analysis.exchange(id);
     match shown {
         DetailTab::Tree => tree::tree_ui(ui, pane, id, out),
-        DetailTab::Headers | DetailTab::Body => contents_ui(ui, pane, contents.get(), shown),
+        DetailTab::Headers | DetailTab::Body => contents_ui(ui, pane, &exchange, contents.get(), shown),
         DetailTab::Timing => timing_ui(ui, pane, &exchange),
         DetailTab::Frames => frames_ui(ui, pane, &exchange),
     }
 }
 
-fn contents_ui(ui: &mut Ui, pane: &Pane<'_>, contents: Option<&Contents>, shown: DetailTab) {
+fn contents_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    exchange: &ExchangeView<'_>,
+    contents: Option<&Contents>,
+    shown: DetailTab,
+) {
     let Some(contents) = contents else {
         ui.weak("Reading…");
         return;
@@ -63,6 +75,14 @@ fn contents_ui(ui: &mut Ui, pane: &Pane<'_>, contents: Option<&Contents>, shown:
                 Some(Ok(part)) => body_ui(ui, pane, part),
             }
             ui.add_space(8.0);
+        }
+        for said in exchange.aside().filter(|_| shown == DetailTab::Body) {
+            ui.label(RichText::new("STDERR, beside the response").small().color(pane.palette.muted));
+            ui.label(RichText::new(said.text.trim_end()).monospace());
+            let more = said.bytes.saturating_sub(said.text.len() as u64);
+            if more > 0 {
+                ui.weak(format!("and {} more", bytes(more)));
+            }
         }
     });
 }
@@ -134,7 +154,7 @@ fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
 }
 
 fn facts_ui(ui: &mut Ui, pane: &Pane<'_>, id: &str, rows: &[(&str, String)]) {
-    ScrollArea::vertical().id_salt(id).auto_shrink([false, true]).show(ui, |ui| {
+    ScrollArea::both().id_salt(id).auto_shrink([false, true]).show(ui, |ui| {
         Grid::new(id).num_columns(2).spacing([16.0, 4.0]).show(ui, |ui| {
             for (name, value) in rows {
                 ui.label(RichText::new(*name).color(pane.palette.muted));
@@ -167,6 +187,7 @@ fn frames_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
     rows.push(("server", connection.inner.server.to_string()));
     let others = connection.inner.sightings.iter().skip(1);
     rows.extend(others.map(|s| ("also seen in", pane.analysis.capture_name(s.capture))));
+    rows.extend(connection::carried(connection));
     let comments = exchange.comments();
     rows.extend(comments.iter().map(|(frame, text)| ("comment", format!("{}: {text}", frame.number))));
     facts_ui(ui, pane, "frames", &rows);

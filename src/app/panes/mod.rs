@@ -4,6 +4,7 @@ pub mod annotations;
 pub mod board;
 pub mod clocks;
 pub mod compare;
+pub mod connection;
 pub mod connections;
 pub mod detail;
 pub mod figures;

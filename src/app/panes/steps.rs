@@ -107,6 +107,9 @@ fn step_row(
                 StepKind::Retry => ("⟲ ", palette.attention),
                 StepKind::Consequence => ("→ ", palette.attention),
                 StepKind::Loss => ("? ", palette.muted),
+                StepKind::HandOver | StepKind::Aside | StepKind::Encrypted | StepKind::Proxy => {
+                    ("", palette.note)
+                }
                 _ => ("", palette.text),
             };
             ui.label(RichText::new(short_time(pane, step)).monospace().color(palette.muted));
@@ -121,7 +124,8 @@ fn step_row(
         });
     });
     let hint = if step.hint.is_empty() { String::new() } else { format!("\n{}", step.hint) };
-    let words = format!("{} {}{hint}\n{}", pane.clock.time(step.at), step.title, words(step));
+    let comments: String = step.comments.iter().map(|comment| format!("\n{}", said(comment))).collect();
+    let words = format!("{} {}{hint}\n{}{comments}", pane.clock.time(step.at), step.title, words(step));
     let row = row.on_hover_text(words);
     if row.clicked() {
         out.push(Action::SelectStep(index));
@@ -139,17 +143,33 @@ fn words(step: &Step) -> &str {
     if step.why.is_empty() { &step.plain } else { &step.why }
 }
 
+/// A comment of the packet, as what it is.
+fn said(comment: &str) -> String {
+    format!("The capture says: {}", comment.lines().collect::<Vec<_>>().join("; "))
+}
+
+/// How many comments of a packet stand below the steps, a line each; the tooltip has them all.
+const COMMENTS_SHOWN: usize = 2;
+/// Height of such a line.
+const COMMENT: f32 = 20.0;
+
 /// Height of the words below the steps, the row with frame and button included.
 fn why_height(ui: &Ui, step: &Step) -> f32 {
     let font = egui::TextStyle::Body.resolve(ui.style());
     let words =
         || ui.painter().layout(words(step).to_owned(), font, egui::Color32::WHITE, ui.available_width());
-    words().size().y + 5.0 + 22.0 + 10.0
+    let comments = step.comments.len().min(COMMENTS_SHOWN) as f32 * COMMENT;
+    words().size().y + comments + 5.0 + 22.0 + 10.0
 }
 
 fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
     ui.add_space(6.0);
     ui.add(egui::Label::new(words(step)).wrap());
+    for comment in step.comments.iter().take(COMMENTS_SHOWN) {
+        let text = said(comment);
+        let line = RichText::new(&text).size(11.0).color(pane.palette.muted);
+        ui.add(egui::Label::new(line).truncate()).on_hover_text(text);
+    }
     ui.horizontal(|ui| {
         if let Some(frame) = step.frame {
             let place = format!("frame {}, {}", frame.number, pane.analysis.capture_name(frame.capture));

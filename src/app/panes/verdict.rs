@@ -6,6 +6,7 @@ use super::{Actions, Pane};
 use crate::app::command::Command;
 use crate::app::format::counted;
 use crate::app::widgets::{command_button, severity_mark};
+use crate::diagnose::carried::unread;
 use crate::diagnose::{Finding, Severity};
 
 /// Draws the banner of the worst finding, or of its absence.
@@ -104,7 +105,10 @@ fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
     let requests: u64 = analysis.diagnosis.board.links.iter().map(|link| link.requests).sum();
     let responses: u64 = analysis.diagnosis.board.links.iter().map(|link| link.responses).sum();
     let others = analysis.diagnosis.findings.len();
-    let (mark, color, text) = if requests == 0 {
+    let unread = unread(analysis);
+    let (mark, color, text) = if requests == 0 && unread.is_some() {
+        ("?", pane.palette.attention, "No HTTP request can be read in these captures".to_owned())
+    } else if requests == 0 {
         ("?", pane.palette.attention, "No HTTP request found in these captures".to_owned())
     } else {
         ("✔", pane.palette.answered, "No fault found".to_owned())
@@ -120,10 +124,14 @@ fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
         if others > 0 {
             words.push_str(&format!(" {} of lesser weight on the left.", counted(others as u64, "finding")));
         }
-        if requests == 0 {
-            words.push_str(
-                " The traffic may be encrypted, or another protocol: the connections are in the table.",
-            );
+        match &unread {
+            Some(unread) => {
+                words.push_str(&format!(" Not read: {unread}; they are in the table of connections."));
+            }
+            None if requests == 0 => {
+                words.push_str(" The traffic may be another protocol: the connections are in the table.");
+            }
+            None => {}
         }
         ui.add(egui::Label::new(words).wrap());
     });

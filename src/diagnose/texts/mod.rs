@@ -2,6 +2,7 @@
 
 mod connect;
 mod exhaustion;
+mod fastcgi;
 mod logs;
 mod other;
 mod request;
@@ -14,6 +15,9 @@ pub(super) use connect::{
     NO_LIVE_UPSTREAM, PLAIN_TO_TLS, PROXY_EXPECTED, PROXY_NOT_EXPECTED, TLS_TO_PLAIN, TLS_UNANSWERED,
 };
 pub(super) use exhaustion::{WORKER_EXHAUSTION, WORKER_QUEUE};
+pub(super) use fastcgi::{
+    FASTCGI_CANNOT_MULTIPLEX, FASTCGI_NO_OUTPUT, FASTCGI_OVERLOADED, FASTCGI_REFUSED, FASTCGI_UNKNOWN_ROLE,
+};
 pub(super) use logs::{FAULT_BEHIND, LOG_DISAGREEMENT};
 pub(super) use other::{CAPTURE_LOSS, PARTIAL_CAPTURE};
 pub(super) use request::{
@@ -127,9 +131,10 @@ mod tests {
     #[test]
     fn every_kind_has_its_words_and_no_cause_stands_twice() {
         // One list a file: a new family adds its own.
-        let files: [&[&Words]; 8] = [
+        let files: [&[&Words]; 9] = [
             &connect::ALL,
             &exhaustion::ALL,
+            &fastcgi::ALL,
             &logs::ALL,
             &other::ALL,
             &request::ALL,

@@ -4,14 +4,14 @@ mod heads;
 mod pairing;
 
 use crate::capture::{CaptureTime, ProblemKind, Problems};
-use crate::tcp::{Chunk, Flow, Hole, Side, seq_diff};
+use crate::tcp::{Chunk, Flow, Hole, Opening, Side, seq_diff};
 
 use super::load::Context;
 use super::protocols::Wire;
 use super::sniff;
 use super::stream::{HoleFate, Progress, Stage, Stream};
 use super::tls::Tls;
-use super::{Exchange, ExchangeFlags, Framing, Method, NameId, Protocol, Version};
+use super::{Exchange, ExchangeFlags, Framing, HandOver, Method, NameId, Protocol, Version};
 
 pub(super) use pairing::empty_exchange;
 
@@ -34,7 +34,7 @@ pub(super) struct Http1 {
     /// Start of the first and end of the last hole in the responses, until a response is paired again.
     response_hole: Option<(u32, u32)>,
     /// What the connection carries since a CONNECT or an upgrade succeeded: no HTTP/1 any more.
-    handed_over: Option<Protocol>,
+    hand_over: Option<Box<HandOver>>,
     /// The request is one of HTTP/0.9: the answer has no head.
     simple: bool,
     /// What TLS shows inside a tunnel.
@@ -62,11 +62,13 @@ impl Wire for Http1 {
     }
 
     fn hole(&mut self, from: Side, hole: &Hole, context: &mut Context) {
-        let stream = self.stream(from);
-        if stream.stage == Stage::Closed {
+        if self.stream(from).stage == Stage::Closed {
+            if let Some(tls) = &mut self.tunnelled {
+                tls.hole(from, hole, context);
+            }
             return;
         }
-        match stream.hole(hole) {
+        match self.stream(from).hole(hole) {
             HoleFate::Inside => {
                 self.mark_body_hole(from);
                 return;
@@ -111,7 +113,12 @@ impl Wire for Http1 {
             context.note_via(flow.server, name);
         }
         if let Some(tls) = self.tunnelled.take() {
-            flow.wire.tls = tls.into_facts();
+            flow.wire.tls = tls.into_facts(Opening::Handshake);
+        }
+        flow.wire.hand_over = self.hand_over.take();
+        if let Some(hand_over) = &mut flow.wire.hand_over {
+            let asked = self.exchanges.iter().rposition(|x| x.flags.has(ExchangeFlags::TUNNEL));
+            hand_over.ordinal = asked.map_or(0, |at| at as u32 + 1);
         }
         std::mem::take(&mut self.exchanges)
     }
@@ -192,6 +199,9 @@ impl Http1 {
             Stage::Closed => {
                 if let Some(tls) = &mut self.tunnelled {
                     tls.data(from, chunk, context);
+                }
+                if let Some(hand_over) = &mut self.hand_over {
+                    hand_over.bytes[from as usize] += chunk.data.len() as u64;
                 }
                 chunk.data.len()
             }
@@ -301,8 +311,8 @@ impl Http1 {
     }
 
     fn protocol(&self, flow: &Flow) -> Protocol {
-        if let Some(protocol) = self.handed_over {
-            return protocol;
+        if let Some(hand_over) = &self.hand_over {
+            return hand_over.protocol;
         }
         let versions = self
             .exchanges

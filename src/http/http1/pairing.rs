@@ -12,7 +12,9 @@ use super::Http1;
 use crate::http::head::{self, RequestHead, ResponseHead};
 use crate::http::load::Context;
 use crate::http::stream::Stage;
-use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState, Method, Protocol, Text};
+use crate::http::{
+    Exchange, ExchangeFlags, Framing, HandOver, HandOverWay, Message, MessageState, Method, Protocol, Text,
+};
 
 /// Most requests that may wait for their response on one connection.
 const MAX_PENDING: usize = 10_000;
@@ -176,13 +178,35 @@ impl Http1 {
         exchange.response = self.responses.message;
         self.responses.exchange = index;
         let progress = self.responses.start_body(framing);
+        if tunnel {
+            self.hand_over(index, head, context);
+        }
         self.after(Side::Server, progress, context);
         if tunnel {
             self.requests.stage = Stage::Closed;
             self.responses.stage = Stage::Closed;
-            self.handed_over = Some(head.upgrade.filter(|_| head.status == 101).unwrap_or(Protocol::Tunnel));
-            self.tunnelled = Some(Box::default());
         }
+    }
+
+    /// The response under way ends HTTP/1 on this connection.
+    #[cold]
+    fn hand_over(&mut self, index: usize, head: &ResponseHead, context: &Context) {
+        let upgrade = head.upgrade.filter(|_| head.status == 101);
+        let (way, to) = if head.status == 101 {
+            (HandOverWay::Upgrade, head.upgrade_name.map_or("", |id| context.facts.name(id)).into())
+        } else {
+            (HandOverWay::Connect, context.facts.text(self.exchanges[index].target).into())
+        };
+        self.hand_over = Some(Box::new(HandOver {
+            way,
+            protocol: upgrade.unwrap_or(Protocol::Tunnel),
+            to,
+            ordinal: 0,
+            at: self.responses.message.end,
+            frame: self.responses.message.last_frame,
+            bytes: [0; 2],
+        }));
+        self.tunnelled = Some(Box::default());
     }
 
     /// The exchange that a starting response answers; an empty one when its request was not captured.
