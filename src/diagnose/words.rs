@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ByMethod;
+use super::{ByMethod, IDLE_BOUNDS_NS};
 
 /// `11,543`.
 pub fn grouped(number: u64) -> String {
@@ -130,6 +130,20 @@ pub(super) fn count(map: &mut BTreeMap<String, u64>, name: &str) {
     }
 }
 
+/// The name of a class of [`LinkFigures::idle_gaps`](super::LinkFigures::idle_gaps): `1 – 5 s`.
+pub fn idle_words(class: usize) -> String {
+    let short = |ns: i64| match ns {
+        0..1_000_000_000 => format!("{} ms", ns / 1_000_000),
+        _ => format!("{} s", ns / 1_000_000_000),
+    };
+    match (class.checked_sub(1).map(|before| IDLE_BOUNDS_NS[before]), IDLE_BOUNDS_NS.get(class)) {
+        (None, Some(&to)) => format!("up to {}", short(to)),
+        (Some(from), Some(&to)) => format!("{} – {}", short(from), short(to)),
+        (Some(from), None) => format!("over {}", short(from)),
+        (None, None) => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +172,13 @@ mod tests {
             [13_400, 3_440_000, 40_000_000, 5_000_400_000].map(duration),
             ["13 µs", "3.4 ms", "40 ms", "5.00 s"]
         );
+    }
+
+    #[test]
+    fn idle_classes_are_named_by_their_bounds() {
+        let all: Vec<_> = (0..=IDLE_BOUNDS_NS.len()).map(idle_words).collect();
+        assert_eq!(all[0], "up to 1 ms");
+        assert_eq!(all[4], "1 s – 5 s");
+        assert_eq!(all[7], "over 60 s");
     }
 }

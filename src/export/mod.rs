@@ -1,9 +1,11 @@
 //! The outward forms of an analysis.
 
+mod board;
 mod carried;
 pub mod clocks;
 pub mod compare;
 pub mod connections;
+pub mod links;
 mod notes;
 pub mod report;
 #[cfg(test)]

@@ -1,25 +1,25 @@
 //! The report for a person at a terminal: the verdict first, then where it starts, then the proof.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::diagnose::carried::unread;
-use crate::diagnose::words::{counted, duration, grouped, listed, methods};
+use crate::diagnose::words::{counted, grouped, listed, methods};
 use crate::diagnose::{Finding, Severity};
 use crate::logs::LogLine;
 use crate::session::Annotation;
-use crate::topology::{LinkId, Remark, RemarkKind, Role};
+use crate::topology::{Remark, RemarkKind, Role};
 
+use super::board::write_board;
 use super::carried::{write_aside, write_carried};
 use super::clocks::write_clocks;
 use super::notes::write_notes;
 use super::report::CaptureNames;
 
 /// No line is wider, unless a single word (a path, a change to type) is.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// How many packets of a finding are listed; JSON has them all.
 pub(super) const FRAMES_SHOWN: usize = 12;
@@ -41,7 +41,7 @@ pub fn text_with_notes(analysis: &Analysis, notes: &[Annotation]) -> String {
     remarks(analysis, &mut out);
     verdict(analysis, &mut out);
     lanes(analysis, &mut out);
-    start(analysis, &mut out);
+    write_board(analysis, &mut out);
     write_carried(analysis, &mut out);
     retries(analysis, &mut out);
     findings(analysis, &mut out);
@@ -174,106 +174,6 @@ fn some_of(items: &[impl ToString]) -> String {
         parts.push(format!("{} more", grouped((items.len() - parts.len()) as u64)));
     }
     parts.join(", ")
-}
-
-/// "Where does it start?": statuses by link, and the boundary.
-fn start(analysis: &Analysis, out: &mut String) {
-    let board = &analysis.diagnosis.board;
-    if board.links.is_empty() {
-        return;
-    }
-    heading(out, "Where does it start?");
-    let mut columns: Vec<&str> = board
-        .links
-        .iter()
-        .flat_map(|f| f.status.values())
-        .flat_map(|s| s.keys())
-        .map(String::as_str)
-        .collect();
-    columns.sort_unstable();
-    columns.dedup();
-    // Many different statuses do not fit a line: those of failures matter.
-    if columns.len() > 6 {
-        columns.retain(|status| status.starts_with('5') || *status == "none");
-        columns.truncate(6);
-    }
-    let mut head: Vec<String> = vec!["link".to_owned(), "requests".to_owned()];
-    head.extend(columns.iter().map(|status| (*status).to_owned()));
-    head.extend(["reused", "rejected", "retried"].map(str::to_owned));
-    let some_ambiguous = board.links.iter().any(|figures| figures.ambiguous > 0);
-    head.extend(some_ambiguous.then(|| "ambiguous".to_owned()));
-    head.extend(["p50", "p99"].map(str::to_owned));
-    let mut rows = vec![head];
-    for (at, figures) in board.links.iter().enumerate() {
-        let dash = |number: u64| if number == 0 { "-".to_owned() } else { grouped(number) };
-        let mut row = vec![analysis.link_name(LinkId(at as u16)), figures.requests_words()];
-        row.extend(columns.iter().map(|status| dash(figures.with_status(status))));
-        row.push(dash(figures.reused_requests));
-        row.push(dash(figures.rejected_by_method.values().sum()));
-        row.push(dash(figures.retried.values().sum()));
-        row.extend(some_ambiguous.then(|| dash(figures.ambiguous)));
-        let latency = |which: usize| figures.latency_ns.map_or("-".to_owned(), |all| duration(all[which]));
-        row.extend([latency(0), latency(2)]);
-        rows.push(row);
-    }
-    let mut right = vec![true; rows[0].len()];
-    right[0] = false;
-    let mut text = String::new();
-    table(&mut text, rows, &right);
-    for (line, text) in text.lines().enumerate() {
-        let _ = writeln!(out, "{text}");
-        if board.boundary.is_some_and(|link| usize::from(link.0) + 1 == line) {
-            let _ = writeln!(out, "  {}", "- ".repeat(text.chars().count().min(WIDTH) / 2 - 1).trim_end());
-        }
-    }
-    for (at, figures) in board.links.iter().enumerate() {
-        if let Some(coverage) = &figures.coverage {
-            let words = crate::diagnose::coverage::words(analysis, coverage);
-            let name = analysis.link_name(LinkId(at as u16));
-            paragraph(out, "  ", &format!("{name} {words}: its figures are of that time."));
-        }
-    }
-    errors_by_method(analysis, out);
-    if some_ambiguous {
-        let words = "Ambiguous: equal requests ran at the same time, and nothing tells which of them caused it. \
-            Retries and hidden failures are counted without those.";
-        paragraph(out, "  ", words);
-    }
-    if let (Some(link), Some(status)) = (board.boundary, &board.status) {
-        let link = analysis.link(link);
-        let name = &analysis.lane(link.to).name;
-        let begins =
-            format!("{status}s start at {name}: the links behind it show none, so {name} made them.");
-        paragraph(out, "  ", &begins);
-    }
-}
-
-/// For each link that has some, its 5xx and missing answers by method: `user → nginx: 502 POST 17`.
-fn errors_by_method(analysis: &Analysis, out: &mut String) {
-    let mut rows = Vec::new();
-    for (at, figures) in analysis.diagnosis.board.links.iter().enumerate() {
-        let mut by_status: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
-        for (method, statuses) in &figures.status {
-            for (status, &number) in statuses.iter().filter(|(status, _)| is_error(status)) {
-                by_status.entry(status).or_default().push((method, number));
-            }
-        }
-        for (status, mut methods) in by_status {
-            methods.sort_by_key(|&(method, number)| (std::cmp::Reverse(number), method));
-            let all: Vec<String> =
-                methods.iter().map(|(method, number)| format!("{method} {}", grouped(*number))).collect();
-            rows.push(vec![analysis.link_name(LinkId(at as u16)), status.to_owned(), all.join(", ")]);
-        }
-    }
-    if !rows.is_empty() {
-        out.push_str("  By method (none: no answer seen):\n");
-        table(out, rows, &[false; 3]);
-    }
-}
-
-/// Whether a status is one of a server's fault, or `none`: then no answer was seen.
-fn is_error(status: &str) -> bool {
-    status == "none" || status.starts_with('5')
 }
 
 fn retries(analysis: &Analysis, out: &mut String) {

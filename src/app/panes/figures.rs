@@ -6,8 +6,8 @@ use super::{Actions, Pane, board};
 use crate::app::format::{duration, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::share_row;
-use crate::diagnose::words::ambiguous;
-use crate::diagnose::{IDLE_BOUNDS_NS, LinkFigures, Retries};
+use crate::diagnose::words::{ambiguous, idle_words};
+use crate::diagnose::{LinkFigures, Retries};
 use crate::topology::LinkId;
 
 /// Addresses listed at most; the ones that failed most come first.
@@ -95,20 +95,6 @@ fn idle_ui(ui: &mut Ui, pane: &Pane<'_>, figures: &LinkFigures) {
         if requests > 0 {
             share_row(ui, &pane.palette, &idle_words(at), 84.0, answered, requests);
         }
-    }
-}
-
-/// `1 – 5 s`.
-fn idle_words(class: usize) -> String {
-    let short = |ns: i64| match ns {
-        0..1_000_000_000 => format!("{} ms", ns / 1_000_000),
-        _ => format!("{} s", ns / 1_000_000_000),
-    };
-    match (class.checked_sub(1).map(|before| IDLE_BOUNDS_NS[before]), IDLE_BOUNDS_NS.get(class)) {
-        (None, Some(&to)) => format!("up to {}", short(to)),
-        (Some(from), Some(&to)) => format!("{} – {}", short(from), short(to)),
-        (Some(from), None) => format!("over {}", short(from)),
-        (None, None) => String::new(),
     }
 }
 
@@ -206,17 +192,4 @@ fn number(ui: &mut Ui, count: u64, color: egui::Color32) {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         ui.label(RichText::new(grouped(count)).monospace().color(color));
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn idle_classes_are_named_by_their_bounds() {
-        let all: Vec<_> = (0..=IDLE_BOUNDS_NS.len()).map(idle_words).collect();
-        assert_eq!(all[0], "up to 1 ms");
-        assert_eq!(all[4], "1 s – 5 s");
-        assert_eq!(all[7], "over 60 s");
-    }
 }
