@@ -186,13 +186,14 @@ impl Carried {
 /// What could not be read of the captures though it came whole, as a sentence: `3 connections are encrypted (TLS)`.
 pub fn unread(analysis: &Analysis) -> Option<String> {
     let links = &analysis.diagnosis.board.links;
-    let tls =
-        |number: fn(&TlsFigures) -> u64| links.iter().flat_map(|link| &link.tls).map(|tls| number(tls)).sum();
-    let failed: u64 = tls(|tls| tls.failed);
-    let encrypted: u64 = tls(|tls| tls.connections - tls.failed);
+    // The figures may be those of a session file, which can hold any number.
+    let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
+    let tls = || links.iter().filter_map(|link| link.tls.as_deref());
+    let failed = sum(&mut tls().map(|tls| tls.failed));
+    let encrypted = sum(&mut tls().map(|tls| tls.connections.saturating_sub(tls.failed)));
     let h2 = |one: &&HandOverFigures| one.protocol == Protocol::Http2.name();
-    let http2: u64 =
-        links.iter().flat_map(|link| &link.hand_overs).filter(h2).map(|one| one.connections).sum();
+    let all = || links.iter().flat_map(|link| &link.hand_overs);
+    let http2 = sum(&mut all().filter(h2).map(|one| one.connections));
     let parts = [
         (encrypted, "is encrypted (TLS)", "are encrypted (TLS)"),
         (

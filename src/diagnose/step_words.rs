@@ -206,8 +206,8 @@ pub(super) fn hand_over(flow: &Flow, one: &HandOver, became: &str, [client, serv
         HandOverWay::PriorKnowledge => {
             let answer = match flow.wire.first(Side::Server) {
                 FirstBytes::Http2Frames => format!("{server} answers in HTTP/2 too"),
-                FirstBytes::None => format!("{server} answers nothing"),
-                other => format!("{server} answers with {}", other.name()),
+                _ if flow.direction(Side::Server).bytes == 0 => format!("{server} answers nothing"),
+                _ => format!("{server} does not begin in HTTP/2"),
             };
             format!(
                 "{client} speaks HTTP/2 from its first byte, without asking (prior knowledge); {answer}. Requests in HTTP/2 are \

@@ -69,7 +69,7 @@ fn write_tls(analysis: &Analysis, link: LinkId, connections: u64, tls: &TlsFigur
         grouped(tls.server_bytes)
     );
     paragraph(out, &format!("  {}: ", analysis.link_name(link)), &head);
-    let unknown = tls.connections.saturating_sub(tls.established + tls.failed);
+    let unknown = tls.connections.saturating_sub(tls.established).saturating_sub(tls.failed);
     let handshakes = [
         (tls.established, "finished"),
         (tls.failed, "not finished"),

@@ -58,6 +58,11 @@ impl Protocol {
         Self::Unknown,
     ];
 
+    /// The one of this name; one that this program does not know is unknown.
+    pub fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name).unwrap_or_default()
+    }
+
     /// The name that reports use.
     pub fn name(self) -> &'static str {
         match self {

@@ -34,6 +34,7 @@ pub use facts::{
     Protocol, Text, Version,
 };
 pub use flags::ExchangeFlags;
+pub use proxy::PROXY_EXTRAS;
 pub use tls::{TlsAlert, TlsEnd, TlsFacts, TlsMessage, TlsStep};
 pub use wire::{FirstBytes, HandOver, HandOverWay, ProxyHeader, SaidAside, WireFacts};
 

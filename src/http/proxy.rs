@@ -12,6 +12,17 @@ pub(super) const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest header of version 1, its line end included.
 const V1_MAX: usize = 107;
 
+/// What the additions of a header are called.
+pub const PROXY_EXTRAS: [&str; 8] = [
+    "alpn",
+    "authority",
+    "unique id",
+    "tls version",
+    "client certificate",
+    "tls cipher",
+    "network namespace",
+    "vpc endpoint",
+];
 /// Most additions of a header that are kept, and most bytes of one of them.
 const MAX_EXTRAS: usize = 16;
 const MAX_EXTRA_BYTES: usize = 512;

@@ -570,7 +570,8 @@ proptest! {
         lost in any::<prop::sample::Index>(),
     ) {
         let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03".to_vec();
-        for mut turns in [fastcgi_turns(), uwsgi_turns(), proxied_turns(), vec![(0, hello)]] {
+        let encrypted = tls::tests::turns();
+        for mut turns in [fastcgi_turns(), uwsgi_turns(), proxied_turns(), vec![(0, hello)], encrypted] {
             for (at, byte) in &damage {
                 let at_turn = at.index(turns.len());
                 let bytes = &mut turns[at_turn].1;

@@ -116,6 +116,7 @@ fn check_connection(connection: &FileConnection, counts: &Counts) -> Result<(), 
     time(connection.first.0)?;
     time(connection.last.0)?;
     connection.events.iter().try_for_each(|event| time(event.at))?;
+    connection.wire.iter().flat_map(super::wire::FileWire::times).try_for_each(time)?;
     for exchange in &connection.exchanges {
         check_exchange(exchange, counts)?;
     }

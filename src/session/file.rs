@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::wire::FileWire;
 use crate::capture::ProblemKind;
 use crate::diagnose::{Board, Certainty, Fix, Outcome, RejectForm, Severity};
 use crate::http::{Framing, MessageState, Version};
@@ -270,6 +271,9 @@ pub(super) struct FileConnection {
     pub events: Vec<FileEvent>,
     #[serde(default)]
     pub exchanges: Vec<FileExchange>,
+    /// What it carries beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<FileWire>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -429,7 +433,7 @@ enum EventName {
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Side")]
-enum SideName {
+pub(super) enum SideName {
     Client,
     Server,
 }

@@ -10,6 +10,7 @@ mod restore;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod wire;
 mod write;
 
 pub use check::MAX_OFFSET_NS;

@@ -126,8 +126,8 @@ fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topol
         server: connection.server,
         opening: connection.opening,
         closing: connection.closing,
-        protocol: protocol(&connection.protocol),
-        wire: Default::default(),
+        protocol: Protocol::named(&connection.protocol),
+        wire: connection.wire.as_ref().map(super::wire::FileWire::facts).unwrap_or_default(),
         first: (CaptureTime(connection.first.0), connection.first.1),
         last: (CaptureTime(connection.last.0), connection.last.1),
         directions: [direction(&connection.from_client), direction(&connection.from_server)],
@@ -149,10 +149,6 @@ fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topol
         first: clock.session(CaptureTime(connection.first.0)),
         last: clock.session(CaptureTime(connection.last.0)),
     });
-}
-
-fn protocol(name: &str) -> Protocol {
-    Protocol::ALL.into_iter().find(|protocol| protocol.name() == name).unwrap_or_default()
 }
 
 fn direction(direction: &FileDirection) -> DirectionFacts {

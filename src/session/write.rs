@@ -6,6 +6,7 @@ use super::file::{
     FileRejection, FileRetries, FileSelection, FileTarget, SCHEMA_PREFIX, SCHEMA_VERSION, Totals,
 };
 use super::keep::{self, Kept};
+use super::wire::FileWire;
 use super::{Session, Target};
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::diagnose::{Diagnosis, Finding, Retries};
@@ -246,6 +247,7 @@ fn connection(view: ConnectionView<'_>, exchanges: Vec<FileExchange>) -> FileCon
         from_server: direction(flow.direction(Side::Server)),
         events: keep::events(view.events()).map(event).collect(),
         exchanges,
+        wire: FileWire::of(&flow.wire),
     }
 }
 

@@ -10,6 +10,7 @@ use super::times;
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::SessionTime;
 use crate::diagnose::{Outcome, Severity};
+use crate::http::Protocol;
 use crate::session::TimeView;
 use crate::tcp::{Closing, EventKind, Opening};
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
@@ -295,6 +296,11 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, mar
         opened: flow.opening != Opening::MidStream,
         closed: flow.closing != Closing::Open,
         refused: flow.opening == Opening::Refused,
+        carries: match flow.protocol {
+            Protocol::Tls => Some("encrypted"),
+            Protocol::Http2 if view.inner.exchanges.is_empty() => Some("HTTP/2"),
+            _ => None,
+        },
     });
     let mut closers = Vec::new();
     let mut server_fin = false;
@@ -391,6 +397,28 @@ mod tests {
         let span = model.links[2].notable[0];
         assert!(span.end > span.start);
         assert_eq!(span.end, analysis.exchange(span.exchange).settled().0);
+    }
+
+    #[test]
+    fn a_line_without_exchanges_says_what_it_carries() {
+        let mut file = PcapBuilder::new();
+        let hellos: [&[u8]; 3] = [
+            b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
+        ];
+        for (hello, n) in hellos.into_iter().zip(0..) {
+            let mut end = Conversation::new(&format!("10.0.0.1:{}", 4_000 + n), "10.0.0.2:80");
+            end.handshake(&mut file, n * 1_000_000_000);
+            end.client(&mut file, n * 1_000_000_000 + 50_000_000, hello);
+        }
+        let reader = Reader::new(std::io::Cursor::new(file.build()), None);
+        let facts = load_from(reader, std::path::Path::new("mixed.pcap"), &mut |_| true);
+        let model = Model::new(&analyse(vec![std::sync::Arc::new(facts)], &Overrides::default()));
+        let mut lines: Vec<_> = model.links[0].rows.iter().flat_map(|row| &row.connections).collect();
+        lines.sort_by_key(|line| line.port);
+        let words: Vec<_> = lines.iter().map(|line| line.carries).collect();
+        assert_eq!(words, [Some("encrypted"), Some("HTTP/2"), None]);
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct ConnectionSpan {
     pub closed: bool,
     /// Whether its SYN was answered by a RST.
     pub refused: bool,
+    /// What it carries in place of exchanges, in a word.
+    pub carries: Option<&'static str>,
 }
 
 /// What a tick shows.

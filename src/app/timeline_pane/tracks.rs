@@ -1,6 +1,6 @@
 //! Connections as lines from open to close, with their ports and the FINs and RSTs on them.
 
-use egui::{Align2, FontId, Painter, Pos2, Shape, Stroke};
+use egui::{Align2, FontId, Painter, Pos2, Shape, Stroke, vec2};
 
 use super::Frame;
 use super::bars::{Layers, RowView, TEXT_ROW, TEXTS};
@@ -28,6 +28,9 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         if view.placed.height >= 3.0 {
             layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, line));
         }
+        if !small && x1 - x0 > WORD_ROOM {
+            word_on_line(painter, frame, layers, connection, Pos2::new(x0.midpoint(x1), y));
+        }
         let visible = connection.start >= shown.start.0;
         if connection.opened && visible && x1 - x0 > 12.0 && x0 - reached > 4.0 && !small {
             layers.under.push(Shape::circle_stroke(
@@ -46,6 +49,25 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         }
         row_label(painter, frame, layers, connections, y);
     }
+}
+
+/// The least length of a line that says what it carries.
+const WORD_ROOM: f32 = 90.0;
+
+/// What a connection carries in place of exchanges, in the middle of its line.
+fn word_on_line(
+    painter: &Painter,
+    frame: &Frame<'_>,
+    layers: &mut Layers,
+    connection: &ConnectionSpan,
+    at: Pos2,
+) {
+    let Some(word) = connection.carries.filter(|_| layers.texts < TEXTS) else { return };
+    layers.texts += 1;
+    let galley = painter.layout_no_wrap(word.to_owned(), FontId::proportional(10.0), frame.palette.muted);
+    let rect = Align2::CENTER_CENTER.anchor_size(at, galley.size());
+    layers.under.push(Shape::rect_filled(rect.expand2(vec2(4.0, 0.0)), 0.0, frame.palette.panel));
+    layers.under.push(Shape::galley(rect.min, galley, frame.palette.muted));
 }
 
 /// How far the marks before a pixel, with the shortest words behind a cross, take the row's room.

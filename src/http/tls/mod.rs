@@ -52,9 +52,9 @@ pub struct TlsFacts {
     /// When and in which packet it ended.
     pub last_at: [(CaptureTime, u32); 2],
     /// The client sent an encrypted record, larger than an alert, behind the server's choice of TLS 1.3.
-    client_went_on: bool,
+    pub(crate) client_went_on: bool,
     /// The capture misses a part of the handshake.
-    blind: bool,
+    pub(crate) blind: bool,
     /// Sides whose records could not be followed all along: the capture misses bytes. Their sizes are at least so much.
     pub lost: [bool; 2],
     /// Alerts, in order: those in the clear, and that TLS 1.2 sent encrypted ones.

@@ -153,6 +153,7 @@ impl Tls {
         for (lost, side) in self.facts.lost.iter_mut().zip(&self.sides) {
             *lost = side.missed || side.stumbled && unseen;
         }
+        self.facts.steps.shrink_to_fit();
         self.facts.blind = unseen || self.sides.iter().any(|side| side.blind || side.missed);
         (self.facts.records != [0, 0]).then(|| Box::new(self.facts))
     }

@@ -6,8 +6,12 @@
 //! client: BEGIN_REQUEST, PARAMS … empty, STDIN … empty        server: STDOUT …, STDERR …, END_REQUEST
 //! ```
 
+mod format;
+
 use crate::capture::{CaptureTime, ProblemKind, Problems};
 use crate::tcp::{Chunk, Flow, Hole, Side};
+
+pub(super) use format::{HEADER, Pairs, kind, starts_record};
 
 use super::head;
 use super::http1::empty_exchange;
@@ -16,8 +20,6 @@ use super::protocols::Wire;
 use super::stream::{MAX_HEAD, Stage, Stream};
 use super::{Exchange, ExchangeFlags, Framing, MessageState, Protocol, SaidAside, vars};
 
-/// Bytes of a record's header.
-pub(super) const HEADER: usize = 8;
 /// Most requests open at once on one connection.
 const MAX_OPEN: usize = 1024;
 /// Most bytes of variables kept of one request.
@@ -26,18 +28,6 @@ const MAX_PARAMS: usize = MAX_HEAD;
 const MAX_ASIDE: usize = 4 << 10;
 /// Bytes of an END_REQUEST's content: 4 of the application's status, 1 of the protocol's, 3 reserved (section 5.5).
 const END_BYTES: usize = 8;
-
-/// The record types that are read (section 8).
-pub(super) mod kind {
-    pub const BEGIN_REQUEST: u8 = 1;
-    pub const ABORT_REQUEST: u8 = 2;
-    pub const END_REQUEST: u8 = 3;
-    pub const PARAMS: u8 = 4;
-    pub const STDIN: u8 = 5;
-    pub const STDOUT: u8 = 6;
-    pub const STDERR: u8 = 7;
-    pub const LAST: u8 = 11;
-}
 
 /// The reader of a FastCGI connection.
 #[derive(Debug, Default)]
@@ -511,60 +501,4 @@ impl Wire for FastCgi {
         flow.wire.aside = std::mem::take(&mut self.aside).into();
         std::mem::take(&mut self.exchanges)
     }
-}
-
-/// The pairs of a stream of variables (section 3.4): lengths of one byte, or of four with the high bit set.
-pub(super) struct Pairs<'a>(pub(super) &'a [u8]);
-
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut length = || {
-            let (&first, rest) = self.0.split_first()?;
-            if first < 0x80 {
-                self.0 = rest;
-                return Some(usize::from(first));
-            }
-            let (long, rest) = self.0.split_first_chunk::<4>()?;
-            self.0 = rest;
-            Some((u32::from_be_bytes(*long) & 0x7fff_ffff) as usize)
-        };
-        let (name_len, value_len) = (length()?, length()?);
-        let (name, rest) = self.0.split_at_checked(name_len)?;
-        let (value, rest) = rest.split_at_checked(value_len)?;
-        self.0 = rest;
-        Some((name, value))
-    }
-}
-
-/// Whether the bytes start a record as this side opens with, or goes on with; `None` when more are needed.
-pub(super) fn starts_record(from: Side, bytes: &[u8]) -> Option<bool> {
-    let fits = |at: usize, test: &dyn Fn(u8) -> bool| bytes.get(at).map(|&b| test(b));
-    let checks: &[(usize, &dyn Fn(u8) -> bool)] = match from {
-        // BEGIN_REQUEST has 8 bytes of content: role 1 to 3, flags, and 5 zeros.
-        Side::Client => &[
-            (0, &|b| b == 1),
-            (1, &|b| b == kind::BEGIN_REQUEST),
-            (4, &|b| b == 0),
-            (5, &|b| b == 8),
-            (7, &|b| b == 0),
-            (8, &|b| b == 0),
-            (9, &|b| (1..=3).contains(&b)),
-            (10, &|b| b <= 1),
-            (15, &|b| b == 0),
-        ],
-        Side::Server => &[
-            (0, &|b| b == 1),
-            (1, &|b| matches!(b, kind::END_REQUEST | kind::STDOUT | kind::STDERR)),
-            (6, &|b| b < 8),
-            (7, &|b| b == 0),
-        ],
-    };
-    for &(at, test) in checks {
-        if !fits(at, test)? {
-            return Some(false);
-        }
-    }
-    Some(true)
 }
