@@ -187,7 +187,7 @@ impl<'a> Matching<'a> {
         let span = |node: &Node| (node.start, node.settled);
         let inner: Vec<(i64, i64)> = left.iter().map(|&child| span(&self.children[child as usize])).collect();
         let outer: Vec<(i64, i64)> = self.parents.iter().filter(|parent| parent.answered).map(span).collect();
-        if lie_inside(&inner, &outer) {
+        if lie_inside(&inner, &outer).is_some() {
             self.by_time(|_| 1, Confidence::Likely);
         }
     }

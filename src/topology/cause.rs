@@ -212,14 +212,13 @@ impl Sample {
                 }
             }
         }
-        let took =
-            |spans: &[(i64, i64)]| spans.iter().map(|s| i128::from(s.1) - i128::from(s.0)).sum::<i128>();
         for ((leg, capture), inner) in unexplained {
             let own = causes.legs[leg].endpoint;
             let others = asked.iter().filter(|((endpoint, of), _)| *endpoint != own && *of == capture);
-            let holding = others.filter(|(_, outer)| lie_inside(&inner, outer));
-            // Those above hold them too, and take longer.
-            if let Some(((endpoint, _), _)) = holding.min_by_key(|(_, outer)| took(outer)) {
+            // Those above hold them too, but begin earlier.
+            let holding =
+                others.filter_map(|((endpoint, _), outer)| Some((lie_inside(&inner, outer)?, endpoint)));
+            if let Some((_, endpoint)) = holding.max_by(|a, b| a.0.total_cmp(&b.0)) {
                 causes.legs[leg].parents = vec![(*endpoint, inner.len())];
             }
         }

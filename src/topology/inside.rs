@@ -1,4 +1,4 @@
-//! Whether requests were made because of others that they have nothing in common with but the time: an authorisation
+//! How surely requests were made because of others that they have nothing in common with but the time: an authorisation
 //! of the proxy's own always runs inside the request that it is for.
 
 /// Fewer requests prove nothing.
@@ -7,41 +7,49 @@ const LEAST: usize = 7;
 const INSIDE_PERCENT: usize = 95;
 /// What chance would need luck for: one in e to the power of this.
 const LUCK: f64 = 14.0;
-/// Moves in tenths of a usual request: what lies inside by chance does so as well when it is moved.
+/// Of many requests a few that avoid others tell nothing: so many may be near by chance.
+const MOST_CHANCE: f64 = 0.6;
+/// Moves in tenths of a usual request: what is near by chance is so as well when it is moved.
 const MOVES: [i64; 8] = [-29, -23, -17, -11, 11, 17, 23, 29];
+/// Requests looked at for one that holds another.
+const LOOK_BACK: usize = 64;
+/// Who asks on behalf of another does so this soon after that one came, for so many of a hundred.
+const SOON_PERCENT: usize = 90;
 
-/// Whether each of `inner` lies inside one of `outer` (start and end, nanoseconds) as it would not by chance.
-pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> bool {
+/// How surely each of `inner` lies inside one of `outer` (start and end, nanoseconds) and begins sooner after it than
+/// chance would have it: one in e to the power of this; `None` where it need not be more than chance.
+pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> Option<f64> {
     if inner.len() < LEAST || outer.len() < LEAST {
-        return false;
+        return None;
     }
     let mut lengths: Vec<i64> = outer.iter().map(|(start, end)| end.saturating_sub(*start)).collect();
     lengths.sort_unstable();
     let usual = lengths[lengths.len() / 2].max(1);
-    // By start, each with the latest end of those that began until then.
-    let mut open = outer.to_vec();
-    open.sort_unstable();
-    let mut latest = i64::MIN;
-    for (_, end) in &mut open {
-        latest = latest.max(*end);
-        *end = latest;
-    }
-    let inside = |moved: i64| {
-        let holds = |(start, end): &&(i64, i64)| {
-            let (start, end) = (start.saturating_add(moved), end.saturating_add(moved));
-            let begun = open.partition_point(|span| span.0 <= start);
-            begun.checked_sub(1).is_some_and(|last| end <= open[last].1)
-        };
-        inner.iter().filter(holds).count()
+    let mut outer = outer.to_vec();
+    outer.sort_unstable();
+    let begun = |at: i64| &outer[..outer.partition_point(|span| span.0 <= at)];
+    let delay = |&(start, end): &(i64, i64)| {
+        let holding = begun(start).iter().rev().take(LOOK_BACK).find(|span| end <= span.1)?;
+        Some(start.saturating_sub(holding.0))
     };
-    let hits = inside(0);
-    if hits * 100 < inner.len() * INSIDE_PERCENT {
-        return false;
+    let mut delays: Vec<i64> = inner.iter().filter_map(delay).collect();
+    if delays.len() * 100 < inner.len() * INSIDE_PERCENT {
+        return None;
     }
-    let mut chances = MOVES.map(|tenths| inside(usual.saturating_mul(tenths) / 10));
+    delays.sort_unstable();
+    let soon = delays[(delays.len() - 1) * SOON_PERCENT / 100];
+    let near = |moved: i64| {
+        let follows = |(start, _): &&(i64, i64)| {
+            let at = start.saturating_add(moved);
+            begun(at).last().is_some_and(|span| at.saturating_sub(span.0) <= soon)
+        };
+        inner.iter().filter(follows).count()
+    };
+    let mut chances = MOVES.map(|tenths| near(usual.saturating_mul(tenths) / 10));
     chances.sort_unstable();
     let chance = (chances[MOVES.len() / 2] + 1) as f64 / (inner.len() + 1) as f64;
-    hits as f64 * -chance.ln() >= LUCK
+    let luck = near(0) as f64 * -chance.ln();
+    (chance <= MOST_CHANCE && luck >= LUCK).then_some(luck)
 }
 
 #[cfg(test)]
@@ -56,17 +64,20 @@ mod tests {
     #[test]
     fn what_is_always_inside_is_there_for_a_reason() {
         let inner = requests(500, 2_000, 31_000);
-        assert!(lie_inside(&inner, &requests(0, 8_000, 31_000)));
-        assert!(!lie_inside(&inner[..5], &requests(0, 8_000, 31_000)));
+        assert!(lie_inside(&inner, &requests(0, 8_000, 31_000)).is_some());
+        // Also where hardly any time is left outside.
+        assert!(lie_inside(&inner, &requests(0, 29_000, 31_000)).is_some());
+        assert!(lie_inside(&inner[..5], &requests(0, 8_000, 31_000)).is_none());
     }
 
     #[test]
     fn what_is_there_by_chance_or_too_long_is_not() {
-        let inner = requests(500, 2_000, 31_000);
         // So much is in flight at any time that nothing can be outside.
-        let busy = [0, 4_000, 8_000, 12_000, 16_000, 20_000, 24_000, 28_000];
-        assert!(!lie_inside(&inner, &busy.map(|first| requests(first, 8_000, 31_000)).concat()));
-        assert!(!lie_inside(&inner, &requests(0, 8_000, 29_000)));
-        assert!(!lie_inside(&requests(500, 9_000, 31_000), &requests(0, 8_000, 31_000)));
+        let at_random = |n: i64| n * 7_919 % 1_240_000;
+        let busy: Vec<(i64, i64)> = (0..600).map(|n| (at_random(n), at_random(n) + 90_000)).collect();
+        let inner: Vec<(i64, i64)> = requests(100_500, 2_000, 27_000);
+        assert!(lie_inside(&inner, &busy).is_none());
+        assert!(lie_inside(&requests(500, 2_000, 31_000), &requests(0, 8_000, 29_000)).is_none());
+        assert!(lie_inside(&requests(500, 9_000, 31_000), &requests(0, 8_000, 31_000)).is_none());
     }
 }
