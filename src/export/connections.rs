@@ -1,5 +1,6 @@
 //! Connections one by one with their steps, for who asks for them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -127,7 +128,8 @@ pub struct ProxyReport {
     pub own: bool,
     pub source: Option<SocketAddr>,
     pub destination: Option<SocketAddr>,
-    pub extras: Vec<(&'static str, String)>,
+    /// What version 2 adds: `alpn`, `authority`, `unique_id`, `tls_version`, …
+    pub extras: BTreeMap<String, String>,
 }
 
 /// What the connection became.
@@ -295,7 +297,11 @@ fn proxy_report(proxy: &ProxyHeader) -> ProxyReport {
         own: proxy.own,
         source: proxy.addresses.map(|(source, _)| source),
         destination: proxy.addresses.map(|(_, destination)| destination),
-        extras: proxy.extras.iter().map(|(name, value)| (*name, value.to_string())).collect(),
+        extras: proxy
+            .extras
+            .iter()
+            .map(|(name, value)| (name.replace(' ', "_"), value.to_string()))
+            .collect(),
     }
 }
 
