@@ -96,6 +96,8 @@ pub struct ConnectionReport {
     pub to: LaneId,
     pub client: SocketAddr,
     pub server: SocketAddr,
+    /// Those that hold it; frames are those of the first.
+    pub captures: Vec<String>,
     pub protocol: &'static str,
     /// `handshake`, `unanswered`, `refused` or `before-capture`.
     pub opening: &'static str,
@@ -256,6 +258,7 @@ fn connection_report(
         to: link.to,
         client: inner.client,
         server: inner.server,
+        captures: inner.sightings.iter().map(|one| names.of_capture(one.capture).to_owned()).collect(),
         protocol: flow.protocol.name(),
         opening: opening(flow.opening),
         closing: closing(flow.closing),
