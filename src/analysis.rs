@@ -191,6 +191,23 @@ impl<'a> ConnectionView<'a> {
         range.map(move |i| analysis.exchange(ExchangeId(i)))
     }
 
+    /// The exchange of this place on the connection, where it is known.
+    pub fn exchange_at(&self, ordinal: u32) -> Option<ExchangeView<'a>> {
+        let (mut start, end) = (self.inner.exchanges.start, self.inner.exchanges.end);
+        let mut len = end.saturating_sub(start);
+        while len > 0 {
+            let half = len / 2;
+            if self.analysis.exchange(ExchangeId(start + half)).raw.ordinal < ordinal {
+                start += half + 1;
+                len -= half + 1;
+            } else {
+                len = half;
+            }
+        }
+        let found = (start < end).then(|| self.analysis.exchange(ExchangeId(start)))?;
+        (found.raw.ordinal == ordinal).then_some(found)
+    }
+
     /// A packet of the best sighting.
     pub fn frame(&self, number: u32) -> Frame {
         Frame { capture: self.capture(), number }
@@ -366,7 +383,8 @@ impl<'a> ExchangeView<'a> {
     /// What the application wrote beside its answer (FastCGI's STDERR).
     pub fn aside(&self) -> impl Iterator<Item = &'a SaidAside> + use<'a> {
         let (ordinal, all) = (self.raw.ordinal, &self.facts.flow(self.raw.flow).wire.aside);
-        all.iter().filter(move |said| said.ordinal == ordinal)
+        let start = all.partition_point(|said| said.ordinal < ordinal);
+        all[start..].iter().take_while(move |said| said.ordinal == ordinal)
     }
 
     /// First and last packet of a message of this exchange; `None` when it was not seen.

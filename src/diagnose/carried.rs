@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::words::{counted, grouped, listed};
 use crate::analysis::{Analysis, ConnectionView};
-use crate::http::{HandOver, HandOverWay, Protocol, TlsFacts};
-use crate::tcp::Side;
+use crate::http::{HandOver, HandOverWay, Protocol, TlsAlert, TlsFacts};
+use crate::tcp::{Closing, Side};
 
 /// Most different names counted one by one of a link: a forward proxy meets any number of them.
 const MAX_NAMES: usize = 256;
@@ -25,7 +25,7 @@ pub struct TlsFigures {
     pub connections: u64,
     /// Of those, with a handshake that came to its end.
     pub established: u64,
-    /// Of those, with one that did not; of the others the capture does not tell.
+    /// Of those, with one that did not though it is over; of the others the capture does not tell.
     pub failed: u64,
     /// Of those, that went on with a session of before.
     pub resumed: u64,
@@ -58,10 +58,12 @@ pub struct TlsFigures {
 impl TlsFigures {
     fn add(&mut self, connection: ConnectionView<'_>, tls: &TlsFacts) {
         self.connections += 1;
+        let over = connection.flow().closing != Closing::Open || tls.alerts.iter().any(TlsAlert::is_fatal);
         match tls.is_established() {
             Some(true) => self.established += 1,
-            Some(false) => self.failed += 1,
-            None => {}
+            // It may be under way where the capture ends.
+            Some(false) if over => self.failed += 1,
+            Some(false) | None => {}
         }
         self.resumed += u64::from(tls.resumed);
         self.client_bytes += tls.data_bytes[0];
@@ -79,7 +81,7 @@ impl TlsFigures {
             };
             count_some(own, Some(&alert.name()));
         }
-        if connection.flow().closing != crate::tcp::Closing::Open {
+        if connection.flow().closing != Closing::Open {
             count_some(&mut self.client_ends, Some(tls.end(Side::Client).name()));
             count_some(&mut self.server_ends, Some(tls.end(Side::Server).name()));
         }

@@ -209,7 +209,7 @@ impl WireTeller<'_> {
             hint = format!("request {} asked, {hint}", one.ordinal);
         }
         let plain = step_words::hand_over(self.connection.flow(), one, &became, self.names);
-        let exchange = self.connection.exchanges().find(|x| one.ordinal > 0 && x.raw.ordinal == one.ordinal);
+        let exchange = self.connection.exchange_at(one.ordinal);
         let step = self.step(one.at, one.frame, StepKind::HandOver, title, hint);
         Some(Step { plain, exchange: exchange.map(|x| x.id), ..step })
     }
@@ -231,7 +231,7 @@ impl WireTeller<'_> {
             "{server} wrote this to FastCGI's STDERR beside its answer to request {}, for the log of who asked: {text}{cut}",
             said.ordinal
         );
-        let exchange = self.connection.exchanges().find(|x| x.raw.ordinal == said.ordinal).map(|x| x.id);
+        let exchange = self.connection.exchange_at(said.ordinal).map(|x| x.id);
         let hint = format!("request {}", said.ordinal);
         let title = format!("{server}: STDERR {start}");
         Step { plain, exchange, ..self.step(said.at, said.frame, StepKind::Aside, title, hint) }

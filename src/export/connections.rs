@@ -1,5 +1,6 @@
 //! Connections one by one with their steps, for who asks for them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -95,6 +96,8 @@ pub struct ConnectionReport {
     pub to: LaneId,
     pub client: SocketAddr,
     pub server: SocketAddr,
+    /// Those that hold it; frames are those of the first.
+    pub captures: Vec<String>,
     pub protocol: &'static str,
     /// `handshake`, `unanswered`, `refused` or `before-capture`.
     pub opening: &'static str,
@@ -127,7 +130,8 @@ pub struct ProxyReport {
     pub own: bool,
     pub source: Option<SocketAddr>,
     pub destination: Option<SocketAddr>,
-    pub extras: Vec<(&'static str, String)>,
+    /// What version 2 adds: `alpn`, `authority`, `unique_id`, `tls_version`, …
+    pub extras: BTreeMap<String, String>,
 }
 
 /// What the connection became.
@@ -254,6 +258,7 @@ fn connection_report(
         to: link.to,
         client: inner.client,
         server: inner.server,
+        captures: inner.sightings.iter().map(|one| names.of_capture(one.capture).to_owned()).collect(),
         protocol: flow.protocol.name(),
         opening: opening(flow.opening),
         closing: closing(flow.closing),
@@ -295,7 +300,11 @@ fn proxy_report(proxy: &ProxyHeader) -> ProxyReport {
         own: proxy.own,
         source: proxy.addresses.map(|(source, _)| source),
         destination: proxy.addresses.map(|(_, destination)| destination),
-        extras: proxy.extras.iter().map(|(name, value)| (*name, value.to_string())).collect(),
+        extras: proxy
+            .extras
+            .iter()
+            .map(|(name, value)| (name.replace(' ', "_"), value.to_string()))
+            .collect(),
     }
 }
 

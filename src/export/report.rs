@@ -398,7 +398,11 @@ impl CaptureNames {
     }
 
     pub(super) fn of(&self, frame: Frame) -> &str {
-        self.0.get(frame.capture.index()).map_or("", |name| name)
+        self.of_capture(frame.capture)
+    }
+
+    pub(super) fn of_capture(&self, id: CaptureId) -> &str {
+        self.0.get(id.index()).map_or("", |name| name)
     }
 }
 

@@ -72,3 +72,21 @@ fn a_tunnel_with_bytes_missing_goes_on_being_read() {
     let tls = facts.flows[0].wire.tls.as_ref().unwrap();
     assert_eq!((tls.data_bytes, tls.lost), ([0, 40], [false, false]));
 }
+
+#[test]
+fn tls_behind_a_proxy_header_is_read() {
+    let mut script = Script::new();
+    let header = b"PROXY TCP4 192.0.2.1 198.51.100.2 51234 443\r\n".to_vec();
+    for (side, bytes) in [(0, header)].into_iter().chain(tls::tests::turns()) {
+        if side == 0 {
+            script.client(&bytes)
+        } else {
+            script.server(&bytes)
+        };
+    }
+    let facts = script.facts();
+    let wire = &facts.flows[0].wire;
+    assert_eq!(facts.flows[0].protocol, super::Protocol::Tls);
+    assert_eq!(wire.proxy.as_ref().map(|proxy| proxy.frame), Some(4));
+    assert_eq!(wire.tls.as_ref().unwrap().server_name.as_deref(), Some("shop.example"));
+}

@@ -185,9 +185,9 @@ impl TlsFacts {
         )
     }
 
-    /// Whether the version chosen is TLS 1.3 or a draft of it.
+    /// Whether the version chosen is TLS 1.3, or a draft or trial of it.
     pub fn is_1_3(&self) -> bool {
-        self.version.is_some_and(|version| version == TLS_1_3 || version >> 8 == 0x7f)
+        self.version.is_some_and(|version| version == TLS_1_3 || matches!(version >> 8, 0x7e | 0x7f | 0xfb))
     }
 
     /// How a side ended its half.

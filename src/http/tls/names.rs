@@ -10,6 +10,8 @@ pub(super) fn version(number: u16) -> String {
         0x0302 => "TLS 1.1".to_owned(),
         0x0303 => "TLS 1.2".to_owned(),
         0x0304 => "TLS 1.3".to_owned(),
+        0x7e00..=0x7eff => "TLS 1.3 (a trial of browsers)".to_owned(),
+        0xfb00..=0xfbff => format!("TLS 1.3 (draft {} of Facebook)", number & 0xff),
         0x7f00..=0x7fff => format!("TLS 1.3 (draft {})", number & 0xff),
         _ => format!("TLS version 0x{number:04x}"),
     }

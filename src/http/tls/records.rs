@@ -188,7 +188,6 @@ impl Tls {
         facts.last_record[at] = len;
         facts.last_at[at] = (chunk.at, chunk.frame);
         if kind == kind::DATA {
-            facts.data_bytes[at] += u64::from(len);
             facts.data_start[at].get_or_insert((chunk.at, chunk.frame));
             facts.client_went_on |= from == Side::Client && facts.is_1_3() && len > ALERT_RECORD;
         }
@@ -210,6 +209,8 @@ impl Tls {
             kind::CHANGE_CIPHER_SPEC if ends => self.on_change(from, chunk),
             kind::ALERT => self.on_alert(from, bytes, ends, chunk),
             kind::HANDSHAKE => self.on_handshake(from, bytes, chunk),
+            // The record's own length would count bytes too that never came.
+            kind::DATA => self.facts.data_bytes[from as usize] += bytes.len() as u64,
             _ => {}
         }
     }
@@ -340,6 +341,9 @@ impl Wire for Tls {
             return;
         }
         side.blind |= side.header[0] == kind::HANDSHAKE;
+        if side.header[0] == kind::DATA {
+            self.facts.data_bytes[from as usize] += len as u64;
+        }
         side.left -= len;
         if side.left == 0 {
             side.header_len = 0;

@@ -196,6 +196,16 @@ fn what_the_capture_misses_is_not_claimed() {
 }
 
 #[test]
+fn a_record_that_the_capture_cuts_off_counts_as_far_as_it_came() {
+    let mut script = Script::new();
+    script.client(&client_hello()).server(&server_hello_1_3()).server(&record(23, &[4; 900])[..505]);
+    assert_eq!(tls(&script).data_bytes, [0, 500]);
+    // Bytes missing in the middle of one were sent.
+    script.lost(1, 300).server(&[4; 100]).client(&record(23, &[3; 60]));
+    assert_eq!(tls(&script).data_bytes, [60, 900]);
+}
+
+#[test]
 fn a_connection_older_than_the_capture_is_known_by_its_records() {
     let mut script = Script::midstream("10.0.0.1:40000", "10.0.0.2:443");
     script.client(&record(23, &[3; 100])).server(&[7; 300]).server(&record(23, &[4; 400]));
