@@ -25,14 +25,16 @@ pub(super) fn asks_again(body: &[u8]) -> bool {
     body.get(2..34) == Some(&RETRY)
 }
 
-/// Takes what a whole hello says; one that makes no sense says nothing.
+/// Takes what a hello says. Of one that is cut short, or makes no sense from some place on, the server's name and the
+/// protocols count where they stand before; a version does not, for a later extension may overrule it.
 pub(super) fn read(kind: u8, body: &[u8], facts: &mut TlsFacts) {
     let mut told = TlsFacts::default();
     match kind {
-        CLIENT_HELLO if client(body, &mut told).is_some() => {
+        CLIENT_HELLO => {
+            let whole = client(body, &mut told).is_some();
             facts.server_name = told.server_name;
             facts.alpn_offered = told.alpn_offered;
-            facts.offered = told.offered;
+            facts.offered = told.offered.filter(|_| whole);
         }
         SERVER_HELLO if server(body, &mut told).is_some() => {
             facts.version = told.version;
@@ -104,12 +106,14 @@ fn each_extension<'a>(
     if fields.0.is_empty() {
         return Some(());
     }
-    let mut all = fields.vector(2)?;
+    let len = fields.number(2)?;
+    // Where the list is cut, those in front are there.
+    let mut all = Fields(fields.0.get(..len).unwrap_or(fields.0));
     while !all.0.is_empty() {
         let number = all.number(2)?;
         take(number, all.vector(2)?)?;
     }
-    Some(())
+    (len <= fields.0.len()).then_some(())
 }
 
 /// A list of protocol names, separated by commas.

@@ -282,6 +282,22 @@ impl Tls {
         }
     }
 
+    /// The capture misses the rest of a ClientHello: what came of it counts as far as it goes.
+    fn cut_hello(&mut self, from: Side) {
+        let side = &mut self.sides[from as usize];
+        let in_hello = side.message.head_len == MESSAGE_HEADER && side.message.head[0] == CLIENT_HELLO;
+        if !in_hello || side.blind || side.encrypted || side.message.left == 0 {
+            return;
+        }
+        side.blind = true;
+        let body = std::mem::take(&mut side.message).hello;
+        hello::read(CLIENT_HELLO, &body, &mut self.facts);
+        if self.facts.steps.len() < MAX_STEPS {
+            let ((at, frame), message) = (self.facts.last_at[from as usize], TlsMessage::ClientHello);
+            self.facts.steps.push(TlsStep { from, at, frame, message });
+        }
+    }
+
     /// A handshake record that is encrypted: the first is the side's Finished (RFC 5246, section 7.4.9).
     fn on_encrypted(&mut self, from: Side, chunk: &Chunk<'_>) {
         let known = |step: &TlsStep| step.from == from && step.message == TlsMessage::Finished;
@@ -333,6 +349,7 @@ impl Wire for Tls {
     }
 
     fn hole(&mut self, from: Side, hole: &Hole, _context: &mut Context) {
+        self.cut_hello(from);
         let side = &mut self.sides[from as usize];
         let len = hole.len as usize;
         // Records lie behind each other: one that is longer than the hole leads on.

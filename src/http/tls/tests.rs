@@ -187,12 +187,23 @@ fn what_the_capture_misses_is_not_claimed() {
     script.client(&hello[..60]).lost(0, hello.len() as u32 - 60);
     script.server(&server_hello_1_3()).client(&record(23, &[3; 100]));
     let facts = tls(&script);
-    assert_eq!(facts.server_name, None);
+    assert_eq!((facts.server_name.as_deref(), facts.offered), (None, None));
+    assert!(steps(&facts).contains(&"Client 4 ClientHello".to_owned()));
     assert_eq!((facts.version, facts.is_established()), (Some(0x0304), Some(true)));
     // Between records: how much was sent is not known, and the count goes on behind.
     script.lost(1, 5000).server(&record(23, &[4; 200])).client(&record(23, &[5; 30]));
     let facts = tls(&script);
     assert_eq!((facts.lost, facts.data_bytes), ([false, true], [130, 200]));
+}
+
+#[test]
+fn a_name_in_front_of_the_cut_is_known() {
+    let hello = client_hello();
+    let mut script = Script::new();
+    script.client(&hello[..hello.len() - 8]).lost(0, 8).server(&server_hello_1_3());
+    let facts = tls(&script);
+    assert_eq!(facts.server_name.as_deref(), Some("shop.example"));
+    assert_eq!((facts.alpn_offered.as_deref(), facts.offered), (Some("h2,http/1.1"), None));
 }
 
 #[test]
