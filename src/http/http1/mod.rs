@@ -4,7 +4,7 @@ mod heads;
 mod pairing;
 
 use crate::capture::{CaptureTime, ProblemKind, Problems};
-use crate::tcp::{Chunk, Flow, Hole, Opening, Side, seq_diff};
+use crate::tcp::{Chunk, Flow, Hole, Side, seq_diff};
 
 use super::load::Context;
 use super::protocols::Wire;
@@ -113,7 +113,7 @@ impl Wire for Http1 {
             context.note_via(flow.server, name);
         }
         if let Some(tls) = self.tunnelled.take() {
-            flow.wire.tls = tls.into_facts(Opening::Handshake);
+            flow.wire.tls = tls.into_facts(flow, true, context);
         }
         flow.wire.hand_over = self.hand_over.take();
         if let Some(hand_over) = &mut flow.wire.hand_over {

@@ -6,7 +6,7 @@
 
 use super::hello::{self, CLIENT_HELLO, SERVER_HELLO};
 use super::{ALERT_RECORD, TlsAlert, TlsFacts, TlsMessage, TlsStep};
-use crate::capture::CaptureTime;
+use crate::capture::{CaptureTime, ProblemKind, Problems};
 use crate::http::load::Context;
 use crate::http::protocols::Wire;
 use crate::http::{Exchange, Protocol};
@@ -55,6 +55,8 @@ pub(in crate::http) fn starts_data(bytes: &[u8]) -> bool {
 pub(in crate::http) struct Tls {
     facts: TlsFacts,
     sides: [Records; 2],
+    /// Steps or alerts came that were too many to keep.
+    overfull: bool,
 }
 
 /// One direction, record by record.
@@ -104,7 +106,9 @@ impl Handshake {
         }
         let in_body = (bytes.len() - in_head).min(self.left);
         self.left -= in_body;
-        if self.is_hello() && self.hello.len() + in_body <= MAX_HELLO {
+        // Behind bytes that were too many to keep, the others make no sense.
+        let joins = || self.len() - self.left - in_body == self.hello.len();
+        if self.is_hello() && joins() && self.hello.len() + in_body <= MAX_HELLO {
             self.hello.extend_from_slice(&bytes[in_head..in_head + in_body]);
         }
         in_head + in_body
@@ -146,10 +150,20 @@ impl Handshake {
 }
 
 impl Tls {
-    /// What was seen; `None` when no byte was TLS.
-    pub fn into_facts(mut self, opening: Opening) -> Option<Box<TlsFacts>> {
+    /// What was seen of the connection, or of a tunnel in it from its start on; `None` when no byte was TLS.
+    pub fn into_facts(mut self, flow: &Flow, tunnel: bool, context: &mut Context) -> Option<Box<TlsFacts>> {
+        if self.overfull {
+            let (client, server, frame) = (flow.client, flow.server, flow.first.1);
+            context.report(
+                ProblemKind::LimitReached,
+                format_args!(
+                    "{client} → {server} (first: packet {frame}) has more than {MAX_STEPS} messages of a TLS handshake, or \
+                     more than {MAX_ALERTS} alerts; the rest was not kept"
+                ),
+            );
+        }
         // What is no record where one should begin is another protocol, unless the start is missing.
-        let unseen = opening == Opening::MidStream;
+        let unseen = flow.opening == Opening::MidStream && !tunnel;
         for (lost, side) in self.facts.lost.iter_mut().zip(&self.sides) {
             *lost = side.missed || side.stumbled && unseen;
         }
@@ -216,8 +230,13 @@ impl Tls {
     }
 
     fn add_step(&mut self, from: Side, message: TlsMessage, chunk: &Chunk<'_>) {
-        if self.facts.steps.len() < MAX_STEPS {
-            self.facts.steps.push(TlsStep { from, at: chunk.at, frame: chunk.frame, message });
+        self.add_step_at(from, message, (chunk.at, chunk.frame));
+    }
+
+    fn add_step_at(&mut self, from: Side, message: TlsMessage, (at, frame): (CaptureTime, u32)) {
+        self.overfull |= self.facts.steps.len() >= MAX_STEPS;
+        if !self.overfull {
+            self.facts.steps.push(TlsStep { from, at, frame, message });
         }
     }
 
@@ -237,7 +256,11 @@ impl Tls {
         if side.alert.len() < 8 {
             side.alert.extend_from_slice(bytes);
         }
-        if !ends || self.facts.alerts.len() >= MAX_ALERTS {
+        if !ends {
+            return;
+        }
+        if self.facts.alerts.len() >= MAX_ALERTS {
+            self.overfull = true;
             return;
         }
         // An encrypted one is longer than these two bytes.
@@ -292,10 +315,7 @@ impl Tls {
         side.blind = true;
         let body = std::mem::take(&mut side.message).hello;
         hello::read(CLIENT_HELLO, &body, &mut self.facts);
-        if self.facts.steps.len() < MAX_STEPS {
-            let ((at, frame), message) = (self.facts.last_at[from as usize], TlsMessage::ClientHello);
-            self.facts.steps.push(TlsStep { from, at, frame, message });
-        }
+        self.add_step_at(from, TlsMessage::ClientHello, self.facts.last_at[from as usize]);
     }
 
     /// A handshake record that is encrypted: the first is the side's Finished (RFC 5246, section 7.4.9).
@@ -369,8 +389,8 @@ impl Wire for Tls {
 
     fn fin(&mut self, _: Side, _: CaptureTime, _: &mut Context) {}
 
-    fn close(&mut self, flow: &mut Flow, _: &mut Context) -> Vec<Exchange> {
-        flow.wire.tls = std::mem::take(self).into_facts(flow.opening);
+    fn close(&mut self, flow: &mut Flow, context: &mut Context) -> Vec<Exchange> {
+        flow.wire.tls = std::mem::take(self).into_facts(flow, false, context);
         // Without a handshake it takes more than one record to believe that it is TLS.
         let guessed = flow.opening == Opening::MidStream
             && flow

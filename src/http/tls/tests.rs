@@ -234,3 +234,16 @@ fn one_record_in_the_middle_of_a_stream_is_no_proof() {
     let facts = script.facts();
     assert_eq!((facts.flows[0].protocol, &facts.flows[0].wire.tls), (Protocol::Unknown, &None));
 }
+
+#[test]
+fn what_is_too_much_to_keep_is_said() {
+    let mut script = Script::new();
+    script.client(&client_hello());
+    for _ in 0..40 {
+        script.server(&record(21, &[1, 90]));
+    }
+    let facts = script.facts();
+    assert_eq!(facts.flows[0].wire.tls.as_ref().unwrap().alerts.len(), 16);
+    let said = |problem: &crate::capture::Problem| problem.detail.contains("more than 16 alerts");
+    assert!(facts.info.problems.iter().any(said), "{:?}", facts.info.problems);
+}
