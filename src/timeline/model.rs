@@ -297,7 +297,10 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, mar
         closed: flow.closing != Closing::Open,
         refused: flow.opening == Opening::Refused,
         carries: match flow.protocol {
-            Protocol::Tls => Some("encrypted"),
+            Protocol::Tls => match flow.wire.tls.as_ref().and_then(|tls| tls.is_established()) {
+                Some(false) => Some("TLS, unfinished"),
+                Some(true) | None => Some("encrypted"),
+            },
             Protocol::Http2 if view.inner.exchanges.is_empty() => Some("HTTP/2"),
             _ => None,
         },
@@ -418,7 +421,7 @@ mod tests {
         let mut lines: Vec<_> = model.links[0].rows.iter().flat_map(|row| &row.connections).collect();
         lines.sort_by_key(|line| line.port);
         let words: Vec<_> = lines.iter().map(|line| line.carries).collect();
-        assert_eq!(words, [Some("encrypted"), Some("HTTP/2"), None]);
+        assert_eq!(words, [Some("TLS, unfinished"), Some("HTTP/2"), None]);
     }
 
     #[test]
