@@ -165,17 +165,11 @@ impl<'a> Judge<'a> {
         let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
         let closed = counted(gaps.len() as u64, "connection");
         let announced = self.all.closes.iter().filter(|close| close.announced).count();
-        let said = if announced * 2 > gaps.len() {
-            "though its responses say that it will ('Connection: close')"
-        } else {
-            "without saying so (no 'Connection: close')"
-        };
+        let words =
+            if announced * 2 > gaps.len() { &texts::CLOSE_IGNORED } else { &texts::CLOSES_AFTER_EACH };
         let certainty = if gaps.len() >= 5 { Certainty::Certain } else { Certainty::Likely };
-        let values = vec![
-            ("close_gap", format!(": {closed}, {} after the response (median)", duration(median))),
-            ("said", said.to_owned()),
-        ];
-        Cause { words: &texts::CLOSES_AFTER_EACH, values, certainty }
+        let close_gap = format!(": {closed}, {} after the response (median)", duration(median));
+        Cause { words, values: vec![("close_gap", close_gap)], certainty }
     }
 
     fn request_limit(&self, limit: u32, cases: &[&Rejection]) -> Cause {

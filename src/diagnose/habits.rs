@@ -112,7 +112,10 @@ impl Habits {
                 let idle = last.map_or(0, |(before, _)| exchange.raw.request.start.0.saturating_sub(before));
                 self.longest_answered_ns = self.longest_answered_ns.max(idle);
             }
-            last = Some((exchange.raw.response.end.0, exchange.raw.flags.has(ExchangeFlags::SERVER_CLOSES)));
+            let flags = exchange.raw.flags;
+            let announced =
+                flags.has(ExchangeFlags::SERVER_CLOSES) || flags.has(ExchangeFlags::CLIENT_CLOSES);
+            last = Some((exchange.raw.response.end.0, announced));
         }
         self.most_responses = self.most_responses.max(responses);
         let Some((last, announced)) = last else { return };

@@ -133,6 +133,10 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Cert
     use FirstBytes::{
         Http2Frames, Http2Preface, HttpRequest, HttpResponse, None as Nothing, TlsAlert, TlsHandshake,
     };
+    // What a connection carries now may not be what it began with.
+    if connection.flow().opening == Opening::MidStream {
+        return None;
+    }
     // A proxy passes the answer on: the fault is on the link where it was given.
     if connection.exchanges().any(|x| !connection.analysis.trees.children(x.id).is_empty()) {
         return None;
@@ -329,11 +333,32 @@ mod tests {
             }
             ends.send(&mut file, at + leaves, 0, TcpFlags::FIN | TcpFlags::ACK, b"");
         }
+        told(&file)
+    }
+
+    fn told(file: &PcapBuilder) -> Vec<(String, Certainty)> {
         let facts =
             load_from(Reader::new(Cursor::new(file.build()), None), Path::new("a.pcap"), &mut |_| true);
         let analysis = analyse(vec![Arc::new(facts)], &Overrides::default());
         let tls = analysis.diagnosis.findings.iter().filter(|finding| finding.rule == "C6");
         tls.map(|finding| (finding.cause.clone(), finding.confidence)).collect()
+    }
+
+    #[test]
+    fn what_a_connection_carries_when_the_capture_begins_is_not_what_it_began_with() {
+        let clash = |whole: bool| {
+            let mut file = PcapBuilder::new().nanos();
+            let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:3128");
+            if whole {
+                ends.handshake(&mut file, 0);
+            } else {
+                ends.server(&mut file, 0, b"HTTP/1.1 200 Connection established\r\n\r\n");
+            }
+            ends.client(&mut file, S, b"\x16\x03\x01\0\x2f\x01\0\0\x2b\x03\x03");
+            ends.server(&mut file, 2 * S, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            told(&file).len()
+        };
+        assert_eq!((clash(true), clash(false)), (1, 0));
     }
 
     #[test]

@@ -198,6 +198,29 @@ fn a_server_that_worked_on_the_request_before_it_closed_has_not_rejected_it() {
 }
 
 #[test]
+fn who_goes_on_with_a_connection_that_was_announced_to_end_is_at_fault() {
+    let starts: Vec<i64> = (0..6).map(|n| n * S).collect();
+    let rejected = |announces: bool| {
+        link(&starts, |conn, _, start| {
+            conn.request(Get, "/1", start + MS).response(200, start + 2 * MS);
+            if announces {
+                conn.says_close();
+            }
+            conn.fin(Server, start + 2 * MS).request(Get, "/2", start + 3 * MS).rst(
+                Server,
+                start + 4 * MS,
+                false,
+            );
+        })
+    };
+    let told_cause = |diagnosis: &Diagnosis| diagnosis.findings[0].cause.clone();
+    assert_eq!(told_cause(&rejected(false)), "server-closes-after-each-response");
+    let ignored = rejected(true);
+    assert_eq!(told_cause(&ignored), "announced-close-ignored");
+    assert!(ignored.findings[0].fixes.iter().all(|fix| fix.product != "uwsgi"), "{:?}", ignored.findings[0]);
+}
+
+#[test]
 fn a_proxy_that_closes_because_its_own_request_was_rejected_is_no_second_fault() {
     let mut chain = Chain::new(&["edge", "haproxy", "app"]);
     let front = chain.open(0, 0);

@@ -157,6 +157,15 @@ fn p8_is_a_response_that_nobody_asked_for() {
         wire.say(App, OK).say(Down, OK).wait(700).say(App, goodbye).end(App, FIN).end(Up, FIN);
     });
     assert_eq!(idle, ["app unsolicited-response P8 Certain"]);
+    // What crosses a goodbye on a fresh connection is the first request there: nothing was reused.
+    let mut crossed = Wire::new();
+    crossed.say(User, get("/x")).wait(700).say(App, goodbye).end(App, FIN).say(Up, get("/x")).end(App, RST);
+    crossed.say(Down, BAD_GATEWAY);
+    assert!(
+        crossed.findings().iter().all(|told| !told.contains("rejected-reused")),
+        "{:?}",
+        crossed.findings()
+    );
     // On a connection that nobody has used yet it is a usual goodbye, and a close without one even more so.
     let mut preconnect = Wire::new();
     preconnect.wait(700).say(App, goodbye).end(App, FIN).end(Up, FIN).wait(60_000).end(Down, FIN);

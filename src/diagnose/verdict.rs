@@ -88,7 +88,9 @@ fn judge_connection(
                 gave_up.push(GaveUp { link, silence_ns, exchange: view.id, waiting });
             }
         }
-        let served = outcomes[at] == Outcome::Complete;
+        // A goodbye that nobody had asked for serves nothing.
+        let unasked = view.raw.flags.has(ExchangeFlags::UNSOLICITED);
+        let served = outcomes[at] == Outcome::Complete && !unasked;
         if served {
             last_complete = Some(view.raw);
         }

@@ -630,3 +630,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_simple_request_may_have_an_empty_line_behind_it() {
+    for request in ["GET /old\r\n", "GET /old\r\n\r\n"] {
+        let mut script = Script::new();
+        script.client(request.as_bytes()).server(b"<html>old</html>").control(1, FIN);
+        let facts = script.facts();
+        assert_eq!(lines(&facts), ["1 GET /old Complete 0 -> - Complete 16"], "{request:?}");
+        let blamed = ExchangeFlags::NOT_HTTP_RESPONSE | ExchangeFlags::REQUEST_INVALID;
+        assert_eq!(flags(&facts, blamed), [0]);
+    }
+}

@@ -26,7 +26,7 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {to} rejects the second request on a reused connection, {times}",
-    explanation: "{ordinals} {users} {to} closes each connection after one response {said}{close_gap}. So {from} keeps the connection for the next request, and what it sends \
+    explanation: "{ordinals} {users} {to} closes each connection after one response without saying so (no 'Connection: close'){close_gap}. So {from} keeps the connection for the next request, and what it sends \
         before it has noticed the close is lost.",
     fixes: &[
         (
@@ -63,6 +63,29 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
     ],
     log_line: "{logged}",
     doubt: "Where second requests were answered outside the captured time, the cause is another one.",
+};
+
+/// The client goes on with a connection of which it was said that it ends.
+pub(in crate::diagnose) static CLOSE_IGNORED: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "announced-close-ignored",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {from} sends a second request on connections that were announced to end, {times}",
+    explanation: "{ordinals} {users} {to} closes each connection after one response, and that was announced ('Connection: \
+        close' in the request or the response, or HTTP/1.0 without keep-alive; RFC 9112, section 9.6){close_gap}. {from} \
+        sends another request on it all the same, which nobody reads.",
+    fixes: &[
+        (
+            "client",
+            "send no request on a connection behind 'Connection: close'",
+            "Nor behind HTTP/1.0 without keep-alive.",
+        ),
+        ("client", "turn off pipelining", "Where the second request was sent before the first was answered."),
+        RETRY_WARNING,
+    ],
+    log_line: "{logged}",
+    doubt: "Where something between the two changes the headers, each side may have been told something else.",
 };
 
 /// The server's idle timeout is shorter than the proxy's.
@@ -266,7 +289,8 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 8] = [
+pub(in crate::diagnose) static ALL: [&Words; 9] = [
+    &CLOSE_IGNORED,
     &CLOSES_AFTER_EACH,
     &IDLE_TIMEOUT,
     &MAX_REQUESTS,

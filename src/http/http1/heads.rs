@@ -189,6 +189,12 @@ impl Http1 {
         stream.note_head(bytes);
         let frame = stream.message.first_frame;
         if from == Side::Client {
+            // With an empty line behind it, which some clients add.
+            if self.exchanges.is_empty() && sniff::is_simple_request(bytes) {
+                let head = head::simple_request(bytes, context);
+                self.simple = true;
+                return self.on_request(&head, context);
+            }
             match head::request(bytes, crlf, frame, context) {
                 Some(head) => self.on_request(&head, context),
                 None => self.on_no_request(),
