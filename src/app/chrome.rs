@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::state::{Action, AppState, DetailTab, Modal, Tab};
 use super::timeline_pane::{TimelineAction, TimelineInput, TimelineState, timeline_ui};
 use super::widgets::{card_frame, command_button, tabs, title_row};
-use crate::session::Target;
+use crate::session::{Target, TimeView};
 
 /// Free space between two panes, in points.
 const GAP: f32 = 8.0;
@@ -316,6 +316,13 @@ fn pane_gap(pane: &Pane<'_>) -> Frame {
     Frame::new().fill(pane.palette.background).inner_margin(Margin::symmetric(8, 4))
 }
 
+/// The day of what the timeline shows, or the first and the last.
+fn days(pane: &Pane<'_>, view: TimeView) -> String {
+    let day = |at| pane.clock.date_time(at).chars().take(10).collect::<String>();
+    let (first, last) = (day(view.start), day(view.end));
+    if first == last { first } else { format!("{first} – {last}") }
+}
+
 fn timeline_pane_ui(
     ui: &mut Ui,
     pane: &Pane<'_>,
@@ -323,10 +330,8 @@ fn timeline_pane_ui(
     timeline: &mut TimelineState,
     out: &mut Actions,
 ) {
-    let day = pane.document.model.limits().fit().start;
-    let day = pane.clock.date_time(day);
-    let note =
-        format!("{} · wheel zooms · drag pans · F fits · , and . failures", day.get(..10).unwrap_or(&day));
+    let view = pane.session.view.unwrap_or_else(|| pane.document.model.fit());
+    let note = format!("{} · wheel zooms · drag pans · F fits · , and . failures", days(pane, view));
     title_row(ui, &pane.palette, "Timeline", &note);
     let input = TimelineInput {
         generation: pane.document.generation,
