@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashSet;
 
 use crate::analysis::{Analysis, ExchangeView};
+use crate::correlate::Orphan;
 use crate::http::ExchangeFlags;
 use crate::tcp::EventKind;
 use crate::topology::{ExchangeId, LinkId};
@@ -16,7 +17,7 @@ use super::origins::is_refusable;
 use super::reuse::CASES;
 use super::texts::Words;
 use super::words::{counted, duration, grouped, listed};
-use super::{Certainty, Diagnosis, Finding, Outcome, request, response};
+use super::{Certainty, Diagnosis, Finding, Outcome, Severity, request, response};
 
 /// What happened to an exchange, the most telling rule first: of these at most one counts for an exchange.
 const RULES: [&[Rule]; 4] = [request::SHAPES, response::SHAPES, request::ENDINGS, response::ENDINGS];
@@ -129,6 +130,11 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     let mut certainties: Vec<Certainty> = group.hits.iter().map(|hit| hit.certainty).collect();
     certainties.sort_unstable();
     draft.certainty = certainties[certainties.len() / 2];
+    // A check that fails is there to fail: what matters is whether users were sent there all the same.
+    let asked_for_health = |id: &ExchangeId| analysis.trees.orphan(*id) == Some(Orphan::HealthCheck);
+    if draft.severity == Severity::Error && exchanges.iter().all(asked_for_health) {
+        draft.severity = Severity::Warning;
+    }
     draft.values.push(("forms", forms(&group.hits)));
     draft.values.push(("statuses", statuses(analysis, &exchanges)));
     let cases = exchanges.iter().map(|&id| {

@@ -1,5 +1,6 @@
 //! Each rule about single exchanges on the wire shape that it names, and on a near miss.
 
+use super::Severity;
 use super::testkit::{Chain, MS};
 use super::wirekit::{FIN, RST, Who, Wire};
 use crate::http::Method;
@@ -170,6 +171,20 @@ fn p8_is_a_response_that_nobody_asked_for() {
     let mut preconnect = Wire::new();
     preconnect.wait(700).say(App, goodbye).end(App, FIN).end(Up, FIN).wait(60_000).end(Down, FIN);
     assert_eq!(preconnect.findings(), none());
+}
+
+#[test]
+fn a_failing_health_check_alone_is_no_error() {
+    const DOWN: &str = "HTTP/1.1 503 Down\r\nContent-Length: 4\r\n\r\ndown";
+    let severity = |target: &str| {
+        let mut wire = Wire::new();
+        let ask = format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n");
+        wire.say(Up, &ask).say(App, DOWN).wait(700).say(Up, &ask).say(App, DOWN).end(Up, FIN).end(App, FIN);
+        let analysis = wire.analysis();
+        analysis.diagnosis.findings.iter().map(|finding| finding.severity).max()
+    };
+    assert_eq!(severity("/healthz"), Some(Severity::Warning));
+    assert_eq!(severity("/item/9"), Some(Severity::Error));
 }
 
 #[test]
