@@ -193,19 +193,11 @@ impl<'a> ConnectionView<'a> {
 
     /// The exchange of this place on the connection, where it is known.
     pub fn exchange_at(&self, ordinal: u32) -> Option<ExchangeView<'a>> {
-        let (mut start, end) = (self.inner.exchanges.start, self.inner.exchanges.end);
-        let mut len = end.saturating_sub(start);
-        while len > 0 {
-            let half = len / 2;
-            if self.analysis.exchange(ExchangeId(start + half)).raw.ordinal < ordinal {
-                start += half + 1;
-                len -= half + 1;
-            } else {
-                len = half;
-            }
-        }
-        let found = (start < end).then(|| self.analysis.exchange(ExchangeId(start)))?;
-        (found.raw.ordinal == ordinal).then_some(found)
+        let flow = self.flow();
+        let all = self.analysis.capture(self.capture()).exchanges_of(flow);
+        let at = all.partition_point(|exchange| exchange.ordinal < ordinal);
+        all.get(at).filter(|exchange| exchange.ordinal == ordinal)?;
+        Some(self.analysis.exchange(ExchangeId(self.inner.exchanges.start + at as u32)))
     }
 
     /// A packet of the best sighting.

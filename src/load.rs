@@ -56,10 +56,10 @@ const FOLDER_DEPTH: usize = 4;
 const MAX_FOLDER_FILES: usize = 65_536;
 
 /// The capture files that a list of paths stands for: files as they are, `-` (standard input) too, and folders as the
-/// captures in them, found by content and sorted by name, with those that cannot be read, so that it is said why. A folder that holds none stands for those in the folders
-/// below it (a folder a hop); folders below one that holds some are left out, as they may be of another day. A path
-/// that does not exist stays in the list, and so does a folder without a capture, so that its error is reported. Each
-/// file is taken once.
+/// captures in them, found by content and sorted by name, with those that cannot be read, so that it is said why. A
+/// folder that holds none stands for those in the folders below it (a folder a hop); folders below one that holds some
+/// are left out, as they may be of another day. A path that does not exist stays in the list, and so does a folder
+/// without a capture, so that its error is reported. Each file is taken once.
 pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = Vec::new();
     let mut known = HashSet::new();

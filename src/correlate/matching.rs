@@ -462,11 +462,7 @@ impl<'a> Matching<'a> {
                 let earlier = children[..at].iter().map(|&other| &self.children[other as usize]);
                 // Beside one that is still open it is a copy for another purpose (mirroring), and behind one that
                 // went well a request of its own.
-                let failed = |other: &Node| {
-                    (!other.answered || other.status >= 400)
-                        && other.settled.min(other.news) <= own.start.saturating_add(other.slack(own))
-                };
-                let same = earlier.filter(|other| other.key == own.key && failed(other));
+                let same = earlier.filter(|other| other.key == own.key && own.follows_failure(other));
                 let (count, repeated) =
                     same.fold((0, false), |(n, same), b| (n + 1, same || b.head == own.head));
                 let Some(found) = self.found[child as usize] else { continue };

@@ -56,6 +56,17 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Whether it was answered, and with no failure.
+    pub(super) fn went_well(&self) -> bool {
+        self.answered && self.status < 400
+    }
+
+    /// Whether it began when the failure of an earlier one was known, so that it may be another attempt.
+    pub(super) fn follows_failure(&self, earlier: &Self) -> bool {
+        !earlier.went_well()
+            && earlier.settled.min(earlier.news) <= self.start.saturating_add(earlier.slack(self))
+    }
+
     /// How far the times of two nodes may be apart by their clocks.
     pub(super) fn slack(&self, other: &Self) -> i64 {
         if self.capture == other.capture { SLACK_NS } else { self.tolerance.saturating_add(other.tolerance) }

@@ -59,7 +59,7 @@ fn alternate(
     for key in &shared {
         let of_key = &parents[key];
         asked += of_key.len();
-        answered += links.iter().flat_map(|link| &link[key]).filter(|node| went_well(node)).count();
+        answered += links.iter().flat_map(|link| &link[key]).filter(|node| node.went_well()).count();
         for &at in of_key.iter().take(MOST_OF_A_KEY) {
             let parent = &above[at];
             let is_sole =
@@ -70,9 +70,7 @@ fn alternate(
             let own = |link: usize| links[link][key].iter().find(|child| holds(parent, child));
             if let (Some(a), Some(b)) = (own(0), own(1)) {
                 let (first, second) = if a.start <= b.start { (a, b) } else { (b, a) };
-                let follows = !went_well(first)
-                    && first.settled.min(first.news) <= second.start.saturating_add(first.slack(second));
-                *(if follows { &mut in_turn } else { &mut beside }) += 1;
+                *(if second.follows_failure(first) { &mut in_turn } else { &mut beside }) += 1;
             }
         }
     }
@@ -80,10 +78,6 @@ fn alternate(
         return in_turn > beside;
     }
     !shared.is_empty() && answered * 100 <= asked * (100 + SPARE_PERCENT)
-}
-
-fn went_well(node: &Node) -> bool {
-    node.answered && node.status < 400
 }
 
 fn apart(a: &Node, b: &Node) -> bool {

@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::{counted, grouped, listed};
+use super::words::{counted, grouped, listed, printable};
 use crate::analysis::{Analysis, ConnectionView};
 use crate::http::{HandOver, HandOverWay, Protocol, TlsAlert, TlsFacts};
+use crate::logs::{self, MAX_NAMES, OTHERS};
 use crate::tcp::{Closing, Side};
-
-/// Most different names counted one by one of a link: a forward proxy meets any number of them.
-const MAX_NAMES: usize = 256;
-/// What all further ones are counted as.
-const OTHERS: &str = "(others)";
 
 /// Counts by name.
 type Counts = BTreeMap<String, u64>;
@@ -89,9 +85,9 @@ impl TlsFigures {
 }
 
 fn count_some(counts: &mut Counts, name: Option<&str>) {
-    let Some(name) = name else { return };
-    let name = if counts.len() < MAX_NAMES || counts.contains_key(name) { name } else { OTHERS };
-    *counts.entry(name.to_owned()).or_default() += 1;
+    if let Some(name) = name {
+        logs::count(counts, name);
+    }
 }
 
 /// Connections of a link that came to carry the same other protocol in the same way.
@@ -115,7 +111,7 @@ pub struct HandOverFigures {
 impl HandOverFigures {
     /// `WebSocket by Upgrade`: what they became and how, in words.
     pub fn words(&self) -> String {
-        let to = one_line(&self.to);
+        let to = printable(&self.to);
         match self.way.as_str() {
             "connect" => format!("tunnel to {to} (CONNECT)"),
             "prior-knowledge" => "HTTP/2 from the first byte (prior knowledge)".to_owned(),
@@ -136,17 +132,12 @@ fn upgraded(protocol: &str, to: &str) -> String {
 
 /// What a connection became, in words for a sentence.
 pub(super) fn became(one: &HandOver) -> String {
-    let to = one_line(&one.to);
+    let to = printable(&one.to);
     match one.way {
         HandOverWay::Connect => format!("a tunnel to {to}"),
         HandOverWay::PriorKnowledge => "HTTP/2".to_owned(),
         HandOverWay::Upgrade => upgraded(one.protocol.name(), &to),
     }
-}
-
-/// A text of a capture without what a terminal would obey.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Counts what the connections of one link carry besides requests.
@@ -221,7 +212,7 @@ pub fn counts(all: &BTreeMap<String, u64>, most: usize) -> String {
     let mut parts: Vec<String> = sorted
         .iter()
         .take(most)
-        .map(|(name, count)| format!("{} × {}", one_line(name), grouped(*count)))
+        .map(|(name, count)| format!("{} × {}", printable(name), grouped(*count)))
         .collect();
     let more = sorted.len().saturating_sub(most);
     if more > 0 {

@@ -11,7 +11,7 @@ use crate::http::{Exchange, ExchangeFlags, Framing, MessageState, Method};
 use crate::tcp::{Event, Opening, Side};
 use crate::topology::{ExchangeId, LinkId, Role};
 
-use super::life::{Life, at_least};
+use super::life::Life;
 use super::origins::{is_inherited_end, is_user_link};
 use super::texts::Words;
 use super::{Certainty, Diagnosis, Outcome};
@@ -110,8 +110,7 @@ impl<'a> Case<'a> {
 
     /// Whether the server's kernel has acknowledged all that the client sent of the request.
     pub(super) fn request_arrived(&self) -> bool {
-        let acked = self.life.flow.direction(Side::Server).acked;
-        acked.is_some_and(|ack| at_least(ack, self.raw.request.end_seq()))
+        self.life.has_received(&self.raw.request)
     }
 
     /// Whether the server sent bytes behind the request that nobody could read as a response.

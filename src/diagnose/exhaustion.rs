@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::SessionTime;
-use crate::tcp::{Opening, Side};
+use crate::tcp::Opening;
 use crate::topology::{ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
-use super::life::{Life, at_least};
+use super::life::Life;
 use super::reuse::CASES;
 use super::words::{counted, duration};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity, texts};
@@ -125,9 +125,7 @@ impl Server {
             let answer = raw.response.is_present().then(|| connection.time(raw.response.start).0);
             let from = connection.time(raw.request.end).0;
             if served_from.is_none() {
-                let acked = life.flow.direction(Side::Server).acked;
-                let accepted = acked.is_some_and(|ack| at_least(ack, raw.request.end_seq()));
-                if raw.ordinal == 1 && raw.request.is_complete() && accepted {
+                if raw.ordinal == 1 && raw.request.is_complete() && life.has_received(&raw.request) {
                     let (to, answered) = (answer.unwrap_or(end), answer.is_some());
                     self.firsts.push(Wait { exchange: exchange.id, from, to, answered });
                 }
@@ -310,8 +308,15 @@ fn prove(exchange: ExchangeView<'_>, workers: u64, proofs: &mut ProofList<'_>) {
         let waited: SessionTime = exchange.connection().time(raw.response.start);
         let note = format!("answered after {}", duration(waited.since_ns(exchange.started())));
         proofs.add(exchange, raw.response.first_frame, note);
-    } else if let Some(end) = Life::of(exchange.connection()).client_ended() {
-        let waited = end.at.0.saturating_sub(raw.request.end.0);
+    } else {
+        prove_given_up(exchange, proofs);
+    }
+}
+
+/// The packet with which the client left, and how long it had waited.
+pub(super) fn prove_given_up(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
+    if let Some(end) = Life::of(exchange.connection()).client_ended() {
+        let waited = end.at.0.saturating_sub(exchange.raw.request.end.0);
         proofs.add(exchange, end.frame, format!("given up after {}", duration(waited)));
     }
 }

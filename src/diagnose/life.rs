@@ -1,6 +1,7 @@
 //! How a connection ended and who ended it, told by acknowledgement numbers.
 
 use crate::analysis::ConnectionView;
+use crate::http::Message;
 use crate::tcp::{Event, EventKind, Flow, Opening, Side};
 
 /// Whether sequence number `a` is at or after `b`; numbers wrap (RFC 9293, section 3.4).
@@ -57,6 +58,12 @@ impl<'a> Life<'a> {
         });
         // A RST has no acknowledgement, so here the order in the file must do.
         after_fin || self.client_rst.is_some_and(|rst| rst.frame < event.frame)
+    }
+
+    /// Whether the server's kernel has acknowledged all that the client sent of a request.
+    pub(super) fn has_received(&self, request: &Message) -> bool {
+        let acked = self.flow.direction(Side::Server).acked;
+        acked.is_some_and(|ack| at_least(ack, request.end_seq()))
     }
 
     /// Whether the connection's first request was seen as its first.

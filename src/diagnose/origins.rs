@@ -89,11 +89,9 @@ fn failed_child(
     let children = analysis.trees.children(id);
     let mut served: Vec<LinkId> = Vec::new();
     for &child in children.iter().rev() {
-        let link = analysis.exchange(child).link_id();
-        if served.contains(&link) {
-            continue;
-        }
-        if analysis.exchange(child).next_attempt().is_some() {
+        let exchange = analysis.exchange(child);
+        let link = exchange.link_id();
+        if served.contains(&link) || exchange.next_attempt().is_some() {
             continue;
         }
         let own = fails(analysis, outcomes, child) && !is_inherited_end(analysis, outcomes, child);

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ExchangeView};
-use crate::tcp::Side;
 use crate::topology::{ExchangeId, LinkId, Role};
 
 use super::draft::{Draft, ProofList};
-use super::life::{Life, at_least};
+use super::exhaustion::prove_given_up;
+use super::life::Life;
 use super::reuse::CASES;
 use super::words::{counted, duration};
 use super::{Certainty, Diagnosis, Finding, Outcome, texts};
@@ -72,11 +72,13 @@ pub(super) fn find(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Queue> {
         let mut servers: BTreeMap<SocketAddr, Vec<ExchangeId>> = BTreeMap::new();
         for &id in &analysis.link(link).connections {
             let connection = analysis.connection(id);
-            let gave_up = connection.exchanges().filter(|x| gave_up(x, outcomes)).map(|x| x.id);
-            servers.entry(connection.inner.server).or_default().extend(gave_up);
+            for exchange in connection.exchanges().filter(|x| gave_up(x, outcomes)) {
+                servers.entry(connection.inner.server).or_default().push(exchange.id);
+            }
         }
-        let starving = servers.into_iter().filter(|(_, given_up)| !given_up.is_empty());
-        all.extend(starving.filter_map(|(server, given_up)| judge(analysis, link, server, given_up)));
+        all.extend(
+            servers.into_iter().filter_map(|(server, given_up)| judge(analysis, link, server, given_up)),
+        );
     }
     all
 }
@@ -88,11 +90,8 @@ fn gave_up(exchange: &ExchangeView<'_>, outcomes: &[Outcome]) -> bool {
         return false;
     }
     let life = Life::of(exchange.connection());
-    let acked = life.flow.direction(Side::Server).acked;
     let answered = exchange.raw.response.is_present() && exchange.left_before_response().is_none();
-    !answered
-        && !life.flow.is_lossy()
-        && acked.is_some_and(|ack| at_least(ack, exchange.raw.request.end_seq()))
+    !answered && !life.flow.is_lossy() && life.has_received(&exchange.raw.request)
 }
 
 fn judge(
@@ -177,10 +176,7 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, one: Queue) -> Finding {
     for &id in exchanges.iter().take(CASES) {
         let exchange = analysis.exchange(id);
         proofs.add(exchange, exchange.raw.request.first_frame, "request sent and acknowledged");
-        if let Some(end) = Life::of(exchange.connection()).client_ended() {
-            let waited = end.at.0.saturating_sub(exchange.raw.request.end.0);
-            proofs.add(exchange, end.frame, format!("given up after {}", duration(waited)));
-        }
+        prove_given_up(exchange, &mut proofs);
         let late = exchange.raw.response.first_frame;
         proofs.add(exchange, late, "its turn has come: answered, when nobody waits any more");
     }

@@ -2,10 +2,10 @@
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState};
-use crate::tcp::{Event, Opening, Side};
+use crate::tcp::{Event, Opening};
 use crate::topology::{ExchangeId, LinkId};
 
-use super::life::{Life, at_least};
+use super::life::Life;
 use super::reject::reject_form;
 use super::{Outcome, RejectForm, Rejection};
 
@@ -172,9 +172,7 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
 fn gave_up(life: &Life<'_>, exchange: &Exchange, closed_at: i64) -> Ending {
     let heard = exchange.response.is_present() && exchange.response.start.0 <= closed_at;
     let last = if heard { exchange.response.end } else { exchange.request.end };
-    let acked = life.flow.direction(Side::Server).acked;
-    let waiting =
-        exchange.request.is_complete() && acked.is_some_and(|ack| at_least(ack, exchange.request.end_seq()));
+    let waiting = exchange.request.is_complete() && life.has_received(&exchange.request);
     Ending::GaveUp { silence_ns: closed_at.saturating_sub(last.0), waiting }
 }
 

@@ -130,6 +130,11 @@ pub(super) fn count(map: &mut BTreeMap<String, u64>, name: &str) {
     }
 }
 
+/// A text of a capture without what a terminal would obey.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// The name of a class of [`LinkFigures::idle_gaps`](super::LinkFigures::idle_gaps): `1 – 5 s`.
 pub fn idle_words(class: usize) -> String {
     let short = |ns: i64| match ns {

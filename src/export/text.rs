@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::diagnose::carried::unread;
-use crate::diagnose::words::{counted, grouped, listed, methods};
+use crate::diagnose::words::{counted, grouped, listed, methods, printable};
 use crate::diagnose::{Finding, Severity};
 use crate::logs::LogLine;
 use crate::session::Annotation;
@@ -163,8 +163,7 @@ fn with_host(analysis: &Analysis, address: IpAddr) -> String {
 /// A text of a capture on one line, without what a terminal would obey.
 pub(super) fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let joined = lines.collect::<Vec<_>>().join("; ");
-    joined.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    printable(&lines.collect::<Vec<_>>().join("; "))
 }
 
 /// The first few of a list, and how many more there are.

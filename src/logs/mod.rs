@@ -11,4 +11,5 @@ mod read;
 
 pub use format::LogFormat;
 pub use model::{LogFigures, LogFile, LogKind, LogLine, LoggedAttempt, LoggedError, LoggedRequest};
+pub(crate) use model::{MAX_NAMES, OTHERS, count};
 pub use read::{is_log, logs_in, read_log};

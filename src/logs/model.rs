@@ -126,18 +126,21 @@ pub struct LogFigures {
 }
 
 /// Most different names in one of the counts; all others share one.
-const MAX_NAMES: usize = 256;
+pub(crate) const MAX_NAMES: usize = 256;
+
+/// What all further ones are counted as.
+pub(crate) const OTHERS: &str = "(others)";
 
 /// Adds one to a count by name; with too many names, to that of all others.
-pub(super) fn count(map: &mut BTreeMap<String, u64>, name: &str) {
-    let name = if map.len() < MAX_NAMES || map.contains_key(name) { name } else { "(others)" };
+pub(crate) fn count(map: &mut BTreeMap<String, u64>, name: &str) {
+    let name = if map.len() < MAX_NAMES || map.contains_key(name) { name } else { OTHERS };
     *map.entry(name.to_owned()).or_default() += 1;
 }
 
 impl LogFigures {
     pub(super) fn add_request(&mut self, request: &LoggedRequest) {
         let known = self.status.len() < MAX_NAMES || self.status.contains_key(&*request.method);
-        let method = if known { &request.method } else { "(others)" };
+        let method = if known { &request.method } else { OTHERS };
         count(self.status.entry(method.to_owned()).or_default(), &request.status.to_string());
         self.attempts += request.attempts.len() as u64;
         if request.attempts.len() > 1 {
