@@ -208,6 +208,11 @@ impl Script {
         &mut self.facts.info
     }
 
+    /// What is told of a connection so far.
+    pub fn flow(&mut self, conn: Conn) -> &mut Flow {
+        &mut self.connections[conn.0].flow
+    }
+
     /// The capture misses bytes of a side.
     pub fn hole(&mut self, conn: Conn, from: Side, bytes: u32) {
         let told = &mut self.connections[conn.0];

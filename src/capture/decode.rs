@@ -17,11 +17,13 @@ use etherparse::{
 use super::fragments::{DatagramKey, Fragments, Piece, Ready};
 use super::link::{self, Layer, NoSegment, SHORT_LINK_HEADER, tagged};
 use super::tunnel::{self, MAX_TUNNELS};
-use super::{LinkType, Packet, ProblemKind, Problems, Segment, TcpFlags, icmp, options};
+use super::{LinkType, Packet, Passage, ProblemKind, Problems, Segment, TcpFlags, icmp, options};
 
 const ETHERNET_HEADER: usize = 14;
 const LINUX_SLL_HEADER: usize = 16;
 const LINUX_SLL2_HEADER: usize = 20;
+/// The packet type of what the capturing machine sends.
+const LINUX_SLL_OUTGOING: u8 = 4;
 const IPV6_HEADER: usize = 40;
 /// Length of a TCP header without options.
 const TCP_HEADER: usize = 20;
@@ -160,6 +162,21 @@ fn network_layer<'a>(packet: &Packet<'a>) -> Result<(EtherType, &'a [u8]), NoSeg
             Ok((loopback_protocol(*family)?, data))
         }
         _ => Err(NoSegment::UnknownLinkType),
+    }
+}
+
+/// The packet type of a cooked capture: all but outgoing packets came from elsewhere.
+#[inline]
+fn passage(packet: &Packet<'_>) -> Passage {
+    let kind = match packet.link_type {
+        LinkType::LINUX_SLL => packet.data.get(1),
+        LinkType::LINUX_SLL2 => packet.data.get(10),
+        _ => None,
+    };
+    match kind {
+        Some(&LINUX_SLL_OUTGOING) => Passage::OUT,
+        Some(_) => Passage::IN,
+        None => Passage::UNKNOWN,
     }
 }
 
@@ -453,6 +470,7 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
         ip_id: ip.id,
         tsval: options::tsval(header.slice()),
         window_scale: if flags.syn() { options::window_scale(header.slice()) } else { None },
+        passage: passage(packet),
         is_icmp_error: false,
         payload: ip.payload.get(header_len..).unwrap_or_default(),
         wire_len: (ip.wire_len - header_len) as u32,

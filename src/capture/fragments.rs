@@ -321,6 +321,7 @@ fn detached(segment: &Segment<'_>, file_offset: u64) -> Segment<'static> {
         ip_id: segment.ip_id,
         tsval: segment.tsval,
         window_scale: segment.window_scale,
+        passage: segment.passage,
         is_icmp_error: segment.is_icmp_error,
         payload: &[],
         wire_len: segment.wire_len,

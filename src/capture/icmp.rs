@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, ip_number};
 
-use super::{Packet, Segment, TcpFlags};
+use super::{Packet, Passage, Segment, TcpFlags};
 
 /// Length of the header of an ICMP error, in bytes.
 const ICMP_HEADER: usize = 8;
@@ -40,6 +40,7 @@ pub(super) fn quoted<'a>(packet: &Packet<'a>, protocol: IpNumber, message: &'a [
         ip_id: 0,
         tsval: 0,
         window_scale: None,
+        passage: Passage::UNKNOWN,
         is_icmp_error: true,
         payload: &[],
         wire_len: mtu(header, v6),

@@ -119,6 +119,28 @@ impl TcpFlags {
     }
 }
 
+/// Which way packets passed the machine that captured them, as far as the capture says so.
+///
+/// Cooked captures do (the packet type of [LINUX_SLL](https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html) and
+/// LINUX_SLL2). What is forwarded comes in at one interface and leaves by another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage(u8);
+
+impl Passage {
+    /// The capture does not say.
+    pub const UNKNOWN: Self = Self(0);
+    /// From elsewhere.
+    pub const IN: Self = Self(1);
+    /// Sent by the machine, be it for somebody else.
+    pub const OUT: Self = Self(2);
+
+    /// Both this way and that.
+    #[inline]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// One TCP segment of a capture, its payload still in the reader's buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
@@ -144,6 +166,8 @@ pub struct Segment<'a> {
     pub tsval: u32,
     /// The shift of the sender's window that its SYN announces (RFC 7323, section 2).
     pub window_scale: Option<u8>,
+    /// Which way the packet passed.
+    pub passage: Passage,
     /// The packet is an ICMP error: addresses and `seq` are those of the segment that it quotes, `ack` is type × 256 +
     /// code, `wire_len` the MTU of the next hop where the packet was too big for it, else 0.
     pub is_icmp_error: bool,

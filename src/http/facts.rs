@@ -522,6 +522,12 @@ impl CaptureFacts {
         })
     }
 
+    /// The first FIN or RST of either side behind the request.
+    pub fn first_end(&self, flow: &Flow, exchange: &Exchange) -> Option<&Event> {
+        let is_end = |event: &&Event| matches!(event.kind, EventKind::Fin | EventKind::Rst);
+        self.events_of(flow).iter().filter(is_end).find(|event| event.frame > exchange.request.last_frame)
+    }
+
     /// The connection behind an id of this capture.
     pub fn flow(&self, id: FlowId) -> &Flow {
         &self.flows[id.0 as usize]

@@ -7,7 +7,7 @@ use std::path::Path;
 use hashbrown::HashMap;
 
 use crate::capture::{
-    CaptureId, CaptureTime, Decoder, Frame, ProblemKind, Problems, Reader, Segment, TcpFlags,
+    CaptureId, CaptureTime, Decoder, Frame, Passage, ProblemKind, Problems, Reader, Segment, TcpFlags,
 };
 use crate::tcp::{Chunk, Event, EventKind, Flow, FlowId, Handler, Hole, Side, Tracker, seq_diff};
 
@@ -218,6 +218,7 @@ impl Running {
                 ip_id: 0,
                 tsval: lent.tsval,
                 window_scale: None,
+                passage: Passage::UNKNOWN,
                 is_icmp_error: false,
                 payload: &lent.payload,
                 wire_len: lent.wire_len,

@@ -155,6 +155,7 @@ fn direction(direction: &FileDirection) -> DirectionFacts {
     DirectionFacts {
         isn: direction.isn,
         packets: direction.packets,
+        passage: crate::capture::Passage::UNKNOWN,
         bytes: direction.bytes,
         retransmitted: direction.retransmitted,
         out_of_order: direction.out_of_order,

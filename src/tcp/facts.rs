@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use crate::capture::CaptureTime;
+use crate::capture::{CaptureTime, Passage};
 use crate::http::{Protocol, WireFacts};
 
 /// A connection as one capture saw it: its index in that capture's facts, in order of first packet.
@@ -130,6 +130,8 @@ pub struct DirectionFacts {
     pub isn: Option<u32>,
     /// Packets sent by this side.
     pub packets: u32,
+    /// Which ways they passed the capturing machine.
+    pub passage: Passage,
     /// Payload bytes in order, each once.
     pub bytes: u64,
     /// Segments with payload; second copies of a packet are left out.

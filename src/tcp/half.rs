@@ -480,6 +480,7 @@ mod tests {
             ip_id: 0,
             tsval: 0,
             window_scale: None,
+            passage: crate::capture::Passage::UNKNOWN,
             is_icmp_error: false,
             payload,
             wire_len: payload.len() as u32,

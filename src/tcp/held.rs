@@ -1,6 +1,6 @@
 //! A segment that came ahead of a gap, kept until the bytes before it are there.
 
-use crate::capture::{CaptureTime, Segment, TcpFlags};
+use crate::capture::{CaptureTime, Passage, Segment, TcpFlags};
 
 use super::seq::seq_diff;
 
@@ -61,6 +61,7 @@ impl Held {
             ip_id: 0,
             tsval: 0,
             window_scale: None,
+            passage: Passage::UNKNOWN,
             is_icmp_error: false,
             payload: &self.data,
             wire_len: self.wire_len,

@@ -190,7 +190,9 @@ impl<H: Handler> Live<H> {
                 side = sender;
             }
         }
-        self.halves[side as usize].facts.packets += 1;
+        let facts = &mut self.halves[side as usize].facts;
+        facts.packets += 1;
+        facts.passage = facts.passage.and(segment.passage);
         if flags.syn() {
             self.on_syn(segment, side);
         } else if !flags.rst() {

@@ -254,6 +254,7 @@ fn more_closed_connections_than_stay_known_are_said() {
                 ip_id: 0,
                 tsval: 0,
                 window_scale: None,
+                passage: crate::capture::Passage::UNKNOWN,
                 is_icmp_error: false,
                 payload: b"",
                 wire_len: 0,

@@ -8,11 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::capture::{CaptureId, CaptureTime};
 use crate::http::{CaptureFacts, Exchange};
 use crate::tcp::Flow;
 
+use super::gateways;
 use super::inside::lie_inside;
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
@@ -30,6 +32,8 @@ const VOTERS: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(super) struct Leg {
     pub client: IpAddr,
+    /// What stands for the client's machine, as in [`Endpoint::host`].
+    pub host: IpAddr,
     /// Index into [`Causes::endpoints`].
     pub endpoint: usize,
     /// Endpoints whose requests cause this leg's, with the number of votes, most first.
@@ -51,12 +55,16 @@ pub(super) enum Common {
     Target,
     /// Method, body and the end of the target.
     TargetEnd,
+    /// Method and target: a body that broke off says nothing.
+    AnyBody,
 }
 
 /// An address that accepts connections.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub address: SocketAddr,
+    /// The first address known of its machine.
+    pub host: IpAddr,
     pub exchanges: usize,
     pub connections: usize,
     /// Kinds of resources asked for there, as hashes, sorted.
@@ -79,8 +87,8 @@ pub(super) struct Request {
     pub start: i64,
     /// End of the answer; `None` when no whole answer was seen that the client waited for.
     pub end: Option<i64>,
-    /// Without such an answer: when the client left.
-    pub left: Option<i64>,
+    /// Without such an answer: when one of the two gave up the connection.
+    pub over: Option<i64>,
     pub leg: u32,
     pub endpoint: u32,
     pub capture: CaptureId,
@@ -90,12 +98,22 @@ pub(super) struct Request {
     pub votes: bool,
 }
 
+/// A voter that has nobody to vote for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Alone {
+    pub leg: u32,
+    pub key: u64,
+    pub start: i64,
+    pub group: u16,
+}
+
 /// Who takes part in a vote.
 pub(super) struct Electorate {
     /// Sorted by key and start.
     pub requests: Vec<Request>,
-    /// Voters whose key was seen at no other endpoint, so that they have nobody to vote for: leg, start and group.
-    pub alone: Vec<(u32, i64, u16)>,
+    /// Voters whose key was seen at no other endpoint, so that they have nobody to vote for, by leg and key. The same
+    /// asked again (a health check) tells nothing new: of each key there is one.
+    pub alone: Vec<Alone>,
     /// By leg: one request of so many votes.
     pub steps: Vec<usize>,
     /// By capture: the group of its clock, and its first and last time.
@@ -105,29 +123,37 @@ pub(super) struct Electorate {
 }
 
 /// Finds legs and endpoints, and lets requests vote for the endpoint whose requests cause them: first by ids,
-/// then by target, then by the target's end, since a hop may cut or add a prefix.
+/// then by target, then by the target's end, since a hop may cut or add a prefix, then with any body.
 pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart) -> Causes {
     let mut causes = legs(seen);
-    if causes.endpoints.iter().filter(|endpoint| endpoint.exchanges > 0).count() < 2 {
-        return causes;
+    if causes.endpoints.iter().filter(|endpoint| endpoint.exchanges > 0).count() > 1 {
+        follow_requests(seen, ids, apart, &mut causes);
     }
-    let sample = Sample::of(seen);
-    let mut orders = Orders::by_address(&causes);
-    let by_ids = (0..ids.len() as u8).map(Common::Id);
-    for common in by_ids.chain([Common::Target, Common::TargetEnd]) {
-        let open = |leg: &Leg| leg.exchanges > 0 && leg.parents.is_empty();
-        if !causes.legs.iter().any(open) {
-            break;
-        }
-        let electorate = sample.requests(seen, &mut causes, ids, common);
-        vote(&mut causes, &electorate, common, &mut orders, apart);
-    }
-    sample.follow_loopback(seen, &mut causes);
+    gateways::follow(seen, &mut causes);
     for endpoint in &mut causes.endpoints {
         endpoint.shapes.sort_unstable();
         endpoint.shapes.dedup();
     }
     causes
+}
+
+fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut Causes) {
+    let sample = Sample::of(seen);
+    let mut orders = Orders::by_address(causes);
+    let by_ids = (0..ids.len() as u8).map(Common::Id);
+    let broke_off = |facts: &Arc<CaptureFacts>| {
+        facts.exchanges.iter().any(|x| x.request.is_present() && !x.request.is_complete())
+    };
+    let any_body = seen.captures.iter().any(broke_off).then_some(Common::AnyBody);
+    for common in by_ids.chain([Common::Target, Common::TargetEnd]).chain(any_body) {
+        let open = |leg: &Leg| leg.exchanges > 0 && leg.parents.is_empty();
+        if !causes.legs.iter().any(open) {
+            break;
+        }
+        let electorate = sample.requests(seen, causes, ids, common);
+        vote(causes, &electorate, common, &mut orders, apart);
+    }
+    sample.follow_loopback(seen, causes);
 }
 
 fn legs(seen: &Seen<'_>) -> Causes {
@@ -137,7 +163,13 @@ fn legs(seen: &Seen<'_>) -> Causes {
     let mut causes = Causes {
         endpoints: addresses
             .into_iter()
-            .map(|address| Endpoint { address, exchanges: 0, connections: 0, shapes: Vec::new() })
+            .map(|address| Endpoint {
+                address,
+                host: seen.hosts.of(address.ip()),
+                exchanges: 0,
+                connections: 0,
+                shapes: Vec::new(),
+            })
             .collect(),
         ..Causes::default()
     };
@@ -147,7 +179,16 @@ fn legs(seen: &Seen<'_>) -> Causes {
     known.dedup();
     for &(client, server) in &known {
         let endpoint = causes.endpoints.partition_point(|e| e.address < server);
-        causes.legs.push(Leg { client, endpoint, parents: Vec::new(), voters: 0, by: None, exchanges: 0 });
+        let host = seen.hosts.of(client);
+        causes.legs.push(Leg {
+            client,
+            host,
+            endpoint,
+            parents: Vec::new(),
+            voters: 0,
+            by: None,
+            exchanges: 0,
+        });
     }
     for at in 0..seen.len() {
         let flow = seen.flow(at);
@@ -244,15 +285,16 @@ impl Sample {
             let capture = seen.capture(at);
             let start = seen.time(at, exchange.request.start);
             if !shared.holds(key) {
-                electorate.alone.push((leg as u32, start, seen.clocks[capture.index()].group));
+                let group = seen.clocks[capture.index()].group;
+                electorate.alone.push(Alone { leg: leg as u32, key, start, group });
                 continue;
             }
-            let (end, left) = ends(facts, flow, exchange);
+            let (end, over) = ends(facts, flow, exchange);
             electorate.requests.push(Request {
                 key,
                 start,
                 end: end.map(|end| seen.time(at, end)),
-                left: left.map(|left| seen.time(at, left)),
+                over: over.map(|over| seen.time(at, over)),
                 leg: leg as u32,
                 endpoint,
                 capture,
@@ -282,6 +324,7 @@ impl Sample {
                     Common::Id(rank) => names[capture.index()].id(usize::from(rank), facts, exchange),
                     Common::Target => request_key(facts, exchange) ^ body,
                     Common::TargetEnd => suffix_key(facts, exchange) ^ body,
+                    Common::AnyBody => request_key(facts, exchange),
                 };
                 let shapes = &mut causes.endpoints[endpoint].shapes;
                 if common == Common::Target && shapes.len() < 512 {
@@ -304,12 +347,16 @@ impl Sample {
 impl Electorate {
     /// Leaves the vote to evenly spread requests of each leg.
     fn thin_out(&mut self) {
-        let steps = &mut self.steps;
-        let legs = self.alone.iter().map(|alone| alone.0).chain(self.requests.iter().map(|r| r.leg));
-        for leg in legs {
-            steps[leg as usize] += 1;
-        }
-        self.asked.clone_from(steps);
+        let Self { requests, alone, steps, asked, .. } = self;
+        let count = |legs: &mut dyn Iterator<Item = u32>, counts: &mut [usize]| {
+            legs.for_each(|leg| counts[leg as usize] += 1);
+        };
+        count(&mut requests.iter().map(|request| request.leg), steps);
+        asked.clone_from(steps);
+        count(&mut alone.iter().map(|alone| alone.leg), asked);
+        alone.sort_unstable();
+        alone.dedup_by_key(|alone| (alone.leg, alone.key));
+        count(&mut alone.iter().map(|alone| alone.leg), steps);
         for step in steps.iter_mut() {
             *step = step.div_ceil(VOTERS).max(1);
         }
@@ -322,8 +369,8 @@ impl Electorate {
     }
 }
 
-/// The end of a whole answer that the client still waited for, and when the client left in place of one. By an answer
-/// that comes after a timeout the server would seem to ask its own client: it takes longer than what it was for.
+/// The end of a whole answer that the client still waited for, and when client or server gave up in place of one. By an
+/// answer that comes after a timeout the server would seem to ask its own client: it takes longer than what it was for.
 fn ends(
     facts: &CaptureFacts,
     flow: &Flow,
@@ -332,7 +379,7 @@ fn ends(
     if exchange.response.is_complete() && facts.left_before_response(flow, exchange).is_none() {
         return (Some(exchange.response.end), None);
     }
-    (None, facts.client_end(flow, exchange).map(|event| event.at))
+    (None, facts.first_end(flow, exchange).map(|event| event.at))
 }
 
 /// By capture: the group of its clock, and its first and last time.

@@ -9,6 +9,7 @@ use crate::http::CaptureFacts;
 use crate::tcp::Flow;
 
 use super::cause::{Causes, Endpoint};
+use super::hosts::Hosts;
 use super::{Clock, LaneOverride, Role, Sighting};
 
 /// More lanes than a person can read: the endpoints with the least traffic share the last one.
@@ -23,6 +24,8 @@ const MOST_TOLERANCE_NS: i64 = 100_000_000;
 /// The connections, each by its best sighting, with the clocks of the captures.
 pub(super) struct Seen<'a> {
     pub captures: &'a [Arc<CaptureFacts>],
+    /// Which addresses are of one machine.
+    pub hosts: &'a Hosts,
     /// For each capture that is a copy its original.
     pub originals: &'a [Option<CaptureId>],
     pub clocks: &'a [Clock],
@@ -265,25 +268,27 @@ fn callers(
     recording_of: &[usize],
 ) -> Vec<(usize, usize)> {
     let mut edges: Vec<(usize, usize, usize, usize)> = Vec::new();
-    let mut by_address: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
+    let mut by_host: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
     for (endpoint, &hop) in causes.endpoints.iter().zip(hop_of) {
-        by_address.entry(endpoint.address.ip()).or_default().insert(hop);
+        by_host.entry(endpoint.host).or_default().insert(hop);
+    }
+    let voted: Vec<Option<usize>> = causes.legs.iter().map(|leg| voted(leg, hop_of)).collect();
+    let mut asking: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
+    for (leg, hop) in causes.legs.iter().zip(&voted).filter(|(leg, _)| !leg.client.is_loopback()) {
+        asking.entry(leg.host).or_default().extend(hop);
     }
     for (at, leg) in causes.legs.iter().enumerate() {
         let to = hop_of[leg.endpoint];
         let named = given.iter().position(|lane| lane.addresses.contains(&leg.client));
-        let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
-        for &(parent, count) in &leg.parents {
-            *votes.entry(hop_of[parent]).or_default() += count;
-        }
-        let voted = votes.into_iter().max_by_key(|&(hop, count)| (count, std::cmp::Reverse(hop)));
-        let hosts = by_address.get(&leg.client).filter(|_| !leg.client.is_loopback());
+        let hosts = by_host.get(&leg.host).filter(|_| !leg.client.is_loopback());
         let neighbour = hosts.and_then(|hops| hops.iter().copied().find(|&hop| hop != to));
+        // Who asks one from its address asks others from it too.
+        let alone = asking.get(&leg.host).filter(|hops| hops.len() == 1).and_then(BTreeSet::first).copied();
         // Stronger statements first, so that a weak one never shuts out a strong one by making a circle.
-        match (named, voted, neighbour) {
+        match (named, voted[at], neighbour.or(alone)) {
             (Some(hop), _, _) if hop != to => edges.push((0, at, hop, to)),
-            (_, Some((hop, _)), _) if hop != to => edges.push((1, at, hop, to)),
-            (_, _, Some(hop)) => edges.push((2, at, hop, to)),
+            (_, Some(hop), _) if hop != to => edges.push((1, at, hop, to)),
+            (_, _, Some(hop)) if hop != to => edges.push((2, at, hop, to)),
             _ => edges.push((3, at, usize::MAX, to)),
         }
     }
@@ -299,6 +304,15 @@ fn callers(
     }
     add_clients(&mut ends, &below, served.max(given.len()), recording_of);
     ends
+}
+
+/// The hop that most of a leg's requests name as the one they are asked for.
+fn voted(leg: &super::cause::Leg, hop_of: &[usize]) -> Option<usize> {
+    let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
+    for &(parent, count) in &leg.parents {
+        *votes.entry(hop_of[parent]).or_default() += count;
+    }
+    votes.into_iter().max_by_key(|&(hop, count)| (count, std::cmp::Reverse(hop))).map(|(hop, _)| hop)
 }
 
 /// Whether steps lead from one place to another, over however many; `next` gives the places one step away.

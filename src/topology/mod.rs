@@ -6,7 +6,9 @@ mod copies;
 mod edits;
 mod fit;
 mod forwarding;
+mod gateways;
 mod heal;
+mod hosts;
 pub(crate) mod inside;
 pub(crate) mod keys;
 mod labels;
@@ -54,8 +56,10 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         )
     });
     let ends: Vec<_> = sightings.iter().map(|all| nat::ends(captures, all)).collect();
+    let hosts = hosts::Hosts::find(captures);
     let seen = lanes::Seen {
         captures,
+        hosts: &hosts,
         originals: &originals,
         clocks: &clocks,
         connections: &sightings,

@@ -73,9 +73,9 @@ pub(super) fn find(seen: &Seen<'_>, causes: &Causes, apart: &Apart) -> Vec<Optio
         endpoints[causes.legs[leg].endpoint].insert(group_of(at));
         held[group_of(at)] = true;
     }
-    let mut by_address: BTreeMap<_, BTreeSet<usize>> = BTreeMap::new();
+    let mut by_host: BTreeMap<_, BTreeSet<usize>> = BTreeMap::new();
     for (endpoint, groups) in causes.endpoints.iter().zip(&endpoints) {
-        by_address.entry(endpoint.address.ip()).or_default().extend(groups);
+        by_host.entry(endpoint.host).or_default().extend(groups);
     }
     let mut root: Vec<usize> = (0..count).collect();
     for groups in &endpoints {
@@ -87,7 +87,7 @@ pub(super) fn find(seen: &Seen<'_>, causes: &Causes, apart: &Apart) -> Vec<Optio
             join(&mut root, own, &endpoints[parent.0], apart);
         }
         // The host that asks here is asked there.
-        if let Some(host) = by_address.get(&leg.client).filter(|_| !leg.client.is_loopback()) {
+        if let Some(host) = by_host.get(&leg.host).filter(|_| !leg.client.is_loopback()) {
             join(&mut root, own, host, apart);
         }
     }

@@ -32,6 +32,8 @@ const LEAST_SHARE: usize = 50;
 const LEAST_ALIKE: usize = 90;
 /// Endpoints compared for one key.
 const MOST_COMPARED: usize = 16;
+/// Requests with one key count no more than so many.
+const MOST_WEIGHED: usize = 64;
 /// Hosts up to which it is reckoned who is above whom by their addresses.
 const MOST_HOSTS: usize = 128;
 /// What addresses tell outweighs all that durations do.
@@ -49,13 +51,14 @@ impl Orders {
     /// What addresses tell: who is called at the address that a call comes from is above the one called, over however
     /// many such steps. Hosts that call each other tell nothing, nor do processes of one host.
     pub(super) fn by_address(causes: &Causes) -> Self {
-        let mut hosts: Vec<IpAddr> = causes.endpoints.iter().map(|endpoint| endpoint.address.ip()).collect();
+        let mut hosts: Vec<IpAddr> = causes.endpoints.iter().map(|endpoint| endpoint.host).collect();
+        hosts.sort_unstable();
         hosts.dedup();
         let place = |address: IpAddr| hosts.binary_search(&address).ok();
         let mut calls: Vec<Vec<usize>> = vec![Vec::new(); hosts.len()];
         for leg in causes.legs.iter().filter(|leg| !leg.client.is_loopback()) {
-            let to = place(causes.endpoints[leg.endpoint].address.ip());
-            if let (Some(from), Some(to)) = (place(leg.client), to) {
+            let to = place(causes.endpoints[leg.endpoint].host);
+            if let (Some(from), Some(to)) = (place(leg.host), to) {
                 calls[from].push(to);
             }
         }
@@ -68,7 +71,7 @@ impl Orders {
         let above: Vec<Vec<bool>> =
             (0..hosts.len()).map(|from| (0..hosts.len()).map(|to| reached(from, to)).collect()).collect();
         let host_of: Vec<usize> =
-            causes.endpoints.iter().filter_map(|endpoint| place(endpoint.address.ip())).collect();
+            causes.endpoints.iter().filter_map(|endpoint| place(endpoint.host)).collect();
         for (one, &a) in host_of.iter().enumerate() {
             for (other, &b) in host_of.iter().enumerate().skip(one + 1) {
                 let known = i64::from(above[a][b]) - i64::from(above[b][a]);
@@ -80,40 +83,28 @@ impl Orders {
         orders
     }
 
-    /// Compares, key by key, how long the same requests take at each endpoint.
-    fn learn(&mut self, requests: &[Request], by_id: bool) {
+    /// Compares, key by key, how long the same requests take at each endpoint, and which comes first.
+    fn learn(&mut self, requests: &[Request], causes: &Causes, by_id: bool) {
         let weight = if by_id { CLEAR as i64 } else { 1 };
-        // By endpoint: how long each request took, and whether any was answered.
-        let mut durations: Vec<(u32, Vec<i64>, bool)> = Vec::new();
+        let mut taken: Vec<Taken<'_>> = Vec::new();
         for same in requests.chunk_by(|a, b| a.key == b.key) {
-            durations.clear();
+            taken.clear();
             for request in same {
-                let Some(end) = request.end.or(request.left) else { continue };
-                let (takes, answered) = (end.saturating_sub(request.start), request.end.is_some());
-                match durations.iter().position(|known| known.0 == request.endpoint) {
-                    Some(known) => {
-                        durations[known].1.push(takes);
-                        durations[known].2 |= answered;
-                    }
-                    None if durations.len() < MOST_COMPARED => {
-                        durations.push((request.endpoint, vec![takes], answered));
-                    }
+                match taken.iter().position(|known| known.first.endpoint == request.endpoint) {
+                    Some(known) => taken[known].add(request),
+                    None if taken.len() < MOST_COMPARED => taken.push(Taken::of(request)),
                     None => {}
                 }
             }
-            for (_, list, _) in &mut durations {
-                list.sort_unstable();
+            for one in &mut taken {
+                one.durations.sort_unstable();
             }
-            for (at, one) in durations.iter().enumerate() {
-                for other in &durations[at + 1..] {
-                    // Who leaves because its own client left does so at the same time: that tells nothing.
-                    if !one.2 && !other.2 {
-                        continue;
-                    }
-                    let (low, high) = if one.0 < other.0 { (one, other) } else { (other, one) };
-                    let longer = quartiles(&low.1).saturating_sub(quartiles(&high.1)).signum();
-                    let count = low.1.len().min(high.1.len()).min(64) as i64;
-                    *self.0.entry((low.0, high.0)).or_default() += longer * count * weight;
+            for (at, one) in taken.iter().enumerate() {
+                for other in &taken[at + 1..] {
+                    let swap = one.first.endpoint > other.first.endpoint;
+                    let (low, high) = if swap { (other, one) } else { (one, other) };
+                    let above = low.comes_before(high, causes).unwrap_or_else(|| low.takes_longer(high));
+                    *self.0.entry((low.first.endpoint, high.first.endpoint)).or_default() += above * weight;
                 }
             }
         }
@@ -125,6 +116,68 @@ impl Orders {
         let known = self.0.get(&(upper.min(lower), upper.max(lower))).copied().unwrap_or_default();
         (known * sign).cmp(&0)
     }
+}
+
+/// The requests with one key at one endpoint.
+struct Taken<'a> {
+    first: &'a Request,
+    /// When each began, the earliest first.
+    starts: Vec<i64>,
+    /// How long those took of which that is known.
+    durations: Vec<i64>,
+    answered: bool,
+}
+
+impl<'a> Taken<'a> {
+    fn of(request: &'a Request) -> Self {
+        let mut taken = Self { first: request, starts: Vec::new(), durations: Vec::new(), answered: false };
+        taken.add(request);
+        taken
+    }
+
+    fn add(&mut self, request: &Request) {
+        self.starts.push(request.start);
+        self.answered |= request.end.is_some();
+        if let Some(end) = request.end.or(request.over) {
+            self.durations.push(end.saturating_sub(request.start));
+        }
+    }
+
+    /// How many began before those of the other, where all did and it holds as many; negative the other way round. Only
+    /// one clock shows that. It counts where durations do not: who leaves because its own client left does so at the
+    /// same time, or stays. What one client asks of two does not stand above the other.
+    fn comes_before(&self, other: &Self, causes: &Causes) -> Option<i64> {
+        let (a, b) = (self.first, other.first);
+        let client = |request: &Request| causes.legs[request.leg as usize].client;
+        let tells = self.starts.len() == other.starts.len() && !(self.answered && other.answered);
+        if !tells || a.group != b.group || client(a) == client(b) && !client(a).is_loopback() {
+            return None;
+        }
+        let slack = may_differ(a, b);
+        let apart = || self.starts.iter().zip(&other.starts).map(|(one, other)| other.saturating_sub(*one));
+        let count = self.starts.len().min(MOST_WEIGHED) as i64;
+        if apart().all(|apart| apart > slack) {
+            return Some(count);
+        }
+        apart().all(|apart| apart < -slack).then_some(-count)
+    }
+
+    /// How surely requests take longer here than there: negative the other way round.
+    fn takes_longer(&self, other: &Self) -> i64 {
+        if !self.answered && !other.answered {
+            return 0;
+        }
+        let count = self.durations.len().min(other.durations.len()).min(MOST_WEIGHED) as i64;
+        quartiles(&self.durations).saturating_sub(quartiles(&other.durations)).signum() * count
+    }
+}
+
+/// How far the times of two requests may be off against each other, in nanoseconds.
+fn may_differ(one: &Request, other: &Request) -> i64 {
+    if one.capture == other.capture {
+        return SAME_CAPTURE_NS;
+    }
+    one.tolerance.saturating_add(other.tolerance)
 }
 
 /// Sum of the quartiles of a sorted list.
@@ -143,7 +196,7 @@ pub(super) fn vote(
     apart: &Apart,
 ) {
     let requests = &electorate.requests;
-    orders.learn(requests, matches!(common, Common::Id(_)));
+    orders.learn(requests, causes, matches!(common, Common::Id(_)));
     let shares = Shares::of(electorate, causes);
     let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
     let mut voters: Vec<Voter> = Vec::new();
@@ -166,12 +219,11 @@ pub(super) fn vote(
                     None => above.push((parent.endpoint, parent.start, 1)),
                 }
             }
-            // Who asks from an address where others are served asks for them.
-            let (client, address) = (causes.legs[request.leg as usize].client, |endpoint: u32| {
-                causes.endpoints[endpoint as usize].address.ip()
-            });
-            if !client.is_loopback() && above.iter().any(|known| address(known.0) == client) {
-                above.retain(|known| address(known.0) == client);
+            // Who asks from a machine where others are served asks for them.
+            let leg = &causes.legs[request.leg as usize];
+            let is_there = |endpoint: u32| causes.endpoints[endpoint as usize].host == leg.host;
+            if !leg.client.is_loopback() && above.iter().any(|known| is_there(known.0)) {
+                above.retain(|known| is_there(known.0));
             }
             let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
             voters.push(Voter { leg: request.leg, start: request.start, group: request.group, weight });
@@ -232,8 +284,8 @@ fn count(voters: &[Voter], ballots: &[((u32, u32), usize)], electorate: &Elector
         named.is_empty() || named.iter().any(ran)
     };
     let mut counts = vec![0; electorate.steps.len()];
-    for &(leg, start, group) in &electorate.alone {
-        counts[leg as usize] += usize::from(could_vote(leg, start, group));
+    for alone in &electorate.alone {
+        counts[alone.leg as usize] += usize::from(could_vote(alone.leg, alone.start, alone.group));
     }
     for (count, step) in counts.iter_mut().zip(&electorate.steps) {
         *count = *count / step * CLEAR;
@@ -356,17 +408,13 @@ fn holds(parent: &Request, child: &Request) -> bool {
     if parent.group != child.group {
         return false;
     }
-    let tolerance = if parent.capture == child.capture {
-        SAME_CAPTURE_NS
-    } else {
-        parent.tolerance.saturating_add(child.tolerance)
-    };
+    let tolerance = may_differ(parent, child);
     let starts = parent.start <= child.start.saturating_add(tolerance);
     let ends = match (parent.end, child.end) {
         (Some(parent), Some(child)) => child <= parent.saturating_add(tolerance),
         (Some(parent), None) => child.start <= parent.saturating_add(tolerance),
-        (None, _) => match parent.left {
-            Some(left) => child.start <= left.saturating_add(tolerance),
+        (None, _) => match parent.over {
+            Some(over) => child.start <= over.saturating_add(tolerance),
             None => child.start.saturating_sub(parent.start) < PATIENCE_NS,
         },
     };
@@ -419,5 +467,59 @@ fn settle(causes: &mut Causes, ballots: &[((u32, u32), usize)], voters: &[usize]
     }
     for (leg, &count) in causes.legs.iter_mut().zip(voters) {
         leg.voters = leg.voters.max(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tcp::Side;
+    use crate::testing::Script;
+    use crate::topology::{Overrides, build};
+
+    const MS: i64 = 1_000_000;
+
+    fn lanes(script: Script) -> Vec<usize> {
+        let lanes = build(&[script.finish()], &Overrides::default()).lanes;
+        lanes.iter().map(|lane| lane.addresses.len()).collect()
+    }
+
+    /// A request that the client leaves, and what the proxy asks for it, which is left at the same time.
+    fn left(script: &mut Script, at: i64, proxy: &str) {
+        let user = script.connection(at, "10.0.1.1:3000", "10.0.1.2:80", 100);
+        script.request(user, at + MS, "GET", "/slow", &[], "");
+        let asked = script.connection(at + MS, proxy, "10.0.2.2:8000", 100);
+        script.request(asked, at + 2 * MS, "GET", "/slow", &[], "");
+        script.fin(user, at + 50 * MS, Side::Client);
+        script.fin(asked, at + 51 * MS, Side::Client);
+    }
+
+    #[test]
+    fn of_requests_that_nobody_answered_the_first_is_above() {
+        let mut script = Script::new("a.pcap");
+        left(&mut script, 0, "10.0.2.1:4000");
+        assert_eq!(lanes(script), [1, 2, 1]);
+        // What one client asks of two is no chain.
+        let mut script = Script::new("a.pcap");
+        left(&mut script, 0, "10.0.1.1:4000");
+        assert_eq!(lanes(script), [1, 1, 1]);
+    }
+
+    #[test]
+    fn health_checks_do_not_outvote_the_few_requests_of_users() {
+        let mut script = Script::new("a.pcap");
+        let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+        let asked = script.connection(0, "10.0.2.1:4000", "10.0.2.2:8000", 100);
+        for n in 1..20 {
+            let at = n * 100 * MS;
+            script.request(asked, at, "GET", "/health", &[], "");
+            script.response(asked, at + MS, 200, 2);
+            if n % 8 == 0 {
+                script.request(user, at + 10 * MS, "GET", &format!("/{n}"), &[], "");
+                script.request(asked, at + 11 * MS, "GET", &format!("/{n}"), &[], "");
+                script.response(asked, at + 12 * MS, 200, 20);
+                script.response(user, at + 13 * MS, 200, 20);
+            }
+        }
+        assert_eq!(lanes(script), [1, 2, 1]);
     }
 }

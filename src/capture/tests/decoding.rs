@@ -183,3 +183,27 @@ fn an_unknown_link_type_is_said_once_with_its_count() {
     assert_eq!(kinds(&info), [(ProblemKind::UnsupportedLinkType, 2)]);
     assert!(info.problems[0].detail.contains("USB_LINUX"));
 }
+
+#[test]
+fn a_cooked_packet_tells_whether_its_machine_sent_it() {
+    let ends = ("10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+    let ip = ip_packet(ends.0, ends.1, (1, 1), TcpFlags::ACK, GET);
+    let sll = |kind| [&[0, kind, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0], &ip[..]].concat();
+    let sll2 = |kind| [&[8, 0, 0, 0, 0, 0, 0, 3, 0, 1, kind, 6, 2, 0, 0, 0, 0, 1, 0, 0], &ip[..]].concat();
+    let passage = |link_type, data: &[u8]| {
+        let packet = Packet {
+            frame: 1,
+            at: CaptureTime(0),
+            link_type,
+            data,
+            wire_len: data.len() as u32,
+            file_offset: 0,
+        };
+        Decoder::default().segment(&packet, &mut ProblemLog::default()).map(|segment| segment.passage)
+    };
+    for (kind, expected) in [(0, Passage::IN), (3, Passage::IN), (4, Passage::OUT)] {
+        assert_eq!(passage(LinkType::LINUX_SLL, &sll(kind)), Some(expected));
+        assert_eq!(passage(LinkType::LINUX_SLL2, &sll2(kind)), Some(expected));
+    }
+    assert_eq!(passage(LinkType::RAW, &ip), Some(Passage::UNKNOWN));
+}

@@ -1,0 +1,137 @@
+//! Who connects where no request ever gets through: a proxy answers 502 or 504 itself, and its attempts lie inside the
+//! requests that it answers so.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::capture::CaptureId;
+
+use super::cause::{Causes, Leg};
+use super::lanes::Seen;
+
+/// Fewer attempts prove nothing.
+const LEAST: usize = 2;
+/// What chance would need luck for: one in e to the power of this.
+const LUCK: f64 = 10.0;
+/// Requests looked at for one that holds an attempt.
+const LOOK_BACK: usize = 64;
+
+/// Start and end in session time, nanoseconds.
+type Span = (i64, i64);
+
+/// Finds the endpoint whose failed answers explain the connections of each client that gets no request through. Times
+/// are compared within one capture only.
+pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
+    let is_mute = |leg: &Leg| leg.exchanges == 0 && leg.parents.is_empty() && !leg.client.is_loopback();
+    let mut attempts: BTreeMap<IpAddr, Vec<(CaptureId, i64)>> = BTreeMap::new();
+    for (at, &leg) in causes.leg_of.iter().enumerate().filter(|(_, leg)| is_mute(&causes.legs[**leg])) {
+        let begun = (seen.capture(at), seen.time(at, seen.flow(at).first.0));
+        attempts.entry(causes.legs[leg].client).or_default().push(begun);
+    }
+    attempts.retain(|_, all| all.len() >= LEAST);
+    if attempts.is_empty() {
+        return;
+    }
+    let failed = failed_answers(seen, causes);
+    for (client, all) in attempts {
+        let asked_by_it =
+            |endpoint: usize| causes.legs.iter().any(|leg| leg.endpoint == endpoint && leg.client == client);
+        let candidates = failed.iter().filter(|(endpoint, _)| !asked_by_it(**endpoint));
+        let lucky = candidates.filter_map(|(endpoint, spans)| Some((luck(&all, spans)?, *endpoint)));
+        if let Some((_, endpoint)) = lucky.max_by(|a, b| a.0.total_cmp(&b.0)) {
+            for leg in causes.legs.iter_mut().filter(|leg| leg.client == client && is_mute(leg)) {
+                leg.parents = vec![(endpoint, all.len())];
+            }
+        }
+    }
+}
+
+/// By endpoint and capture: the requests that a gateway's error answered, in the order of their start, and how much
+/// time the capture spans.
+type Failed = BTreeMap<CaptureId, (Vec<Span>, i64)>;
+
+fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
+    let mut all: BTreeMap<usize, Failed> = BTreeMap::new();
+    for (at, &leg) in causes.leg_of.iter().enumerate() {
+        let capture = seen.capture(at);
+        for exchange in seen.facts(at).exchanges_of(seen.flow(at)) {
+            let gateway = exchange.status.is_some_and(|status| matches!(status.get(), 502..=504))
+                && exchange.response.is_complete();
+            if gateway && exchange.request.is_present() {
+                let span = (seen.time(at, exchange.request.start), seen.time(at, exchange.response.end));
+                all.entry(causes.legs[leg].endpoint).or_default().entry(capture).or_default().0.push(span);
+            }
+        }
+    }
+    let mut whole: BTreeMap<CaptureId, Span> = BTreeMap::new();
+    for at in 0..seen.len() {
+        let flow = seen.flow(at);
+        let (first, last) = (seen.time(at, flow.first.0), seen.time(at, flow.last.0));
+        let known = whole.entry(seen.capture(at)).or_insert((first, last));
+        *known = (known.0.min(first), known.1.max(last));
+    }
+    for (capture, (spans, length)) in all.values_mut().flatten() {
+        spans.sort_unstable();
+        *length = whole.get(capture).map_or(0, |(first, last)| last.saturating_sub(*first));
+    }
+    all
+}
+
+/// How unlikely it is that all attempts begin inside these requests, and as soon after they do, by chance: one in e to
+/// the power of this. `None` where one does not, or chance would do.
+fn luck(attempts: &[(CaptureId, i64)], failed: &Failed) -> Option<f64> {
+    let delay = |(capture, at): &(CaptureId, i64)| {
+        let spans = &failed.get(capture)?.0;
+        let begun = &spans[..spans.partition_point(|span| span.0 <= *at)];
+        let holding = begun.iter().rev().take(LOOK_BACK).find(|span| *at <= span.1)?;
+        Some(at.saturating_sub(holding.0))
+    };
+    let delays: Vec<i64> = attempts.iter().map(delay).collect::<Option<_>>()?;
+    let longest = delays.into_iter().max()?;
+    let mut luck = 0.0;
+    for (capture, _) in attempts {
+        let (spans, length) = &failed[capture];
+        let soon: i64 = spans
+            .iter()
+            .map(|(start, end)| longest.min(end.saturating_sub(*start)))
+            .fold(0, i64::saturating_add);
+        luck -= ((soon + 1) as f64 / (length + 1) as f64).min(1.0).ln();
+    }
+    (luck >= LUCK).then_some(luck)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tcp::{Opening, Side};
+    use crate::testing::Script;
+    use crate::topology::{Overrides, build};
+
+    const MS: i64 = 1_000_000;
+
+    /// The lanes of two requests that the edge answers 502, and two attempts at a server that refuses, so long after
+    /// each request came.
+    fn lanes(refused_after: i64) -> Vec<Vec<String>> {
+        let mut script = Script::new("edge.pcap");
+        let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+        for n in [1, 2] {
+            let at = n * 100 * MS;
+            script.request(user, at, "GET", &format!("/{n}"), &[], "");
+            script.response(user, at + MS, 502, 20);
+            let client = format!("10.0.2.1:{}", 4000 + n);
+            let attempt = script.connection(at + refused_after, &client, "10.0.2.2:8000", 100);
+            script.rst(attempt, at + refused_after + MS / 10, Side::Server);
+            script.flow(attempt).opening = Opening::Refused;
+        }
+        let lanes = build(&[script.finish()], &Overrides::default()).lanes;
+        let addresses =
+            |lane: &crate::topology::Lane| lane.addresses.iter().map(ToString::to_string).collect();
+        lanes.iter().map(addresses).collect()
+    }
+
+    #[test]
+    fn who_connects_in_vain_whenever_the_edge_answers_502_is_the_edge() {
+        let chain = [vec!["10.0.1.1"], vec!["10.0.1.2", "10.0.2.1"], vec!["10.0.2.2"]];
+        assert_eq!(lanes(MS / 5), chain);
+        assert_ne!(lanes(20 * MS), chain);
+    }
+}
