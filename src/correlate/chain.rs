@@ -4,6 +4,8 @@
 //! them it was is one assignment of causes to starts, so that a request that merely starts at the time of
 //! another's failure keeps its own cause.
 
+use std::collections::BTreeMap;
+
 use super::Confidence;
 use super::assign::{Assigned, Choice, Choices, cheapest};
 use super::matching::{Candidates, Matching};
@@ -24,6 +26,10 @@ const ROUNDS: usize = 3;
 const RETRY: i64 = 1_000;
 /// What it costs where the lane passed on as many failures as it got: then it seems to retry nothing.
 const UNLIKELY_RETRY: i64 = 7_000;
+/// A lane that passes on this part of the failures it gets, in percent, retries next to none.
+const SHARE: usize = 90;
+/// The same where packets are missing.
+const LOSSY_SHARE: usize = 80;
 /// Odds from which on a retry is a likely one: e to the power of this, in thousandths.
 const LIKELY: i64 = 3_500;
 
@@ -59,17 +65,20 @@ fn may_be_retried(child: &Node) -> bool {
     !child.answered || child.status >= 500 || matches!(child.status, 403 | 404 | 429)
 }
 
-/// Joins the candidates to units.
-pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates) -> Vec<Unit> {
+/// Joins the candidates to units. `passed_on` are the methods of which the lane retries next to none.
+pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates, passed_on: &[u32]) -> Vec<Unit> {
     let mut units = Vec::with_capacity(candidates.rows.len());
     let mut from = 0;
-    let retry = if passes_failures_on(matching, candidates) { UNLIKELY_RETRY } else { RETRY };
     for same in candidates.keys.chunk_by(|a, b| a == b) {
         let rows = from..from + same.len();
         from = rows.end;
         let rows_of = &candidates.rows[rows.clone()];
+        let is_passed_on =
+            rows_of.iter().any(|&row| passed_on.contains(&matching.children[row as usize].method));
+        let retry = if is_passed_on { UNLIKELY_RETRY } else { RETRY };
         let group = Group { matching, candidates, first: rows.start, rows: rows_of, retry };
-        let follows = group.follows();
+        // With packets missing the request that a start belongs to may be one that nobody saw.
+        let follows = if is_passed_on && matching.is_lossy { Vec::new() } else { group.follows() };
         if follows.is_empty() {
             units.extend(rows.map(|row| Unit {
                 children: vec![candidates.rows[row]],
@@ -83,17 +92,26 @@ pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates) -> Vec<Uni
     units
 }
 
-/// Whether the requests of the lane failed about as often as its attempts: it retried next to none.
-fn passes_failures_on(matching: &Matching<'_>, candidates: &Candidates) -> bool {
-    let failed = |node: &Node| !node.answered || node.status >= 500;
-    let below = candidates.rows.iter().filter(|&&child| failed(&matching.children[child as usize])).count();
+/// The methods with which the requests of the lane failed about as often as its attempts: it retried next to none.
+pub(super) fn passed_on(matching: &Matching<'_>, candidates: &Candidates) -> Vec<u32> {
+    let failed = |node: &Node| (!node.answered && !node.near_hole) || node.status >= 500;
+    let mut failures: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+    for &child in &candidates.rows {
+        let node = &matching.children[child as usize];
+        failures.entry(node.method).or_default().1 += usize::from(failed(node));
+    }
     let mut asked: Vec<u32> = (0..candidates.rows.len())
         .flat_map(|row| candidates.fitting.of(row).iter().map(|choice| choice.parent))
         .collect();
     asked.sort_unstable();
     asked.dedup();
-    let above = asked.into_iter().filter(|&parent| failed(&matching.parents[parent as usize])).count();
-    above > 0 && above * 10 >= below * 9
+    for parent in asked {
+        let node = &matching.parents[parent as usize];
+        failures.entry(node.method).or_default().0 += usize::from(failed(node));
+    }
+    let share = if matching.is_lossy { LOSSY_SHARE } else { SHARE };
+    let next_to_none = |(above, below): &(usize, usize)| *above > 0 && above * 100 >= below * share;
+    failures.into_iter().filter(|(_, counts)| next_to_none(counts)).map(|(method, _)| method).collect()
 }
 
 /// The candidates of one key.

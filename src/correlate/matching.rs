@@ -13,7 +13,7 @@
 use hashbrown::HashMap;
 
 use super::assign::{Assigned, Choice, Choices, cheapest};
-use super::chain::{Unit, units, wait};
+use super::chain::{Unit, passed_on, units, wait};
 use super::gaps::Gaps;
 use super::habits::Habits;
 use super::node::Node;
@@ -54,7 +54,7 @@ pub(super) struct Matching<'a> {
     /// By parent: its place in the order of answers.
     end_place: Vec<u32>,
     /// Some requests of the lane may be missing.
-    is_lossy: bool,
+    pub(super) is_lossy: bool,
 }
 
 /// The order in which a lane passes on: what is around each unit, and what being out of line costs.
@@ -200,15 +200,16 @@ impl<'a> Matching<'a> {
             return;
         }
         self.learn(self.known_pairs());
-        let mut joined = units(self, &candidates);
+        let passed_on = passed_on(self, &candidates);
+        let mut joined = units(self, &candidates, &passed_on);
         if joined.len() < candidates.rows.len() {
             // What the first round taught of the gaps tells a retry from a request of its own better.
             self.assign(&candidates, &joined, None);
             self.learn_waits(&joined);
-            joined = units(self, &candidates);
+            joined = units(self, &candidates, &passed_on);
         }
         self.assign(&candidates, &joined, Some(most));
-        self.assign_attempts(&candidates, most);
+        self.assign_attempts(&candidates, &passed_on, most);
     }
 
     /// Gives each parent without a child the unit that answered it; without a confidence only learns.
@@ -381,9 +382,11 @@ impl<'a> Matching<'a> {
     }
 
     /// Puts what is left (earlier attempts, answers that the parent did not pass on) where it fits best.
-    fn assign_attempts(&mut self, candidates: &Candidates, most: Confidence) {
+    fn assign_attempts(&mut self, candidates: &Candidates, passed_on: &[u32], most: Confidence) {
         for (row, &child) in candidates.rows.iter().enumerate() {
-            if self.found[child as usize].is_some() {
+            // The lane does not retry these, but packets are missing: its request may be one that nobody saw.
+            let is_unseen = self.is_lossy && passed_on.contains(&self.children[child as usize].method);
+            if self.found[child as usize].is_some() || is_unseen {
                 continue;
             }
             let costs = candidates

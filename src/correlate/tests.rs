@@ -570,3 +570,40 @@ fn equal_requests_and_news_of_failures_are_taken_in_the_order_in_which_they_came
     // The first of them has too little around it.
     assert!(retries.filter(is_right).count() as i64 >= rounds / 5 - 1);
 }
+
+/// A proxy that answers five failed requests with 502, and one whose like failed before its own attempt went well.
+fn failures_passed_on(misses_packets: bool) -> Vec<u16> {
+    let mut script = Script::new("any.pcap");
+    let ask = |script: &mut Script, n: i64, client: &str, server: &str, at: i64, end: (i64, u16)| {
+        let conn = script.connection(at - US * 50, &format!("{client}:{}", 4000 + n), server, 100);
+        script.request(conn, at, "GET", "/", &[], "");
+        match end {
+            (at, 0) => script.fin(conn, at, Side::Server),
+            (at, status) => script.response(conn, at, status, 20),
+        }
+    };
+    let (edge, app) = (("10.0.1.1", "10.0.1.2:80"), ("10.0.1.2", "10.0.1.3:9000"));
+    for n in 0..5 {
+        let at = MS + n * 50 * MS;
+        ask(&mut script, n, edge.0, edge.1, at, (at + 3 * MS, 502));
+        ask(&mut script, n, app.0, app.1, at + MS, (at + 2 * MS, 0));
+    }
+    let at = 300 * MS;
+    ask(&mut script, 7, edge.0, edge.1, at, (at + 9 * MS, 200));
+    ask(&mut script, 8, app.0, app.1, at + MS, (at + 2 * MS, 0));
+    ask(&mut script, 9, app.0, app.1, at + 2 * MS + 100 * US, (at + 8 * MS, 200));
+    let mut facts = (*script.finish()).clone();
+    if misses_packets {
+        facts.exchanges[0].flags.set(crate::http::ExchangeFlags::NEAR_HOLE);
+    }
+    let analysis = analyse(vec![facts.into()]);
+    let last =
+        analysis.exchanges().filter(|x| x.started().0 > 250 * MS && analysis.trees.parent(x.id).is_some());
+    last.map(|exchange| exchange.attempt()).collect()
+}
+
+#[test]
+fn where_failures_are_passed_on_and_packets_are_missing_nothing_is_a_retry() {
+    assert_eq!(failures_passed_on(false), [1, 2]);
+    assert_eq!(failures_passed_on(true), [1]);
+}
