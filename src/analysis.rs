@@ -108,12 +108,45 @@ impl Analysis {
         format!("{} → {}", self.lane(link.from).name, self.lane(link.to).name)
     }
 
+    /// By link: whether it is the first on the way from the users, as far as one can read. What reaches the lane that
+    /// asks there carries no request that can be read (it is encrypted), or nothing reaches it.
+    pub fn outermost_links(&self) -> Vec<bool> {
+        let links = &self.topology.links;
+        let any = |link: &Link, has: fn(&ConnectionView<'_>) -> bool| {
+            link.connections.iter().any(|&id| has(&self.connection(id)))
+        };
+        let reads = |link: &Link| any(link, |connection| !connection.inner.exchanges.is_empty());
+        let speaks = |link: &Link| {
+            any(link, |connection| connection.flow().directions.iter().any(|direction| direction.bytes > 0))
+        };
+        let unread: Vec<bool> = links.iter().map(|link| !reads(link) && speaks(link)).collect();
+        // Along unread links only, from the lanes that nobody calls.
+        let mut outer: Vec<bool> = self.topology.lanes.iter().map(|lane| lane.depth == 0).collect();
+        for _ in 0..links.len() {
+            let before = outer.clone();
+            for (at, outer) in outer.iter_mut().enumerate().filter(|(_, outer)| !**outer) {
+                let mut into = links.iter().zip(&unread).filter(|(link, _)| usize::from(link.to.0) == at);
+                *outer = into.all(|(link, unread)| *unread && before[usize::from(link.from.0)]);
+            }
+            if outer == before {
+                break;
+            }
+        }
+        links.iter().zip(unread).map(|(link, unread)| !unread && outer[usize::from(link.from.0)]).collect()
+    }
+
     /// Who asks on the outermost links, for words such as "users saw 502": `users`, or `clients` where the lane that
     /// asks is a proxy by its requests, or one that passes hops by.
     pub fn askers(&self) -> &'static str {
-        let outermost =
-            self.topology.links.iter().map(|link| self.lane(link.from)).filter(|lane| lane.depth == 0);
-        if outermost.clone().all(|lane| lane.users) { "users" } else { "clients" }
+        let links = self.topology.links.iter().zip(self.outermost_links());
+        let mut lanes = links.filter(|(_, outermost)| *outermost).map(|(link, _)| self.lane(link.from));
+        if lanes.all(|lane| lane.users) { "users" } else { "clients" }
+    }
+
+    /// Requests on the outermost links.
+    pub fn outermost_requests(&self) -> u64 {
+        let links = self.outermost_links().into_iter().zip(&self.diagnosis.board.links);
+        links.filter(|(outermost, _)| *outermost).map(|(_, figures)| figures.requests).sum()
     }
 
     /// What a capture says of a packet, in the order of the file: its comments.

@@ -103,7 +103,10 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let logs = with_logs::LogIndex::new(analysis);
     if let Some(logs) = &logs {
         findings.extend(logs.disagreements(&diagnosis));
-        findings.extend(with_logs::from_logs_alone(analysis, &diagnosis));
+        // Where packets show the fault, they tell more.
+        if findings.iter().all(|finding| finding.severity < Severity::Warning) {
+            findings.extend(with_logs::from_logs_alone(analysis, &diagnosis));
+        }
     }
     findings.sort_by(|a, b| {
         let rank = |f: &Finding| (std::cmp::Reverse(f.severity), std::cmp::Reverse(f.count), f.link);

@@ -164,11 +164,12 @@ pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Re
     let outcomes = &diagnosis.outcomes;
     let mut failures = Failures::default();
     let mut origin: BTreeMap<LinkId, u64> = BTreeMap::new();
+    let outermost = analysis.outermost_links();
     for (at, began) in diagnosis.origins.iter().enumerate() {
         let id = ExchangeId(at as u32);
         let Some(began) = began else { continue };
         let exchange = analysis.exchange(id);
-        if is_user_link(analysis, exchange.link_id()) && fails(analysis, outcomes, id) {
+        if outermost[usize::from(exchange.link_id().0)] && fails(analysis, outcomes, id) {
             let by_status = failures.visible.entry(exchange.method().to_owned()).or_default();
             count(by_status, &failure_name(outcomes[at], exchange.status()));
         }

@@ -265,17 +265,24 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
     }
 }
 
-/// Without captures: which proxy's failures came from behind it, and where nothing lies behind any more.
+/// What two logs tell the same request by: its id, else what was asked.
+fn join_key(request: &LoggedRequest) -> u64 {
+    if request.id.is_empty() {
+        return request_hash(&request.method, &request.target);
+    }
+    request_hash("", &request.id)
+}
+
+/// Where the captures show no request, or not why some failed: which proxy's failures came from behind it, and where nothing
+/// lies behind any more.
 pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
-    if !analysis.topology.exchanges.is_empty() {
+    if !analysis.topology.exchanges.is_empty() && diagnosis.failures.visible.is_empty() {
         return Vec::new();
     }
-    let logs: Vec<&LogFile> =
-        analysis.logs.iter().map(|log| &**log).filter(|log| log.kind == LogKind::Access).collect();
-    let by_id: Vec<HashMap<&str, &LoggedRequest, foldhash::fast::FixedState>> = logs
-        .iter()
-        .map(|log| log.requests.iter().filter(|r| !r.id.is_empty()).map(|r| (&*r.id, r)).collect())
-        .collect();
+    let access = || analysis.logs.iter().enumerate().filter(|(_, log)| log.kind == LogKind::Access);
+    let (places, logs): (Vec<usize>, Vec<&LogFile>) = access().map(|(at, log)| (at, &**log)).unzip();
+    let known: Vec<HashMap<u64, &LoggedRequest, foldhash::fast::FixedState>> =
+        logs.iter().map(|log| log.requests.iter().map(|r| (join_key(r), r)).collect()).collect();
     let finding = |at: usize| {
         let log = logs[at];
         let failed =
@@ -285,7 +292,7 @@ pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec
         // tell: behind a proxy that retries there are more lines than before it.
         let stands_behind = |other: usize| {
             let shared: Vec<_> =
-                failed.iter().filter_map(|r| Some((*r, *by_id[other].get(&*r.id)?))).collect();
+                failed.iter().filter_map(|r| Some((*r, *known[other].get(&join_key(r))?))).collect();
             let all_failed = shared.iter().all(|(_, its)| its.status >= 500);
             if other == at || shared.len() * 2 <= failed.len() || !all_failed {
                 return false;
@@ -316,7 +323,7 @@ pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec
         };
         let mut draft = Draft::new(analysis, diagnosis, &texts::FAULT_BEHIND, None);
         draft.certainty = Certainty::Likely;
-        draft.values.push(("file", analysis.log_name(at)));
+        draft.values.push(("file", analysis.log_name(places[at])));
         draft.values.push(("requests", counted(failed.len() as u64, "request")));
         draft.values.push(("statuses", named(&statuses)));
         draft.values.push(("behind", named(&behind)));
@@ -404,21 +411,28 @@ mod tests {
 
     #[test]
     fn logs_alone_say_behind_which_proxy_the_fault_lies() {
-        let line = |at: &str, status: &str, to: &str, id: &str| {
-            format!(
-                "{at} 10.0.0.1 \"GET /a HTTP/1.1\" {status} 4 to=\"{to}\" got=\"{status}\" id=0123456789abcde{id}\n"
-            )
-        };
-        let edge = ["1", "2"].map(|id| line("1795493951.009", "502", "10.0.1.1:80", id)).concat();
-        let inner = ["1", "2"].map(|id| line("1795493951.007", "502", "10.0.2.1:8000", id)).concat();
-        let sound = line("1795493951.007", "200", "10.0.2.1:8000", "3");
-        let files = logs(&[("edge.log", &edge), ("ingress.log", &(inner + &sound))]);
-        let diagnosis = analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis;
-        let told: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.summary.as_str()).collect();
-        let expected =
-            "ingress.log: 2 requests failed, and the fault lies behind this proxy: at 10.0.2.1:8000 (2)";
-        assert_eq!(told, [expected]);
-        let files = logs(&[("ingress.log", &sound)]);
-        assert!(analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis.findings.is_empty());
+        for has_ids in [true, false] {
+            let line = |at: &str, status: &str, to: &str, id: &str| {
+                let tail = if has_ids { format!(" id=0123456789abcde{id}") } else { String::new() };
+                format!(
+                    "{at} 10.0.0.1 \"GET /{id} HTTP/1.1\" {status} 4 to=\"{to}\" got=\"{status}\"{tail}\n"
+                )
+            };
+            let edge = ["1", "2"].map(|id| line("1795493951.009", "502", "10.0.1.1:80", id)).concat();
+            let inner = ["1", "2"].map(|id| line("1795493951.007", "502", "10.0.2.1:8000", id)).concat();
+            let sound = line("1795493951.007", "200", "10.0.2.1:8000", "3");
+            let inner = inner + &sound;
+            let started = "2026/11/26 19:27:34 [notice] 9#9: start worker processes\n";
+            let files = logs(&[("an-error.log", started), ("edge.log", &edge), ("ingress.log", &inner)]);
+            let diagnosis = analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis;
+            let told: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.summary.as_str()).collect();
+            let expected =
+                "ingress.log: 2 requests failed, and the fault lies behind this proxy: at 10.0.2.1:8000 (2)";
+            assert_eq!(told, [expected]);
+            let files = logs(&[("ingress.log", &sound)]);
+            assert!(
+                analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis.findings.is_empty()
+            );
+        }
     }
 }

@@ -186,19 +186,13 @@ fn worst(analysis: &Analysis) -> Option<&Finding> {
     analysis.diagnosis.findings.iter().find(|finding| finding.severity == Severity::Error)
 }
 
-/// Requests on the links that users connect on.
-fn user_requests(analysis: &Analysis) -> u64 {
-    let links = analysis.topology.links.iter().zip(&analysis.diagnosis.board.links);
-    links.filter(|(link, _)| analysis.lane(link.from).depth == 0).map(|(_, figures)| figures.requests).sum()
-}
-
 fn visible(analysis: &Analysis) -> u64 {
     analysis.diagnosis.failures.visible.values().flatten().map(|(_, count)| count).sum()
 }
 
 fn verdict(both: [&Analysis; 2]) -> String {
     let [a, b] = both.map(worst);
-    let shares = both.map(|analysis| Value::Share(visible(analysis), user_requests(analysis)).words());
+    let shares = both.map(|analysis| Value::Share(visible(analysis), analysis.outermost_requests()).words());
     let users = format!("{}' failures {} before, {} after", askers(both), shares[0], shares[1]);
     match (a, b) {
         (None, None) => format!("Neither session holds a fault; {users}."),
@@ -233,7 +227,7 @@ fn askers(both: [&Analysis; 2]) -> &'static str {
 }
 
 fn users(both: [&Analysis; 2]) -> Section {
-    let requests = both.map(user_requests);
+    let requests = both.map(Analysis::outermost_requests);
     let mut rows = vec![Row::plain("requests", requests.map(|count| Some(Value::Count(count))))];
     rows.push(Row::judged(
         format!("failures that {} saw", askers(both)),

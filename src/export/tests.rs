@@ -165,8 +165,27 @@ fn users_are_named_only_where_users_ask() {
     let made = text(&analysis);
     let address = analysis.topology.lanes[0].addresses[0];
     assert!(made.contains(&format!("proxy ({address}) got 502 for")), "{made}");
-    assert!(made.contains("what users saw is not known"));
+    assert!(made.contains("What users themselves saw is not known"));
     assert!(!made.contains("Users saw") && !made.contains("users saw 502"), "{made}");
+}
+
+#[test]
+fn behind_an_encrypted_link_the_first_that_can_be_read_counts() {
+    let told = |encrypted_bytes: u64| {
+        let mut script = crate::testing::Script::new("edge.pcap");
+        let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:443", 100);
+        script.flow(user).directions[0].bytes = encrypted_bytes;
+        let asked = script.connection(0, "10.0.1.2:4000", "10.0.1.3:80", 100);
+        for n in 1..4 {
+            script.request(asked, n * 1_000_000, "GET", "/", &[], "");
+            script.response(asked, n * 1_000_000 + 500_000, 502, 20);
+        }
+        text(&crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default()))
+    };
+    let made = told(900);
+    assert!(made.starts_with("Requests failed, and these captures do not show why."), "{made}");
+    assert!(made.contains("GET: clients saw 502 3 times."), "{made}");
+    assert!(!told(0).contains("clients saw 502"));
 }
 
 /// A capture whose request is commented, and whose server has a name; the server closes without an answer.

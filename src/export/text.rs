@@ -66,7 +66,7 @@ fn remarks(analysis: &Analysis, out: &mut String) {
 fn verdict(analysis: &Analysis, out: &mut String) {
     let worst = analysis.diagnosis.findings.first().filter(|finding| finding.severity >= Severity::Warning);
     let Some(finding) = worst else {
-        let requests = user_requests(analysis);
+        let requests = analysis.outermost_requests();
         let text = if analysis.captures.is_empty() && !analysis.logs.is_empty() {
             "No failure behind a proxy in these logs.".to_owned()
         } else if let Some(text) = nothing_read(analysis) {
@@ -113,12 +113,6 @@ fn nothing_read(analysis: &Analysis) -> Option<String> {
         parts.push(format!("{} more", grouped(more as u64)));
     }
     (!parts.is_empty()).then(|| format!("Nothing could be read: no capture in {}.", listed(&parts)))
-}
-
-/// Requests on the links that users connect on.
-fn user_requests(analysis: &Analysis) -> u64 {
-    let links = analysis.topology.links.iter().zip(&analysis.diagnosis.board.links);
-    links.filter(|(link, _)| analysis.lane(link.from).depth == 0).map(|(_, figures)| figures.requests).sum()
 }
 
 fn mark(severity: Severity) -> &'static str {
@@ -209,7 +203,11 @@ fn retries(analysis: &Analysis, out: &mut String) {
         paragraph(out, "  ", &format!("Failures that {askers} never saw: {}.", methods(&failures.masked)));
     }
     if askers != "users" {
-        paragraph(out, "  ", "Who asks the first hop was not captured in full: what users saw is not known.");
+        paragraph(
+            out,
+            "  ",
+            "What users themselves saw is not known: their link is encrypted, or was not captured in full.",
+        );
     }
 }
 

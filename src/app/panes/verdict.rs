@@ -110,6 +110,8 @@ fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
         ("?", pane.palette.attention, "No HTTP request can be read in these captures".to_owned())
     } else if requests == 0 {
         ("?", pane.palette.attention, "No HTTP request found in these captures".to_owned())
+    } else if !analysis.diagnosis.failures.visible.is_empty() {
+        ("?", pane.palette.attention, "Requests failed, and these captures do not show why".to_owned())
     } else {
         ("✔", pane.palette.answered, "No fault found".to_owned())
     };
