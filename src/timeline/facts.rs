@@ -25,8 +25,19 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
     if into.is_empty() {
         let (requests, failures) = out.iter().fold((0, 0), |sum, l| (sum.0 + l.requests, sum.1 + l.failures));
         alarming = failures > 0;
-        let noun = if failures == 1 { "failure" } else { "failures" };
-        parts.push(format!("{} {noun} of {}", grouped(failures), grouped(requests)));
+        let connections: u64 = out.iter().map(|l| l.connections).sum();
+        if requests == 0 && connections > 0 {
+            let noun = if connections == 1 { "connection" } else { "connections" };
+            let kind = if links.iter().any(|l| link_ends(l.link).from == lane && is_encrypted(l)) {
+                "encrypted "
+            } else {
+                ""
+            };
+            parts.push(format!("{} {kind}{noun}, no request read", grouped(connections)));
+        } else {
+            let noun = if failures == 1 { "failure" } else { "failures" };
+            parts.push(format!("{} {noun} of {}", grouped(failures), grouped(requests)));
+        }
     }
     if let Some(methods) = retried_methods(analysis, lane) {
         parts.push(format!("retries {methods}"));
@@ -47,6 +58,10 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
         }
     }
     LaneFact { text: parts.join(" · "), alarming }
+}
+
+fn is_encrypted(link: &LinkRows) -> bool {
+    link.rows.iter().flat_map(|row| &row.connections).any(|span| span.carries == Some("encrypted"))
 }
 
 /// The figures of a link as the board has them: a snapshot opened without its captures draws only the exchanges that
@@ -123,6 +138,16 @@ mod tests {
         assert!(facts[0].contains("of 30"), "{facts:?}");
         assert!(facts[1].starts_with("retries 2 GET"), "{facts:?}");
         assert!(facts[3].starts_with("rejects 3"), "{facts:?}");
+    }
+
+    #[test]
+    fn a_lane_whose_requests_cannot_be_read_says_so() {
+        let mut script = crate::testing::Script::new("edge.pcap");
+        let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:443", 100);
+        script.flow(user).protocol = crate::http::Protocol::Tls;
+        let analysis =
+            crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default());
+        assert_eq!(Model::new(&analysis).lanes[0].fact.text, "1 encrypted connection, no request read");
     }
 
     #[test]
