@@ -41,6 +41,7 @@ mod texts;
 #[cfg(test)]
 mod time_tests;
 mod transport;
+mod unsent;
 mod verdict;
 mod wire_steps;
 #[cfg(test)]
@@ -78,6 +79,8 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     explained.extend(mismatch::explained(analysis, &mismatches));
     explained.extend(response::spoiled(analysis));
+    let unsent = unsent::find(analysis, &outcomes, &rejections, &explained);
+    explained.extend(unsent.iter().map(|one| (one.exchange, one.link)));
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes, &diagnosis.explained);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
@@ -92,6 +95,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     findings.extend(connect::findings(analysis, &diagnosis, &attempts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
+    findings.extend(unsent::findings(analysis, &diagnosis, &unsent));
     let known = std::mem::take(&mut findings);
     findings.extend(faults::findings(analysis, &diagnosis, &known));
     findings.extend(known);
@@ -108,13 +112,25 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
             findings.extend(with_logs::from_logs_alone(analysis, &diagnosis));
         }
     }
-    findings.sort_by(|a, b| {
-        let rank = |f: &Finding| (std::cmp::Reverse(f.severity), std::cmp::Reverse(f.count), f.link);
-        rank(a).cmp(&rank(b)).then_with(|| (&a.kind, &a.cause).cmp(&(&b.kind, &b.cause)))
-    });
+    rank(&mut findings);
     if let Some(logs) = &logs {
         diagnosis.log_lines = findings.iter().map(|finding| logs.lines(finding)).collect();
     }
     diagnosis.findings = findings;
     diagnosis
+}
+
+/// Puts the gravest first, then those that cost most. What one link does in several ways counts together, the surest
+/// first.
+fn rank(findings: &mut [Finding]) {
+    use std::cmp::Reverse;
+    let mut sums: BTreeMap<(Option<LinkId>, String), u64> = BTreeMap::new();
+    for finding in findings.iter() {
+        *sums.entry((finding.link, finding.kind.clone())).or_default() += finding.count;
+    }
+    findings.sort_by_cached_key(|f| {
+        let sum = sums.get(&(f.link, f.kind.clone())).copied().unwrap_or_default();
+        let within = (Reverse(f.confidence), Reverse(f.count), f.cause.clone());
+        (Reverse(f.severity), Reverse(sum), f.link, f.kind.clone(), within)
+    });
 }

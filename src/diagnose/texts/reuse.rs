@@ -65,6 +65,33 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
     doubt: "Where second requests were answered outside the captured time, the cause is another one.",
 };
 
+/// The client noticed the close before it wrote.
+pub(in crate::diagnose) static UNSENT: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "closed-before-it-was-sent",
+    rule: "R1",
+    severity: Severity::Error,
+    summary: "{link}: {from} picked kept connections that {to} had just closed, {times}",
+    explanation: "{from} answered {statuses} and sent nothing for these requests: it let go of a connection that {to} had \
+        closed, right before the answer. {users} It is the same race as that of the rejected requests, noticed before \
+        the request was written; a proxy repeats only what it may (GET), and often without a trace.",
+    fixes: &[
+        (
+            "caddy",
+            "transport http { keepalive off }",
+            "In the reverse_proxy directive: a connection for each request.",
+        ),
+        (
+            "traefik",
+            "serversTransport.maxIdleConnsPerHost: -1",
+            "Keeps no idle connection; or forwardingTimeouts.idleConnTimeout below the server's timeout.",
+        ),
+        ("server", "keep connections open longer than the proxy does, or announce the close", ""),
+    ],
+    log_line: "http: server closed idle connection (Go: Caddy, Traefik)",
+    doubt: "Between a request and its 502 such closes come by chance too, where there are many; the proxy's log is certain.",
+};
+
 /// The client goes on with a connection of which it was said that it ends.
 pub(in crate::diagnose) static CLOSE_IGNORED: Words = Words {
     kind: "rejected-reused-request",
@@ -289,7 +316,8 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 9] = [
+pub(in crate::diagnose) static ALL: [&Words; 10] = [
+    &UNSENT,
     &CLOSE_IGNORED,
     &CLOSES_AFTER_EACH,
     &IDLE_TIMEOUT,
