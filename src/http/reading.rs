@@ -246,5 +246,9 @@ impl Reading {
 
 /// Whether a comma-separated list holds a token, whatever its case.
 pub(super) fn contains_token(list: &[u8], token: &str) -> bool {
+    if list.len() <= token.len() {
+        // Most lists are one token, and this one or a shorter one.
+        return list.eq_ignore_ascii_case(token.as_bytes());
+    }
     list.split(|&b| b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }

@@ -42,8 +42,9 @@ impl Hosts {
 fn own_addresses(facts: &CaptureFacts) -> BTreeSet<IpAddr> {
     let mut sent: BTreeMap<IpAddr, Passage> = BTreeMap::new();
     for flow in &facts.flows {
-        // On the loopback everything leaves and comes in.
-        if flow.client.ip() == flow.server.ip() {
+        // On the loopback everything leaves and comes in. Most captures do not say at all.
+        let told = flow.directions.iter().any(|direction| direction.passage != Passage::UNKNOWN);
+        if !told || flow.client.ip() == flow.server.ip() {
             continue;
         }
         for (address, direction) in [flow.client.ip(), flow.server.ip()].into_iter().zip(&flow.directions) {
