@@ -130,6 +130,10 @@ impl<'a> Matching<'a> {
             self.by_time(|node| node.key ^ node.kept, Confidence::Certain);
         }
         self.by_time(|node| node.key, Confidence::Certain);
+        // A proxy that passes a body on as it comes stops when it is answered before the end.
+        if self.children.iter().any(|child| child.bare != 0) {
+            self.by_time(|node| node.bare, Confidence::Likely);
+        }
         if originals {
             self.by_time(|node| node.original, Confidence::Likely);
         }

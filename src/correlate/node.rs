@@ -3,7 +3,7 @@
 use super::home;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::CaptureId;
-use crate::http::{ExchangeFlags, HeaderDigest, NameId};
+use crate::http::{Exchange, ExchangeFlags, HeaderDigest, MessageState, NameId};
 use crate::topology::keys::{IdNames, MOST_IDS, request_key, suffix_key, text_hash};
 use crate::topology::{ExchangeId, LinkId, SLACK_NS, tolerance_ns};
 
@@ -15,6 +15,9 @@ pub(super) struct Node {
     pub key: u64,
     /// Method and the target's end.
     pub suffix: u64,
+    /// Method and target alone. As a child only of one whose body was never sent whole: nobody can compare that with its
+    /// parent's. 0 for none.
+    pub bare: u64,
     /// Hash of the headers that this lane passes on and that tell requests apart; 0 when there are none.
     pub kept: u64,
     pub method: u32,
@@ -98,6 +101,7 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 }
                 (node.begun, node.left, node.news) = (node.start, node.settled, node.settled);
                 if !as_parents {
+                    node.bare = if is_cut(exchange.raw) { node.bare } else { 0 };
                     home::set_edges(analysis, &mut node, &exchange, sighting);
                 }
                 node.client = client;
@@ -116,6 +120,11 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
     nodes
 }
 
+/// Whether a request has a head, and a body that its client did not send to its end.
+fn is_cut(raw: &Exchange) -> bool {
+    raw.request.state == MessageState::Partial && raw.request.head_bytes > 0
+}
+
 /// What a header that holds this address alone has as its digest.
 fn address_hash(address: &str) -> u64 {
     HeaderDigest::new(NameId(0), address.as_bytes()).value()
@@ -131,6 +140,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         id: exchange.id,
         key: request_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         suffix: suffix_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        bare: request_key(facts, raw),
         kept: 0,
         method: text_hash(exchange.method()) as u32,
         head: raw.request.head_crc,

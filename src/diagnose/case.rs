@@ -9,12 +9,15 @@ use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
 use crate::http::{Exchange, ExchangeFlags, Framing, MessageState, Method};
 use crate::tcp::{Event, Opening, Side};
-use crate::topology::{ExchangeId, LinkId, Role};
+use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
 use super::life::Life;
 use super::origins::{is_inherited_end, is_user_link};
 use super::texts::Words;
 use super::{Certainty, Diagnosis, Outcome};
+
+/// So many answers of an unknown request are looked at when one that may be passed on is judged.
+const MOST_REFUSALS: usize = 4096;
 
 /// A rule about single exchanges.
 pub(super) struct Rule {
@@ -158,6 +161,14 @@ pub(super) struct Around<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) outcomes: &'a [Outcome],
     links: OnceCell<Vec<LinkAround>>,
+    refusals: OnceCell<Vec<Refusal>>,
+}
+
+/// An answer 413 to a lane, of which nothing tells for which request it asked.
+struct Refusal {
+    asked: LaneId,
+    from: SessionTime,
+    to: SessionTime,
 }
 
 /// What one link shows besides its faults.
@@ -183,7 +194,27 @@ impl LinkAround {
 
 impl<'a> Around<'a> {
     pub(super) fn new(analysis: &'a Analysis, diagnosis: &'a Diagnosis) -> Self {
-        Self { analysis, outcomes: &diagnosis.outcomes, links: OnceCell::new() }
+        Self { analysis, outcomes: &diagnosis.outcomes, links: OnceCell::new(), refusals: OnceCell::new() }
+    }
+
+    /// Whether the server of this exchange may have been told 413 by somebody whom it asked meanwhile.
+    pub(super) fn may_pass_on(&self, exchange: ExchangeView<'_>) -> bool {
+        let lane = self.analysis.link(exchange.link_id()).to;
+        let (from, to) = (exchange.started(), exchange.settled());
+        let all = self.refusals.get_or_init(|| self.unclaimed_refusals());
+        all.iter().any(|one| one.asked == lane && one.from <= to && from <= one.to)
+    }
+
+    #[cold]
+    fn unclaimed_refusals(&self) -> Vec<Refusal> {
+        let unclaimed =
+            |x: &ExchangeView<'_>| x.status() == Some(413) && self.analysis.trees.parent(x.id).is_none();
+        let refusal = |x: ExchangeView<'_>| Refusal {
+            asked: self.analysis.link(x.link_id()).from,
+            from: x.started(),
+            to: x.settled(),
+        };
+        self.analysis.exchanges().filter(unclaimed).map(refusal).take(MOST_REFUSALS).collect()
     }
 
     pub(super) fn link(&self, link: LinkId) -> &LinkAround {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::Analysis;
+use crate::http::ExchangeFlags;
 use crate::topology::LinkId;
 
 use super::burst::Burst;
@@ -25,6 +26,7 @@ pub(super) struct Cause {
 /// What a request's rejection is put down to, in the order in which causes are reported.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
+    AfterEarly,
     AfterEach,
     Limit(u32),
     Idle(Scope),
@@ -114,6 +116,9 @@ impl<'a> Judge<'a> {
         if matches!(rejection.form, RejectForm::IdleReset | RejectForm::BlackHole) {
             return self.forgotten(rejection, server, close);
         }
+        if self.follows_early_answer(rejection) {
+            return Kind::AfterEarly;
+        }
         if self.scope(server, Habits::closes_after_each).is_some() {
             return Kind::AfterEach;
         }
@@ -129,6 +134,15 @@ impl<'a> Judge<'a> {
         }
         let recycled = (close.at_once() || close.queued) && !close.announced && self.all.answered_reused > 0;
         if recycled { Kind::Recycled } else { Kind::Unknown }
+    }
+
+    /// Whether the answer before the rejected request came before its own request was read: then the server closes
+    /// because it does not read the rest.
+    fn follows_early_answer(&self, rejection: &Rejection) -> bool {
+        let exchange = self.analysis.exchange(rejection.exchange);
+        let before = exchange.connection().exchanges().take_while(|x| x.id < rejection.exchange).last();
+        before.is_some_and(|x| x.raw.flags.has(ExchangeFlags::EARLY_RESPONSE))
+            && !matches!(rejection.form, RejectForm::IdleReset | RejectForm::BlackHole)
     }
 
     /// Nobody closed, and the server's side knows the connection no more.
@@ -148,6 +162,7 @@ impl<'a> Judge<'a> {
 
     fn cause(&self, kind: Kind, cases: &[&Rejection]) -> Cause {
         match kind {
+            Kind::AfterEarly => plain(&texts::AFTER_EARLY_ANSWER, Certainty::Certain),
             Kind::AfterEach => self.closes_after_each(),
             Kind::Limit(limit) => self.request_limit(limit, cases),
             Kind::Idle(scope) => self.idle_timeout(scope, cases),
@@ -155,8 +170,17 @@ impl<'a> Judge<'a> {
             Kind::Middlebox => self.middlebox(cases),
             Kind::Vanished => plain(&texts::VANISHED, Certainty::Possible),
             Kind::Recycled => plain(&texts::RECYCLED, Certainty::Possible),
-            Kind::Unknown => plain(&texts::UNKNOWN_CAUSE, Certainty::Likely),
+            Kind::Unknown => self.unknown(),
         }
+    }
+
+    fn unknown(&self) -> Cause {
+        let worked = match self.all.answered_reused {
+            0 => "",
+            _ => "Reused connections worked otherwise.",
+        };
+        let values = vec![("worked", worked.to_owned())];
+        Cause { words: &texts::UNKNOWN_CAUSE, values, certainty: Certainty::Likely }
     }
 
     fn closes_after_each(&self) -> Cause {
@@ -167,7 +191,11 @@ impl<'a> Judge<'a> {
         let announced = self.all.closes.iter().filter(|close| close.announced).count();
         let words =
             if announced * 2 > gaps.len() { &texts::CLOSE_IGNORED } else { &texts::CLOSES_AFTER_EACH };
-        let certainty = if gaps.len() >= 5 { Certainty::Certain } else { Certainty::Likely };
+        let certainty = match gaps.len() {
+            ..=2 => Certainty::Possible,
+            3..5 => Certainty::Likely,
+            _ => Certainty::Certain,
+        };
         let close_gap = format!(": {closed}, {} after the response (median)", duration(median));
         Cause { words, values: vec![("close_gap", close_gap)], certainty }
     }
@@ -190,7 +218,7 @@ impl<'a> Judge<'a> {
     fn idle_timeout(&self, scope: Scope, cases: &[&Rejection]) -> Cause {
         let habits = self.habits(scope);
         let Some(idle) = habits.idle else {
-            return plain(&texts::UNKNOWN_CAUSE, Certainty::Likely);
+            return self.unknown();
         };
         let tight = idle.samples >= 3 && idle.spread_ns() <= idle.timeout_ns / 10;
         let whose = match scope {

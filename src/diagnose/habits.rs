@@ -19,6 +19,9 @@ const QUEUED_NS: i64 = 60_000_000;
 /// Timers that are only looked at once a second close up to this much late (gunicorn's threads, Apache).
 const COARSE_TIMER_NS: i64 = 1_200_000_000;
 
+/// What a server did once may have had its own reason: a habit shows on so many connections at least.
+const FEWEST_ALIKE: u64 = 2;
+
 /// One connection that the server closed after whole responses.
 #[derive(Clone, Copy)]
 pub(super) struct Close {
@@ -175,7 +178,9 @@ impl Habits {
     /// Whether the server closes each connection right after its first response.
     pub(super) fn closes_after_each(&self) -> bool {
         let at_once = self.closes.iter().filter(|c| c.responses == 1 && c.at_once()).count() as u64;
-        self.answered_reused == 0 && at_once > 0 && at_once * 10 >= (self.closes.len() as u64 + self.kept) * 9
+        self.answered_reused == 0
+            && at_once >= FEWEST_ALIKE
+            && at_once * 10 >= (self.closes.len() as u64 + self.kept) * 9
     }
 
     /// Finds the timers and limits behind what was collected.

@@ -34,6 +34,7 @@ pub(super) const SHAPES: &[Rule] = &[
     Rule { id: "Q2", words: &texts::REQUEST_TOO_LARGE, form: "", holds: request_too_large },
     Rule { id: "Q1", words: &texts::EARLY_RESPONSE_RESET, form: "", holds: early_response_reset },
     Rule { id: "Q1", words: &texts::EARLY_RESPONSE_CLOSED, form: "", holds: early_response_closed },
+    Rule { id: "Q1", words: &texts::EARLY_RESPONSE_PASSED_ON, form: "", holds: early_response_passed_on },
 ];
 
 /// What the end of an exchange tells: who closed, and when.
@@ -129,7 +130,10 @@ fn request_too_large(case: &Case<'_>) -> Option<Certainty> {
         return None;
     }
     match case.server_role() {
-        Role::Proxy => Some(Certainty::Certain),
+        Role::Proxy if case.around.may_pass_on(case.exchange) => None,
+        Role::Proxy if case.is_whole() => Some(Certainty::Certain),
+        // A part of what happened here is missing, and the attempt behind it may be too.
+        Role::Proxy => Some(Certainty::Possible),
         // What stands behind it was not captured, but its name is that of a proxy.
         _ if server_is_proxy(case) => Some(Certainty::Likely),
         _ => None,
@@ -161,12 +165,22 @@ fn early_response_closed(case: &Case<'_>) -> Option<Certainty> {
     early_response(case, EventKind::Fin)
 }
 
-fn early_response(case: &Case<'_>, end: EventKind) -> Option<Certainty> {
+/// Q1: a proxy was refused before it had passed the whole request on, and stopped there.
+fn early_response_passed_on(case: &Case<'_>) -> Option<Certainty> {
+    let refused = case.status().is_some_and(|status| status >= 400);
+    let stopped = case.raw.request.state == MessageState::Partial && case.life.client_ended().is_some();
+    (is_early(case) && refused && stopped && case.parent().is_some()).then_some(Certainty::Certain)
+}
+
+/// Whether the whole answer came while the request's body was still under way, and the client had not asked first.
+fn is_early(case: &Case<'_>) -> bool {
     let early = case.has(ExchangeFlags::EARLY_RESPONSE) && case.raw.response.is_complete();
-    if !early || !case.request_has_body() || !case.is_whole() || case.has(ExchangeFlags::TUNNEL) {
-        return None;
-    }
-    if case.has(ExchangeFlags::EXPECTS_CONTINUE) && case.raw.request.body_bytes == 0 {
+    let asked_first = case.has(ExchangeFlags::EXPECTS_CONTINUE) && case.raw.request.body_bytes == 0;
+    early && !asked_first && case.request_has_body() && case.is_whole() && !case.has(ExchangeFlags::TUNNEL)
+}
+
+fn early_response(case: &Case<'_>, end: EventKind) -> Option<Certainty> {
+    if !is_early(case) {
         return None;
     }
     let response_end = case.raw.response.last_frame;

@@ -276,6 +276,31 @@ fn q2_is_a_413_that_the_proxy_gave_by_itself() {
 }
 
 #[test]
+fn a_413_of_the_app_to_a_body_under_way_is_the_apps_also_without_an_id() {
+    let refusal = "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 2\r\n\r\nno";
+    let head = "POST /up HTTP/1.1\r\nHost: shop\r\nContent-Length: 9000\r\n\r\n";
+    let mut wire = Wire::new();
+    for n in 0..8 {
+        let get = get(&format!("/{n}"));
+        wire.say(User, &get).say(Up, &get).say(App, OK).say(Down, OK);
+    }
+    wire.reconnect();
+    wire.say(User, format!("{head}{}", "b".repeat(4_000))).say(Up, format!("{head}{}", "b".repeat(3_000)));
+    wire.say(App, refusal).end(Up, FIN).end(App, RST).say(Down, refusal).say(User, "b".repeat(5_000));
+    let told = ["app early-response/answered-before-read Q1 Certain"];
+    assert_eq!(wire.findings(), told);
+    // What is sent behind an answer that came too early is lost, and one connection is no habit.
+    wire.end(Down, FIN).say(User, get("/next"));
+    let rejected = "user rejected-reused-request/closed-after-early-answer R1 Certain";
+    assert_eq!(wire.findings(), [rejected, told[0]]);
+    // Nobody can tell for whom it asked what was answered 413 meanwhile.
+    let mut other = Wire::new();
+    other.say(User, format!("{head}{}", "b".repeat(9_000))).say(Up, get("/else")).say(App, refusal);
+    other.say(Down, refusal).end(Down, FIN);
+    assert_eq!(other.findings(), none());
+}
+
+#[test]
 fn q3_is_a_request_that_was_never_finished() {
     let stopped = |bytes: &str, then: fn(&mut Wire)| {
         let mut wire = Wire::new();

@@ -58,6 +58,31 @@ pub(in crate::diagnose) static EARLY_RESPONSE_CLOSED: Words = Words {
     doubt: "Most clients read such an answer all the same; it is lost only where a RST overtakes it.",
 };
 
+/// Q1, where the proxy heard the answer.
+pub(in crate::diagnose) static EARLY_RESPONSE_PASSED_ON: Words = Words {
+    kind: "early-response",
+    cause: "answered-before-read",
+    rule: "Q1",
+    severity: Severity::Warning,
+    summary: "{link}: {to} answers {statuses} before it has read the request, {times}",
+    explanation: "{to} sent its whole answer ({statuses}) while {from} was still passing the body on (up to {announced}). \
+        {from} read it in time, stopped sending and passed the answer on. Where it writes into a connection that {to} has \
+        closed already, it sees a broken connection and answers 502 instead. {users}",
+    fixes: &[
+        ("server", "read the request body to its end (or up to a limit) before closing", ""),
+        (
+            "nginx",
+            "client_max_body_size {megabytes}m;",
+            "Where the answer is 413 and the limit is meant: at {from} with the limit of {to}, so that the edge refuses \
+             it first.",
+        ),
+        ("nginx", "proxy_request_buffering on;", "The proxy then has the whole body before it asks."),
+        ("ingress-nginx", "nginx.ingress.kubernetes.io/proxy-request-buffering: \"on\"", "As above."),
+    ],
+    log_line: "",
+    doubt: "Where {to} is meant to refuse such requests, this is how it does it, and nothing is lost but the connection.",
+};
+
 /// Q2.
 pub(in crate::diagnose) static REQUEST_TOO_LARGE: Words = Words {
     kind: "request-too-large",
@@ -287,9 +312,10 @@ pub(in crate::diagnose) static REQUEST_HEADER_TOO_LARGE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 10] = [
+pub(in crate::diagnose) static ALL: [&Words; 11] = [
     &EARLY_RESPONSE_RESET,
     &EARLY_RESPONSE_CLOSED,
+    &EARLY_RESPONSE_PASSED_ON,
     &REQUEST_TOO_LARGE,
     &REQUEST_TIMEOUT,
     &CLIENT_ABORT,

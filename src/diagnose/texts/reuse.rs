@@ -92,6 +92,29 @@ pub(in crate::diagnose) static UNSENT: Words = Words {
     doubt: "Between a request and its 502 such closes come by chance too, where there are many; the proxy's log is certain.",
 };
 
+/// The answer before it came too early: the server closes because it does not read that request to its end.
+pub(in crate::diagnose) static AFTER_EARLY_ANSWER: Words = Words {
+    kind: "rejected-reused-request",
+    cause: "closed-after-early-answer",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{link}: {to} closes after it answered before it had read the request, and {from} sends the next one, {times}",
+    explanation: "{to} had answered the request before while its body was still under way. It does not read such a body to \
+        its end, so it closes; {from} sent its next request on the same connection all the same, which nobody reads. \
+        {ordinals} {users}",
+    fixes: &[
+        (
+            "client",
+            "use no connection further on which the answer came before the request was sent whole",
+            "Unless it is sure that the server reads the rest (RFC 9112, section 9.6).",
+        ),
+        ("server", "announce the close with 'Connection: close' in such an answer", ""),
+        ("server", "read the request body to its end (or up to a limit) before closing", ""),
+    ],
+    log_line: "",
+    doubt: "None: the packets show the answer before the request's end, and the close behind it.",
+};
+
 /// The client goes on with a connection of which it was said that it ends.
 pub(in crate::diagnose) static CLOSE_IGNORED: Words = Words {
     kind: "rejected-reused-request",
@@ -295,7 +318,7 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {to} rejects requests on reused connections, {times}",
-    explanation: "{to} closed the connection without answering; reused connections worked otherwise. {ordinals} {users}",
+    explanation: "{to} closed the connection without answering. {worked} {ordinals} {users}",
     fixes: &[
         (
             "server",
@@ -316,7 +339,8 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 10] = [
+pub(in crate::diagnose) static ALL: [&Words; 11] = [
+    &AFTER_EARLY_ANSWER,
     &UNSENT,
     &CLOSE_IGNORED,
     &CLOSES_AFTER_EACH,
