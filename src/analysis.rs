@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime, short_name};
 use crate::correlate::{Parentage, Trees};
+use crate::diagnose::words::{counted, grouped};
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message, SaidAside};
 use crate::logs::{LogFile, LogLine};
@@ -49,6 +50,23 @@ impl Analysis {
     /// The lines of the logs that a finding explains, by its place among the findings.
     pub fn log_lines(&self, finding: usize) -> &[LogLine] {
         self.diagnosis.log_lines.get(finding).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Of how many cases of a finding there are log lines at most, where those are not all.
+    pub fn log_cases(&self, finding: usize) -> Option<usize> {
+        let told = self.diagnosis.findings.get(finding).filter(|_| !self.log_lines(finding).is_empty());
+        told.and_then(crate::diagnose::log_cases)
+    }
+
+    /// How many log lines a finding has: `20 lines, of the first 20 of 223 cases`.
+    pub fn log_lines_words(&self, finding: usize) -> String {
+        let lines = counted(self.log_lines(finding).len() as u64, "line");
+        match (self.log_cases(finding), self.diagnosis.findings.get(finding)) {
+            (Some(shown), Some(all)) => {
+                format!("{lines}, of the first {shown} of {} cases", grouped(all.count))
+            }
+            _ => lines,
+        }
     }
 
     /// The same of a log, by its place among the logs.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::analysis::{Analysis, ConnectionView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::http::{ExchangeFlags, FirstBytes};
 use crate::tcp::{Event, EventKind, Flow, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
@@ -12,6 +12,7 @@ use super::draft::{Draft, ProofList};
 use super::life::{Life, at_least};
 use super::reuse::CASES;
 use super::texts::{self, Words};
+use super::with_logs::{is_near_in_some_zone, request_hash};
 use super::words::listed;
 use super::{Certainty, Diagnosis, Finding};
 
@@ -64,11 +65,37 @@ pub(super) fn find(analysis: &Analysis) -> Vec<Mismatch> {
     for connection in analysis.connections() {
         servers.entry(connection.inner.server).or_default().add(connection);
     }
+    let log = HeaderMissing::logged(analysis);
     let mismatch = |connection: ConnectionView<'_>| {
-        let (clash, certainty) = clash(connection, servers.get(&connection.inner.server)?)?;
+        let (clash, certainty) = clash(connection, servers.get(&connection.inner.server)?, &log)?;
         Some(Mismatch { connection: connection.id, link: connection.inner.link, clash, certainty })
     };
     analysis.connections().filter_map(mismatch).collect()
+}
+
+/// The requests of which a log says that a PROXY header should have come before them, with their seconds.
+struct HeaderMissing(BTreeMap<u64, Vec<i64>>);
+
+impl HeaderMissing {
+    fn logged(analysis: &Analysis) -> Self {
+        let mut all: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+        for error in analysis.logs.iter().flat_map(|log| &log.errors) {
+            let Some((method, target)) = error.request.as_ref().filter(|_| error.is_broken_header()) else {
+                continue;
+            };
+            all.entry(request_hash(method, target)).or_default().push(error.local_s);
+        }
+        Self(all)
+    }
+
+    /// Whether the log says it of this request. Which time zone the log keeps is not known here.
+    fn holds(&self, exchange: ExchangeView<'_>) -> bool {
+        let Some(times) = self.0.get(&request_hash(exchange.method(), &exchange.target())) else {
+            return false;
+        };
+        let at = exchange.started().0.div_euclid(1_000_000_000);
+        times.iter().any(|second| is_near_in_some_zone(*second, at))
+    }
 }
 
 impl Speaks {
@@ -129,7 +156,7 @@ fn is_turned_away(connection: ConnectionView<'_>) -> bool {
     end.at.0.saturating_sub(first.raw.request.end.0) <= trip.saturating_mul(2).saturating_add(PROMPT_NS)
 }
 
-fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Certainty)> {
+fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -> Option<(Clash, Certainty)> {
     use FirstBytes::{
         Http2Frames, Http2Preface, HttpRequest, HttpResponse, None as Nothing, TlsAlert, TlsHandshake,
     };
@@ -167,8 +194,11 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks) -> Option<(Clash, Cert
         (HttpRequest, Nothing) if speaks.proxied && is_turned_away(connection) => {
             (Clash::ProxyMissing, Certainty::Certain)
         }
-        (HttpRequest, Nothing) if turns_all_away(speaks) && is_turned_away(connection) => {
-            (Clash::ProxyMissing, Certainty::Possible)
+        // A server that crashes on each request closes just so: without its log it is not known why.
+        (HttpRequest, Nothing)
+            if is_turned_away(connection) && connection.exchanges().next().is_some_and(|x| log.holds(x)) =>
+        {
+            (Clash::ProxyMissing, Certainty::Certain)
         }
         (Http2Preface, HttpResponse) | (HttpRequest, Http2Frames) => (Clash::Http2, Certainty::Certain),
         (Http2Preface, Nothing) if speaks.http && closed() => (Clash::Http2, Certainty::Likely),
@@ -183,10 +213,6 @@ fn is_never_answered(connection: ConnectionView<'_>, speaks: &Speaks) -> bool {
     let ended = life.server_ended().is_some() || life.client_ended().is_some_and(waited);
     let whole = !life.flow.is_lossy() && life.flow.opening == Opening::Handshake;
     whole && ended && speaks.answered == 0 && is_heard(life.flow)
-}
-
-fn turns_all_away(speaks: &Speaks) -> bool {
-    speaks.answered == 0 && speaks.other == 0 && speaks.turned_away >= NEVER_ANSWERED
 }
 
 /// The exchanges that these findings explain.
@@ -246,8 +272,6 @@ fn finding(
         _ => String::new(),
     };
     draft.values.push(("answer", format!("{begins}{}", listed(&answers))));
-    let seems = if draft.certainty == Certainty::Possible { ", it seems: it closes all of them" } else { "" };
-    draft.values.push(("seems", seems.to_owned()));
     draft.values.push(("doubt", doubt(clash, draft.certainty).to_owned()));
     let mut proofs = ProofList::new(analysis);
     for connection in views.iter().take(CASES) {
@@ -272,9 +296,8 @@ fn answer(connection: ConnectionView<'_>, to: &str) -> String {
 
 fn doubt(clash: Clash, certainty: Certainty) -> &'static str {
     match (clash, certainty) {
-        (Clash::ProxyMissing, Certainty::Possible) => {
-            "Only the pattern speaks for it: every connection is closed at once without a byte. A server that wants TLS \
-             or crashes on each request does the same: look in its log."
+        (Clash::ProxyMissing, Certainty::Certain) => {
+            "None: connections with such a header are answered, or the server's log names the header that it missed."
         }
         (Clash::TlsUnanswered, _) => {
             "Nothing shows what the server speaks. One that hangs, is overloaded or crashes on each of these connections, or \
@@ -315,6 +338,8 @@ mod tests {
     use crate::analysis::analyse;
     use crate::capture::testing::{Conversation, PcapBuilder};
     use crate::capture::{Reader, TcpFlags};
+    use crate::diagnose::testkit::{Chain, MS};
+    use crate::http::Method::Get;
     use crate::http::load_from;
     use crate::topology::Overrides;
 
@@ -359,6 +384,33 @@ mod tests {
             told(&file).len()
         };
         assert_eq!((clash(true), clash(false)), (1, 0));
+    }
+
+    #[test]
+    fn who_closes_every_connection_at_once_may_crash_unless_its_log_misses_a_proxy_header() {
+        let told = |log: &str| {
+            let mut chain = Chain::new(&["user", "app"]);
+            for n in 0..6 {
+                let at = chain.open(0, n * S);
+                let conn = chain.conns[at].speak(FirstBytes::HttpRequest, FirstBytes::None);
+                conn.request(Get, "/x", n * S + MS).sync().fin(Side::Server, n * S + 2 * MS);
+            }
+            let analysis = chain.analyse_with(&[("error.log", log)]);
+            let finding = &analysis.diagnosis.findings[0];
+            (finding.kind.clone(), finding.confidence, finding.count, analysis.log_lines(0).len())
+        };
+        let closed = ("closed-before-response".to_owned(), Certainty::Certain, 6, 0);
+        assert_eq!(told("1970/01/01 00:00:00 [notice] 1#1: start\n"), closed);
+        let line = |n: i64| {
+            format!(
+                "1970/01/01 02:00:{n:02} [error] 6#6: *2 broken header: \"GET /x HTTP/1.1\r\nHost: shop\r\n\r\n\" while \
+                 reading PROXY protocol, client: 10.0.0.1, server: 0.0.0.0:8000\n"
+            )
+        };
+        let log: String = (0..6).map(line).collect();
+        assert_eq!(told(&log), ("proxy-protocol-mismatch".to_owned(), Certainty::Certain, 6, 6));
+        let other = log.replace("/x", "/y");
+        assert_eq!(told(&other), closed);
     }
 
     #[test]

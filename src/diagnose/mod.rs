@@ -17,6 +17,7 @@ mod faults;
 mod habits;
 mod life;
 mod limits;
+mod log_lines;
 mod log_writers;
 mod mismatch;
 mod model;
@@ -50,6 +51,7 @@ mod with_logs;
 pub mod words;
 
 pub use carried::{HandOverFigures, TlsFigures};
+pub(crate) use log_lines::log_cases;
 pub use model::{
     Board, ByMethod, Certainty, Coverage, Diagnosis, Failures, Finding, Fix, IDLE_BOUNDS_NS, LinkFigures,
     Outcome, Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,

@@ -10,6 +10,7 @@ use crate::correlate::{Confidence, Evidence, Parentage, Trees};
 use crate::http::{
     CaptureFacts, Exchange, ExchangeFlags, FirstBytes, Framing, Message, MessageState, Method, Protocol,
 };
+use crate::logs::LogFile;
 use crate::tcp::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};
 use crate::topology::{
     Clock, ClockMethod, Connection, ConnectionId, ExchangeId, ExchangeKey, Lane, LaneId, Link, LinkId, Role,
@@ -314,7 +315,13 @@ impl Chain {
 
     /// The analysis of it, with verdicts.
     pub(crate) fn analyse(self) -> Analysis {
+        self.analyse_with(&[])
+    }
+
+    /// With logs, each a file name and its text.
+    pub(crate) fn analyse_with(self, logs: &[(&str, &str)]) -> Analysis {
         let mut analysis = self.facts();
+        analysis.logs = read_logs(logs);
         analysis.diagnosis = super::build(&analysis);
         analysis
     }
@@ -380,6 +387,17 @@ impl Chain {
         analysis.trees = Trees::new(parents, |id| analysis.exchange(id).started().0);
         analysis
     }
+}
+
+/// Logs, each a file name and its text, as they are read from files.
+pub(crate) fn read_logs(files: &[(&str, &str)]) -> Vec<Arc<LogFile>> {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |(name, text): &(&str, &str)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Arc::new(crate::logs::read_log(&path, None).unwrap())
+    };
+    files.iter().map(read).collect()
 }
 
 fn lane(at: u16, name: &str, hops: u16) -> Lane {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::http::{HeaderDigest, NameId};
-use crate::logs::{LogFile, LogKind, LogLine, LoggedAttempt, LoggedError, LoggedRequest};
+use crate::logs::{LogFile, LogKind, LoggedAttempt, LoggedError, LoggedRequest};
 use crate::topology::keys::{IdNames, text_hash};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
@@ -19,33 +19,43 @@ use super::{Certainty, Diagnosis, Finding, Outcome};
 
 /// How far the time of a line and that of a packet may lie apart: logs of errors have whole seconds, and a
 /// capture's clock is not the server's.
-const TOLERANCE_NS: i64 = 2_500_000_000;
+pub(super) const TOLERANCE_NS: i64 = 2_500_000_000;
 /// Time zones lie at multiples of a quarter of an hour.
 const ZONE_STEP_S: i64 = 900;
-/// Most lines shown for a finding.
-const MAX_LINES: usize = 40;
 /// Lines looked at for one exchange, where many requests are alike.
-const MAX_ALIKE: usize = 512;
+pub(super) const MAX_ALIKE: usize = 512;
 
 /// Places in a log: the file and the entry.
-type Places = HashMap<u64, Vec<(u16, u32)>, foldhash::fast::FixedState>;
+pub(super) type Places = HashMap<u64, Vec<(u16, u32)>, foldhash::fast::FixedState>;
+
+/// Where lines are found of attempts whose log names no address and says that no connection came about (HAProxy).
+pub(super) const UNCONNECTED: u64 = 1;
 
 /// All logs, found by request.
 pub(super) struct LogIndex<'a> {
-    analysis: &'a Analysis,
+    pub(super) analysis: &'a Analysis,
     by_id: Places,
     by_request: Places,
     faults: Places,
+    /// By the address of the server behind: error lines, and access lines of which an attempt there failed.
+    pub(super) behind: [Places; 2],
     /// The lane that wrote each file.
     writers: Vec<Option<Writer>>,
     /// What to add to a log's local times to get UTC, in seconds.
-    zones: Vec<i64>,
+    pub(super) zones: Vec<i64>,
     ids: Vec<IdNames>,
 }
 
 /// What requests are told by.
 pub(super) fn request_hash(method: &str, target: &str) -> u64 {
     text_hash(method).rotate_left(7) ^ text_hash(target)
+}
+
+/// Whether a log's second may be this one, whatever its time zone.
+pub(super) fn is_near_in_some_zone(local_s: i64, at_s: i64) -> bool {
+    let off = at_s.saturating_sub(local_s);
+    let zone = off.saturating_add(ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S).saturating_mul(ZONE_STEP_S);
+    off.saturating_sub(zone).saturating_abs() <= TOLERANCE_NS / 1_000_000_000
 }
 
 impl<'a> LogIndex<'a> {
@@ -56,6 +66,7 @@ impl<'a> LogIndex<'a> {
         }
         let (mut by_id, mut by_request, mut faults) =
             (Places::default(), Places::default(), Places::default());
+        let mut behind = [Places::default(), Places::default()];
         for (file, log) in analysis.logs.iter().enumerate() {
             for (at, request) in log.requests.iter().enumerate().filter(|(_, request)| !request.id.is_empty())
             {
@@ -63,10 +74,18 @@ impl<'a> LogIndex<'a> {
                 by_id.entry(id).or_default().push((file as u16, at as u32));
             }
             for (at, request) in log.requests.iter().enumerate() {
+                for attempt in request.attempts.iter().filter(|attempt| attempt.failed()) {
+                    let hash = if attempt.unconnected { UNCONNECTED } else { text_hash(&attempt.address) };
+                    behind[1].entry(hash).or_default().push((file as u16, at as u32));
+                }
                 let hash = request_hash(&request.method, &request.target);
                 by_request.entry(hash).or_default().push((file as u16, at as u32));
             }
             for (at, error) in log.errors.iter().enumerate() {
+                if let Some(upstream) = error.upstream {
+                    let hash = text_hash(&upstream.to_string());
+                    behind[0].entry(hash).or_default().push((file as u16, at as u32));
+                }
                 let Some((method, target)) = &error.request else { continue };
                 faults.entry(request_hash(method, target)).or_default().push((file as u16, at as u32));
             }
@@ -74,25 +93,25 @@ impl<'a> LogIndex<'a> {
         let writers = super::log_writers::writers(analysis);
         let headers = &analysis.topology.id_headers;
         let ids = analysis.captures.iter().map(|facts| headers.of(facts)).collect();
-        let mut index = Self { analysis, by_id, by_request, faults, writers, zones: Vec::new(), ids };
+        let mut index = Self { analysis, by_id, by_request, faults, behind, writers, zones: Vec::new(), ids };
         index.zones = index.find_zones();
         Some(index)
     }
 
-    fn writer(&self, (file, _): (u16, u32)) -> Option<LaneId> {
+    pub(super) fn writer(&self, (file, _): (u16, u32)) -> Option<LaneId> {
         self.writers[usize::from(file)].map(|writer| writer.lane)
     }
 
-    fn error(&self, (file, at): (u16, u32)) -> &'a LoggedError {
+    pub(super) fn error(&self, (file, at): (u16, u32)) -> &'a LoggedError {
         &self.analysis.logs[usize::from(file)].errors[at as usize]
     }
 
-    fn request(&self, (file, at): (u16, u32)) -> &'a LoggedRequest {
+    pub(super) fn request(&self, (file, at): (u16, u32)) -> &'a LoggedRequest {
         &self.analysis.logs[usize::from(file)].requests[at as usize]
     }
 
     /// Error lines about a request like this one: of the lane that asked this server, or of the lane that was asked.
-    fn faults_of(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
+    pub(super) fn faults_of(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
         let server = exchange.connection().inner.server;
         let asked = Some(self.analysis.link(exchange.link_id()).to);
         let alike = self.faults.get(&request_hash(exchange.method(), &exchange.target()));
@@ -139,7 +158,7 @@ impl<'a> LogIndex<'a> {
     }
 
     /// The line of this lane's access log about this exchange, which the lane answered.
-    fn access(&self, exchange: ExchangeView<'_>) -> Option<(u16, u32)> {
+    pub(super) fn access(&self, exchange: ExchangeView<'_>) -> Option<(u16, u32)> {
         // A server logs nothing of what it turned away; another attempt of the same request may be there.
         let lane = self.analysis.link(exchange.link_id()).to;
         if self.analysis.lane(lane).role == Role::Server && !exchange.raw.response.is_present() {
@@ -170,41 +189,6 @@ impl<'a> LogIndex<'a> {
         let mut alike = self.alike(exchange).filter(fits).filter(|&place| away(place).is_some());
         let only = alike.next()?;
         alike.next().is_none().then_some(only)
-    }
-
-    /// The lines that a finding explains, those of its first cases.
-    pub(super) fn lines(&self, finding: &Finding) -> Vec<LogLine> {
-        let mut errors: HashSet<(u16, u32), foldhash::fast::FixedState> = HashSet::default();
-        let mut requests = errors.clone();
-        for &id in finding.exchanges.iter().take(CASES) {
-            let exchange = self.analysis.exchange(id);
-            let (started, settled) = (exchange.started().0, exchange.settled().0);
-            let near = |&place: &(u16, u32)| {
-                let error = self.error(place);
-                let at = (error.local_s + self.zones[usize::from(place.0)]).saturating_mul(1_000_000_000);
-                error.kinds().contains(&finding.kind.as_str())
-                    && (started.saturating_sub(TOLERANCE_NS)..=settled.saturating_add(TOLERANCE_NS))
-                        .contains(&at)
-            };
-            let fresh = |place: &(u16, u32)| !errors.contains(place);
-            let line = self.faults_of(exchange).filter(near).find(fresh);
-            errors.extend(line);
-            let parent = self.analysis.trees.parent(id).map(|p| self.analysis.exchange(p.parent));
-            requests.extend([Some(exchange), parent].into_iter().flatten().filter_map(|x| self.access(x)));
-        }
-        // What went wrong says more than what was answered: error lines first.
-        let mut all: Vec<(bool, (u16, u32))> = errors.into_iter().map(|place| (false, place)).collect();
-        all.extend(requests.into_iter().map(|place| (true, place)));
-        all.sort_unstable();
-        let line = |(is_access, place): (bool, (u16, u32))| {
-            let (line, text) = if is_access {
-                (self.request(place).line, &self.request(place).text)
-            } else {
-                (self.error(place).line, &self.error(place).text)
-            };
-            LogLine { file: self.analysis.log_name(usize::from(place.0)), line, text: text.to_string() }
-        };
-        all.into_iter().take(MAX_LINES).map(line).collect()
     }
 
     /// Requests of which the log says one thing and the wire another: one finding for each link.
@@ -336,23 +320,11 @@ pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::analysis::analyse_with_logs;
+    use crate::diagnose::testkit::read_logs as logs;
     use crate::diagnose::wirekit::{FIN, Who, Wire};
-    use crate::logs::read_log;
     use crate::topology::Overrides;
-
-    fn logs(files: &[(&str, &str)]) -> Vec<Arc<LogFile>> {
-        let folder = tempfile::tempdir().unwrap();
-        let read = |(name, text): &(&str, &str)| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            Arc::new(read_log(&path, None).unwrap())
-        };
-        files.iter().map(read).collect()
-    }
 
     /// A truncated answer, with both logs of the proxy; the error log's host lives two hours east of Greenwich.
     fn truncated() -> Analysis {

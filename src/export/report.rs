@@ -232,6 +232,9 @@ pub struct FindingReport {
     pub evidence: Vec<ProofReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log_lines: Vec<LogLine>,
+    /// How many cases `log_lines` tells of, where those are not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_cases: Option<usize>,
 }
 
 /// A log.
@@ -553,6 +556,7 @@ fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingRepor
         doubt: finding.doubt.clone(),
         evidence: finding.evidence.iter().map(proof).collect(),
         log_lines: analysis.log_lines(at).to_vec(),
+        log_cases: analysis.log_cases(at),
     }
 }
 

@@ -8,7 +8,6 @@ use crate::capture::CaptureId;
 use crate::diagnose::carried::unread;
 use crate::diagnose::words::{counted, grouped, listed, methods, printable};
 use crate::diagnose::{Finding, Severity};
-use crate::logs::LogLine;
 use crate::session::Annotation;
 use crate::topology::{Remark, RemarkKind, Role};
 
@@ -225,7 +224,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
         one_finding(out, at + 1, finding, &names);
         comments(out, analysis, finding, &names);
         write_aside(analysis, finding, &names, out);
-        log_lines(out, analysis.log_lines(at));
+        log_lines(out, analysis, at);
     }
 }
 
@@ -289,11 +288,15 @@ fn comments(out: &mut String, analysis: &Analysis, finding: &Finding, names: &Ca
 }
 
 /// The lines of the servers' logs that a finding explains; JSON has them all.
-fn log_lines(out: &mut String, lines: &[LogLine]) {
+fn log_lines(out: &mut String, analysis: &Analysis, finding: usize) {
+    let lines = analysis.log_lines(finding);
     if lines.is_empty() {
         return;
     }
-    out.push_str("     In the logs:\n");
+    let _ = match analysis.log_cases(finding) {
+        Some(_) => writeln!(out, "     In the logs ({}):", analysis.log_lines_words(finding)),
+        None => writeln!(out, "     In the logs:"),
+    };
     for line in lines.iter().take(LINES_SHOWN) {
         paragraph(out, &format!("       {}:{} ", line.file, line.line), &line.text);
     }

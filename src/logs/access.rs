@@ -212,7 +212,7 @@ fn attempts(request: &mut LoggedRequest, value: &str, set: impl Fn(&mut LoggedAt
     }
     for (at, text) in list.into_iter().take(MAX_ATTEMPTS).enumerate() {
         if request.attempts.len() <= at {
-            request.attempts.push(LoggedAttempt { address: "".into(), status: None });
+            request.attempts.push(LoggedAttempt::default());
         }
         set(&mut request.attempts[at], text);
     }

@@ -7,7 +7,8 @@ use jiff::civil::DateTime;
 use super::model::LoggedError;
 
 /// What the texts of nginx mean: a part of the message, and the kinds of findings that it may belong to.
-const MEANINGS: [(&str, &[&str]); 21] = [
+const MEANINGS: [(&str, &[&str]); 22] = [
+    (BROKEN_HEADER, &["proxy-protocol-mismatch"]),
     ("upstream prematurely closed connection while reading response header", CLOSED),
     ("recv() failed (104: Connection reset by peer) while reading response header", CLOSED),
     ("upstream prematurely closed connection while reading upstream", &["truncated-response"]),
@@ -43,6 +44,10 @@ const MEANINGS: [(&str, &[&str]); 21] = [
     ("client sent too long", &["request-header-too-large"]),
 ];
 
+/// How nginx begins a line about a connection that had to begin with a PROXY header. What it got instead follows, line
+/// feeds and all.
+const BROKEN_HEADER: &str = "broken header";
+
 const CLOSED: &[&str] = &[
     "rejected-reused-request",
     "closed-before-response",
@@ -61,6 +66,11 @@ impl LoggedError {
             return &["bad-request", "proxy-protocol-mismatch", "http2-mismatch"];
         }
         MEANINGS.iter().find(|(text, _)| self.message.contains(text)).map_or(&[], |(_, kinds)| kinds)
+    }
+
+    /// Whether a PROXY header was missing.
+    pub(crate) fn is_broken_header(&self) -> bool {
+        self.message.starts_with(BROKEN_HEADER)
     }
 
     /// What it is, without the figures and names that differ from line to line.
@@ -88,7 +98,9 @@ pub(super) fn read(line: &str) -> Option<LoggedError> {
         let (_, value) = rest.split_once(name)?;
         value.split('"').next()
     };
-    let request = quoted(", request: \"").and_then(|request| {
+    let asked = quoted(", request: \"")
+        .or_else(|| message.strip_prefix(BROKEN_HEADER)?.strip_prefix(": \"")?.lines().next());
+    let request = asked.and_then(|request| {
         let (method, rest) = request.split_once(' ')?;
         let target = rest.rsplit_once(" HTTP/").map_or(rest, |(target, _)| target);
         Some((method.into(), target.into()))
@@ -123,6 +135,13 @@ mod tests {
         assert_eq!(error.upstream, "10.0.1.1:8000".parse().ok());
         assert!(error.kinds().contains(&"closed-before-response"));
         assert_eq!(read("2026/11/25 nonsense"), None);
+        let line = "2026/11/25 14:35:00 [error] 6#6: *2 broken header: \"GET /p0 HTTP/1.1";
+        let error = read(line).unwrap();
+        assert_eq!(
+            (error.request.clone(), error.is_broken_header()),
+            (Some(("GET".into(), "/p0".into())), true)
+        );
+        assert_eq!((error.kinds(), error.class()), (&["proxy-protocol-mismatch"][..], "broken header"));
     }
 
     proptest::proptest! {

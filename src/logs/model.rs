@@ -49,12 +49,14 @@ pub struct LogLine {
 }
 
 /// One attempt of a request at a server behind the proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoggedAttempt {
     /// Where; empty when the log does not say.
     pub address: Box<str>,
     /// What came back; `None` for `-`.
     pub status: Option<u16>,
+    /// The log says that no connection came about (HAProxy: `SC`, `sC`).
+    pub unconnected: bool,
 }
 
 impl LoggedAttempt {

@@ -24,7 +24,8 @@ pub(super) fn haproxy(line: &str) -> Option<LoggedRequest> {
     if !server.contains("<NOSRV>") && server.contains('/') {
         let failed = state.starts_with(['S', 's']) && request.status >= 500;
         let status = (!failed && request.status > 0).then_some(request.status);
-        request.attempts.push(LoggedAttempt { address: server.into(), status });
+        let unconnected = status.is_none() && state.as_bytes().get(1) == Some(&b'C');
+        request.attempts.push(LoggedAttempt { address: server.into(), status, unconnected });
     }
     (request.status > 0 && !request.method.is_empty()).then_some(request)
 }
@@ -82,7 +83,12 @@ mod tests {
         let request = haproxy(line).unwrap();
         assert_eq!((&*request.method, &*request.target, request.status), ("POST", "/order", 502));
         assert_eq!(request.at_ns, Some(1_795_617_300_764_000_000));
-        assert_eq!(request.attempts, [LoggedAttempt { address: "back/srv1".into(), status: None }]);
+        assert_eq!(
+            request.attempts,
+            [LoggedAttempt { address: "back/srv1".into(), ..LoggedAttempt::default() }]
+        );
+        let refused = haproxy(&line.replace("SH--", "SC--")).unwrap();
+        assert!(refused.attempts[0].unconnected);
         let nobody = line.replace("back/srv1", "back/<NOSRV>");
         assert!(haproxy(&nobody).unwrap().attempts.is_empty());
         let line = "[pid: 9|app: 0|req: 1/1] 10.0.0.1 () {40 vars in 500 bytes} [Wed Nov 25 14:35:00 2026] GET /a?b => \

@@ -6,7 +6,6 @@ use egui::{FontFamily, FontId, Label, RichText, Ui};
 use super::{Actions, Pane};
 use crate::app::Palette;
 use crate::app::command::Command;
-use crate::app::format::counted;
 use crate::app::widgets::{card, command_button};
 use crate::logs::LogLine;
 
@@ -23,7 +22,7 @@ pub fn log_lines_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
     if lines.is_empty() {
         return;
     }
-    card(ui, &pane.palette, "In the logs", &counted(lines.len() as u64, "line"), |ui| {
+    card(ui, &pane.palette, "In the logs", &pane.analysis.log_lines_words(at), |ui| {
         for line in lines.iter().take(SHOWN) {
             ui.add(Label::new(place(&pane.palette, line)).truncate());
             let color = ui.visuals().text_color();

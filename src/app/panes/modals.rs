@@ -10,11 +10,9 @@ use super::findings::{form_name, form_words, title};
 use super::{Actions, Pane, lanes, log_lines};
 use crate::app::Palette;
 use crate::app::command::Command;
-use crate::app::format::counted;
 use crate::app::state::{Action, Leave, Modal};
 use crate::app::widgets::{clickable_row, severity_mark};
 use crate::diagnose::{Finding, RejectForm};
-use crate::logs::LogLine;
 use crate::session::Target;
 
 /// Draws the modal that is open. `focus` gives its field the keyboard, once; `problem` is what failed last.
@@ -45,7 +43,7 @@ pub fn modal_ui(
             Modal::WhySure(index) => {
                 let finding = pane.and_then(|pane| pane.analysis.diagnosis.findings.get(*index));
                 match pane.zip(finding) {
-                    Some((pane, finding)) => why_ui(ui, pane, finding, pane.analysis.log_lines(*index), out),
+                    Some((pane, finding)) => why_ui(ui, pane, (*index, finding), out),
                     None => drop(ui.label("There is no finding to explain.")),
                 }
             }
@@ -272,8 +270,8 @@ fn note_ui(ui: &mut Ui, text: &mut String, focus: bool, save: impl FnOnce(String
     }
 }
 
-fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, lines: &[LogLine], out: &mut Actions) {
-    let palette = pane.palette;
+fn why_ui(ui: &mut Ui, pane: &Pane<'_>, (at, finding): (usize, &Finding), out: &mut Actions) {
+    let (palette, lines) = (pane.palette, pane.analysis.log_lines(at));
     let (mark, color) = severity_mark(&palette, finding.severity);
     ui.horizontal(|ui| {
         ui.label(RichText::new(mark).size(16.0).color(color));
@@ -311,7 +309,7 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, lines: &[LogLine], ou
         }
         // Behind the change to make, which so many lines would push out of sight.
         if !lines.is_empty() {
-            section(ui, &format!("In the logs ({})", counted(lines.len() as u64, "line")));
+            section(ui, &format!("In the logs ({})", pane.analysis.log_lines_words(at)));
         }
         for line in lines {
             log_lines::line_ui(ui, &palette, line);

@@ -210,7 +210,7 @@ pub(in crate::diagnose) static PROXY_EXPECTED: Words = Words {
     cause: "header-missing",
     rule: "C7",
     severity: Severity::Error,
-    summary: "{link}: {servers} closes connections that begin without a PROXY header{seems}, {times}",
+    summary: "{link}: {servers} closes connections that begin without a PROXY header, {times}",
     explanation: "{from} sends plain HTTP, and {answer}. {users}",
     fixes: &[
         ("haproxy", "server … send-proxy", "If the server is to see the clients' addresses."),

@@ -29,7 +29,8 @@ pub(in crate::diagnose) static CLOSED_BEFORE_RESPONSE: Words = Words {
     ],
     log_line: "upstream prematurely closed connection while reading response header from upstream (FIN), or: recv() failed \
         (104: Connection reset by peer) while reading response header from upstream (RST)",
-    doubt: "The packets show that it closed, not why.",
+    doubt: "The packets show that it closed, not why. A server that closes every connection at once may want a PROXY \
+        header or TLS first: its log says so.",
 };
 
 /// P2.
