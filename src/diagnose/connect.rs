@@ -12,7 +12,7 @@ use super::draft::{Draft, ProofList};
 use super::reuse::CASES;
 use super::texts::{self, Words};
 use super::words::{counted, duration, listed};
-use super::{Certainty, Diagnosis, Finding, Severity};
+use super::{Certainty, Diagnosis, Finding, Outcome, Severity};
 
 /// SYNs are sent again after a second (RFC 6298, section 2); what comes sooner is a copy in the capture.
 const SYN_AGAIN_NS: i64 = 800_000_000;
@@ -25,6 +25,8 @@ const IGNORED_NS: i64 = 400_000_000;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Failed {
     Refused,
+    /// The same, by a server that nobody's request was for.
+    Checked,
     Unreachable,
     Unanswered,
     Overflow,
@@ -38,6 +40,8 @@ pub(super) struct Attempt {
     pub(super) how: Failed,
     /// Whether the connection never came about.
     pub(super) lost: bool,
+    /// Whether all that its client had in hand meanwhile was answered well, as far as the captures tell.
+    pub(super) harmless: bool,
 }
 
 /// What one connection's own packets say of its beginning.
@@ -53,7 +57,7 @@ enum Start {
 }
 
 /// All failed attempts, ordered by connection.
-pub(super) fn attempts(analysis: &Analysis) -> Vec<Attempt> {
+pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Attempt> {
     let starts: Vec<(ConnectionView<'_>, Start)> =
         analysis.connections().filter_map(|c| start(c).map(|start| (c, start))).collect();
     let stuck = overflowing(analysis, &starts);
@@ -67,9 +71,11 @@ pub(super) fn attempts(analysis: &Analysis) -> Vec<Attempt> {
             _ => return None,
         };
         let lost = !matches!(start, Start::AnsweredLate | Start::Ignored);
-        Some(Attempt { connection: connection.id, link: connection.inner.link, how, lost })
+        Some(Attempt { connection: connection.id, link: connection.inner.link, how, lost, harmless: false })
     };
-    starts.iter().filter_map(attempt).collect()
+    let mut attempts: Vec<Attempt> = starts.iter().filter_map(attempt).collect();
+    super::checks::mark(analysis, outcomes, &mut attempts);
+    attempts
 }
 
 fn start(connection: ConnectionView<'_>) -> Option<Start> {
@@ -204,6 +210,7 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, attempts: &[A
 fn words(how: Failed) -> &'static Words {
     match how {
         Failed::Refused => &texts::CONNECTION_REFUSED,
+        Failed::Checked => &texts::CHECK_REFUSED,
         Failed::Unreachable => &texts::HOST_UNREACHABLE,
         Failed::Unanswered => &texts::CONNECT_TIMEOUT,
         Failed::Overflow => &texts::ACCEPT_QUEUE_OVERFLOW,
@@ -223,7 +230,13 @@ fn finding(
     servers.sort_unstable();
     servers.dedup();
     draft.values.push(("servers", listed(&servers.iter().map(ToString::to_string).collect::<Vec<_>>())));
+    let harmless = cases.iter().all(|case| case.harmless);
+    draft.values.push(("hurt", hurt(analysis, link, harmless)));
+    if harmless {
+        draft.severity = draft.severity.min(Severity::Warning);
+    }
     match how {
+        Failed::Checked => {}
         Failed::Refused => {
             if let Some(why) = is_harmless(analysis, link, &views) {
                 draft.severity = Severity::Warning;
@@ -256,6 +269,12 @@ fn finding(
     }
     draft.connections = cases.iter().map(|a| a.connection).collect();
     draft.finish(Vec::new(), proofs)
+}
+
+/// What the failed connections cost, where that is known.
+fn hurt(analysis: &Analysis, link: LinkId, harmless: bool) -> String {
+    let from = &analysis.lane(analysis.link(link).from).name;
+    if harmless { format!("No request that {from} had in hand meanwhile failed.") } else { String::new() }
 }
 
 fn failed(diagnosis: &Diagnosis, analysis: &Analysis, id: ConnectionId) -> bool {
@@ -337,7 +356,9 @@ fn prove(connection: ConnectionView<'_>, how: Failed, proofs: &mut ProofList<'_>
                 number += 1;
                 if number == 1 { "SYN".to_owned() } else { format!("the same SYN again ({number})") }
             }
-            EventKind::Rst if how == Failed::Refused => "answered by RST".to_owned(),
+            EventKind::Rst if matches!(how, Failed::Refused | Failed::Checked) => {
+                "answered by RST".to_owned()
+            }
             EventKind::Unreachable => "answered by an ICMP error".to_owned(),
             EventKind::SynAck if how == Failed::Overflow => "SYN,ACK".to_owned(),
             EventKind::Established if how == Failed::Overflow => "acknowledged by the client".to_owned(),

@@ -278,3 +278,73 @@ fn t4_is_a_peak_at_40_ms() {
     assert_eq!(parts(&[40, 41, 40, 42, 43, 41, 40]), ["delayed-ack-stall/ Warning Possible ×7"]);
     assert!(parts(&[40, 41, 40, 42, 43, 41, 20, 30, 50, 60]).is_empty(), "no peak");
 }
+
+/// A proxy that serves a request each second from one server; another one is refused at these times.
+fn serving(fails: bool, refused: &[i64]) -> Vec<String> {
+    let mut chain = Chain::new(&["user", "proxy", "app"]);
+    let (user, app) = (chain.open(0, 0), chain.open(1, 0));
+    for n in 0..8 {
+        let at = n * S + MS;
+        chain.conns[user].request(Get, "/", at);
+        chain.conns[app].request(Get, "/", at + 40 * MS).response(200, at + 45 * MS);
+        chain.parent((app, n as usize), (user, n as usize), 1);
+        let status = if fails { 502 } else { 200 };
+        chain.conns[user].response(status, at + 50 * MS);
+    }
+    for &at in refused {
+        chain.refused(1, at);
+        let last = chain.conns.last_mut().unwrap();
+        last.flow.server.set_port(9000);
+    }
+    told(chain)
+}
+
+#[test]
+fn refused_checks_of_a_server_that_nobody_asks_for_are_no_error() {
+    let check = "connection-refused/health-check Warning Certain ×5";
+    let steady: Vec<i64> = (0..5).map(|n| n * 1_300 * MS + 300 * MS).collect();
+    assert_eq!(serving(false, &steady), [check]);
+    // At odd times, and while requests were in hand: attempts for these, which found another server.
+    let odd: Vec<i64> = [0, 1, 3, 4, 7].map(|n| n * S + 10 * MS).to_vec();
+    assert_eq!(serving(false, &odd), ["connection-refused/ Warning Certain ×5"]);
+    assert!(serving(true, &odd).contains(&"connection-refused/ Error Certain ×5".to_owned()));
+    // Too few show no pace; and nothing was in hand that could have failed.
+    assert_eq!(serving(false, &steady[..2]), ["connection-refused/ Warning Certain ×2"]);
+}
+
+#[test]
+fn a_gateway_whose_checks_are_refused_has_no_server_for_what_it_answers_503() {
+    let mut chain = Chain::new(&["user", "haproxy", "app"]);
+    let (user, app) = (chain.open(0, 0), chain.open(1, 0));
+    for n in 0..4 {
+        let at = n * S + MS;
+        chain.conns[user].request(Get, "/", at).response(503, at + MS / 10);
+        // The check of another backend, which lives.
+        chain.conns[app].request(Get, "/healthz", at + 500 * MS).response(200, at + 501 * MS);
+        chain.refused(1, at + 300 * MS);
+        let last = chain.conns.last_mut().unwrap();
+        last.flow.server.set_port(9000);
+    }
+    let mut analysis = chain.analyse();
+    analysis.trees = crate::correlate::build(&analysis);
+    let diagnosis = build(&analysis);
+    let kinds: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.kind.as_str()).collect();
+    assert_eq!(kinds, ["no-live-upstream", "connection-refused"]);
+}
+
+#[test]
+fn what_is_too_large_for_the_path_is_no_dead_connection() {
+    let mut chain = Chain::new(&["nginx", "app"]);
+    let at = chain.open(0, 0);
+    let conn = &mut chain.conns[at];
+    conn.request(Get, "/", MS).response(200, 2 * MS).largest_acked(Client, 168).request(Get, "/up", S);
+    let seq = conn.exchanges[1].request.seq;
+    conn.flow.directions[1].acked = Some(seq);
+    for n in 1..5 {
+        let first = conn.flow.directions[0].isn.unwrap().wrapping_add(1);
+        conn.note(EventKind::Retransmission, Client, S + n * S, seq.wrapping_sub(first), 1448);
+        conn.retransmitted();
+    }
+    conn.fin(Client, 20 * S);
+    assert_eq!(told(chain), ["mtu-black-hole/ Error Likely ×1"]);
+}

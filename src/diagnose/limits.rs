@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ConnectionView};
 use crate::capture::CaptureId;
-use crate::topology::{ConnectionId, LinkId};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
 use super::origins::{Retried, fails};
@@ -63,7 +63,11 @@ pub(super) fn not_judged(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Find
     let (mut lossy, mut partial) = (Vec::new(), Vec::new());
     for connection in analysis.connections() {
         let unknown = |c: ConnectionView<'_>| {
-            c.inner.exchanges.clone().any(|at| diagnosis.outcomes[at as usize] == Outcome::Unknown)
+            let mut exchanges = c.inner.exchanges.clone();
+            exchanges.any(|at| {
+                diagnosis.outcomes[at as usize] == Outcome::Unknown
+                    && !diagnosis.explained.contains_key(&ExchangeId(at))
+            })
         };
         if connection.flow().is_lossy() {
             lossy.push(connection.id);

@@ -1,10 +1,12 @@
 //! All of it to findings: what failed, where it began, how sure, and what to change.
 
+mod blackhole;
 mod board;
 mod burst;
 pub(crate) mod carried;
 mod case;
 mod causes;
+mod checks;
 mod connect;
 #[cfg(test)]
 mod connect_tests;
@@ -67,13 +69,15 @@ use crate::topology::{ExchangeId, LinkId};
 pub fn build(analysis: &Analysis) -> Diagnosis {
     let (mut outcomes, mut rejections) = verdict::judge(analysis);
     reuse::drop_consequences(analysis, &mut outcomes, &mut rejections);
+    let holes = blackhole::find(analysis);
+    holes.settle(analysis, &mut outcomes, &mut rejections);
     let exhausted = exhaustion::find(analysis);
     let mut queues = queue::find(analysis, &outcomes);
     queues.retain(|queue| !exhaustion::holds(&exhausted, queue.server()));
     let starved: Vec<(ExchangeId, LinkId)> =
         exhaustion::explained(&exhausted).chain(queue::given_up(&queues)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
-    let attempts = connect::attempts(analysis);
+    let attempts = connect::attempts(analysis, &outcomes);
     let mismatches = mismatch::find(analysis);
     let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
     let mut explained: BTreeMap<ExchangeId, LinkId> = starved.into_iter().collect();
@@ -81,6 +85,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     explained.extend(mismatch::explained(analysis, &mismatches));
     explained.extend(response::spoiled(analysis));
+    explained.extend(holes.explained(analysis, &outcomes));
     let unsent = unsent::find(analysis, &outcomes, &rejections, &explained);
     explained.extend(unsent.iter().map(|one| (one.exchange, one.link)));
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
@@ -101,7 +106,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let known = std::mem::take(&mut findings);
     findings.extend(faults::findings(analysis, &diagnosis, &known));
     findings.extend(known);
-    let transport = transport::findings(analysis, &diagnosis, &attempts, &findings);
+    let transport = transport::findings(analysis, &diagnosis, &attempts, &holes, &findings);
     findings.extend(transport);
     findings.extend(burst::findings(analysis, &diagnosis, bursts));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));

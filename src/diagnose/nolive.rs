@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, SessionTime};
-use crate::correlate::Confidence;
+use crate::correlate::{Confidence, Orphan, Parentage};
+use crate::tcp::{Closing, Opening, Side};
 use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
 
-use super::connect::Attempt;
+use super::connect::{Attempt, Failed};
 use super::draft::{Draft, ProofList, statuses};
 use super::mismatch::Mismatch;
 use super::reuse::CASES;
@@ -37,6 +38,8 @@ struct Outgoing {
     starts: Vec<(SessionTime, Start)>,
     /// Failed connections, sorted by time.
     failed: Vec<(SessionTime, LinkId)>,
+    /// Failed health checks, sorted by time: they explain no error of a request, but why there is no server.
+    checks: Vec<SessionTime>,
     captures: Vec<CaptureId>,
 }
 
@@ -92,7 +95,7 @@ pub(super) fn find(
             gateways.explained.push((error.id, link));
         } else if out.asked_nobody(analysis, error, from, to) {
             let since = SessionTime(from.0.saturating_sub(DEAD_NS));
-            let after_failure = out.failed_in(since, from).is_some();
+            let after_failure = out.failed_in(since, from).is_some() || out.checked_in(since, to);
             let proven = tied.is_some() && out.holds(analysis, from, to);
             let one = Candidate { exchange: error.id, proven, after_failure };
             candidates.entry(lane).or_default().push(one);
@@ -141,6 +144,13 @@ fn outgoing(
             out.captures.push(connection.capture());
         }
     }
+    let (checks, attempts): (Vec<&Attempt>, Vec<&Attempt>) =
+        attempts.iter().partition(|attempt| attempt.how == Failed::Checked);
+    for check in checks {
+        if let Some(out) = lanes.get_mut(&analysis.link(check.link).from) {
+            out.checks.push(analysis.connection(check.connection).inner.first);
+        }
+    }
     let connections = attempts.iter().map(|a| (a.connection, a.link));
     for (id, link) in connections.chain(mismatches.iter().map(|m| (m.connection, m.link))) {
         if let Some(out) = lanes.get_mut(&analysis.link(link).from) {
@@ -150,6 +160,7 @@ fn outgoing(
     for out in lanes.values_mut() {
         out.starts.sort_unstable();
         out.failed.sort_unstable();
+        out.checks.sort_unstable();
     }
     lanes
 }
@@ -175,6 +186,12 @@ impl Outgoing {
     fn failed_in(&self, from: SessionTime, to: SessionTime) -> Option<LinkId> {
         let at = self.failed.partition_point(|&(at, _)| at < from);
         self.failed.get(at).filter(|&&(at, _)| at <= to).map(|&(_, link)| link)
+    }
+
+    /// Whether a health check failed in this time.
+    fn checked_in(&self, from: SessionTime, to: SessionTime) -> bool {
+        let at = self.checks.partition_point(|&at| at < from);
+        self.checks.get(at).is_some_and(|&at| at <= to)
     }
 
     /// Whether the lane sent nothing for this request: the answer came at once, and all that went out meanwhile belongs
@@ -222,8 +239,11 @@ impl Outgoing {
         let near = (SessionTime(from.0.saturating_sub(NEAR_NS)), SessionTime(to.0.saturating_add(NEAR_NS)));
         self.between(near.0, near.1).iter().any(|&(_, start)| match start {
             Start::Exchange(id) => {
+                // Who asks whether a server lives is not served for anybody.
+                let check = analysis.trees.orphan(id) == Some(Orphan::HealthCheck);
                 let asked = analysis.trees.parent(id).map(|p| analysis.exchange(p.parent));
-                analysis.exchange(id).raw.response.is_present()
+                !check
+                    && analysis.exchange(id).raw.response.is_present()
                     && asked.is_none_or(|asked| asked.host() == error.host())
             }
             Start::Bare(_) => false,
@@ -234,9 +254,16 @@ impl Outgoing {
 fn belongs_elsewhere(analysis: &Analysis, start: Start) -> bool {
     match start {
         Start::Exchange(id) => {
-            analysis.trees.parent(id).is_some_and(|parentage| parentage.confidence != Confidence::Ambiguous)
+            let sure = |parentage: &Parentage| parentage.confidence != Confidence::Ambiguous;
+            analysis.trees.parent(id).is_some_and(sure)
+                || analysis.trees.orphan(id) == Some(Orphan::HealthCheck)
         }
-        Start::Bare(_) => false,
+        // For a request it would have sent that on it.
+        Start::Bare(id) => {
+            let flow = analysis.connection(id).flow();
+            let unused = flow.opening == Opening::Handshake && flow.direction(Side::Client).bytes == 0;
+            unused && !flow.is_lossy() && flow.closing != Closing::Open
+        }
     }
 }
 

@@ -26,9 +26,9 @@ pub(crate) type Key = (usize, usize);
 /// A connection under construction; times are in nanoseconds from the capture's start.
 pub(crate) struct Conn {
     link: u16,
-    flow: Flow,
+    pub(crate) flow: Flow,
     pub(crate) events: Vec<Event>,
-    exchanges: Vec<Exchange>,
+    pub(crate) exchanges: Vec<Exchange>,
     targets: Vec<&'static str>,
     frame: u32,
     /// Next sequence number of client and server.

@@ -7,15 +7,16 @@ use std::net::SocketAddr;
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::CaptureTime;
 use crate::http::Message;
-use crate::tcp::{Event, EventKind, Opening, Side};
+use crate::tcp::{Event, EventKind, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
+use super::blackhole::BlackHoles;
 use super::connect::{Attempt, Failed};
 use super::draft::{Draft, ProofList};
 use super::life::at_least;
 use super::reuse::CASES;
 use super::texts;
-use super::words::{counted, duration};
+use super::words::{counted, duration, listed};
 use super::{Certainty, Diagnosis, Finding, Outcome};
 
 /// The shortest retransmission timer is 200 ms (Linux); what costs less was mended without it.
@@ -23,13 +24,6 @@ const NOTICEABLE_NS: i64 = 150_000_000;
 
 /// A window closed for less than this delays nobody.
 const CLOSED_NS: i64 = 200_000_000;
-
-/// A segment sent again so often, and for so long, does not get through.
-const STUCK_TIMES: usize = 3;
-const STUCK_NS: i64 = 1_000_000_000;
-
-/// Segments smaller than this fit through any path (RFC 8200, section 5: 1,280 bytes with headers).
-const SMALL_SEGMENT: u32 = 1_200;
 
 /// Linux delays an acknowledgement by 40 ms; timers fire a little late.
 const DELAYED_ACK_NS: std::ops::RangeInclusive<i64> = 39_000_000..=45_000_000;
@@ -48,6 +42,7 @@ pub(super) fn findings(
     analysis: &Analysis,
     diagnosis: &Diagnosis,
     attempts: &[Attempt],
+    holes: &BlackHoles,
     known: &[Finding],
 ) -> Vec<Finding> {
     // A window that stayed closed until somebody gave up is a stalled request, which says more.
@@ -56,16 +51,9 @@ pub(super) fn findings(
     let stalled: BTreeSet<ConnectionId> = stalls.map(|&id| analysis.exchange(id).connection_id()).collect();
     let mut waits: BTreeMap<LinkId, Vec<Wait>> = BTreeMap::new();
     let mut closed: BTreeMap<(LinkId, Side), Vec<Closed>> = BTreeMap::new();
-    let mut stuck: BTreeMap<(LinkId, Side), Vec<Stuck>> = BTreeMap::new();
     for connection in analysis.connections() {
         let link = connection.inner.link;
-        let unarrived = connection.flow().directions.iter().any(|d| d.unarrived_bytes > 0);
-        if unarrived || connection.events().iter().any(|e| e.kind == EventKind::Retransmission) {
-            for side in [Side::Client, Side::Server] {
-                if let Some(one) = stuck_segment(connection, side) {
-                    stuck.entry((link, side)).or_default().push(one);
-                }
-            }
+        if connection.events().iter().any(|e| e.kind == EventKind::Retransmission) {
             waits.entry(link).or_default().extend(loss_waits(connection, diagnosis));
         }
         for (event, until) in closed_windows(connection) {
@@ -77,17 +65,12 @@ pub(super) fn findings(
         }
     }
     // What a full accept queue ignored was not lost, and what never gets through has a finding of its own.
-    let mut holes: Vec<ConnectionId> = stuck.values().flatten().map(|one| one.connection).collect();
-    holes.sort_unstable();
     let full = overflowing(analysis, attempts);
     let delayed = |wait: &Wait| {
         let connection = analysis.exchange(wait.exchange).connection();
-        holes.binary_search(&connection.id).is_err() && !full.contains(&connection.inner.server)
+        !holes.may_hold(connection.id) && !full.contains(&connection.inner.server)
     };
-    let mut findings = Vec::new();
-    for ((link, side), cases) in stuck {
-        findings.extend(black_hole(analysis, diagnosis, link, side, &cases));
-    }
+    let mut findings = holes.findings(analysis, diagnosis);
     for (link, mut cases) in waits {
         cases.retain(delayed);
         if !cases.is_empty() {
@@ -172,21 +155,17 @@ fn loss(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, mut cases: Vec
     let think = |wait: &Wait| {
         Some(analysis.exchange(wait.exchange).latency_ns()?.saturating_sub(wait.wait_ns).max(0))
     };
-    let think = median(cases.iter().filter_map(think).collect());
+    let think: Vec<i64> = cases.iter().filter_map(think).collect();
+    let think = match think.len() {
+        0 => String::new(),
+        _ => format!(", and took {} without that: the network waits, not {{to}}", duration(median(think))),
+    };
     let longest = cases.iter().map(|wait| wait.wait_ns).max().unwrap_or_default();
-    let failed =
-        cases.iter().filter(|w| diagnosis.outcomes[w.exchange.0 as usize].is_failure()).count() as u64;
     draft.certainty = Certainty::Likely;
     draft.values.push(("wait", duration(waits)));
-    draft.values.push(("think", duration(think)));
+    draft.values.push(("think", think));
     draft.values.push(("longest", duration(longest)));
-    draft.values.push((
-        "failed",
-        match failed {
-            0 => "All of them were answered in the end.".to_owned(),
-            _ => format!("{} of them failed.", counted(failed, "request")),
-        },
-    ));
+    draft.values.push(("failed", ends_of(diagnosis, &cases)));
     let mut proofs = ProofList::new(analysis);
     for wait in cases.iter().take(CASES) {
         let exchange = analysis.exchange(wait.exchange);
@@ -198,6 +177,22 @@ fn loss(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, mut cases: Vec
         proofs.add(exchange, wait.frame, format!("sent again; stood still for {}", duration(wait.wait_ns)));
     }
     draft.finish(cases.iter().map(|wait| wait.exchange).collect(), proofs)
+}
+
+/// What became of the requests in the end: no end in the captures is none that is known.
+fn ends_of(diagnosis: &Diagnosis, cases: &[Wait]) -> String {
+    let outcome = |wait: &&Wait| diagnosis.outcomes[wait.exchange.0 as usize];
+    let failed = cases.iter().filter(|wait| outcome(wait).is_failure()).count() as u64;
+    let answered = cases.iter().filter(|wait| outcome(wait) == Outcome::Complete).count() as u64;
+    let unknown = cases.len() as u64 - failed - answered;
+    if answered == cases.len() as u64 {
+        return "All of them were answered in the end.".to_owned();
+    }
+    let parts = [(failed, "failed"), (unknown, "had no answer while the captures ran")];
+    let parts = parts.iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> =
+        parts.map(|(number, what)| format!("{} {what}", counted(*number, "request"))).collect();
+    format!("Of them {}.", listed(&parts))
 }
 
 /// A time during which a side took no more bytes (T2).
@@ -245,126 +240,13 @@ fn zero_window(
 }
 
 /// The names of a side (`who`) and of its peer (`peer`).
-fn sides(analysis: &Analysis, link: LinkId, side: Side) -> [(&'static str, String); 2] {
+pub(super) fn sides(analysis: &Analysis, link: LinkId, side: Side) -> [(&'static str, String); 2] {
     let link = analysis.link(link);
     let name = |side| {
         let lane = if side == Side::Client { link.from } else { link.to };
         analysis.lane(lane).name.clone()
     };
     [("who", name(side)), ("peer", name(side.peer()))]
-}
-
-/// A large segment that is sent again and again while small ones get through (T3).
-struct Stuck {
-    connection: ConnectionId,
-    len: u32,
-    times: usize,
-    lasts_ns: i64,
-    first: u32,
-    last: u32,
-}
-
-fn stuck_segment(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
-    let flow = connection.flow();
-    let (sent, acked) = (flow.direction(side), flow.direction(side.peer()).acked?);
-    // Both directions must be there, and the path must have carried something.
-    let alive = flow.opening == Opening::Handshake && sent.uncaptured_bytes == 0;
-    let mtu_told = |e: &&Event| e.kind == EventKind::Unreachable && e.from == side;
-    if !alive || connection.events().iter().any(|e| mtu_told(&e)) {
-        return None;
-    }
-    if sent.unarrived_bytes >= u64::from(SMALL_SEGMENT) {
-        return never_arrived(connection, side);
-    }
-    let here = |e: &&Event| e.kind == EventKind::Retransmission && e.from == side && e.seq == acked;
-    let resent: Vec<&Event> = connection.events().iter().filter(here).collect();
-    let (first, last) = (resent.first()?, resent.last()?);
-    let lasts_ns = last.at.0.saturating_sub(first.at.0);
-    let large = first.len >= SMALL_SEGMENT && first.len > sent.largest_acked;
-    (large && resent.len() >= STUCK_TIMES && lasts_ns >= STUCK_NS).then_some(Stuck {
-        connection: connection.id,
-        len: first.len,
-        times: resent.len(),
-        lasts_ns,
-        first: first.frame,
-        last: last.frame,
-    })
-}
-
-/// The same seen from the receiver's side: the large parts never pass the place of capture.
-fn never_arrived(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
-    let asked = connection.exchanges().last()?.raw.request;
-    let lasts_ns = connection.flow().last.0.0.saturating_sub(asked.end.0);
-    let hole = connection.events().iter().find(|e| e.kind == EventKind::Hole && e.from == side)?;
-    let large = hole.len >= SMALL_SEGMENT && connection.flow().direction(side).largest_acked < SMALL_SEGMENT;
-    (side == Side::Server && large && lasts_ns >= STUCK_NS).then_some(Stuck {
-        connection: connection.id,
-        len: SMALL_SEGMENT,
-        times: 0,
-        lasts_ns,
-        first: asked.last_frame,
-        last: hole.frame,
-    })
-}
-
-fn black_hole(
-    analysis: &Analysis,
-    diagnosis: &Diagnosis,
-    link: LinkId,
-    side: Side,
-    cases: &[Stuck],
-) -> Option<Finding> {
-    let smallest = cases.iter().map(|one| one.len).min()?;
-    // A path that carried such segments on other connections has no such limit.
-    let largest_through = analysis
-        .link(link)
-        .connections
-        .iter()
-        .map(|&id| analysis.connection(id).flow().direction(side).largest_acked)
-        .max()
-        .unwrap_or_default();
-    let never_seen = cases.iter().all(|one| one.times == 0);
-    if largest_through >= smallest || never_seen && cases.len() < 2 {
-        return None;
-    }
-    let mut draft = Draft::new(analysis, diagnosis, &texts::MTU_BLACK_HOLE, link);
-    draft.certainty = if cases.len() >= 2 && largest_through > 0 && !never_seen {
-        Certainty::Certain
-    } else {
-        Certainty::Likely
-    };
-    draft.values.extend(sides(analysis, link, side));
-    let times = cases.iter().map(|one| one.times as u64).max().unwrap_or_default();
-    let longest = duration(cases.iter().map(|one| one.lasts_ns).max().unwrap_or_default());
-    let who = &draft.values[0].1;
-    let seen = if never_seen {
-        format!(
-            "Parts of {smallest} bytes and more that {who} sent never came, for {longest}, though later ones did,"
-        )
-    } else {
-        let again = counted(times, "time");
-        format!(
-            "{who} sent segments of {smallest} bytes up to {again} over {longest} and none was ever acknowledged,"
-        )
-    };
-    draft.values.push(("seen", seen));
-    draft.values.push(("through", largest_through.to_string()));
-    let mut proofs = ProofList::new(analysis);
-    for one in cases.iter().take(CASES) {
-        let (first, last) = match one.times {
-            0 => (
-                "request; its answer never came whole".to_owned(),
-                "a part behind one that is missing".to_owned(),
-            ),
-            times => {
-                (format!("{} bytes sent again", one.len), format!("and again, the last of {times} times"))
-            }
-        };
-        proofs.add_packet(one.connection, one.first, first);
-        proofs.add_packet(one.connection, one.last, last);
-    }
-    draft.connections = cases.iter().map(|one| one.connection).collect();
-    Some(draft.finish(Vec::new(), proofs))
 }
 
 /// Small messages that took 40 ms between their first and last packet, far more often than about as long (T4).

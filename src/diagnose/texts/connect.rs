@@ -10,7 +10,7 @@ pub(in crate::diagnose) static CONNECTION_REFUSED: Words = Words {
     severity: Severity::Error,
     summary: "{link}: {servers} refused connections, {times}",
     explanation: "The SYN was answered by a RST: nothing listens on {servers}, or a policy rejects. {from} then \
-        answers 502 or tries another address. {meaning}",
+        answers 502 or tries another address. {meaning} {hurt}",
     fixes: &[
         ("kubernetes", "readinessProbe, and a preStop sleep", "Only pods that listen should be endpoints."),
         (
@@ -29,6 +29,18 @@ pub(in crate::diagnose) static CONNECTION_REFUSED: Words = Words {
     doubt: "Probes and scanners connect to closed ports too.",
 };
 
+/// C1, where only checks were refused.
+pub(in crate::diagnose) static CHECK_REFUSED: Words = Words {
+    cause: "health-check",
+    severity: Severity::Warning,
+    summary: "{link}: {servers} refused what look like health checks, {times}",
+    explanation: "The SYN was answered by a RST: nothing listens on {servers}. {from} tried at a fixed pace, also while it \
+        had no request in hand, and never sent a request there: so these are its checks of whether the server lives. \
+        {hurt}",
+    doubt: "A client that tries again at a fixed pace looks the same.",
+    ..CONNECTION_REFUSED
+};
+
 /// C2.
 pub(in crate::diagnose) static HOST_UNREACHABLE: Words = Words {
     kind: "host-unreachable",
@@ -37,7 +49,7 @@ pub(in crate::diagnose) static HOST_UNREACHABLE: Words = Words {
     severity: Severity::Error,
     summary: "{link}: {servers} cannot be reached, {times}",
     explanation: "The SYN was answered by an ICMP error: {codes}. The packets never got to {servers}; {from} then answers \
-        502 or tries another address.",
+        502 or tries another address. {hurt}",
     fixes: &[
         (
             "network",
@@ -63,7 +75,7 @@ pub(in crate::diagnose) static CONNECT_TIMEOUT: Words = Words {
     severity: Severity::Error,
     summary: "{link}: {servers} answered no connection attempt, {times}",
     explanation: "{from} sent up to {syns} for one connection and got nothing back, not even a refusal. {alive} {from} \
-        then answers 504 or tries another address.",
+        then answers 504 or tries another address. {hurt}",
     fixes: &[
         ("network", "look for a policy or firewall that drops (DROP, NetworkPolicy, security group)", ""),
         (
@@ -121,7 +133,7 @@ pub(in crate::diagnose) static NO_LIVE_UPSTREAM: Words = Words {
         ("haproxy", "show servers state", "All servers of the backend are down by their checks."),
         ("envoy", "outlier_detection and health_checks of the cluster", "All hosts are ejected."),
     ],
-    log_line: "no live upstreams while connecting to upstream",
+    log_line: "no live upstreams while connecting to upstream (HAProxy's access log: <NOSRV> and SC)",
     doubt: "A limit or a rule that makes {to} answer {statuses} by itself (limit_req, return) looks the same.",
 };
 
@@ -256,8 +268,9 @@ pub(in crate::diagnose) static HTTP2_MISMATCH: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 11] = [
+pub(in crate::diagnose) static ALL: [&Words; 12] = [
     &CONNECTION_REFUSED,
+    &CHECK_REFUSED,
     &HOST_UNREACHABLE,
     &CONNECT_TIMEOUT,
     &ACCEPT_QUEUE_OVERFLOW,

@@ -31,7 +31,7 @@ pub(in crate::diagnose) static RETRANSMISSION_DELAY: Words = Words {
     severity: Severity::Warning,
     summary: "{link}: lost packets delayed requests, {times}",
     explanation: "Segments of these requests or responses were lost and sent again. They stood still for {wait} (median; \
-        {longest} at most) because of it, and took {think} without that: the network waits, not {to}. {failed}",
+        {longest} at most) because of it{think}. {failed}",
     fixes: &[
         (
             "network",
