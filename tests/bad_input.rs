@@ -159,7 +159,10 @@ fn the_text_report_says_what_files_are_that_are_no_captures() {
     let what = [
         (&text, "notes.txt (no pcap or pcapng file: it starts like text)"),
         (&empty, "empty.pcap (the file is empty)"),
-        (&none, "none (a folder that holds no capture)"),
+        (
+            &none,
+            "none (a folder that holds no capture, and no log in a known format: --log-format names one)",
+        ),
     ];
     for (path, words) in what {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hopscope"));

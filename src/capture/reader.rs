@@ -30,7 +30,7 @@ pub enum CaptureError {
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     /// A folder in which no capture was found.
-    #[error("a folder that holds no capture")]
+    #[error("a folder that holds no capture, and no log in a known format: --log-format names one")]
     Folder,
     /// The file holds no byte.
     #[error("the file is empty")]

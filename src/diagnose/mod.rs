@@ -21,6 +21,7 @@ mod life;
 mod limits;
 mod log_lines;
 mod log_writers;
+mod logs_alone;
 mod mismatch;
 mod model;
 mod nolive;
@@ -116,7 +117,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         findings.extend(logs.disagreements(&diagnosis));
         // Where packets show the fault, they tell more.
         if findings.iter().all(|finding| finding.severity < Severity::Warning) {
-            findings.extend(with_logs::from_logs_alone(analysis, &diagnosis));
+            findings.extend(logs_alone::findings(analysis, &diagnosis));
         }
     }
     rank(&mut findings);

@@ -1,4 +1,4 @@
-//! The logs join in: which lines a finding explains, where log and wire disagree, and what logs alone tell.
+//! The logs join in: which lines belong to which request, and where log and wire disagree.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::http::{HeaderDigest, NameId};
-use crate::logs::{LogFile, LogKind, LoggedAttempt, LoggedError, LoggedRequest};
+use crate::logs::{LoggedError, LoggedRequest};
 use crate::topology::keys::{IdNames, text_hash};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
@@ -14,8 +14,8 @@ use super::draft::{Draft, ProofList};
 use super::log_writers::Writer;
 use super::reuse::CASES;
 use super::texts;
-use super::words::{count, counted, grouped, listed};
-use super::{Certainty, Diagnosis, Finding, Outcome};
+use super::words::{count, grouped, listed};
+use super::{Diagnosis, Finding, Outcome};
 
 /// How far the time of a line and that of a packet may lie apart: logs of errors have whole seconds, and a
 /// capture's clock is not the server's.
@@ -191,6 +191,21 @@ impl<'a> LogIndex<'a> {
         alike.next().is_none().then_some(only)
     }
 
+    /// What it means for those who count failures by the log.
+    fn meaning(&self, exchanges: &[ExchangeId]) -> &'static str {
+        let failed = |id: &ExchangeId| {
+            let exchange = self.analysis.exchange(*id);
+            !exchange.raw.response.is_complete() || exchange.status().is_none_or(|status| status >= 500)
+        };
+        match exchanges.iter().any(failed) {
+            true => "Whoever counts failures by the access log misses these.",
+            false => {
+                "On the wire the answers are whole and no failures: whoever counts failures by the access log counts \
+                 some that no client got."
+            }
+        }
+    }
+
     /// Requests of which the log says one thing and the wire another: one finding for each link.
     pub(super) fn disagreements(&self, diagnosis: &Diagnosis) -> Vec<Finding> {
         let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
@@ -217,6 +232,7 @@ impl<'a> LogIndex<'a> {
             let pairs: Vec<String> =
                 pairs.iter().map(|(says, number)| format!("{says} ({})", grouped(*number))).collect();
             draft.values.push(("pairs", listed(&pairs)));
+            draft.values.push(("meaning", self.meaning(&exchanges).to_owned()));
             let mut proofs = ProofList::new(self.analysis);
             for &id in exchanges.iter().take(CASES) {
                 let exchange = self.analysis.exchange(id);
@@ -249,82 +265,11 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
     }
 }
 
-/// What two logs tell the same request by: its id, else what was asked.
-fn join_key(request: &LoggedRequest) -> u64 {
-    if request.id.is_empty() {
-        return request_hash(&request.method, &request.target);
-    }
-    request_hash("", &request.id)
-}
-
-/// Where the captures show no request, or not why some failed: which proxy's failures came from behind it, and where nothing
-/// lies behind any more.
-pub(super) fn from_logs_alone(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
-    if !analysis.topology.exchanges.is_empty() && diagnosis.failures.visible.is_empty() {
-        return Vec::new();
-    }
-    let access = || analysis.logs.iter().enumerate().filter(|(_, log)| log.kind == LogKind::Access);
-    let (places, logs): (Vec<usize>, Vec<&LogFile>) = access().map(|(at, log)| (at, &**log)).unzip();
-    let known: Vec<HashMap<u64, &LoggedRequest, foldhash::fast::FixedState>> =
-        logs.iter().map(|log| log.requests.iter().map(|r| (join_key(r), r)).collect()).collect();
-    let finding = |at: usize| {
-        let log = logs[at];
-        let failed =
-            log.requests.iter().filter(|request| request.attempts.last().is_some_and(LoggedAttempt::failed));
-        let failed: Vec<&LoggedRequest> = failed.filter(|request| request.status >= 500).collect();
-        // Another log that saw the same requests fail, and earlier, stands behind this one. Where the stamps do not
-        // tell: behind a proxy that retries there are more lines than before it.
-        let stands_behind = |other: usize| {
-            let shared: Vec<_> =
-                failed.iter().filter_map(|r| Some((*r, *known[other].get(&join_key(r))?))).collect();
-            let all_failed = shared.iter().all(|(_, its)| its.status >= 500);
-            if other == at || shared.len() * 2 <= failed.len() || !all_failed {
-                return false;
-            }
-            let lead =
-                |(mine, its): &(&LoggedRequest, &LoggedRequest)| Some(mine.at_ns?.saturating_sub(its.at_ns?));
-            let earlier_ns = shared.iter().filter_map(lead).fold(0i64, i64::saturating_add);
-            (earlier_ns, logs[other].requests.len(), other) > (0, log.requests.len(), at)
-        };
-        let deeper = (0..logs.len()).find(|&other| stands_behind(other));
-        if failed.is_empty() || deeper.is_some() {
-            return None;
-        }
-        let (mut statuses, mut behind) = (BTreeMap::new(), BTreeMap::new());
-        for request in &failed {
-            count(&mut statuses, &request.status.to_string());
-            count(
-                &mut behind,
-                &request.attempts.last().map(|last| last.address.to_string()).unwrap_or_default(),
-            );
-        }
-        let named = |map: &BTreeMap<String, u64>| {
-            listed(
-                &map.iter()
-                    .map(|(name, number)| format!("{name} ({})", grouped(*number)))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        let mut draft = Draft::new(analysis, diagnosis, &texts::FAULT_BEHIND, None);
-        draft.certainty = Certainty::Likely;
-        draft.values.push(("file", analysis.log_name(places[at])));
-        draft.values.push(("requests", counted(failed.len() as u64, "request")));
-        draft.values.push(("statuses", named(&statuses)));
-        draft.values.push(("behind", named(&behind)));
-        let mut finding = draft.finish(Vec::new(), ProofList::new(analysis));
-        finding.count = failed.len() as u64;
-        Some(finding)
-    };
-    (0..logs.len()).filter_map(finding).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::analyse_with_logs;
     use crate::diagnose::testkit::read_logs as logs;
     use crate::diagnose::wirekit::{FIN, Who, Wire};
-    use crate::topology::Overrides;
 
     /// A truncated answer, with both logs of the proxy; the error log's host lives two hours east of Greenwich.
     fn truncated() -> Analysis {
@@ -379,32 +324,5 @@ mod tests {
         assert_eq!(kinds, ["application-error"]);
         let lines: Vec<u64> = analysis.diagnosis.log_lines[0].iter().map(|line| line.line).collect();
         assert_eq!(lines, [6]);
-    }
-
-    #[test]
-    fn logs_alone_say_behind_which_proxy_the_fault_lies() {
-        for has_ids in [true, false] {
-            let line = |at: &str, status: &str, to: &str, id: &str| {
-                let tail = if has_ids { format!(" id=0123456789abcde{id}") } else { String::new() };
-                format!(
-                    "{at} 10.0.0.1 \"GET /{id} HTTP/1.1\" {status} 4 to=\"{to}\" got=\"{status}\"{tail}\n"
-                )
-            };
-            let edge = ["1", "2"].map(|id| line("1795493951.009", "502", "10.0.1.1:80", id)).concat();
-            let inner = ["1", "2"].map(|id| line("1795493951.007", "502", "10.0.2.1:8000", id)).concat();
-            let sound = line("1795493951.007", "200", "10.0.2.1:8000", "3");
-            let inner = inner + &sound;
-            let started = "2026/11/26 19:27:34 [notice] 9#9: start worker processes\n";
-            let files = logs(&[("an-error.log", started), ("edge.log", &edge), ("ingress.log", &inner)]);
-            let diagnosis = analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis;
-            let told: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.summary.as_str()).collect();
-            let expected =
-                "ingress.log: 2 requests failed, and the fault lies behind this proxy: at 10.0.2.1:8000 (2)";
-            assert_eq!(told, [expected]);
-            let files = logs(&[("ingress.log", &sound)]);
-            assert!(
-                analyse_with_logs(Vec::new(), files, &Overrides::default()).diagnosis.findings.is_empty()
-            );
-        }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::Analysis;
-use crate::diagnose::words::{duration, grouped};
+use crate::diagnose::words::{counted, duration, grouped};
 use crate::diagnose::{Finding, LinkFigures, Severity};
+use crate::topology::LinkId;
 
 use super::text::{heading, paragraph, table};
 
@@ -52,6 +53,8 @@ fn percent(part: u64, whole: u64) -> String {
 pub enum Change {
     /// There were some, and there are none.
     Gone,
+    /// There were some, and there are none among so few that there need not be any.
+    Few,
     /// Clearly less.
     Better,
     /// The same, or nearly.
@@ -69,6 +72,7 @@ impl Change {
     pub fn word(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::Few => "too few to tell",
             Self::Better => "less",
             Self::Same => "same",
             Self::Worse => "more",
@@ -118,11 +122,50 @@ impl Row {
     }
 }
 
+/// Where fewer cases than this were to be expected, none at all may be chance: with three, one run in twenty has none.
+const FEWEST_EXPECTED: f64 = 3.0;
+
+/// How many cases the second session should hold if nothing had changed.
+fn expected(part: u64, whole: u64, after: u64) -> f64 {
+    part as f64 * after as f64 / (whole as f64).max(1.0)
+}
+
+/// What a session holds that might have failed as the cases of a finding did: requests that were answered on the link of
+/// that name, or connections. A change that ends reuse leaves no reused requests, so these are no measure.
+fn chances(analysis: &Analysis, link: &str, connections: bool) -> u64 {
+    let links = (0..analysis.topology.links.len()).map(|at| LinkId(at as u16));
+    let same = links.zip(&analysis.diagnosis.board.links).filter(|(id, _)| analysis.link_name(*id) == link);
+    same.map(|(_, figures)| if connections { figures.connections } else { figures.responses }).sum()
+}
+
+/// What B holds of the chances to show A's finding, where those are too few for its absence to tell anything.
+fn too_few(both: [&Analysis; 2], finding: &Finding) -> Option<String> {
+    let link = both[0].link_name(finding.link?);
+    let of_connections = finding.exchanges.is_empty();
+    let [before, after] = both.map(|analysis| chances(analysis, &link, of_connections));
+    let what = if of_connections { "connection" } else { "answered request" };
+    let expected = expected(finding.count, before.max(finding.count), after);
+    (expected < FEWEST_EXPECTED).then(|| match after {
+        0 => format!("B holds no {what} on {link}"),
+        _ => {
+            let held = counted(after, what);
+            format!("B holds {held} on {link}, where {expected:.1} failures as in A were to be expected")
+        }
+    })
+}
+
 /// Less than a tenth either way is the noise of two runs.
 fn change(values: [Option<Value>; 2]) -> Change {
     let [Some(a), Some(b)] = values.map(|value| value.map(Value::amount)) else { return Change::Plain };
+    let few = match values {
+        [Some(Value::Share(part, whole)), Some(Value::Share(0, after))] => {
+            expected(part, whole, after) < FEWEST_EXPECTED
+        }
+        _ => false,
+    };
     match () {
         () if a == b => Change::Same,
+        () if b == 0.0 && few => Change::Few,
         () if b == 0.0 => Change::Gone,
         () if a == 0.0 => Change::New,
         () if b < a * 0.9 => Change::Better,
@@ -197,7 +240,13 @@ fn verdict(both: [&Analysis; 2]) -> String {
     match (a, b) {
         (None, None) => format!("Neither session holds a fault; {users}."),
         (Some(a), None) => {
-            format!("The fault is gone: {} ({}) in A, none in B; {users}.", title(a), grouped(a.count))
+            let counts = format!("{} ({}) in A, none in B", title(a), grouped(a.count));
+            match too_few(both, a) {
+                Some(few) => {
+                    format!("Too few to tell whether the fault is gone: {counts}, and {few}; {users}.")
+                }
+                None => format!("The fault is gone: {counts}; {users}."),
+            }
         }
         (None, Some(b)) => {
             format!("B holds a fault that A has not: {} ({}); {users}.", title(b), grouped(b.count))
@@ -268,16 +317,24 @@ fn findings(both: [&Analysis; 2]) -> Section {
     let mut keys: Vec<_> = counts.iter().flat_map(BTreeMap::keys).collect();
     keys.sort();
     keys.dedup();
-    let row = |key| {
+    let few = |name: &str| {
+        let mut same = both[0].diagnosis.findings.iter().filter(|finding| title(finding) == name);
+        same.any(|finding| too_few(both, finding).is_some())
+    };
+    let row = |key: &(std::cmp::Reverse<Severity>, String)| {
         let values = [0, 1].map(|at| Some(Value::Count(counts[at].get(key).copied().unwrap_or(0))));
-        Row::judged(key.1.clone(), values)
+        let mut row = Row::judged(key.1.clone(), values);
+        if row.change == Change::Gone && few(&key.1) {
+            row.change = Change::Few;
+        }
+        row
     };
     Section { title: "Findings".to_owned(), rows: keys.into_iter().map(row).collect() }
 }
 
 fn links(both: [&Analysis; 2]) -> Vec<Section> {
     let named = both.map(|analysis| {
-        let ids = (0..analysis.topology.links.len()).map(|at| crate::topology::LinkId(at as u16));
+        let ids = (0..analysis.topology.links.len()).map(|at| LinkId(at as u16));
         let all = ids.zip(&analysis.diagnosis.board.links);
         all.map(|(id, figures)| (analysis.link_name(id), figures)).collect::<Vec<_>>()
     });
@@ -328,6 +385,8 @@ fn link_rows(figures: [Option<&LinkFigures>; 2], status: Option<&str>) -> Vec<Ro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::testkit::{Chain, MS};
+    use crate::http::Method::Get;
 
     #[test]
     fn figures_are_compared_by_their_shares() {
@@ -341,6 +400,35 @@ mod tests {
         let new = Row::judged("x", [Some(Value::Count(0)), Some(Value::Count(2))]);
         assert_eq!((new.change, new.difference().as_str()), (Change::New, "+2"));
         assert_eq!(Row::judged("x", [None, Some(Value::Count(2))]).change, Change::Plain);
+    }
+
+    #[test]
+    fn none_among_a_few_is_not_gone() {
+        let few = Row::judged("x", [Some(Value::Share(17, 449)), Some(Value::Share(0, 40))]);
+        assert_eq!((few.change, few.change.word()), (Change::Few, "too few to tell"));
+        let session = |requests: i64, failing: i64| {
+            let mut chain = Chain::new(&["user", "app"]);
+            let conn = chain.open(0, 0);
+            for n in 0..requests {
+                let status = if n < failing { 500 } else { 200 };
+                chain.conns[conn].request(Get, "/", n * MS).response(status, n * MS + MS / 2);
+            }
+            chain.analyse()
+        };
+        let told = |after: i64| {
+            let (a, b) = (session(20, 4), session(after, 0));
+            Comparison::new(["a".to_owned(), "b".to_owned()], [&a, &b])
+        };
+        let two = told(2);
+        assert!(two.verdict.starts_with("Too few to tell whether the fault is gone: "), "{}", two.verdict);
+        assert!(
+            two.verdict.contains("B holds 2 answered requests on user → app, where 0.4 failures"),
+            "{}",
+            two.verdict
+        );
+        let findings = two.sections.iter().find(|section| section.title == "Findings").unwrap();
+        assert_eq!(findings.rows[0].change, Change::Few);
+        assert!(told(20).verdict.starts_with("The fault is gone: "));
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn verdict(analysis: &Analysis, out: &mut String) {
     let Some(finding) = worst else {
         let requests = analysis.outermost_requests();
         let text = if analysis.captures.is_empty() && !analysis.logs.is_empty() {
-            "No failure behind a proxy in these logs.".to_owned()
+            "No failure in these logs that they tell the place of.".to_owned()
         } else if let Some(text) = nothing_read(analysis) {
             text
         } else if analysis.topology.exchanges.is_empty() {

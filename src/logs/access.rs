@@ -19,38 +19,106 @@ pub(super) fn read(line: &str) -> Option<LoggedRequest> {
     if line.starts_with('{') {
         return json(line);
     }
-    let tokens = tokens(line);
-    let at = tokens.iter().position(|token| token.quoted && request_line(token.value).is_some())?;
+    let quoted = tokens(line);
+    let of_nginx = quoted.iter().position(|token| token.quoted && request_line(token.value).is_some());
+    if let Some(at) = of_nginx {
+        return behind(&quoted, at, &quoted[at].value.into());
+    }
+    // Other forms look like many things: a line without a time is none of them.
+    let other = keyed(&quoted).or_else(|| columns(line));
+    other.filter(|request| request.at_ns.is_some())
+}
+
+/// What the tokens of a line say, where the request is known to end with one of them: the status comes behind it.
+fn behind(tokens: &[Token<'_>], at: usize, line: &RequestLine<'_>) -> Option<LoggedRequest> {
     let mut request = LoggedRequest::default();
-    set(&mut request, "request", tokens[at].value);
+    match line {
+        RequestLine::Whole(text) => set(&mut request, "request", text),
+        RequestLine::Parts(method, target) => {
+            set(&mut request, "method", method);
+            set(&mut request, "uri", target);
+        }
+    }
     let status = tokens[at + 1..].iter().position(|token| status(token.value).is_some())? + at + 1;
     set(&mut request, "status", tokens[status].value);
     if let Some(bytes) = tokens.get(status + 1) {
         set(&mut request, "body_bytes_sent", bytes.value);
     }
     request.at_ns = tokens[..at].iter().find_map(|token| time(token.value));
-    let behind = &tokens[status + 1..];
-    if let Some(first) = behind.iter().position(|token| is_address_list(token.value)) {
-        set(&mut request, "upstream_addr", behind[first].value);
-        let count = request.attempts.len();
-        let is_statuses = |token: &&Token<'_>| {
-            let list = list(token.value);
-            list.len() == count && list.iter().all(|item| *item == "-" || status_like(item))
-        };
-        let told = |token: &&Token<'_>| is_statuses(token) && list(token.value).into_iter().any(status_like);
-        // Lengths may look like statuses; the statuses come last of the four lists. A lone dash is any empty field, and
-        // many formats end with one.
-        let behind = || behind[first + 1..].iter();
-        if let Some(statuses) = behind().rfind(told).or_else(|| behind().rfind(is_statuses)) {
-            set(&mut request, "upstream_status", statuses.value);
-        }
-    }
+    servers(&mut request, &tokens[status + 1..]);
     let id = tokens.iter().rfind(|token| is_id(token.key, token.value));
     request.id = id.map_or("", |token| token.value).into();
     Some(request)
 }
 
+/// A request as one text, or as method and target.
+enum RequestLine<'a> {
+    Whole(&'a str),
+    Parts(&'a str, &'a str),
+}
+
+impl<'a> From<&'a str> for RequestLine<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Whole(text)
+    }
+}
+
+/// Finds the servers that were asked, and what they answered, by what such lists look like.
+fn servers(request: &mut LoggedRequest, tokens: &[Token<'_>]) {
+    let Some(first) = tokens.iter().position(|token| is_address_list(token.value)) else { return };
+    set(request, "upstream_addr", tokens[first].value);
+    let count = request.attempts.len();
+    let is_statuses = |token: &&Token<'_>| {
+        let list = list(token.value);
+        list.len() == count && list.iter().all(|item| *item == "-" || status_like(item))
+    };
+    let told = |token: &&Token<'_>| is_statuses(token) && list(token.value).into_iter().any(status_like);
+    // Lengths may look like statuses; the statuses come last of the four lists. A lone dash is any empty field, and
+    // many formats end with one.
+    let behind = || tokens[first + 1..].iter();
+    if let Some(statuses) = behind().rfind(told).or_else(|| behind().rfind(is_statuses)) {
+        set(request, "upstream_status", statuses.value);
+    }
+}
+
+/// A line of `key=value` that names method, target and status.
+fn keyed(tokens: &[Token<'_>]) -> Option<LoggedRequest> {
+    let mut request = LoggedRequest::default();
+    for token in tokens.iter().filter(|token| !token.key.is_empty()) {
+        set(&mut request, &token.key.to_ascii_lowercase(), token.value);
+    }
+    if request.attempts.is_empty() {
+        let of_client = ["client", "remote", "peer", "src", "from", "host", "forwarded", "local", "server"];
+        let other = |token: &&Token<'_>| !of_client.iter().any(|name| token.key.contains(name));
+        let others: Vec<Token<'_>> = tokens.iter().filter(other).copied().collect();
+        servers(&mut request, &others);
+    } else {
+        settle_attempts(&mut request);
+    }
+    (request.status > 0 && !request.method.is_empty() && request.target.starts_with('/')).then_some(request)
+}
+
+/// A line whose fields stand between tabs or bars, without names and quotes.
+fn columns(line: &str) -> Option<LoggedRequest> {
+    let separator = ['\t', '|'].into_iter().find(|&one| line.matches(one).count() >= FEWEST_COLUMNS)?;
+    let field = |text| Token { key: "", value: text, quoted: false };
+    let fields: Vec<Token<'_>> =
+        line.split(separator).map(|text| field(text.trim().trim_matches(['"', '[', ']']))).collect();
+    if let Some(at) = fields.iter().position(|field| request_line(field.value).is_some()) {
+        return behind(&fields, at, &fields[at].value.into());
+    }
+    let pair = |pair: &[Token<'_>]| METHODS.contains(&pair[0].value) && pair[1].value.starts_with('/');
+    let at = fields.windows(2).position(pair)?;
+    behind(&fields, at + 1, &RequestLine::Parts(fields[at].value, fields[at + 1].value))
+}
+
+/// A line with fewer separators is prose.
+const FEWEST_COLUMNS: usize = 4;
+/// Methods that tell a column of methods from one of words.
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"];
+
 /// A part of a line: bare, in quotes or in brackets; with a key where it is written `key=value`.
+#[derive(Clone, Copy)]
 pub(super) struct Token<'a> {
     key: &'a str,
     pub(super) value: &'a str,
@@ -180,27 +248,55 @@ fn time(text: &str) -> Option<i64> {
     i64::try_from(stamp.as_nanosecond()).ok()
 }
 
-/// Sets what a variable of nginx, or a field of a JSON log, says.
+/// Sets what a variable of nginx, or a field of a JSON log, says. The other names are those that Envoy, Traefik, Caddy
+/// and people use.
 pub(super) fn set(request: &mut LoggedRequest, name: &str, value: &str) {
     match name {
-        "request" => {
+        "request" | "requestline" => {
             if let Some((method, target)) = request_line(value) {
                 (request.method, request.target) = (method.into(), target.into());
             }
         }
-        "request_method" | "method" => request.method = value.into(),
-        "request_uri" | "uri" | "path" if request.target.is_empty() => request.target = value.into(),
-        "status" => request.status = status(value).unwrap_or(0),
+        "request_method" | "method" | "http_method" | "verb" | "requestmethod" => {
+            request.method = value.into()
+        }
+        "request_uri" | "uri" | "path" | "url" | "request_path" | "request_url" | "requestpath"
+            if request.target.is_empty() =>
+        {
+            request.target = value.into();
+        }
+        "status" | "code" | "status_code" | "response_code" | "response_status" | "statuscode"
+        | "downstreamstatus" => {
+            request.status = status(value).unwrap_or(request.status);
+        }
         "body_bytes_sent" | "bytes_sent" => request.bytes = request.bytes.or_else(|| value.parse().ok()),
-        "time_local" | "time_iso8601" | "msec" | "time" | "timestamp" | "@timestamp" => {
+        "time_local" | "time_iso8601" | "msec" | "time" | "timestamp" | "@timestamp" | "ts" | "datetime"
+        | "start_time" => {
             request.at_ns = request.at_ns.or_else(|| time(value));
         }
-        "upstream_addr" => attempts(request, value, |attempt, text| attempt.address = text.into()),
-        "upstream_status" => attempts(request, value, |attempt, text| attempt.status = status(text)),
-        "request_id" | "req_id" | "http_x_request_id" | "x_request_id" if value != "-" => {
+        "upstream_addr" | "upstream" | "upstream_host" | "upstream_address" | "serviceaddr"
+            if list(value).iter().all(|item| *item == "-" || is_address(item)) =>
+        {
+            attempts(request, value, |attempt, text| attempt.address = text.into());
+        }
+        "upstream_status" | "upstream_code" | "upstream_status_code" | "originstatus" => {
+            attempts(request, value, |attempt, text| attempt.status = status(text));
+        }
+        "request_id" | "req_id" | "http_x_request_id" | "x_request_id" | "x-request-id" | "requestid"
+            if value != "-" =>
+        {
             request.id = value.into();
         }
         _ => {}
+    }
+}
+
+/// Where no field tells what the servers answered, the last one answered what the client got.
+fn settle_attempts(request: &mut LoggedRequest) {
+    if request.attempts.iter().all(|attempt| attempt.status.is_none())
+        && let Some(last) = request.attempts.last_mut()
+    {
+        last.status = Some(request.status);
     }
 }
 
@@ -222,13 +318,18 @@ fn attempts(request: &mut LoggedRequest, value: &str, set: impl Fn(&mut LoggedAt
 fn json(line: &str) -> Option<LoggedRequest> {
     let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return None };
     let mut request = LoggedRequest::default();
+    let mut told = false;
     for (name, value) in &fields {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
             _ => continue,
         };
-        set(&mut request, name.trim_start_matches('$'), &text);
+        told |= name.contains("status") && name.contains("upstream");
+        set(&mut request, &name.trim_start_matches('$').to_ascii_lowercase(), &text);
+    }
+    if !told {
+        settle_attempts(&mut request);
     }
     (request.status > 0 && !request.method.is_empty()).then_some(request)
 }
@@ -268,6 +369,31 @@ mod tests {
         let json = r#"{"time_iso8601":"2026-11-25T14:35:00+00:00","request":"GET /d HTTP/1.1","status":"504","upstream_addr":"10.0.1.1:80","upstream_status":"504","request_id":"r1"}"#;
         let request = read(json).unwrap();
         assert_eq!((request.status, &*request.target, &*request.id), (504, "/d", "r1"));
+    }
+
+    #[test]
+    fn columns_keys_and_the_names_of_others_are_known() {
+        let lines = [
+            r#"time=2026-11-26T10:00:00+00:00 method=GET uri=/a status=200 rt=0.012 ua="10.0.0.5:80, 10.0.0.6:80" us="502, 200""#,
+            "26/Nov/2026:10:00:00 +0000\t10.1.0.7\tGET /a HTTP/1.1\t200\t0.012\t10.0.0.5:80, 10.0.0.6:80\t502, 200",
+            "2026-11-26T10:00:00+00:00|shop.test|GET|/a|200|0.012|10.0.0.5:80, 10.0.0.6:80|502, 200|0.001, 0.010|r1",
+            r#"{"@timestamp":"2026-11-26T10:00:00Z","method":"GET","path":"/a","code":"200","upstream":"10.0.0.5:80, 10.0.0.6:80","upstream_code":"502, 200"}"#,
+        ];
+        for line in lines {
+            let request = read(line).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!((&*request.method, &*request.target, request.status), ("GET", "/a", 200), "{line}");
+            let attempts: Vec<_> = request.attempts.iter().map(|a| (&*a.address, a.status)).collect();
+            assert_eq!(attempts, [("10.0.0.5:80", Some(502)), ("10.0.0.6:80", Some(200))], "{line}");
+            assert!(request.at_ns.is_some(), "{line}");
+        }
+        let envoy = r#"{"start_time":"2026-11-26T10:00:00.000Z","method":"GET","path":"/a","response_code":200,"upstream_host":"10.0.0.5:80","x_request_id":"abc"}"#;
+        assert_eq!(read(envoy).unwrap().attempts[0].status, Some(200));
+        // Prose and tables are no logs.
+        for line in
+            ["| a | GET | /a | 200 | yes |", "level=info msg=\"GET /a took status=200\"", "a|b|c|d|e|f"]
+        {
+            assert_eq!(read(line), None, "{line}");
+        }
     }
 
     proptest::proptest! {

@@ -35,6 +35,8 @@ pub struct LogFile {
     pub errors: Vec<LoggedError>,
     /// Counts over all of it.
     pub figures: LogFigures,
+    /// It is that of an application server (uwsgi's own), which asks nobody.
+    pub is_last: bool,
 }
 
 /// A line of a log, for people.

@@ -46,12 +46,20 @@ fn is_state(text: &str) -> bool {
     text.len() == 4 && text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')
 }
 
+/// Whether a line is one of uwsgi's own log.
+pub(super) fn is_uwsgi(line: &str) -> bool {
+    line.starts_with(UWSGI)
+}
+
+/// How uwsgi begins its lines.
+const UWSGI: &str = "[pid: ";
+
 /// The request of a line of uwsgi's own log.
 ///
 /// `[pid: 9|app: 0|req: 1/1] 10.0.0.1 () {40 vars in 500 bytes} [Wed Nov 25 14:35:00 2026] GET /a => generated 5 bytes
 /// in 2 msecs (HTTP/1.1 200) 2 headers in 80 bytes (1 switches on core 0)`
 pub(super) fn uwsgi(line: &str) -> Option<LoggedRequest> {
-    let rest = line.strip_prefix("[pid: ")?;
+    let rest = line.strip_prefix(UWSGI)?;
     let (before, after) = rest.split_once(" => generated ")?;
     let (head, asked) = before.rsplit_once("] ")?;
     let (method, target) = asked.split_once(' ')?;

@@ -75,6 +75,7 @@ pub fn read_log(path: &Path, format: Option<&LogFormat>) -> std::io::Result<LogF
         requests: Vec::new(),
         errors: Vec::new(),
         figures: LogFigures::default(),
+        is_last: false,
     };
     let mut lines = Lines::new(File::open(path)?);
     let mut known = false;
@@ -101,6 +102,7 @@ pub fn read_log(path: &Path, format: Option<&LogFormat>) -> std::io::Result<LogF
 
 fn take_request(log: &mut LogFile, text: &str, format: Option<&LogFormat>) -> bool {
     let Some(mut request) = request(text, format) else { return false };
+    log.is_last |= products::is_uwsgi(text);
     log.figures.add_request(&request);
     if log.requests.len() < MAX_KEPT {
         (request.line, request.text) = (log.lines, shown(text));

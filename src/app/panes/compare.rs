@@ -99,7 +99,7 @@ fn row_ui(ui: &mut Ui, palette: &Palette, row: &Row) {
         Change::Better => ("↓ ", palette.answered_text),
         Change::Worse => ("↑ ", palette.failed),
         Change::New => ("✖ ", palette.failed),
-        Change::Same | Change::Plain => ("", palette.muted),
+        Change::Few | Change::Same | Change::Plain => ("", palette.muted),
     };
     ui.label(quiet(row.difference(), palette.text));
     ui.label(RichText::new(format!("{mark}{}", row.change.word())).color(color));

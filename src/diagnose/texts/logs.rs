@@ -9,8 +9,7 @@ pub(in crate::diagnose) static LOG_DISAGREEMENT: Words = Words {
     rule: "",
     severity: Severity::Warning,
     summary: "{link}: {to}'s access log and the packets disagree, {times}",
-    explanation: "{to} logged something else than what went over the wire: {pairs}. Whoever counts failures by the access \
-        log misses these.",
+    explanation: "{to} logged something else than what went over the wire: {pairs}. {meaning}",
     fixes: &[
         (
             "nginx",
@@ -34,8 +33,7 @@ pub(in crate::diagnose) static FAULT_BEHIND: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{file}: {requests} failed, and the fault lies behind this proxy: at {behind}",
-    explanation: "The log answers with {statuses} what the server behind it had failed or not answered (the last entry of \
-        $upstream_status). No log given here shows these requests failing any deeper. Only packets on the link between \
+    explanation: "The log answers with {statuses} what the server behind it had failed or not answered ({field}). No log given here shows these requests failing any deeper. Only packets on the link between \
         this proxy and that server tell why.",
     fixes: &[
         (
@@ -49,6 +47,47 @@ pub(in crate::diagnose) static FAULT_BEHIND: Words = Words {
     doubt: "A proxy behind whose log was not given would only have passed the failure on.",
 };
 
+/// Without captures, and without a word about servers behind.
+pub(in crate::diagnose) static UPSTREAM_NOT_LOGGED: Words = Words {
+    kind: "upstream-not-logged",
+    cause: "",
+    rule: "",
+    severity: Severity::Warning,
+    summary: "{file}: {requests} failed, and the log does not tell whether a server behind it did",
+    explanation: "It answered {statuses}. No line names a server behind: the format has no $upstream_addr and no \
+        $upstream_status. So this server may have failed by itself, or passed on what another one did.",
+    fixes: &[
+        (
+            "nginx",
+            "log_format hops '$remote_addr [$time_iso8601] \"$request\" $status $body_bytes_sent \"$upstream_addr\" \
+             \"$upstream_status\" \"$upstream_response_time\" $request_id'; access_log … hops;",
+            "Each attempt is then an entry of the lists.",
+        ),
+        ("haproxy", "option httplog", "It names the server and how the session ended."),
+        (
+            "tcpdump",
+            "tcpdump -B 65536 --immediate-mode -s0 -w FILE",
+            "At this server: its packets tell whom it asked, and what came back.",
+        ),
+    ],
+    log_line: "",
+    doubt: "Where this server asks nobody, the failures are its own.",
+};
+
+/// Without captures, in the log of an application server.
+pub(in crate::diagnose) static APPLICATION_LOGGED: Words = Words {
+    kind: "application-error",
+    cause: "logged",
+    rule: "",
+    severity: Severity::Error,
+    summary: "{file}: {requests} failed at the application itself, with {statuses}",
+    explanation: "This is the log of the application server, behind which nobody is asked: the errors are its own.",
+    fixes: &[("server", "look in the application's log for these requests", "")],
+    log_line: "",
+    doubt: "What it asks by other means, such as a database, may be why.",
+};
+
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 2] = [&LOG_DISAGREEMENT, &FAULT_BEHIND];
+pub(in crate::diagnose) static ALL: [&Words; 4] =
+    [&LOG_DISAGREEMENT, &FAULT_BEHIND, &UPSTREAM_NOT_LOGGED, &APPLICATION_LOGGED];
