@@ -13,7 +13,7 @@ use crate::topology::{ExchangeId, LinkId};
 use super::case::{Around, Case, Rule};
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
-use super::origins::is_refusable;
+use super::origins::{fails, is_refusable};
 use super::reuse::CASES;
 use super::texts::Words;
 use super::words::{counted, duration, grouped, listed};
@@ -135,6 +135,10 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     if draft.severity == Severity::Error && exchanges.iter().all(asked_for_health) {
         draft.severity = Severity::Warning;
     }
+    let masked = exchanges.iter().all(|&id| is_masked(analysis, &diagnosis.outcomes, id));
+    if masked {
+        draft.severity = draft.severity.min(Severity::Warning);
+    }
     draft.values.push(("forms", forms(&group.hits)));
     draft.values.push(("statuses", statuses(analysis, &exchanges)));
     let cases = exchanges.iter().map(|&id| {
@@ -147,7 +151,24 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     for &id in exchanges.iter().take(CASES) {
         prove(analysis.exchange(id), &mut proofs);
     }
-    draft.finish(exchanges, proofs)
+    let mut finding = draft.finish(exchanges, proofs);
+    if masked {
+        finding.explanation += MASKED;
+    }
+    finding
+}
+
+/// Said of failures that nobody saw.
+const MASKED: &str = " Each of these requests was answered well all the same, by another server or in its place: the \
+    failures are masked.";
+
+/// Whether an exchange failed, and who asked first got a good answer all the same.
+fn is_masked(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+    let root = analysis.trees.root(id);
+    root != id
+        && fails(analysis, outcomes, id)
+        && outcomes[root.0 as usize] == Outcome::Complete
+        && analysis.exchange(root).status().is_some_and(|status| status < 400)
 }
 
 /// `3 in a body with a Content-Length and 2 in a chunked body`.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::http::{ExchangeFlags, FirstBytes};
+use crate::http::{ExchangeFlags, FirstBytes, TlsAlert};
 use crate::tcp::{Event, EventKind, Flow, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
 use super::life::{Life, at_least};
+use super::origins::is_user_link;
 use super::reuse::CASES;
 use super::texts::{self, Words};
 use super::with_logs::{is_near_in_some_zone, request_hash};
@@ -30,6 +31,8 @@ const PATIENCE_NS: i64 = 1_000_000_000;
 enum Clash {
     TlsToPlain,
     TlsUnanswered,
+    /// Both speak TLS, and do not agree.
+    TlsRefused,
     PlainToTls,
     ProxyUnexpected,
     ProxyMissing,
@@ -158,7 +161,7 @@ fn is_turned_away(connection: ConnectionView<'_>) -> bool {
 
 fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -> Option<(Clash, Certainty)> {
     use FirstBytes::{
-        Http2Frames, Http2Preface, HttpRequest, HttpResponse, None as Nothing, TlsAlert, TlsHandshake,
+        Http2Frames, Http2Preface, HttpRequest, HttpResponse, None as Nothing, Other, TlsAlert, TlsHandshake,
     };
     // What a connection carries now may not be what it began with.
     if connection.flow().opening == Opening::MidStream {
@@ -172,6 +175,9 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -
     let bad_request = || status(connection) == Some(400);
     let closed = || is_closed_unanswered(connection);
     Some(match first_bytes(connection) {
+        (TlsHandshake, TlsHandshake | TlsAlert | Nothing) if refusal(connection).is_some() => {
+            (Clash::TlsRefused, Certainty::Certain)
+        }
         (TlsHandshake, HttpResponse) => (Clash::TlsToPlain, Certainty::Certain),
         (TlsHandshake, Nothing) if !speaks.tls && speaks.http && closed() => {
             (Clash::TlsToPlain, Certainty::Likely)
@@ -180,6 +186,7 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -
             let always = speaks.turned_away + speaks.other >= NEVER_ANSWERED;
             (Clash::TlsUnanswered, if always { Certainty::Likely } else { Certainty::Possible })
         }
+        (TlsHandshake, Other) if !speaks.tls => (Clash::TlsToPlain, Certainty::Likely),
         (HttpRequest | Http2Preface, TlsAlert | TlsHandshake) => (Clash::PlainToTls, Certainty::Certain),
         (HttpRequest, HttpResponse) if flag(ExchangeFlags::PLAIN_TO_TLS) => {
             (Clash::PlainToTls, Certainty::Certain)
@@ -204,6 +211,15 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -
         (Http2Preface, Nothing) if speaks.http && closed() => (Clash::Http2, Certainty::Likely),
         _ => return None,
     })
+}
+
+/// The alert that ended a TLS handshake between hops. Whoever scans a public server ends many a one like this.
+fn refusal(connection: ConnectionView<'_>) -> Option<&TlsAlert> {
+    if is_user_link(connection.analysis, connection.inner.link) {
+        return None;
+    }
+    let tls = connection.flow().wire.tls.as_deref().filter(|tls| tls.is_established() == Some(false))?;
+    tls.alerts.iter().find(|alert| alert.is_fatal())
 }
 
 /// Whether a server answers no TLS handshake at all, and somebody gave up on this one that it has received.
@@ -239,6 +255,7 @@ fn words(clash: Clash) -> &'static Words {
     match clash {
         Clash::TlsToPlain => &texts::TLS_TO_PLAIN,
         Clash::TlsUnanswered => &texts::TLS_UNANSWERED,
+        Clash::TlsRefused => &texts::TLS_REFUSED,
         Clash::PlainToTls => &texts::PLAIN_TO_TLS,
         Clash::ProxyUnexpected => &texts::PROXY_NOT_EXPECTED,
         Clash::ProxyMissing => &texts::PROXY_EXPECTED,
@@ -260,8 +277,16 @@ fn finding(
     let mut servers: Vec<SocketAddr> = views.iter().map(|c| c.inner.server).collect();
     servers.sort_unstable();
     servers.dedup();
-    let to = &analysis.lane(analysis.link(link).to).name;
-    let mut answers: Vec<String> = views.iter().map(|c| answer(*c, to)).collect();
+    let ends = analysis.link(link);
+    let (from, to) = (&analysis.lane(ends.from).name, &analysis.lane(ends.to).name);
+    let said = |connection: &ConnectionView<'_>| match refusal(*connection) {
+        Some(alert) => {
+            let who = if alert.from == Side::Client { from } else { to };
+            format!("{who} ends it with the alert {}", alert.name())
+        }
+        None => answer(*connection, to),
+    };
+    let mut answers: Vec<String> = views.iter().map(said).collect();
     answers.sort_unstable();
     answers.dedup();
     draft.values.push(("servers", listed(&servers.iter().map(ToString::to_string).collect::<Vec<_>>())));
@@ -322,6 +347,9 @@ fn prove(connection: ConnectionView<'_>, to: &str, proofs: &mut ProofList<'_>) {
             let note = format!("connected; what follows is {}", asked.name());
             proofs.add_packet(connection.id, done.map_or(connection.flow().first.1, |e| e.frame), note);
         }
+    }
+    if let Some(alert) = refusal(connection) {
+        proofs.add_packet(connection.id, alert.frame, format!("TLS alert: {}", alert.name()));
     }
     if let Some(end) = Life::of(connection).server_ended() {
         proofs.add_packet(connection.id, end.frame, format!("{to} closes"));

@@ -3,8 +3,8 @@
 //! A connection closed without a byte on it (Q4) and requests sent before the answer to the one before them (Q8)
 //! are no faults: no rule here looks at them.
 
-use crate::http::{ExchangeFlags, Framing, MessageState};
-use crate::tcp::{EventKind, Side};
+use crate::http::{ExchangeFlags, FirstBytes, Framing, MessageState};
+use crate::tcp::{EventKind, Opening, Side};
 use crate::topology::Role;
 
 use super::case::{Case, Rule};
@@ -109,6 +109,9 @@ fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
 fn bad_request(case: &Case<'_>) -> Option<Certainty> {
     let conflicting = case.has(ExchangeFlags::CONFLICTING_FRAMING)
         && !case.has(ExchangeFlags::RESPONSE_CONFLICTING_FRAMING);
+    if is_unreadable(case) {
+        return Some(Certainty::Likely);
+    }
     // Of a head whose end never came nobody can say so.
     let known = case.raw.request.head_bytes > 0;
     if !known || !(case.has(ExchangeFlags::REQUEST_INVALID) || conflicting) || !case.answered_itself() {
@@ -122,6 +125,18 @@ fn bad_request(case: &Case<'_>) -> Option<Certainty> {
         }
         _ => None,
     }
+}
+
+/// Whether 400 is the answer to bytes that are no request, such as a method with a control byte in it.
+fn is_unreadable(case: &Case<'_>) -> bool {
+    let flow = case.life.flow;
+    let unread = flow.wire.first(Side::Client) == FirstBytes::Other && flow.direction(Side::Client).bytes > 0;
+    case.status() == Some(400)
+        && case.raw.response.is_complete()
+        && !case.raw.request.is_present()
+        && flow.opening == Opening::Handshake
+        && unread
+        && case.is_whole()
 }
 
 /// Q2: a proxy's own 413, without asking the hop behind it.
@@ -142,13 +157,17 @@ fn request_too_large(case: &Case<'_>) -> Option<Certainty> {
 
 /// Whether the server names itself as a product that is a proxy more often than not.
 pub(super) fn server_is_proxy(case: &Case<'_>) -> bool {
-    let server = case.life.flow.server;
-    let known = &case.exchange.facts.server_headers;
-    let Ok(at) = known.binary_search_by_key(&server, |entry| entry.0) else { return false };
-    let name = case.exchange.facts.name(known[at].1).to_ascii_lowercase();
+    let Some(name) = server_name(case).map(str::to_ascii_lowercase) else { return false };
     let products =
         ["nginx", "openresty", "envoy", "istio", "haproxy", "awselb", "cloudflare", "varnish", "traefik"];
     products.iter().any(|product| name.contains(product))
+}
+
+/// What the server calls itself (`Server`).
+pub(super) fn server_name<'a>(case: &Case<'a>) -> Option<&'a str> {
+    let facts = case.exchange.facts;
+    let at = facts.server_headers.binary_search_by_key(&case.life.flow.server, |entry| entry.0).ok()?;
+    Some(facts.name(facts.server_headers[at].1))
 }
 
 /// Q1: a whole response came before the request's end, and then a RST, which may destroy the response.

@@ -7,7 +7,7 @@ use crate::topology::{ExchangeId, LinkId, Role};
 
 use super::case::{Case, Rule, is_refused};
 use super::life::at_least;
-use super::request::server_is_proxy;
+use super::request::{server_is_proxy, server_name};
 use super::texts;
 use super::{Certainty, Outcome};
 
@@ -38,6 +38,7 @@ pub(super) const SHAPES: &[Rule] = &[
 
 /// What the end of an exchange tells: who closed, and when.
 pub(super) const ENDINGS: &[Rule] = &[
+    Rule { id: "P2", words: &texts::CLIENT_GAVE_UP, form: "", holds: client_gave_up },
     Rule { id: "P2", words: &texts::RESPONSE_TIMEOUT, form: "sent nothing", holds: silent },
     Rule {
         id: "P2",
@@ -193,6 +194,14 @@ fn stopped(case: &Case<'_>) -> Option<Certainty> {
     if unframed_kept_open(case).is_some() { None } else { response_timeout(case) }
 }
 
+/// P2, as far as a user's side tells: somebody waited and left. Whether that was long for this server nobody knows.
+fn client_gave_up(case: &Case<'_>) -> Option<Certainty> {
+    let asks = case.analysis.link(case.exchange.link_id()).from;
+    let users = case.on_user_link() && case.analysis.lane(asks).users && case.parent().is_none();
+    let left = case.outcome == Outcome::TimedOut && case.server_role() == Role::Server;
+    (users && left && unframed_kept_open(case).is_none()).then_some(Certainty::Likely)
+}
+
 fn response_timeout(case: &Case<'_>) -> Option<Certainty> {
     // A user who gives up waiting for a proxy is the client's own timer: client-abort.
     let users_timer = case.on_user_link() && case.server_role() == Role::Proxy;
@@ -247,8 +256,12 @@ fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
 fn application_error(case: &Case<'_>) -> Option<Certainty> {
     let own =
         case.outcome == Outcome::Complete && case.answered_itself() && case.server_role() == Role::Server;
-    let status = case.status().filter(|status| *status >= 500 && !matches!(status, 502 | 504));
-    status.filter(|_| own)?;
+    // Nearly always a gateway's, unless it calls itself something else.
+    let gateways = |status: &u16| matches!(status, 502 | 504);
+    let status = case.status().filter(|status| *status >= 500).filter(|_| own)?;
+    if gateways(&status) {
+        return (server_name(case).is_some() && !server_is_proxy(case)).then_some(Certainty::Possible);
+    }
     // What names itself as a proxy may have asked somebody whom no capture shows.
     Some(if server_is_proxy(case) { Certainty::Possible } else { Certainty::Likely })
 }

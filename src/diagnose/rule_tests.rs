@@ -469,3 +469,74 @@ fn statuses_that_the_application_means_are_no_faults_and_its_500_is() {
     let error = "HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\nhi";
     assert_eq!(answered(error, error), ["app application-error  Likely"]);
 }
+
+#[test]
+fn a_failure_that_another_answer_hid_is_a_warning() {
+    let severity = |answer: &str| {
+        let mut wire = Wire::new();
+        wire.say(User, get("/x")).say(Up, get("/x")).end(App, FIN).end(Up, FIN).say(Down, answer);
+        let finding = &wire.analysis().diagnosis.findings[0];
+        assert_eq!(finding.kind, "closed-before-response");
+        (finding.severity, finding.explanation.contains("masked"))
+    };
+    assert_eq!(severity(BAD_GATEWAY), (Severity::Error, false));
+    // Such as of a cache, or of error_page.
+    assert_eq!(severity(OK), (Severity::Warning, true));
+}
+
+#[test]
+fn a_502_of_the_last_hop_is_its_own_where_it_is_no_proxy() {
+    let told = |server: &str| {
+        let answer = format!("HTTP/1.1 502 Bad Gateway\r\nServer: {server}\r\nContent-Length: 3\r\n\r\nbad");
+        let mut wire = Wire::new();
+        wire.say(User, get("/x")).say(Up, get("/x")).say(App, &answer).say(Down, &answer);
+        let finding = &wire.analysis().diagnosis.findings[0];
+        (finding.kind.clone(), finding.confidence)
+    };
+    assert_eq!(told("gunicorn"), ("application-error".to_owned(), super::Certainty::Possible));
+    assert_eq!(told("nginx/1.22.1"), ("partial-capture".to_owned(), super::Certainty::Certain));
+}
+
+#[test]
+fn q9_is_also_a_method_that_nobody_can_read() {
+    let refused = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
+    let told = |bytes: &[u8]| {
+        let mut wire = Wire::new();
+        wire.say(User, bytes).say(Down, refused).end(Down, FIN).end(User, FIN);
+        wire.findings()
+    };
+    assert_eq!(told(b"FOO\x01 / HTTP/1.1\r\nHost: a\r\n\r\n"), ["user bad-request Q9 Likely"]);
+}
+
+#[test]
+fn c6_is_also_a_handshake_between_hops_that_an_alert_ends() {
+    let hello =
+        b"\x16\x03\x01\0\x2f\x01\0\0\x2b\x03\x03aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb\0\0\x02\x13\x01\x01\0\0\0";
+    let alert = b"\x15\x03\x03\0\x02\x02\x28";
+    let mut wire = Wire::new();
+    wire.say(User, get("/x"))
+        .say(Up, hello)
+        .say(App, alert)
+        .end(App, FIN)
+        .end(Up, FIN)
+        .say(Down, BAD_GATEWAY);
+    assert_eq!(wire.findings(), ["app tls-handshake-failed C6 Certain"]);
+    let analysis = wire.analysis();
+    let words = &analysis.diagnosis.findings[0].explanation;
+    assert!(words.contains("app ends it with the alert handshake_failure"), "{words}");
+    // A user's may be a scanner's.
+    let mut users = Wire::new();
+    users.say(User, hello).say(Down, alert).end(Down, FIN).end(User, FIN);
+    assert_eq!(users.findings(), none());
+}
+
+#[test]
+fn who_waits_for_an_app_in_vain_without_a_proxy_has_a_timer_and_no_fault_is_shown() {
+    let mut chain = Chain::new(&["user", "app"]);
+    let at = chain.open(0, 0);
+    chain.conns[at].request(Method::Get, "/slow", MS).sync().fin(Side::Client, 5_001 * MS);
+    let finding = &chain.analyse().diagnosis.findings[0];
+    let told = (finding.kind.as_str(), finding.cause.as_str(), finding.severity);
+    assert_eq!(told, ("response-timeout", "client-gave-up", Severity::Warning));
+    assert!(finding.summary.contains("user gave up waiting for app after 5.00 s"), "{}", finding.summary);
+}

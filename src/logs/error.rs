@@ -16,7 +16,7 @@ const MEANINGS: [(&str, &[&str]); 22] = [
         "readv() failed (104: Connection reset by peer) while reading upstream",
         &["truncated-response", "early-response"],
     ),
-    ("while SSL handshaking to upstream", &["tls-plain-mismatch"]),
+    ("while SSL handshaking to upstream", &["tls-plain-mismatch", "tls-handshake-failed"]),
     (
         "upstream timed out (110: Connection timed out) while connecting",
         &["connect-timeout", "accept-queue-overflow"],

@@ -172,6 +172,38 @@ pub(in crate::diagnose) static TLS_UNANSWERED: Words = Words {
     ..TLS_TO_PLAIN
 };
 
+/// Both speak TLS, and the handshake fails.
+pub(in crate::diagnose) static TLS_REFUSED: Words = Words {
+    kind: "tls-handshake-failed",
+    cause: "",
+    rule: "C6",
+    severity: Severity::Error,
+    summary: "{link}: TLS handshakes of {from} with {servers} fail, {times}",
+    explanation: "Both sides speak TLS, and {answer}. No request was sent on these connections; a proxy then answers 502. \
+        {users}",
+    fixes: &[
+        (
+            "server",
+            "openssl s_client -connect ADDRESS -servername NAME, from where {from} runs",
+            "Shows certificate, versions and the alert.",
+        ),
+        (
+            "nginx",
+            "proxy_ssl_server_name on; proxy_ssl_name NAME; proxy_ssl_protocols …; proxy_ssl_trusted_certificate …",
+            "nginx sends no server name by default: unrecognized_name and handshake_failure often mean that.",
+        ),
+        (
+            "ingress-nginx",
+            "nginx.ingress.kubernetes.io/proxy-ssl-server-name: \"on\", proxy-ssl-name, proxy-ssl-secret",
+            "",
+        ),
+        ("haproxy", "server … ssl sni str(NAME) verify required ca-file …", ""),
+        ("envoy", "transport_socket: sni, validation_context", "On the cluster."),
+    ],
+    log_line: "SSL_do_handshake() failed (… alert …) while SSL handshaking to upstream",
+    doubt: "The alert names the reason as its sender sees it: the log of that side has more.",
+};
+
 /// C6, the client speaks plain HTTP.
 pub(in crate::diagnose) static PLAIN_TO_TLS: Words = Words {
     kind: "tls-plain-mismatch",
@@ -268,7 +300,8 @@ pub(in crate::diagnose) static HTTP2_MISMATCH: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 12] = [
+pub(in crate::diagnose) static ALL: [&Words; 13] = [
+    &TLS_REFUSED,
     &CONNECTION_REFUSED,
     &CHECK_REFUSED,
     &HOST_UNREACHABLE,

@@ -67,6 +67,18 @@ pub(in crate::diagnose) static RESPONSE_TIMEOUT: Words = Words {
     doubt: "A user who left at that moment looks the same where few waited equally long.",
 };
 
+/// P2, seen from a user's side alone.
+pub(in crate::diagnose) static CLIENT_GAVE_UP: Words = Words {
+    cause: "client-gave-up",
+    severity: Severity::Warning,
+    summary: "{link}: {from} gave up waiting for {to} after {t}, {times}",
+    explanation: "{to} acknowledged each request and sent nothing for {t}; then {from} closed. Nothing shows a fault of {to} \
+        but that it took longer than {from} would wait: that is the timer, or the patience, of {from}. {users}",
+    log_line: "client prematurely closed connection",
+    doubt: "Where {from} is itself a proxy, this is its timeout, and its clients got 504.",
+    ..RESPONSE_TIMEOUT
+};
+
 /// P3.
 pub(in crate::diagnose) static SEND_STALL: Words = Words {
     kind: "send-stall",
@@ -388,9 +400,9 @@ pub(in crate::diagnose) static NEXT_HOP_MISSING: Words = Words {
     cause: "next-hop-not-seen",
     rule: "T8",
     severity: Severity::Note,
-    summary: "{link}: {to} answers {statuses}, and what it asked for them is not in the captures, {times}",
+    summary: "{link}: {to} answers {statuses}, and whom it may have asked for them is not in the captures, {times}",
     explanation: "A proxy gives such a status for a fault on the connection behind it. Capture there to see the fault. \
-        {users}",
+        Where {to} is an application that asks nobody, the error is its own. {users}",
     fixes: &[("tcpdump", "capture on {to} as well, all ports", "The link behind it shows what it was told.")],
     log_line: "",
     doubt: "Without any attempt behind it the proxy may have had no live upstream.",
@@ -424,7 +436,8 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 18] = [
+pub(in crate::diagnose) static ALL: [&Words; 19] = [
+    &CLIENT_GAVE_UP,
     &CLOSED_BEFORE_RESPONSE,
     &RESPONSE_TIMEOUT,
     &SEND_STALL,
