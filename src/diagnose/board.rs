@@ -47,7 +47,7 @@ pub(super) fn board(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retri
 fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> LinkFigures {
     let mut figures = LinkFigures::default();
     let mut statuses = Statuses::default();
-    let mut latencies: Vec<i64> = Vec::new();
+    let (mut latencies, mut handshakes) = (Vec::<i64>::new(), Vec::<i64>::new());
     let mut servers: BTreeMap<SocketAddr, ServerFigures> = BTreeMap::new();
     let mut carried = Carried::default();
     for &id in &analysis.link(link).connections {
@@ -57,6 +57,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         figures.refused_connections += u64::from(super::connect::is_refused(connection));
         count(&mut figures.protocols, flow.protocol.name());
         carried.add(connection);
+        handshakes.extend(handshake_ns(connection.events()));
         let server = servers.entry(connection.inner.server).or_default();
         server.connections += 1;
         let (mut requests, mut answers) = (0, 0);
@@ -107,8 +108,17 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
     }
     (figures.tls, figures.hand_overs) = carried.finish();
     figures.latency_ns = percentiles(&mut latencies);
+    figures.handshake_ns = percentiles(&mut handshakes);
     figures.servers = servers.into_iter().map(|(address, figures)| (address.to_string(), figures)).collect();
     figures
+}
+
+/// From the only SYN to the acknowledgement of its answer: wherever it was captured, a packet went there and back.
+fn handshake_ns(events: &[Event]) -> Option<i64> {
+    let mut syns = events.iter().filter(|event| event.kind == EventKind::Syn && event.from == Side::Client);
+    let syn = syns.next().filter(|_| syns.next().is_none())?;
+    let done = events.iter().find(|event| event.kind == EventKind::Established)?;
+    Some(done.at.0.saturating_sub(syn.at.0)).filter(|ns| *ns >= 0)
 }
 
 /// Median, 95th and 99th percentile (nearest rank) and maximum.
@@ -151,4 +161,24 @@ fn boundary(analysis: &Analysis, links: &[LinkFigures], status: &str) -> Option<
         .filter(|&at| shows(at) && next(at).next().is_some() && !next(at).any(shows))
         .max_by_key(|&at| (analysis.lane(all[at].from).depth, std::cmp::Reverse(at)))
         .map(|at| LinkId(at as u16))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::testkit::{Chain, MS};
+    use crate::http::Method::Get;
+
+    #[test]
+    fn handshakes_are_timed_from_the_only_syn_to_the_acknowledgement() {
+        let mut chain = Chain::new(&["user", "app"]);
+        let at = chain.open(0, 0);
+        chain.conns[at].request(Get, "/", MS).response(200, 2 * MS);
+        // A SYN that was sent again measures a timer and not the path.
+        let again = chain.open(0, 10 * MS);
+        let syn = chain.conns[again].events[0];
+        chain.conns[again].events.insert(1, syn);
+        chain.refused(0, 20 * MS);
+        let analysis = chain.analyse();
+        assert_eq!(analysis.diagnosis.board.links[0].handshake_ns, Some([MS / 5; 4]));
+    }
 }

@@ -298,6 +298,9 @@ pub struct LinkFigures {
     pub rejected_by_form: BTreeMap<String, u64>,
     /// Median, 95th and 99th percentile and maximum of the latency, in nanoseconds; `None` without a response.
     pub latency_ns: Option<[i64; 4]>,
+    /// The same of the handshakes, from SYN to the client's ACK: the round trip of the path. Those of which the SYN was
+    /// sent again are left out.
+    pub handshake_ns: Option<[i64; 4]>,
     /// Requests of which the link's client lane made two attempts or more on this link, by method.
     pub retried: ByMethod,
     /// Ordinal on the connection (index 0: first requests, 1: second, 2: third and later) → (requests, answered).

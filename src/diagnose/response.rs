@@ -257,13 +257,18 @@ fn application_error(case: &Case<'_>) -> Option<Certainty> {
     let own =
         case.outcome == Outcome::Complete && case.answered_itself() && case.server_role() == Role::Server;
     // Nearly always a gateway's, unless it calls itself something else.
-    let gateways = |status: &u16| matches!(status, 502 | 504);
+    let gateways = |status: &u16| matches!(status, 502 | 504) || *status == 503 && is_envoy(case);
     let status = case.status().filter(|status| *status >= 500).filter(|_| own)?;
     if gateways(&status) {
         return (server_name(case).is_some() && !server_is_proxy(case)).then_some(Certainty::Possible);
     }
     // What names itself as a proxy may have asked somebody whom no capture shows.
     Some(if server_is_proxy(case) { Certainty::Possible } else { Certainty::Likely })
+}
+
+/// Envoy says 503 of what it asked (`upstream connect error or disconnect/reset before headers`), hardly ever of itself.
+fn is_envoy(case: &Case<'_>) -> bool {
+    server_name(case).is_some_and(|name| name.to_ascii_lowercase().contains("envoy"))
 }
 
 /// A gateway's 5xx about a link that was not captured.

@@ -498,6 +498,24 @@ fn a_502_of_the_last_hop_is_its_own_where_it_is_no_proxy() {
 }
 
 #[test]
+fn envoys_503_is_about_what_it_asked_and_other_servers_own() {
+    let told = |server: &str| {
+        let body =
+            "upstream connect error or disconnect/reset before headers. reset reason: connection failure";
+        let answer = format!(
+            "HTTP/1.1 503 Service Unavailable\r\nServer: {server}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut wire = Wire::new();
+        wire.say(User, get("/x")).say(Up, get("/x")).say(App, &answer).say(Down, &answer);
+        let finding = &wire.analysis().diagnosis.findings[0];
+        (finding.kind.clone(), finding.fixes.iter().any(|fix| fix.change.contains("RESPONSE_FLAGS")))
+    };
+    assert_eq!(told("envoy"), ("partial-capture".to_owned(), true));
+    assert_eq!(told("gunicorn"), ("application-error".to_owned(), false));
+}
+
+#[test]
 fn q9_is_also_a_method_that_nobody_can_read() {
     let refused = "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
     let told = |bytes: &[u8]| {

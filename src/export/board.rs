@@ -68,6 +68,7 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
             paragraph(out, "  ", &format!("{name} {words}: its figures are of that time."));
         }
     }
+    slow_handshakes(analysis, out);
     errors_by_method(analysis, out);
     failures_by_place(analysis, out);
     failures_by_server(analysis, out);
@@ -82,6 +83,25 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
         let begins =
             format!("{status}s start at {name}: the links behind it show none, so {name} made them.");
         paragraph(out, "  ", &begins);
+    }
+}
+
+/// Handshakes that take this long are worth a line: the path is far, or the server slow to accept.
+const SLOW_HANDSHAKE_NS: i64 = 20_000_000;
+
+/// For each link whose connections take long to open: from SYN to ACK.
+fn slow_handshakes(analysis: &Analysis, out: &mut String) {
+    let mut rows = Vec::new();
+    for (at, figures) in analysis.diagnosis.board.links.iter().enumerate() {
+        if let Some([p50, _, p99, max]) = figures.handshake_ns.filter(|all| all[3] >= SLOW_HANDSHAKE_NS) {
+            let [p50, p99, max] = [p50, p99, max].map(duration);
+            let words = format!("p50 {p50}, p99 {p99}, max {max}");
+            rows.push(vec![analysis.link_name(LinkId(at as u16)), words]);
+        }
+    }
+    if !rows.is_empty() {
+        out.push_str("  Handshakes, from SYN to ACK, where some were slow:\n");
+        table(out, rows, &[false; 2]);
     }
 }
 

@@ -38,6 +38,9 @@ pub struct LinkReport {
     pub rejected_reused_requests: RejectedReport,
     /// `null` without a response.
     pub latency_ms: Option<LatencyReport>,
+    /// From SYN to the client's ACK, the round trip of the path; left out where no handshake was captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_ms: Option<LatencyReport>,
     /// Where only a part of the link's time was captured: its figures do not compare with those of other links.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<CoverageReport>,
@@ -148,7 +151,6 @@ pub(super) fn link_report(
         let count = figures.rejected_by_form.get(form.name()).copied().unwrap_or(0);
         (form.name().to_owned(), count)
     });
-    let ms = |ns: i64| ns as f64 / 1e6;
     LinkReport {
         parents,
         from: link.from,
@@ -170,16 +172,17 @@ pub(super) fn link_report(
             by_method: figures.rejected_by_method.clone(),
             by_form: forms.into(),
         },
-        latency_ms: figures.latency_ns.map(|[p50, p95, p99, max]| LatencyReport {
-            p50: ms(p50),
-            p95: ms(p95),
-            p99: ms(p99),
-            max: ms(max),
-        }),
+        latency_ms: figures.latency_ns.map(percentiles),
+        handshake_ms: figures.handshake_ns.map(percentiles),
         coverage: figures.coverage.as_ref().map(|coverage| coverage_report(analysis, coverage)),
         tls: figures.tls.clone(),
         hand_overs: figures.hand_overs.clone(),
     }
+}
+
+fn percentiles([p50, p95, p99, max]: [i64; 4]) -> LatencyReport {
+    let ms = |ns: i64| ns as f64 / 1e6;
+    LatencyReport { p50: ms(p50), p95: ms(p95), p99: ms(p99), max: ms(max) }
 }
 
 fn ordinals(figures: &LinkFigures) -> Vec<OrdinalReport> {

@@ -182,6 +182,12 @@ fn servers_ui(ui: &mut Ui, pane: &Pane<'_>, figures: &LinkFigures) {
         let words = format!("latency p50 {p50}, p95 {p95}, p99 {p99}, max {max}");
         ui.label(RichText::new(words).small().color(pane.palette.muted));
     }
+    if let Some([p50, _, p99, max]) = figures.handshake_ns.map(|all| all.map(duration)) {
+        let words = format!("handshake p50 {p50}, p99 {p99}, max {max}");
+        ui.label(RichText::new(words).small().color(pane.palette.muted)).on_hover_text(
+            "From SYN to ACK: the round trip of the path, and what the server needs to accept",
+        );
+    }
     if figures.ambiguous > 0 {
         let words = ambiguous(figures.ambiguous, figures.requests);
         ui.label(RichText::new(words).small().color(pane.palette.attention));

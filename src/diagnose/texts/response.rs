@@ -403,7 +403,15 @@ pub(in crate::diagnose) static NEXT_HOP_MISSING: Words = Words {
     summary: "{link}: {to} answers {statuses}, and whom it may have asked for them is not in the captures, {times}",
     explanation: "A proxy gives such a status for a fault on the connection behind it. Capture there to see the fault. \
         Where {to} is an application that asks nobody, the error is its own. {users}",
-    fixes: &[("tcpdump", "capture on {to} as well, all ports", "The link behind it shows what it was told.")],
+    fixes: &[
+        ("tcpdump", "capture on {to} as well, all ports", "The link behind it shows what it was told."),
+        (
+            "Envoy",
+            "access log: %RESPONSE_FLAGS% %UPSTREAM_TRANSPORT_FAILURE_REASON% %UPSTREAM_HOST%",
+            "UF: no connection, UH: no healthy host, UC: the server closed, UT: it took too long. The body names the \
+             reset reason.",
+        ),
+    ],
     log_line: "",
     doubt: "Without any attempt behind it the proxy may have had no live upstream.",
 };
