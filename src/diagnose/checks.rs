@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use hashbrown::HashSet;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::capture::SessionTime;
+use crate::capture::{CaptureId, SessionTime};
 use crate::topology::{ConnectionId, LaneId, SLACK_NS, tolerance_ns};
 
 use super::Outcome;
@@ -28,6 +28,21 @@ struct Busy {
     failed: Spans,
     /// It answered 502 to 504 without asking anybody, as it does when it holds all servers for dead.
     gave_up: bool,
+    /// The captures that hold its requests.
+    captures: BTreeSet<CaptureId>,
+}
+
+impl Busy {
+    /// Whether the captures would show a request that it had in hand at the time of this attempt.
+    fn is_known_at(&self, connection: ConnectionView<'_>) -> bool {
+        let analysis = connection.analysis;
+        let group = |id: CaptureId| analysis.topology.clocks[id.index()].group;
+        let at = connection.inner.first;
+        self.captures.iter().any(|&id| {
+            let held = analysis.capture_span(id).is_some_and(|(first, last)| first <= at && at <= last);
+            held && group(id) == group(connection.capture())
+        })
+    }
 }
 
 /// Spans of time by their starts, each with the latest end of it and of those before it.
@@ -62,6 +77,7 @@ pub(super) fn mark(analysis: &Analysis, outcomes: &[Outcome], attempts: &mut [At
         let lane = analysis.link(exchange.link_id()).to;
         if lanes.contains(&lane) {
             let own = busy.entry(lane).or_default();
+            own.captures.insert(exchange.capture);
             let outcome = outcomes[exchange.id.0 as usize];
             let failed = fails(analysis, outcomes, exchange.id) || outcome == Outcome::Unknown;
             let asked_nobody = analysis.trees.children(exchange.id).is_empty();
@@ -87,15 +103,21 @@ pub(super) fn mark(analysis: &Analysis, outcomes: &[Outcome], attempts: &mut [At
     for ((lane, server), cases) in servers {
         // Of a lane whose own requests are not in the captures nobody knows whom it serves.
         let Some(own) = busy.get(&lane) else { continue };
+        let is_known = |at: &&usize| own.is_known_at(analysis.connection(attempts[**at].connection));
+        let known: Vec<usize> = cases.iter().filter(is_known).copied().collect();
+        // A capture in which nothing happens any more seems to end early.
+        if known.is_empty() || known.len() * 2 < cases.len() {
+            continue;
+        }
         let meets = |spans: &Spans, at: usize| {
             let (from, to) = span(analysis.connection(attempts[at].connection));
             spans.meet(from, to)
         };
-        let hurt = cases.iter().any(|&at| meets(&own.failed, at));
-        let idle = cases.iter().filter(|&&at| !meets(&own.all, at)).count();
+        let hurt = known.iter().any(|&at| meets(&own.failed, at));
+        let idle = known.iter().filter(|&&at| !meets(&own.all, at)).count();
         let refused = cases.iter().all(|&at| attempts[at].how == Failed::Refused);
         let connections: Vec<ConnectionId> = cases.iter().map(|&at| attempts[at].connection).collect();
-        let unasked = !hurt || idle * 2 >= cases.len();
+        let unasked = !hurt || idle * 2 >= known.len();
         let checks = refused
             && unasked
             && idle > 0

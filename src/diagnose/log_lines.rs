@@ -8,7 +8,7 @@ use crate::topology::keys::text_hash;
 
 use super::reuse::CASES;
 use super::texts;
-use super::with_logs::{LogIndex, MAX_ALIKE, TOLERANCE_NS, UNCONNECTED};
+use super::with_logs::{LogIndex, TOLERANCE_NS, UNCONNECTED};
 use super::{Finding, Severity};
 
 /// Most lines shown for a finding.
@@ -87,7 +87,7 @@ impl LogIndex<'_> {
         let server = text_hash(&connection.inner.server.to_string());
         let alike = |index: usize, hash: u64| {
             let places = self.behind[index].get(&hash).map(Vec::as_slice).unwrap_or_default();
-            places.iter().copied().filter(move |&place| self.writer(place) == lane).take(MAX_ALIKE)
+            places.iter().copied().filter(move |&place| self.writer(place) == lane)
         };
         let mut errors = alike(0, server).filter(|&place| self.is_near(finding, place, from, to));
         let line = errors.find(|place| !found.errors.contains(place));

@@ -23,7 +23,7 @@ pub(super) const TOLERANCE_NS: i64 = 2_500_000_000;
 /// Time zones lie at multiples of a quarter of an hour.
 const ZONE_STEP_S: i64 = 900;
 /// Lines looked at for one exchange, where many requests are alike.
-pub(super) const MAX_ALIKE: usize = 512;
+const MAX_ALIKE: usize = 512;
 
 /// Places in a log: the file and the entry.
 pub(super) type Places = HashMap<u64, Vec<(u16, u32)>, foldhash::fast::FixedState>;
