@@ -44,16 +44,16 @@ impl LogIndex<'_> {
         }
         let errors = found.errors.into_iter().map(|place| {
             let error = self.error(place);
-            (place, error.line, &error.text)
+            (place, error.line, &*error.text)
         });
         let requests = found.requests.into_iter().map(|place| {
             let request = self.request(place);
-            (place, request.line, &request.text)
+            (place, request.line, &*request.text)
         });
-        let line = |((file, _), line, text): ((u16, u32), u64, &Box<str>)| LogLine {
+        let line = |((file, _), line, text): ((u16, u32), u64, &str)| LogLine {
             file: self.analysis.log_name(usize::from(file)),
             line,
-            text: text.to_string(),
+            text: text.to_owned(),
         };
         errors.chain(requests).take(MAX_LINES).map(line).collect()
     }

@@ -258,7 +258,7 @@ pub(super) fn set(request: &mut LoggedRequest, name: &str, value: &str) {
             }
         }
         "request_method" | "method" | "http_method" | "verb" | "requestmethod" => {
-            request.method = value.into()
+            request.method = value.into();
         }
         "request_uri" | "uri" | "path" | "url" | "request_path" | "request_url" | "requestpath"
             if request.target.is_empty() =>
