@@ -132,6 +132,11 @@ impl Half {
         self.facts.end_seq = self.next;
     }
 
+    /// Whether nothing but a SYN is known of what was sent.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.facts.segments == 0 && self.facts.missing_bytes == 0
+    }
+
     /// Takes a segment with payload. `starts_message` tells that its bytes look like the start of a message,
     /// which settles where a stream without SYN begins.
     pub(super) fn push(

@@ -62,6 +62,8 @@ pub(super) struct Live<H> {
     events: EventLog,
     /// Numbers of the last segment that fits nowhere: a second one beside it begins another connection.
     stray: Option<(Side, u32)>,
+    /// The number of the other SYN,ACK, where the server's were two with different ones.
+    other_isn: Option<u32>,
     /// Bytes that the tracker counts as held by this connection.
     pub(super) held_counted: usize,
 }
@@ -107,6 +109,7 @@ impl<H: Handler> Live<H> {
             window_closed: [false; 2],
             events: EventLog::default(),
             stray: None,
+            other_isn: None,
             quarantined: false,
             held_counted: 0,
             handler: H::default(),
@@ -121,8 +124,9 @@ impl<H: Handler> Live<H> {
         let side = self.side(src_is_low);
         match self.halves[side as usize].facts.isn {
             Some(isn) if isn == segment.seq => false,
-            // A server that keeps no state for a SYN may answer the second one with another number (SYN cookies).
-            Some(_) if segment.flags.ack() => !self.answers_open_syn(segment, side),
+            // A server that keeps no state for a SYN may answer the second one with another number (SYN cookies); so
+            // may two servers that share an address.
+            Some(_) if segment.flags.ack() => !self.answers_own_syn(segment, side),
             Some(_) => true,
             // A SYN from the client of a connection whose start was not captured; a server's SYN,ACK may
             // still belong to it.
@@ -130,10 +134,20 @@ impl<H: Handler> Live<H> {
         }
     }
 
-    fn answers_open_syn(&self, segment: &Segment<'_>, side: Side) -> bool {
+    /// Whether a SYN,ACK answers the SYN of this connection.
+    fn answers_own_syn(&self, segment: &Segment<'_>, side: Side) -> bool {
         let peer_isn = self.halves[side.peer() as usize].facts.isn;
         peer_isn.is_some_and(|isn| segment.ack == isn.wrapping_add(1))
-            && self.halves[side as usize].facts.segments == 0
+    }
+
+    /// Of two SYN,ACKs with different numbers the client goes on with the one that it acknowledges.
+    fn choose_isn(&mut self, acknowledged: u32) {
+        let half = &mut self.halves[Side::Server as usize];
+        let wanted = self.other_isn.filter(|isn| isn.wrapping_add(1) == acknowledged);
+        if let (Some(isn), Some(first), true) = (wanted, half.facts.isn, half.is_untouched()) {
+            half.start_at(isn);
+            self.other_isn = Some(first);
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -303,15 +317,18 @@ impl<H: Handler> Live<H> {
             self.opening = Opening::Handshake;
         }
         if side == Side::Client {
+            self.choose_isn(segment.ack);
             self.settled = true;
             self.events.note(segment, EventKind::Established, side);
         }
     }
 
     fn on_syn(&mut self, segment: &Segment<'_>, side: Side) {
+        let acked = self.halves[side.peer() as usize].facts.acked;
         let half = &mut self.halves[side as usize];
-        let untouched = half.facts.segments == 0 && half.facts.missing_bytes == 0;
-        if half.next.is_none() || half.facts.isn.is_some() && untouched {
+        let is_chosen = half.facts.isn.is_some() && acked == half.next;
+        if half.next.is_none() || half.facts.isn.is_some() && half.is_untouched() && !is_chosen {
+            self.other_isn = half.facts.isn.filter(|isn| *isn != segment.seq).or(self.other_isn);
             half.start_at(segment.seq);
             // What ended this side before it began was no part of the connection.
             self.fins[side as usize] = None;

@@ -443,3 +443,28 @@ fn no_event_crowds_out_the_end() {
     assert_eq!(facts.flows[0].directions[0].retransmitted, 1000);
     assert_eq!(facts.info.problems[0].kind, ProblemKind::LimitReached);
 }
+
+#[test]
+fn of_two_answers_to_one_syn_the_acknowledged_one_counts() {
+    let bytes = |tape: &Tape| tape.facts().flows[0].directions.map(|side| (side.bytes, side.missing_bytes));
+    let other = S.wrapping_add(700_000);
+    // The other one comes before the client's acknowledgement, behind it, and behind the answer.
+    let places: [&[usize]; 4] = [&[0], &[1], &[2], &[0, 1, 2]];
+    for at in places {
+        let mut tape = Tape::new();
+        tape.client(SYN, C, 0, b"").server(SYN_ACK, S, c(0), b"");
+        let stray = |tape: &mut Tape, place| {
+            if at.contains(&place) {
+                tape.server(SYN_ACK, other, c(0), b"");
+            }
+        };
+        stray(&mut tape, 0);
+        tape.client(ACK, c(0), s(0), b"");
+        stray(&mut tape, 1);
+        tape.client(ACK, c(0), s(0), GET).server(ACK, s(0), c(33), OK);
+        stray(&mut tape, 2);
+        tape.client(ACK, c(33), s(40), b"");
+        assert_eq!(tape.facts().flows.len(), 1, "{at:?}");
+        assert_eq!(bytes(&tape), [(33, 0), (40, 0)], "{at:?}");
+    }
+}
