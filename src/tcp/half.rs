@@ -186,6 +186,21 @@ impl Half {
         self.next == Some(segment.seq.wrapping_add(1)) && peer_acked == self.next
     }
 
+    /// Keeps the first segment of a stream whose start is not known.
+    pub(super) fn push_first(&mut self, segment: &Segment<'_>) {
+        self.note_end(segment.seq.wrapping_add(segment.wire_len));
+        self.facts.segments += 1;
+        self.order.note(segment, true);
+        self.hold(segment);
+    }
+
+    /// The last segment repeated nothing: it is of another connection.
+    pub(super) fn take_back_repeat(&mut self) {
+        self.facts.packets -= 1;
+        self.facts.segments -= 1;
+        self.facts.retransmitted -= 1;
+    }
+
     fn push_without_start(
         &mut self,
         segment: &Segment<'_>,

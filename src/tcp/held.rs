@@ -1,4 +1,7 @@
-//! A segment that came ahead of a gap, kept until the bytes before it are there.
+//! Segments that are kept: one that came ahead of a gap until the bytes before it are there, one that fits nowhere until
+//! another one tells where it belongs.
+
+use std::net::SocketAddr;
 
 use crate::capture::{CaptureTime, Passage, Segment, TcpFlags};
 
@@ -48,7 +51,7 @@ impl Held {
 
     /// The held bytes as the segment they were; addresses and options do not matter any more.
     pub(super) fn segment(&self) -> Segment<'_> {
-        let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         Segment {
             frame: self.frame,
             at: self.at,
@@ -67,5 +70,35 @@ impl Held {
             wire_len: self.wire_len,
             file_offset: self.file_offset,
         }
+    }
+}
+
+/// A segment that is of no connection known, with what it takes to begin one.
+#[derive(Debug)]
+pub(super) struct Stray {
+    pub(super) src_is_low: bool,
+    src: SocketAddr,
+    dst: SocketAddr,
+    flags: TcpFlags,
+    held: Held,
+}
+
+impl Stray {
+    pub(super) fn new(segment: &Segment<'_>, src_is_low: bool) -> Self {
+        let Segment { src, dst, flags, .. } = *segment;
+        Self { src_is_low, src, dst, flags, held: Held::new(segment) }
+    }
+
+    pub(super) fn seq(&self) -> u32 {
+        self.held.seq
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.held.data.len()
+    }
+
+    /// The segment that it was, without its options.
+    pub(super) fn segment(&self) -> Segment<'_> {
+        Segment { src: self.src, dst: self.dst, flags: self.flags, ..self.held.segment() }
     }
 }

@@ -7,6 +7,7 @@ use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
 
 use super::events::{EventLog, MAX_EVENTS_OF_KIND};
 use super::half::{Half, Piece, Pushed};
+use super::held::Stray;
 use super::seq::seq_diff;
 use super::tracker::{Handler, Key};
 use super::{Closing, Event, EventKind, Flow, Opening, Side};
@@ -16,6 +17,10 @@ use super::{Closing, Event, EventKind, Flow, Opening, Side};
 const STREAM_REACH: u32 = 1 << 26;
 /// A RST further than this from what its receiver awaits lies outside of the window of any usual system.
 const RST_REACH: i32 = 1 << 24;
+/// As before behind a RST, where nothing goes on: more than what was under way when it was sent.
+const RESET_REACH: u32 = 1 << 20;
+/// A side that sent less than this has not come round to the numbers before its first one.
+const SURE_BYTES: u64 = 1 << 30;
 /// An acknowledgement further ahead of the one before is not believed.
 const MAX_ACK_STEP: u32 = 1 << 30;
 
@@ -60,8 +65,8 @@ pub(super) struct Live<H> {
     server: SocketAddr,
     pub(super) first: (CaptureTime, u32),
     events: EventLog,
-    /// Numbers of the last segment that fits nowhere: a second one beside it begins another connection.
-    stray: Option<(Side, u32)>,
+    /// The last segment that fits nowhere: a second one beside it begins another connection.
+    pub(super) stray: Option<Box<Stray>>,
     /// The number of the other SYN,ACK, where the server's were two with different ones.
     other_isn: Option<u32>,
     /// Bytes that the tracker counts as held by this connection.
@@ -159,9 +164,10 @@ impl<H: Handler> Live<H> {
         self.closing != Closing::Reset && self.fins.iter().flatten().any(|fin| !fin.acked)
     }
 
-    /// Bytes kept ahead of gaps, in both directions.
+    /// Bytes kept ahead of gaps, in both directions, and those of a segment that fits nowhere.
     pub(super) fn held_bytes(&self) -> usize {
-        self.halves.iter().map(|half| half.held_bytes).sum()
+        let stray = self.stray.as_ref().map_or(0, |stray| stray.len());
+        self.halves.iter().map(|half| half.held_bytes).sum::<usize>() + stray
     }
 
     #[inline]
@@ -180,7 +186,8 @@ impl<H: Handler> Live<H> {
         let flags = segment.flags;
         let mut side = self.side(src_is_low);
         if let Some(next) = self.halves[side as usize].next
-            && segment.seq.wrapping_sub(next).wrapping_add(STREAM_REACH) > 2 * STREAM_REACH
+            && (segment.seq.wrapping_sub(next).wrapping_add(STREAM_REACH) > 2 * STREAM_REACH
+                || self.closing != Closing::Open)
             && self.is_elsewhere(segment, side)
         {
             return Taken::Elsewhere;
@@ -252,28 +259,55 @@ impl<H: Handler> Live<H> {
         self.handler.swap_sides();
     }
 
-    /// Whether a segment far from where its sender's stream stands is of another connection: the numbers that it
-    /// acknowledges are then far from the other stream too. Otherwise the capture lost much of this one.
+    /// Whether a segment is of another connection: neither its own number nor the one that it acknowledges can be of
+    /// this one. Where only one of them is far from its stream, the capture lost much of this connection.
     #[cold]
-    fn is_elsewhere(&mut self, segment: &Segment<'_>, side: Side) -> bool {
-        if segment.flags.syn() || !segment.flags.ack() || segment.flags.rst() {
-            return false;
-        }
-        let known = self.halves[side.peer() as usize].next;
-        known.is_some_and(|next| seq_diff(segment.ack, next).unsigned_abs() > STREAM_REACH)
+    fn is_elsewhere(&self, segment: &Segment<'_>, side: Side) -> bool {
+        let flags = segment.flags;
+        !flags.syn()
+            && flags.ack()
+            && !flags.rst()
+            && self.is_out_of_stream(side, segment.seq)
+            && self.is_out_of_stream(side.peer(), segment.ack)
+    }
+
+    /// Whether a number can be none of what a side sends on this connection.
+    fn is_out_of_stream(&self, side: Side, number: u32) -> bool {
+        let half = &self.halves[side as usize];
+        let Some(next) = half.next else { return false };
+        let reach = if self.closing == Closing::Reset { RESET_REACH } else { STREAM_REACH };
+        seq_diff(number, next).unsigned_abs() > reach
+            || self.fins[side as usize].is_some_and(|fin| seq_diff(number, fin.seq) > 1)
+            || half.facts.bytes < SURE_BYTES && half.facts.isn.is_some_and(|isn| seq_diff(number, isn) < 0)
     }
 
     /// Whether a segment that is elsewhere begins a connection whose SYN was not captured: this one is over, or two
-    /// segments agree. A single one may be a late packet of the connection before, or nonsense.
+    /// segments agree, of which the first is the stray one then. A single one may be a late packet of the connection
+    /// before, or nonsense.
     #[cold]
     pub(super) fn gives_way_to(&mut self, segment: &Segment<'_>, src_is_low: bool) -> bool {
-        let side = self.side(src_is_low);
-        let before = self.stray.replace((side, segment.seq));
-        let agrees = before.is_some_and(|(from, seq)| {
-            let number = if from == side { segment.seq } else { segment.ack };
-            seq_diff(number, seq).unsigned_abs() <= STREAM_REACH
+        let agrees = self.stray.as_ref().is_some_and(|stray| {
+            let number = if stray.src_is_low == src_is_low { segment.seq } else { segment.ack };
+            seq_diff(number, stray.seq()).unsigned_abs() <= STREAM_REACH
         });
-        agrees || self.is_over() && segment.wire_len > 0
+        if agrees {
+            return true;
+        }
+        let begins = self.is_over() && segment.wire_len > 0;
+        self.stray = (!begins).then(|| Box::new(Stray::new(segment, src_is_low)));
+        begins
+    }
+
+    /// Takes the first segment of a connection whose SYN was not captured, kept until it was known to be one.
+    #[cold]
+    pub(super) fn begin_with(&mut self, segment: &Segment<'_>, src_is_low: bool) {
+        let side = self.side(src_is_low);
+        let half = &mut self.halves[side as usize];
+        half.facts.packets += 1;
+        if segment.wire_len > 0 {
+            half.push_first(segment);
+        }
+        self.note_ack(side, segment.ack);
     }
 
     /// RFC 9293, section 3.10.7: a RST counts if its number is in the window, and as the answer to a SYN if it
@@ -461,6 +495,11 @@ impl<H: Handler> Live<H> {
                 report_full(segment, context);
                 Taken::Held
             }
+            // What lies before the first byte of both sides repeats nothing.
+            Pushed::Repeat if self.is_elsewhere(segment, side) => {
+                self.halves[side as usize].take_back_repeat();
+                Taken::Elsewhere
+            }
             Pushed::Repeat => {
                 let quiet_us = self.halves[side as usize].quiet_us;
                 self.events.note_after(quiet_us, segment, EventKind::Retransmission, side);
@@ -477,6 +516,7 @@ impl<H: Handler> Live<H> {
     #[cold]
     pub(super) fn let_go_of_held(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
         report_full(segment, context);
+        self.stray = None;
         for side in [Side::Client, Side::Server] {
             let mut sink = Sink { handler: &mut self.handler, events: &mut self.events, from: side, context };
             while self.halves[side as usize].held_bytes > 0 {

@@ -468,3 +468,40 @@ fn of_two_answers_to_one_syn_the_acknowledged_one_counts() {
         assert_eq!(bytes(&tape), [(33, 0), (40, 0)], "{at:?}");
     }
 }
+
+#[test]
+fn a_jump_of_both_sides_loses_no_request() {
+    let mut tape = Tape::open();
+    tape.client(ACK, c(0), s(0), GET).server(ACK, s(0), c(33), OK).client(ACK, c(33), s(40), b"");
+    let (far_c, far_s) = (c(800 << 20), s(900 << 20));
+    tape.client(ACK, far_c, far_s, GET).server(ACK, far_s, far_c.wrapping_add(33), b"");
+    tape.server(ACK, far_s, far_c.wrapping_add(33), OK);
+    let facts = tape.facts();
+    assert_eq!(tape.lives(), [format!("Handshake Open {OPEN}"), "MidStream Open".to_owned()]);
+    assert!(facts.exchanges.iter().all(|x| x.request.is_present() && x.status.is_some()));
+    assert_eq!((facts.exchanges.len(), facts.flows[1].client.port()), (2, 40_000));
+}
+
+#[test]
+fn a_connection_without_syn_follows_one_that_is_over_or_has_higher_numbers() {
+    let answered = |tape: &Tape| {
+        let facts = tape.facts();
+        (facts.flows.len(), facts.exchanges.iter().filter(|x| x.status.is_some()).count())
+    };
+    // Numbers not far behind the end of the one before, and not far before its start.
+    for shift in [5_000_000, 0_u32.wrapping_sub(5_000_000)] {
+        let (c2, s2) = (c(shift), s(shift.wrapping_add(shift / 2)));
+        let ends: [&[(bool, u8)]; 3] = [&[(true, FIN_ACK), (false, FIN_ACK)], &[(false, RST | ACK)], &[]];
+        for end in ends {
+            let mut tape = Tape::open();
+            tape.client(ACK, c(0), s(0), GET).server(ACK, s(0), c(33), OK);
+            for &(from_client, flags) in end {
+                tape.send(from_client, flags, if from_client { (c(33), s(40)) } else { (s(40), c(33)) }, b"");
+            }
+            tape.client(ACK, c2, s2, GET).server(ACK, s2, c2.wrapping_add(33), OK);
+            // Behind an open one that goes on further ahead may only be loss.
+            let flows = if end.is_empty() && shift == 5_000_000 { 1 } else { 2 };
+            assert_eq!(answered(&tape), (flows, 2), "{shift} {end:?}");
+        }
+    }
+}

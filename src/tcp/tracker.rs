@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
 
 use super::half::{Chunk, Hole};
+use super::held::Stray;
 use super::live::{Live, Taken};
 use super::{Event, Flow, Side};
 
@@ -190,12 +191,13 @@ impl<H: Handler> Tracker<H> {
         context: &mut H::Context,
     ) -> bool {
         let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return false };
-        if taken == Taken::Elsewhere {
-            let gives_way = live.gives_way_to(segment, src_is_low);
-            if gives_way {
-                self.close_slot(slot, context);
+        if taken == Taken::Elsewhere && live.gives_way_to(segment, src_is_low) {
+            let (key, first) = (live.key, live.stray.take());
+            self.close_slot(slot, context);
+            if let Some(first) = first {
+                self.begin_with(key, &first, context);
             }
-            return gives_way;
+            return true;
         }
         let holds = live.held_bytes();
         self.held += holds.saturating_sub(live.held_counted);
@@ -209,6 +211,16 @@ impl<H: Handler> Tracker<H> {
             }
         }
         false
+    }
+
+    /// Opens a connection with a segment that was taken for none of the one before.
+    #[cold]
+    fn begin_with(&mut self, key: Key, first: &Stray, context: &mut H::Context) {
+        let segment = first.segment();
+        let slot = self.open(key, &segment, first.src_is_low, context);
+        if let Some(live) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
+            live.begin_with(&segment, first.src_is_low);
+        }
     }
 
     /// Counts the bytes held anew, since those handed on are not taken off one by one.
