@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hopscope::analysis::{Analysis, analyse};
 use hopscope::capture::testing::{PcapBuilder, ip_packet};
 use hopscope::capture::{Reader, TcpFlags};
-use hopscope::http::{CaptureFacts, Exchange, Message, load_from};
+use hopscope::http::{CaptureFacts, Exchange, ExchangeFlags, Message, load_from};
 use hopscope::load::{Progress, load, read_completed_again};
 use hopscope::tcp::{EventKind, Side};
 use hopscope::topology::{Overrides, heal};
@@ -238,6 +238,21 @@ fn shuffled(count: usize, keys: &[u32]) -> Vec<usize> {
     order
 }
 
+#[test]
+fn an_answer_without_a_head_that_stands_before_its_request_is_its_answer() {
+    let talk = Talk { isn: [100, 900], turns: vec![b"GET /old\r\n".to_vec(), b"<html>old</html>".to_vec()] };
+    let mut pieces = talk.pieces(whole);
+    pieces.swap(3, 4);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swapped.pcap");
+    std::fs::write(&path, file(ends(), pieces.iter())).unwrap();
+    let facts = load_from(Reader::open(&path), &path, &mut |_| true);
+    let [exchange] = &facts.exchanges[..] else { panic!("{} exchanges", facts.exchanges.len()) };
+    assert_eq!((&*facts.text(exchange.target), exchange.response.body_bytes), ("/old", 16));
+    assert!(!exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE));
+    assert!(facts.info.problems[0].detail.ends_with("were taken in the order of their times"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -266,6 +281,33 @@ proptest! {
         });
         let expected = essence(&read(file(ends(), plain.iter())));
         prop_assert_eq!(essence(&read(file(ends(), mixed.iter()))), expected);
+    }
+
+    /// Packets that stand in the file a few places from where their times put them are taken in the order of these.
+    #[test]
+    fn the_places_of_packets_do_not_matter_where_their_times_tell(
+        isn: [u32; 2],
+        bodies in prop::collection::vec(0usize..300, 1..5),
+        step in 20usize..200,
+        places in prop::collection::vec(0usize..6, 1..60),
+    ) {
+        let cut = |_, len| (0..len).step_by(step).map(|at| (at, step.min(len - at))).collect();
+        let plain = Talk::new(isn, &bodies).pieces(cut);
+        let mut mixed: Vec<(usize, &Piece)> =
+            plain.iter().enumerate().map(|(at, piece)| (at + places[at % places.len()], piece)).collect();
+        mixed.sort_by_key(|&(place, _)| place);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mixed.pcap");
+        std::fs::write(&path, file(ends(), mixed.into_iter().map(|(_, piece)| piece))).unwrap();
+        let facts = load_from(Reader::open(&path), &path, &mut |_| true);
+        let messages = |facts: &CaptureFacts| -> Vec<String> {
+            let lines = essence(facts).into_iter();
+            lines.filter(|line| !line.starts_with(|c: char| c.is_alphabetic()) || line.contains("isn")).collect()
+        };
+        let expected = read(file(ends(), plain.iter()));
+        prop_assert_eq!(messages(&facts), messages(&expected));
+        prop_assert_eq!(facts.flows.len(), 1);
+        prop_assert_eq!(facts.flows[0].directions.map(|side| side.missing_bytes), [0, 0]);
     }
 
     /// A packet that a capture shows on several interfaces is one packet.

@@ -15,6 +15,7 @@ mod link_type;
 mod naming;
 mod notes;
 mod options;
+mod order;
 mod pcap;
 mod pcapng;
 mod problems;
@@ -34,6 +35,7 @@ pub use ids::{CaptureId, CaptureTime, Frame, SessionTime};
 pub use link_type::LinkType;
 pub use naming::short_name;
 pub use notes::{Comments, InterfaceInfo, SectionInfo};
+pub use order::InOrder;
 pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
 pub use reader::{Bodies, CaptureError, Packet, Reader};
 
@@ -61,6 +63,8 @@ pub struct CaptureInfo {
     pub first: Option<CaptureTime>,
     /// Timestamp of the latest packet.
     pub last: Option<CaptureTime>,
+    /// Its packets were taken in the order of their times, for in the file they stood otherwise.
+    pub by_time: bool,
     /// What went wrong while reading, each kind once with its count.
     pub problems: Vec<Problem>,
     /// Where the bytes of its packets can be read again.

@@ -7,13 +7,14 @@ use std::path::Path;
 use hashbrown::HashSet;
 
 use crate::capture::{
-    CaptureError, CaptureInfo, Decoder, Problem, ProblemKind, ProblemLog, Problems, Reader,
+    Backing, CaptureError, CaptureInfo, Decoder, Problem, ProblemKind, ProblemLog, Problems, Reader, STDIN,
 };
 use crate::tcp::{Flow, Tracker};
 
 use super::conversation::Conversation;
 use super::familiar::Familiar;
 use super::oddity::{Oddities, OddityLog};
+use super::reload;
 use super::{CaptureFacts, HeaderDigest, NameId};
 
 /// How often a load says how far it is and asks whether to stop, in packets.
@@ -30,7 +31,7 @@ pub(crate) struct Context {
     pub(super) digests: Vec<HeaderDigest>,
     /// Lines of heads that were read before.
     pub(super) familiar: Familiar,
-    problems: ProblemLog,
+    pub(super) problems: ProblemLog,
     oddities: OddityLog,
     servers: HashSet<SocketAddr, foldhash::fast::FixedState>,
     vias: HashSet<SocketAddr, foldhash::fast::FixedState>,
@@ -121,16 +122,19 @@ pub fn load_from(
     path: &Path,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> CaptureFacts {
-    let mut context = Context::default();
-    let info = match reader {
-        Ok(reader) => read(reader, &mut context, go_on),
-        Err(error) => {
-            context.report(error.kind(), format_args!("{error}"));
-            CaptureInfo::default()
-        }
-    };
+    let mut read_once = ReadOnce::default();
+    match reader {
+        Ok(reader) => read(reader, &mut read_once, go_on),
+        Err(error) => read_once.context.report(error.kind(), format_args!("{error}")),
+    }
+    let ReadOnce { context, info, .. } = read_once.or_in_order(path, go_on);
     let Context { mut facts, problems, oddities, .. } = context;
     let mut problems = problems.into_problems();
+    if info.by_time
+        && let Some(backwards) = problems.iter_mut().find(|one| one.kind == ProblemKind::TimeBackwards)
+    {
+        backwards.detail.push_str("; packets near each other were taken in the order of their times");
+    }
     problems.extend(oddities.into_problems());
     problems.extend(capture_loss(&facts));
     problems.sort_by_key(|problem| problem.kind);
@@ -170,7 +174,44 @@ fn push_pieces(decoder: &mut Decoder, tracker: &mut Tracker<Conversation>, conte
     }
 }
 
-fn read(mut reader: Reader, context: &mut Context, go_on: &mut dyn FnMut(u64) -> bool) -> CaptureInfo {
+/// What one pass over a file gave.
+#[derive(Default)]
+pub(super) struct ReadOnce {
+    pub context: Context,
+    pub info: CaptureInfo,
+    /// Connections that packets out of order may have spoilt.
+    pub disordered: u32,
+}
+
+impl ReadOnce {
+    /// This, or what the packets give by the order of their times, where that of the file spoils connections.
+    fn or_in_order(self, path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> Self {
+        if self.disordered == 0
+            || !self.context.problems.has(ProblemKind::TimeBackwards)
+            || path == Path::new(STDIN)
+            || matches!(self.info.backing, Backing::Nowhere)
+        {
+            return self;
+        }
+        match reload::read_in_order(path, go_on) {
+            Some(sorted) if sorted.is_better_than(&self) => sorted,
+            _ => self,
+        }
+    }
+
+    fn is_better_than(&self, other: &Self) -> bool {
+        let missing = |one: &Self| -> u64 {
+            one.context.facts.flows.iter().flat_map(|flow| &flow.directions).map(|d| d.missing_bytes).sum()
+        };
+        // A file that is gone or half read tells less.
+        self.info.packets >= other.info.packets
+            && self.disordered < other.disordered
+            && missing(self) <= missing(other)
+    }
+}
+
+fn read(mut reader: Reader, read_once: &mut ReadOnce, go_on: &mut dyn FnMut(u64) -> bool) {
+    let context = &mut read_once.context;
     let mut decoder = Decoder::default();
     let mut tracker = Tracker::<Conversation>::default();
     let mut countdown = STRIDE;
@@ -188,6 +229,6 @@ fn read(mut reader: Reader, context: &mut Context, go_on: &mut dyn FnMut(u64) ->
         }
     }
     decoder.finish(&mut context.problems);
-    tracker.finish(context);
-    reader.info()
+    read_once.disordered = tracker.finish(context);
+    read_once.info = reader.info();
 }

@@ -1,4 +1,4 @@
-//! Some connections of a capture read again, with segments that other captures hold and this one does not.
+//! Files read a second time: by the order of their packets' times, or some connections of a capture read again, with segments that other captures hold and this one does not.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,13 +7,14 @@ use std::path::Path;
 use hashbrown::HashMap;
 
 use crate::capture::{
-    CaptureId, CaptureTime, Decoder, Frame, Passage, ProblemKind, Problems, Reader, Segment, TcpFlags,
+    CaptureId, CaptureInfo, CaptureTime, Decoder, Frame, InOrder, Packet, Passage, ProblemKind, Problems, Reader,
+    Segment, TcpFlags,
 };
 use crate::tcp::{Chunk, Event, EventKind, Flow, FlowId, Handler, Hole, Side, Tracker, seq_diff};
 
 use super::conversation::Conversation;
 use super::facts::LENT_OFFSET;
-use super::load::Context;
+use super::load::{Context, ReadOnce};
 use super::{CaptureFacts, LentBytes};
 
 /// Hears no problems. What is wrong with a file was said when it was first read.
@@ -51,13 +52,84 @@ impl Handler for Again {
     }
 }
 
+/// How often reading says how far it is and asks whether to stop, in packets.
+const STRIDE: u64 = 4096;
+
+/// The packets of a file, by the order of their times or by that of the file.
+enum Packets {
+    AsTheyStand(Reader),
+    ByTime(InOrder),
+}
+
+impl Packets {
+    fn of(reader: Reader, by_time: bool) -> Self {
+        if by_time { Self::ByTime(InOrder::new(reader)) } else { Self::AsTheyStand(reader) }
+    }
+
+    fn next(&mut self, problems: &mut impl Problems) -> Option<Packet<'_>> {
+        match self {
+            Self::AsTheyStand(reader) => reader.next_packet(problems),
+            Self::ByTime(packets) => packets.next_packet(problems),
+        }
+    }
+}
+
+/// Reads a file by the order of its packets' times; `None` where it cannot be read again.
+#[cold]
+pub(super) fn read_in_order(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> Option<ReadOnce> {
+    let mut packets = InOrder::new(Reader::open(path).ok()?);
+    let mut read_once = ReadOnce::default();
+    let context = &mut read_once.context;
+    let (mut decoder, mut tracker) = (Decoder::default(), Tracker::<Again>::default());
+    for count in 1_u64.. {
+        let Some(packet) = packets.next_packet(&mut context.problems) else { break };
+        if let Some(segment) = decoder.segment(&packet, &mut context.problems) {
+            tracker.push(&segment, context);
+        } else {
+            while let Some(piece) = decoder.piece() {
+                tracker.push(&piece, context);
+            }
+        }
+        if count.is_multiple_of(STRIDE) && !go_on(packets.reader().position()) {
+            break;
+        }
+    }
+    decoder.finish(&mut context.problems);
+    read_once.disordered = tracker.finish(context);
+    read_once.info = CaptureInfo { by_time: true, ..packets.reader().info() };
+    Some(read_once)
+}
+
+/// Where the packets of a connection lie in its capture: from the first to the last, in the order they were taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    first: (CaptureTime, u32),
+    last: (CaptureTime, u32),
+    by_time: bool,
+}
+
+impl Span {
+    pub(crate) fn of(facts: &CaptureFacts, flow: &Flow) -> Self {
+        Self { first: flow.first, last: flow.last, by_time: facts.info.by_time }
+    }
+
+    fn holds(&self, segment: &Segment<'_>) -> bool {
+        let (first, last) = (self.first, self.last);
+        if self.by_time {
+            (first..=last).contains(&(segment.at, segment.frame))
+        } else {
+            (first.1..=last.1).contains(&segment.frame)
+        }
+    }
+}
+
 /// A connection of which a capture is to lend what another one misses.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     /// Its client and server, as the lender calls them.
     pub ends: (SocketAddr, SocketAddr),
-    /// Its first and last packet in the lender.
-    pub frames: (u32, u32),
+    /// Where its packets lie in the lender.
+    pub span: Span,
     /// What is missing: whose bytes, from which sequence number on, how many.
     pub missing: Vec<(Side, u32, u32)>,
 }
@@ -90,7 +162,7 @@ type ByEnds = HashMap<(SocketAddr, SocketAddr), Vec<usize>, foldhash::fast::Fixe
 
 /// Reads a capture file again for the TCP segments of some connections, by the index of each in the list given.
 fn segments_of(
-    path: &Path,
+    (path, by_time): (&Path, bool),
     ends: impl Iterator<Item = (SocketAddr, SocketAddr)>,
     mut take: impl FnMut(usize, &Segment<'_>),
 ) {
@@ -100,14 +172,15 @@ fn segments_of(
         by_ends.entry((server, client)).or_default().push(at);
     }
     let mut log = Unheard;
-    let Ok(mut reader) = Reader::open(path) else { return };
+    let Ok(reader) = Reader::open(path) else { return };
+    let mut packets = Packets::of(reader, by_time);
     let mut decoder = Decoder::default();
     let mut offer = |segment: &Segment<'_>| {
         for &at in by_ends.get(&(segment.src, segment.dst)).into_iter().flatten() {
             take(at, segment);
         }
     };
-    while let Some(packet) = reader.next_packet(&mut log) {
+    while let Some(packet) = packets.next(&mut log) {
         if let Some(segment) = decoder.segment(&packet, &mut log).filter(|s| !s.is_icmp_error) {
             offer(&segment);
         }
@@ -125,35 +198,39 @@ pub(crate) fn lend(
     budget: &mut usize,
 ) -> Vec<Vec<Lent>> {
     let mut lent: Vec<Vec<Lent>> = vec![Vec::new(); wanted.len()];
-    segments_of(&lender.info.path, wanted.iter().map(|one| one.ends), |at, segment| {
-        let one = &wanted[at];
-        let from = if segment.src == one.ends.0 { Side::Client } else { Side::Server };
-        let flags = segment.flags;
-        let control = flags.syn() || flags.fin() || flags.rst();
-        let fills = |&(side, seq, len): &(Side, u32, u32)| {
-            side == from
-                && seq_diff(segment.seq.wrapping_add(segment.wire_len), seq) > 0
-                && seq_diff(segment.seq, seq.wrapping_add(len)) < 0
-        };
-        let within = (one.frames.0..=one.frames.1).contains(&segment.frame);
-        let needed = control || segment.wire_len > 0 && one.missing.iter().any(fills);
-        if !within || !needed || segment.payload.len() > *budget {
-            return;
-        }
-        *budget -= segment.payload.len();
-        lent[at].push(Lent {
-            from,
-            frame: Frame { capture: id, number: segment.frame },
-            at: segment.at,
-            flags,
-            seq: segment.seq,
-            ack: segment.ack,
-            window: segment.window,
-            tsval: segment.tsval,
-            payload: segment.payload.into(),
-            wire_len: segment.wire_len,
-        });
-    });
+    segments_of(
+        (&lender.info.path, lender.info.by_time),
+        wanted.iter().map(|one| one.ends),
+        |at, segment| {
+            let one = &wanted[at];
+            let from = if segment.src == one.ends.0 { Side::Client } else { Side::Server };
+            let flags = segment.flags;
+            let control = flags.syn() || flags.fin() || flags.rst();
+            let fills = |&(side, seq, len): &(Side, u32, u32)| {
+                side == from
+                    && seq_diff(segment.seq.wrapping_add(segment.wire_len), seq) > 0
+                    && seq_diff(segment.seq, seq.wrapping_add(len)) < 0
+            };
+            let within = one.span.holds(segment);
+            let needed = control || segment.wire_len > 0 && one.missing.iter().any(fills);
+            if !within || !needed || segment.payload.len() > *budget {
+                return;
+            }
+            *budget -= segment.payload.len();
+            lent[at].push(Lent {
+                from,
+                frame: Frame { capture: id, number: segment.frame },
+                at: segment.at,
+                flags,
+                seq: segment.seq,
+                ack: segment.ack,
+                window: segment.window,
+                tsval: segment.tsval,
+                payload: segment.payload.into(),
+                wire_len: segment.wire_len,
+            });
+        },
+    );
     lent
 }
 
@@ -161,7 +238,7 @@ pub(crate) fn lend(
 struct Running {
     old: FlowId,
     ends: (SocketAddr, SocketAddr),
-    frames: (u32, u32),
+    span: Span,
     lent: std::collections::VecDeque<Lent>,
     tracker: Tracker<Again>,
     last: (CaptureTime, u32),
@@ -177,7 +254,7 @@ impl Running {
         Self {
             old: rerun.flow,
             ends: (flow.client, flow.server),
-            frames: (flow.first.1, flow.last.1),
+            span: Span::of(facts, flow),
             lent,
             tracker: Tracker::default(),
             last: flow.first,
@@ -186,7 +263,7 @@ impl Running {
     }
 
     fn push(&mut self, segment: &Segment<'_>, context: &mut Context) {
-        if !(self.frames.0..=self.frames.1).contains(&segment.frame) {
+        if !self.span.holds(segment) {
             return;
         }
         let from = if segment.src == self.ends.0 { Side::Client } else { Side::Server };
@@ -279,10 +356,10 @@ impl Lent {
 pub(crate) fn rerun(facts: CaptureFacts, reruns: Vec<Rerun>) -> CaptureFacts {
     let mut running: Vec<Running> = reruns.into_iter().map(|rerun| Running::new(&facts, rerun)).collect();
     let ends: Vec<_> = running.iter().map(|one| one.ends).collect();
-    let path = facts.info.path.clone();
+    let (path, by_time) = (facts.info.path.clone(), facts.info.by_time);
     let old_flows = facts.flows.len();
     let mut context = Context::of(facts);
-    segments_of(&path, ends.into_iter(), |at, segment| running[at].push(segment, &mut context));
+    segments_of((&path, by_time), ends.into_iter(), |at, segment| running[at].push(segment, &mut context));
     let mut keep = vec![true; old_flows];
     for one in running {
         let (old, first_new) = (one.old.0 as usize, context.facts.flows.len());

@@ -24,6 +24,8 @@ const START_PATIENCE: usize = 4;
 const HOLE_PATIENCE: u8 = 8;
 /// An acknowledgement further ahead than this is not believed.
 const MAX_PLAUSIBLE_HOLE: i32 = 1 << 30;
+/// How far behind a SYN the first bytes lie at most that stand before it in the file.
+const NEAR_START: i32 = 1 << 20;
 /// Most holes of which it is open whether their bytes arrived; those before them count as arrived.
 const MAX_OPEN_HOLES: usize = 64;
 
@@ -110,6 +112,10 @@ pub(super) struct Half {
     pub(super) held_bytes: usize,
     /// Highest byte that the peer acknowledged, and packets seen since that went beyond `next`.
     covered: Option<(u32, u8)>,
+    /// It went beyond `next` in a packet with payload.
+    answered: bool,
+    /// Bytes came behind those that prove that they had been there before.
+    pub(super) disordered: bool,
     order: SendOrder,
     /// End and length of the largest segment not yet acknowledged; length 0 for none.
     largest: (u32, u32),
@@ -152,14 +158,10 @@ impl Half {
             self.largest = (end, segment.wire_len);
         }
         let Some(next) = self.next else { return self.push_without_start(segment, starts_message, out) };
-        if let Some((acked, _)) = self.covered
-            && seq_diff(segment.seq, next) > 0
-            && seq_diff(acked, segment.seq) >= 0
-        {
-            // The sender goes on behind bytes that are acknowledged already: these will not come any more.
-            self.give_up_before(segment.seq, segment.at, segment.frame, out);
-        }
-        let next = self.next.unwrap_or(next);
+        let next = match self.covered {
+            Some((acked, _)) => self.push_covered(segment, next, acked, out),
+            None => next,
+        };
         let ahead = seq_diff(segment.seq, next);
         if ahead > 0 {
             return self.push_ahead(segment, out);
@@ -175,6 +177,38 @@ impl Half {
             self.drain(out);
         }
         Pushed::New
+    }
+
+    /// Bytes that the peer has acknowledged are missing: what comes now lies behind them or among them. The number of the
+    /// next byte then.
+    #[cold]
+    fn push_covered(
+        &mut self,
+        segment: &Segment<'_>,
+        next: u32,
+        acked: u32,
+        out: &mut impl FnMut(Piece<'_>),
+    ) -> u32 {
+        if seq_diff(segment.seq, next) <= 0 {
+            self.disordered |= self.answered;
+        } else if seq_diff(acked, segment.seq) >= 0 {
+            // The sender goes on behind bytes that are acknowledged already: these will not come any more.
+            self.give_up_before(segment.seq, segment.at, segment.frame, out);
+        }
+        self.next.unwrap_or(next)
+    }
+
+    /// Whether packets of the stream were seen, or acknowledged, the first of them shortly behind this SYN.
+    pub(super) fn begins_behind(&self, isn: u32, acked: Option<u32>) -> bool {
+        let first = match (self.next, self.held.front()) {
+            (Some(next), _) => {
+                let seen = self.facts.bytes + self.facts.missing_bytes + self.facts.cut_bytes;
+                Some(next.wrapping_sub(seen as u32))
+            }
+            (None, Some(first)) => Some(first.seq),
+            (None, None) => self.facts.end_seq.or(acked),
+        };
+        first.is_some_and(|first| (1..=NEAR_START).contains(&seq_diff(first, isn)))
     }
 
     /// Notes a segment without payload: its sender has sent everything before its sequence number. Whether it is a
@@ -255,6 +289,11 @@ impl Half {
             self.facts.segments -= 1;
             return Pushed::Probe;
         }
+        let end = segment.seq.wrapping_add(segment.wire_len);
+        let given_up = |&(seq, len): &(u32, u32)| {
+            seq_diff(end, seq) > 0 && seq_diff(segment.seq, seq.wrapping_add(len)) < 0
+        };
+        self.disordered |= self.open_holes.iter().any(given_up);
         let (seq, first) = self.sample;
         self.conflict |= seq == segment.seq && first != 0 && ![0, first].contains(&sample_of(segment));
         self.repeated(segment)
@@ -295,12 +334,14 @@ impl Half {
         };
         let beyond = seq_diff(ack, next);
         if beyond <= 0 {
-            self.covered = None;
+            // An acknowledgement that came late takes nothing back of one that went further.
+            self.covered = self.covered.filter(|&(known, _)| seq_diff(known, next) > 0);
             return;
         }
         if beyond > MAX_PLAUSIBLE_HOLE {
             return;
         }
+        self.answered = speaks || self.answered && self.covered.is_some();
         let waited = self.covered.map_or(0, |(_, packets)| packets.saturating_add(1));
         let furthest =
             self.covered.map_or(ack, |(known, _)| if seq_diff(ack, known) > 0 { ack } else { known });

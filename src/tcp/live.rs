@@ -67,6 +67,8 @@ pub(super) struct Live<H> {
     events: EventLog,
     /// The last segment that fits nowhere: a second one beside it begins another connection.
     pub(super) stray: Option<Box<Stray>>,
+    /// Its first packets stand in the file behind later ones.
+    disordered: bool,
     /// The number of the other SYN,ACK, where the server's were two with different ones.
     other_isn: Option<u32>,
     /// Bytes that the tracker counts as held by this connection.
@@ -115,6 +117,7 @@ impl<H: Handler> Live<H> {
             events: EventLog::default(),
             stray: None,
             other_isn: None,
+            disordered: false,
             quarantined: false,
             held_counted: 0,
             handler: H::default(),
@@ -153,6 +156,20 @@ impl<H: Handler> Live<H> {
             half.start_at(isn);
             self.other_isn = Some(first);
         }
+    }
+
+    /// Whether a SYN begins this very connection, of which later packets stand before it in the file.
+    #[cold]
+    pub(super) fn is_begun_late_by(&self, segment: &Segment<'_>, src_is_low: bool) -> bool {
+        let side = self.side(src_is_low);
+        let acked = self.halves[side.peer() as usize].facts.acked;
+        self.opening == Opening::MidStream && self.halves[side as usize].begins_behind(segment.seq, acked)
+    }
+
+    /// Whether packets stand in the file behind those that were sent after them, so far that it tells of loss, or of
+    /// another order of messages, where there is none.
+    pub(super) fn is_disordered(&self) -> bool {
+        self.disordered || self.halves.iter().any(|half| half.disordered)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -360,6 +377,7 @@ impl<H: Handler> Live<H> {
     fn on_syn(&mut self, segment: &Segment<'_>, side: Side) {
         let acked = self.halves[side.peer() as usize].facts.acked;
         let half = &mut self.halves[side as usize];
+        self.disordered |= half.facts.isn.is_none() && (half.facts.packets > 1 || acked.is_some());
         let is_chosen = half.facts.isn.is_some() && acked == half.next;
         if half.next.is_none() || half.facts.isn.is_some() && half.is_untouched() && !is_chosen {
             self.other_isn = half.facts.isn.filter(|isn| *isn != segment.seq).or(self.other_isn);

@@ -114,6 +114,9 @@ pub struct Tracker<H: Handler> {
     unacked: VecDeque<Closed>,
     /// Bytes held by all connections, those counted that were handed on since.
     held: usize,
+    /// Connections of which packets stand in the file behind those that were sent after them, see
+    /// [`Live::is_disordered`].
+    disordered: u32,
 }
 
 impl<H: Handler> Default for Tracker<H> {
@@ -126,6 +129,7 @@ impl<H: Handler> Default for Tracker<H> {
             closed: VecDeque::new(),
             unacked: VecDeque::new(),
             held: 0,
+            disordered: 0,
         }
     }
 }
@@ -145,6 +149,7 @@ impl<H: Handler> Tracker<H> {
                 && let Some(live) = &self.slots[known as usize]
                 && live.is_replaced_by(segment, src_is_low)
             {
+                self.disordered += u32::from(live.is_begun_late_by(segment, src_is_low));
                 self.close_slot(known, context);
                 slot = None;
             }
@@ -233,11 +238,13 @@ impl<H: Handler> Tracker<H> {
         }
     }
 
-    /// The capture is over.
-    pub fn finish(mut self, context: &mut H::Context) {
+    /// The capture is over: how many connections would come out otherwise if all packets stood in the order in which
+    /// they were sent.
+    pub fn finish(mut self, context: &mut H::Context) -> u32 {
         for slot in 0..self.slots.len() as u32 {
             self.close_slot(slot, context);
         }
+        self.disordered
     }
 
     fn open(&mut self, key: Key, segment: &Segment<'_>, src_is_low: bool, context: &mut H::Context) -> u32 {
@@ -267,6 +274,7 @@ impl<H: Handler> Tracker<H> {
                 entry.remove();
             }
             self.free.push(slot);
+            self.disordered = self.disordered.saturating_add(u32::from(live.is_disordered()));
             live.close(context);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::capture::{CaptureId, CaptureTime, Problem, ProblemKind};
 use crate::http::CaptureFacts;
-use crate::http::reload::{self, Rerun, Wanted};
+use crate::http::reload::{self, Rerun, Span, Wanted};
 use crate::tcp::{EventKind, FlowId, Side};
 
 use super::{Sighting, merge};
@@ -100,7 +100,7 @@ fn borrow(
                 let flow = lender.flow(one.lender.flow);
                 Wanted {
                     ends: (flow.client, flow.server),
-                    frames: (flow.first.1, flow.last.1),
+                    span: Span::of(lender, flow),
                     missing: one.missing.clone(),
                 }
             })
