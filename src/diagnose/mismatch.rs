@@ -35,6 +35,7 @@ enum Clash {
     TlsRefused,
     PlainToTls,
     ProxyUnexpected,
+    ProxyTwice,
     ProxyMissing,
     Http2,
 }
@@ -126,6 +127,11 @@ fn is_proxy(bytes: FirstBytes) -> bool {
     matches!(bytes, FirstBytes::ProxyV1 | FirstBytes::ProxyV2)
 }
 
+/// Whether a second PROXY header stands where the server awaits the first byte of HTTP.
+fn is_proxy_twice(connection: ConnectionView<'_>, asked: FirstBytes) -> bool {
+    is_proxy(asked) && connection.flow().wire.proxy.as_ref().is_some_and(|first| !first.further.is_empty())
+}
+
 /// The status of the first response.
 fn status(connection: ConnectionView<'_>) -> Option<u16> {
     connection.exchanges().next()?.status()
@@ -192,6 +198,12 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -
             (Clash::PlainToTls, Certainty::Certain)
         }
         (HttpRequest, Nothing) if speaks.tls && closed() => (Clash::PlainToTls, Certainty::Likely),
+        (asked, HttpResponse) if is_proxy_twice(connection, asked) && bad_request() => {
+            (Clash::ProxyTwice, Certainty::Likely)
+        }
+        (asked, Nothing) if is_proxy_twice(connection, asked) && closed() => {
+            (Clash::ProxyTwice, Certainty::Likely)
+        }
         (asked, HttpResponse) if is_proxy(asked) && !speaks.proxied && bad_request() => {
             (Clash::ProxyUnexpected, Certainty::Certain)
         }
@@ -258,6 +270,7 @@ fn words(clash: Clash) -> &'static Words {
         Clash::TlsRefused => &texts::TLS_REFUSED,
         Clash::PlainToTls => &texts::PLAIN_TO_TLS,
         Clash::ProxyUnexpected => &texts::PROXY_NOT_EXPECTED,
+        Clash::ProxyTwice => &texts::PROXY_TWICE,
         Clash::ProxyMissing => &texts::PROXY_EXPECTED,
         Clash::Http2 => &texts::HTTP2_MISMATCH,
     }
@@ -327,6 +340,10 @@ fn doubt(clash: Clash, certainty: Certainty) -> &'static str {
         (Clash::TlsUnanswered, _) => {
             "Nothing shows what the server speaks. One that hangs, is overloaded or crashes on each of these connections, or \
              a device between that drops them, looks the same: look in its log."
+        }
+        (Clash::ProxyTwice, _) => {
+            "That both headers are there is certain; that the server refuses for the second one is not: it may expect \
+             none at all. Look in its log."
         }
         (_, Certainty::Certain) => "None: both sides' first bytes show it.",
         _ => "A server that hangs or crashes on each of these connections looks the same: look in its log.",

@@ -35,7 +35,8 @@ impl WireTeller<'_> {
     /// What comes before other steps of the same packet.
     pub(super) fn before(&self, all: &mut Vec<Step>) {
         let wire = &self.connection.flow().wire;
-        all.extend(wire.proxy.as_ref().map(|proxy| self.proxy(proxy)));
+        let headers = wire.proxy.iter().flat_map(|proxy| std::iter::once(&**proxy).chain(&proxy.further));
+        all.extend(headers.map(|proxy| self.proxy(proxy)));
         if let Some(tls) = &wire.tls {
             self.tls(tls, all);
         }

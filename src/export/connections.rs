@@ -132,6 +132,9 @@ pub struct ProxyReport {
     pub destination: Option<SocketAddr>,
     /// What version 2 adds: `alpn`, `authority`, `unique_id`, `tls_version`, …
     pub extras: BTreeMap<String, String>,
+    /// Headers that follow this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<ProxyReport>,
 }
 
 /// What the connection became.
@@ -305,6 +308,7 @@ fn proxy_report(proxy: &ProxyHeader) -> ProxyReport {
             .iter()
             .map(|(name, value)| (name.replace(' ', "_"), value.to_string()))
             .collect(),
+        further: proxy.further.iter().map(proxy_report).collect(),
     }
 }
 

@@ -292,6 +292,13 @@ fn what_connections_became_and_for_whom_they_speak_is_told() {
         serde_json::to_value(Report::new(&analysis, false).with_connections(&analysis, only)).unwrap();
     assert_eq!(report["connections"].as_array().unwrap().len(), 1);
     assert_eq!(report["connections"][0]["proxy_header"]["source"], "127.0.0.1:57306");
+    let twice = read("other-proxy-twice.pcap");
+    let report = Report::new(&twice, false).with_connections(&twice, Wanted::All);
+    let report = serde_json::to_value(report).unwrap();
+    assert_eq!(report["connections"][0]["proxy_header"]["further"][0]["source"], "192.0.2.1:51234");
+    assert_eq!(report["findings"][0]["cause"], "header-twice");
+    let made = text(&twice);
+    assert!(made.contains("more than one PROXY header"), "{made}");
     let report = serde_json::to_value(Report::new(&read("recorded-fastcgi.pcap"), true)).unwrap();
     let said = |x: &serde_json::Value| x["stderr"][0]["text"] == "a note of the application";
     assert_eq!(report["exchanges"].as_array().unwrap().iter().filter(|x| said(x)).count(), 3);

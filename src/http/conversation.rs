@@ -17,6 +17,9 @@ const MAX_OPENING: usize = (64 << 10) + 16;
 /// The longest start of a stream that is waited for to end a request line, in bytes.
 const MAX_UNDECIDED: usize = 16 << 10;
 
+/// Most PROXY headers behind the first one that are read.
+const MAX_FURTHER: usize = 4;
+
 /// How far the start of a stream is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Start {
@@ -176,12 +179,17 @@ impl Conversation {
             Sniffed::More => sniff::guess(from, bytes),
         };
         if matches!(kind, FirstBytes::ProxyV1 | FirstBytes::ProxyV2)
-            && self.starts[from as usize] == Start::Unknown
+            && self.starts[from as usize] != Start::Known
+            && self.proxy.as_ref().is_none_or(|first| first.further.len() < MAX_FURTHER)
         {
             match proxy::parse(bytes) {
                 Parsed::Header { len, header } => {
                     self.note_first(from, kind);
-                    self.proxy = Some(Box::new(ProxyHeader { at: last.at, frame: last.frame, ..header }));
+                    let header = ProxyHeader { at: last.at, frame: last.frame, ..header };
+                    match &mut self.proxy {
+                        None => self.proxy = Some(Box::new(header)),
+                        Some(first) => first.further.push(header),
+                    }
                     self.starts[from as usize] = Start::BehindProxy;
                     return Some(len);
                 }

@@ -79,6 +79,8 @@ pub struct ProxyHeader {
     pub addresses: Option<(SocketAddr, SocketAddr)>,
     /// What version 2 adds, by names such as `authority` and `alpn`, in the header's order.
     pub extras: Box<[(&'static str, Box<str>)]>,
+    /// Headers that follow this one: a proxy that puts its own before what it passes on leaves them to the server.
+    pub further: Vec<ProxyHeader>,
 }
 
 /// How a connection came to carry another protocol than HTTP/1.

@@ -45,6 +45,8 @@ pub(super) struct FileProxy {
     pub ends: Option<(SocketAddr, SocketAddr)>,
     #[serde(default)]
     pub extras: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<FileProxy>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,17 +156,7 @@ impl FileWire {
     pub(super) fn of(wire: &WireFacts) -> Option<Self> {
         let file = Self {
             answers_http2: wire.first(Side::Server) == FirstBytes::Http2Frames,
-            proxy: wire.proxy.as_deref().map(|proxy| FileProxy {
-                version: proxy.version,
-                place: place(proxy.at, proxy.frame),
-                own: proxy.own,
-                ends: proxy.addresses,
-                extras: proxy
-                    .extras
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), value.to_string()))
-                    .collect(),
-            }),
+            proxy: wire.proxy.as_deref().map(FileProxy::of),
             hand_over: wire.hand_over.as_deref().map(|one| FileHandOver {
                 way: one.way,
                 protocol: one.protocol.name().to_owned(),
@@ -184,16 +176,7 @@ impl FileWire {
         let first = if self.answers_http2 { FirstBytes::Http2Frames } else { FirstBytes::None };
         WireFacts {
             first_bytes: [FirstBytes::None, first],
-            proxy: self.proxy.as_ref().map(|proxy| {
-                Box::new(ProxyHeader {
-                    version: proxy.version,
-                    at: CaptureTime(proxy.place.0),
-                    frame: proxy.place.1,
-                    own: proxy.own,
-                    addresses: proxy.ends,
-                    extras: extras(&proxy.extras),
-                })
-            }),
+            proxy: self.proxy.as_ref().map(|proxy| Box::new(proxy.facts())),
             hand_over: self.hand_over.as_ref().map(|one| {
                 Box::new(HandOver {
                     way: one.way,
@@ -217,9 +200,41 @@ impl FileWire {
             let steps = tls.steps.iter().map(|step| step.place);
             steps.chain(tls.alerts.iter().map(|alert| alert.place)).chain(starts.into_iter().flatten())
         });
-        let others = self.proxy.iter().map(|proxy| proxy.place);
+        let others = self.proxy.iter().flat_map(FileProxy::places);
         let others = others.chain(self.hand_over.iter().map(|one| one.place));
         others.chain(self.aside.iter().map(|said| said.place)).chain(tls).map(|(at, _)| at)
+    }
+}
+
+impl FileProxy {
+    fn of(proxy: &ProxyHeader) -> Self {
+        let extra = |(name, value): &(&str, Box<str>)| ((*name).to_owned(), value.to_string());
+        Self {
+            version: proxy.version,
+            place: place(proxy.at, proxy.frame),
+            own: proxy.own,
+            ends: proxy.addresses,
+            extras: proxy.extras.iter().map(extra).collect(),
+            further: proxy.further.iter().map(Self::of).collect(),
+        }
+    }
+
+    /// The header, and those that follow the first one.
+    fn facts(&self) -> ProxyHeader {
+        let alone = |one: &Self| ProxyHeader {
+            version: one.version,
+            at: CaptureTime(one.place.0),
+            frame: one.place.1,
+            own: one.own,
+            addresses: one.ends,
+            extras: extras(&one.extras),
+            further: Vec::new(),
+        };
+        ProxyHeader { further: self.further.iter().take(MAX_LISTED).map(alone).collect(), ..alone(self) }
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        std::iter::once(self.place).chain(self.further.iter().map(|one| one.place))
     }
 }
 

@@ -413,6 +413,12 @@ def proxy_v1():
     return Talk().open().ask(b"PROXY TCP4 203.0.113.7 198.51.100.1 51000 443\r\n" + get("/a")).answer(ok()).close().packets
 
 
+def proxy_twice():
+    """A proxy that sends its own header before the one it was sent, to a server that takes off one."""
+    headers = b"PROXY TCP4 10.0.0.9 10.0.0.2 50000 80\r\nPROXY TCP4 192.0.2.1 10.0.0.9 51234 443\r\n"
+    return Talk().open().ask(headers + get("/twice")).answer(ok(b"", status="400 Bad Request")).close().packets
+
+
 def proxy_v2():
     addresses = bytes([203, 0, 113, 7, 198, 51, 100, 1]) + struct.pack("!HH", 51000, 443)
     return Talk().open().ask(b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H", len(addresses)) + addresses).ask(get("/a")).answer(
@@ -535,6 +541,7 @@ CAPTURES = {
     "http-truncated.pcap": lambda: pcap(truncated()),
     "http-unsolicited.pcap": lambda: pcap(unsolicited()),
     "http-lost-response.pcap": lambda: pcap(lost_response()),
+    "other-proxy-twice.pcap": lambda: pcap(proxy_twice()),
     "other-proxy-v1.pcap": lambda: pcap(proxy_v1()),
     "other-proxy-v2.pcap": lambda: pcap(proxy_v2()),
     "other-uwsgi.pcap": lambda: pcap(uwsgi()),

@@ -70,7 +70,8 @@ fn names(connection: ConnectionView<'_>) -> [&str; 2] {
 pub fn carried(connection: ConnectionView<'_>) -> Vec<Row> {
     let (wire, names) = (&connection.flow().wire, names(connection));
     let mut rows = Vec::new();
-    rows.extend(wire.proxy.iter().flat_map(|proxy| proxy_rows(proxy)));
+    let headers = wire.proxy.iter().flat_map(|proxy| std::iter::once(&**proxy).chain(&proxy.further));
+    rows.extend(headers.flat_map(proxy_rows));
     rows.extend(wire.hand_over.iter().flat_map(|one| hand_over_rows(one, names)));
     rows.extend(wire.tls.iter().flat_map(|tls| tls_rows(tls, names)));
     let aside = wire.aside.iter();

@@ -248,6 +248,32 @@ pub(in crate::diagnose) static PROXY_NOT_EXPECTED: Words = Words {
     doubt: "{doubt}",
 };
 
+/// C7, sent more than once.
+pub(in crate::diagnose) static PROXY_TWICE: Words = Words {
+    kind: "proxy-protocol-mismatch",
+    cause: "header-twice",
+    rule: "C7",
+    severity: Severity::Error,
+    summary: "{link}: {from} sends {servers} more than one PROXY header on a connection, {times}",
+    explanation: "Behind the first PROXY protocol header another one follows, in the place of the request, and {answer}. \
+                  Most likely {from} puts its own header before one that it was sent and passes on as it is. {users}",
+    fixes: &[
+        ("haproxy", "bind … accept-proxy", "At {from}: it then takes off the header that it is sent."),
+        (
+            "nginx",
+            "listen … proxy_protocol;",
+            "At {from}, if it is an nginx that is sent a header and sends its own.",
+        ),
+        (
+            "haproxy",
+            "server … (without send-proxy)",
+            "Or let the header of the proxy before it go through alone.",
+        ),
+    ],
+    log_line: "client sent invalid method while reading client request line (at the server)",
+    doubt: "{doubt}",
+};
+
 /// C7, expected and not sent.
 pub(in crate::diagnose) static PROXY_EXPECTED: Words = Words {
     kind: "proxy-protocol-mismatch",
@@ -300,7 +326,7 @@ pub(in crate::diagnose) static HTTP2_MISMATCH: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 13] = [
+pub(in crate::diagnose) static ALL: [&Words; 14] = [
     &TLS_REFUSED,
     &CONNECTION_REFUSED,
     &CHECK_REFUSED,
@@ -312,6 +338,7 @@ pub(in crate::diagnose) static ALL: [&Words; 13] = [
     &TLS_UNANSWERED,
     &PLAIN_TO_TLS,
     &PROXY_NOT_EXPECTED,
+    &PROXY_TWICE,
     &PROXY_EXPECTED,
     &HTTP2_MISMATCH,
 ];
