@@ -261,7 +261,19 @@ fn left(case: &Case<'_>) -> bool {
         _ => false,
     };
     let known = case.has_known_method() && !case.has_unread_answer();
-    gone && known && case.on_user_link() && !case.is_inherited() && !is_end_of_run(case)
+    gone && known
+        && case.on_user_link()
+        && !case.is_inherited()
+        && !is_end_of_run(case)
+        && !may_be_a_hop(case)
+}
+
+/// Whether the client may be a proxy as well as a user: it stands on the server's own host, where all hops have one
+/// address, and the snap length cut off what would tell its requests from those that it only passes on.
+fn may_be_a_hop(case: &Case<'_>) -> bool {
+    let flow = case.life.flow;
+    let cut = flow.directions.iter().any(|direction| direction.cut_bytes > 0);
+    cut && flow.client.ip() == flow.server.ip() && case.raw.request.head_bytes == 0
 }
 
 /// Whether the client was about to end anyway: a load generator at the end of its run drops what is under way.

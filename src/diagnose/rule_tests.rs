@@ -350,6 +350,21 @@ fn q5_is_a_client_that_left_and_what_followed_is_no_finding() {
 }
 
 #[test]
+fn who_left_is_not_known_where_all_hops_share_an_address_and_heads_are_cut() {
+    let told = |cut: bool| {
+        let mut chain = Chain::new(&["user", "app"]);
+        let at = chain.open(0, 0);
+        chain.conns[at].request(Method::Get, "/", MS).fin(Side::Client, 1_200 * MS);
+        if cut {
+            chain.conns[at].cut_short_on_one_host();
+        }
+        chain.analyse().diagnosis.findings.iter().map(|one| one.kind.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(false), ["client-abort"]);
+    assert_eq!(told(true), none());
+}
+
+#[test]
 fn a_load_generator_that_ends_its_run_is_no_client_abort() {
     let run = |last_wait: i64| {
         let mut wire = Wire::new();

@@ -186,6 +186,16 @@ impl Conn {
         self
     }
 
+    /// Both ends are on one host, and the snap length cut off all but the first lines.
+    pub(crate) fn cut_short_on_one_host(&mut self) -> &mut Self {
+        self.flow.client.set_ip(self.flow.server.ip());
+        self.flow.directions[0].cut_bytes = 100;
+        for exchange in &mut self.exchanges {
+            exchange.request.head_bytes = 0;
+        }
+        self
+    }
+
     /// The largest segments of a side that were acknowledged.
     pub(crate) fn largest_acked(&mut self, from: Side, bytes: u32) -> &mut Self {
         self.flow.directions[from as usize].largest_acked = bytes;
