@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hopscope::analysis::{Analysis, analyse};
 use hopscope::capture::testing::{PcapBuilder, ip_packet};
-use hopscope::capture::{Reader, TcpFlags};
+use hopscope::capture::{ProblemKind, Reader, TcpFlags};
 use hopscope::http::{CaptureFacts, Exchange, ExchangeFlags, Message, load_from};
 use hopscope::load::{Progress, load, read_completed_again};
 use hopscope::tcp::{EventKind, Side};
@@ -308,6 +308,45 @@ proptest! {
         prop_assert_eq!(messages(&facts), messages(&expected));
         prop_assert_eq!(facts.flows.len(), 1);
         prop_assert_eq!(facts.flows[0].directions.map(|side| side.missing_bytes), [0, 0]);
+    }
+
+    /// Bytes that come again are compared with those taken, wherever they lie, and only other ones are reported.
+    #[test]
+    fn other_bytes_in_any_overlap_are_reported(
+        bodies in prop::collection::vec(0usize..300, 1..4),
+        step in 20usize..200,
+        turn: prop::sample::Index,
+        span in (any::<prop::sample::Index>(), 2usize..250),
+        behind in 1usize..6,
+        differs: bool,
+        delay in 0..10 * MS,
+    ) {
+        let talk = Talk::new([700, 100], &bodies);
+        let cut = |_, len| (0..len).step_by(step).map(|at| (at, step.min(len - at))).collect();
+        let mut pieces = talk.pieces(cut);
+        let (start, len) = (span.0.index(talk.turns[0].len()), span.1);
+        let turn = turn.index(talk.turns.len());
+        let bytes = &talk.turns[turn];
+        let start = start.min(bytes.len() - 2);
+        let mut again = bytes[start..bytes.len().min(start + len)].to_vec();
+        if differs {
+            again.iter_mut().for_each(|byte| *byte ^= 1);
+        }
+        let seq = talk.turn_start(turn).wrapping_add(start as u32);
+        let last = pieces.iter().rposition(|piece| piece.from_client == (turn % 2 == 0)
+            && !piece.payload.is_empty() && piece.numbers.0.wrapping_sub(talk.turn_start(turn)) < bytes.len() as u32);
+        let place = (last.unwrap() + behind).min(pieces.len() - 4) .max(last.unwrap() + 1);
+        let before = &pieces[place - 1];
+        let ack = pieces[last.unwrap()].numbers.1;
+        let piece = Piece { at: before.at + delay, from_client: turn % 2 == 0, numbers: (seq, ack), flags: ACK, payload: again };
+        pieces.insert(place, piece);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("again.pcap");
+        std::fs::write(&path, file(ends(), pieces.iter())).unwrap();
+        let facts = load_from(Reader::open(&path), &path, &mut |_| true);
+        let reported = facts.info.problems.iter().any(|one| one.kind == ProblemKind::ConflictingBytes);
+        prop_assert_eq!(reported, differs);
+        prop_assert_eq!(facts.exchanges.len(), bodies.len());
     }
 
     /// A packet that a capture shows on several interfaces is one packet.

@@ -4,6 +4,7 @@
 use crate::capture::{CaptureTime, ProblemKind, Problems};
 use crate::tcp::{Chunk, Event, Flow, Handler, Hole, Opening, Side};
 
+use super::again::RepeatedBytes;
 use super::http1::Http1;
 use super::load::Context;
 use super::protocols::{Wire, reader_of};
@@ -42,6 +43,7 @@ pub(super) struct Conversation {
     first_bytes: [FirstBytes; 2],
     proxy: Option<Box<ProxyHeader>>,
     held: [Vec<HeldChunk>; 2],
+    repeated: RepeatedBytes,
 }
 
 /// A chunk of a start that is not known yet.
@@ -97,6 +99,11 @@ impl Handler for Conversation {
     }
 
     #[cold]
+    fn repeated(&mut self, from: Side, chunk: Chunk<'_>, is_copy: bool, context: &mut Context) {
+        self.repeated.note(from, &chunk, is_copy, context);
+    }
+
+    #[cold]
     fn swap_sides(&mut self) {
         self.starts.swap(0, 1);
         self.first_bytes.swap(0, 1);
@@ -134,6 +141,7 @@ impl Handler for Conversation {
         for (exchange, ordinal) in exchanges.iter_mut().zip(1..) {
             exchange.ordinal = ordinal;
         }
+        self.repeated.settle(&flow, &exchanges, context);
         context.facts.add_flow(flow, events, &exchanges);
     }
 }

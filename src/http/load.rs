@@ -11,6 +11,7 @@ use crate::capture::{
 };
 use crate::tcp::{Flow, Tracker};
 
+use super::again::{self, Doubt};
 use super::conversation::Conversation;
 use super::familiar::Familiar;
 use super::oddity::{Oddities, OddityLog};
@@ -39,6 +40,10 @@ pub(crate) struct Context {
     last_callers: [u64; 2],
     /// Bytes kept of what applications wrote beside their answers.
     aside: usize,
+    /// Segments that repeat bytes.
+    pub(super) repeated: usize,
+    /// Bytes that came again, and where those lie that were taken.
+    pub(super) doubts: Vec<Doubt>,
 }
 
 impl Problems for Context {
@@ -127,7 +132,8 @@ pub fn load_from(
         Ok(reader) => read(reader, &mut read_once, go_on),
         Err(error) => read_once.context.report(error.kind(), format_args!("{error}")),
     }
-    let ReadOnce { context, info, .. } = read_once.or_in_order(path, go_on);
+    let ReadOnce { mut context, info, .. } = read_once.or_in_order(path, go_on);
+    again::compare(&mut context, &info);
     let Context { mut facts, problems, oddities, .. } = context;
     let mut problems = problems.into_problems();
     if info.by_time

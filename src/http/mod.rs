@@ -1,6 +1,7 @@
 //! Streams to messages, and messages to exchanges. One file a wire protocol.
 
-pub mod body;
+pub mod again;
+mod body;
 pub mod content;
 mod conversation;
 mod facts;

@@ -41,6 +41,9 @@ impl Handler for Again {
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Context) {
         self.0.hole(from, hole, context);
     }
+    fn repeated(&mut self, from: Side, chunk: Chunk<'_>, is_copy: bool, context: &mut Context) {
+        self.0.repeated(from, chunk, is_copy, context);
+    }
     fn swap_sides(&mut self) {
         self.0.swap_sides();
     }

@@ -47,6 +47,11 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
+    fn of(segment: &Segment<'a>) -> Self {
+        let Segment { at, frame, seq, ack, file_offset, payload: data, .. } = *segment;
+        Chunk { data, at, frame, seq, ack, file_offset }
+    }
+
     /// The chunk without its first `len` bytes.
     #[inline]
     pub fn behind(&self, len: usize) -> Chunk<'a> {
@@ -79,6 +84,9 @@ pub struct Hole {
 pub(super) enum Piece<'a> {
     Data(Chunk<'a>),
     Hole(Hole),
+    /// Bytes that were handed on before, or lay in a gap that was given up; whether they seem to be of a second copy of
+    /// one packet.
+    Again(Chunk<'a>, bool),
     /// One number of the sequence space is missing at the very end: the FIN, if it is no byte.
     LostEnd(Hole),
 }
@@ -168,7 +176,7 @@ impl Half {
         }
         let known = ahead.unsigned_abs();
         if known >= segment.wire_len {
-            return self.push_known(segment, known);
+            return self.push_known(segment, known, out);
         }
         self.order.note(segment, self.held.is_empty());
         self.sample = (segment.seq, sample_of(segment));
@@ -283,7 +291,7 @@ impl Half {
 
     /// Takes a segment of which all bytes went before; its last one lies `known - wire_len` bytes back.
     #[cold]
-    fn push_known(&mut self, segment: &Segment<'_>, known: u32) -> Pushed {
+    fn push_known(&mut self, segment: &Segment<'_>, known: u32, out: &mut impl FnMut(Piece<'_>)) -> Pushed {
         if segment.wire_len == 1 && known == 1 {
             // A keep-alive probe repeats the last byte at most (RFC 9293, section 3.8.4): no retransmission.
             self.facts.segments -= 1;
@@ -296,7 +304,13 @@ impl Half {
         self.disordered |= self.open_holes.iter().any(given_up);
         let (seq, first) = self.sample;
         self.conflict |= seq == segment.seq && first != 0 && ![0, first].contains(&sample_of(segment));
-        self.repeated(segment)
+        let pushed = self.repeated(segment);
+        // A second copy right behind the first one was compared by now.
+        let is_copy = pushed == Pushed::Copy;
+        if !(self.conflict || is_copy && seq == segment.seq) {
+            out(Piece::Again(Chunk::of(segment), is_copy));
+        }
+        pushed
     }
 
     fn repeated(&mut self, segment: &Segment<'_>) -> Pushed {
@@ -453,6 +467,10 @@ impl Half {
 
     /// Hands on a segment from its `skip`th byte.
     fn emit(&mut self, segment: &Segment<'_>, skip: u32, out: &mut impl FnMut(Piece<'_>)) {
+        if skip > 0 {
+            let payload = &segment.payload[..segment.payload.len().min(skip as usize)];
+            out(Piece::Again(Chunk::of(&Segment { payload, ..*segment }), false));
+        }
         let seq = segment.seq.wrapping_add(skip);
         let data = segment.payload.get(skip as usize..).unwrap_or_default();
         if !data.is_empty() {
@@ -556,6 +574,7 @@ mod tests {
     impl Text {
         fn take(&mut self, piece: Piece<'_>) {
             match piece {
+                Piece::Again(..) => {}
                 Piece::Data(chunk) => self.0.extend_from_slice(chunk.data),
                 Piece::Hole(hole) | Piece::LostEnd(hole) => {
                     self.0.extend_from_slice(format!("[{}]", hole.len).as_bytes());

@@ -668,6 +668,7 @@ impl<H: Handler> Sink<'_, H> {
                 }
                 self.handler.hole(self.from, hole, self.context);
             }
+            Piece::Again(chunk, is_copy) => self.handler.repeated(self.from, chunk, is_copy, self.context),
             Piece::LostEnd(hole) => self.events.add(hole.event(self.from)),
         }
     }

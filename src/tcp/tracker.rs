@@ -36,6 +36,8 @@ pub trait Handler: Default {
     fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Self::Context);
     /// Takes note of bytes that the capture does not hold.
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Self::Context);
+    /// Takes note of bytes that came again; the first ones were handed over. A second copy of a packet is told.
+    fn repeated(&mut self, _from: Side, _chunk: Chunk<'_>, _is_copy: bool, _context: &mut Self::Context) {}
     /// What came from the client until now came from the server, and the other way round: the bytes that follow tell.
     fn swap_sides(&mut self);
     /// All bytes before this side's FIN were handed over.
