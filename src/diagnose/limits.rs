@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ConnectionView};
 use crate::capture::CaptureId;
+use crate::tcp::DirectionFacts;
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
 use super::origins::{Retried, fails};
 use super::reuse::CASES;
 use super::texts::{self, Words};
-use super::words::{count, counted, listed, methods};
+use super::words::{count, counted, grouped, listed, methods};
 use super::{ByMethod, Diagnosis, Finding, Outcome};
 
 /// Failures that retries hid: one finding for each link on which the failed attempts were made.
@@ -82,6 +83,31 @@ pub(super) fn not_judged(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Find
         .collect()
 }
 
+/// How many of the bytes that the captures lack their receivers had, in a sentence.
+fn arrival(analysis: &Analysis, connections: &[ConnectionId]) -> String {
+    let sum = |of: fn(&DirectionFacts) -> u64| -> u64 {
+        let flows = connections.iter().map(|&id| analysis.connection(id).flow());
+        flows.flat_map(|flow| &flow.directions).map(of).fold(0, u64::saturating_add)
+    };
+    let (had, never) = (sum(|side| side.uncaptured_bytes), sum(|side| side.unarrived_bytes));
+    match (had, never) {
+        (0, 0) => String::new(),
+        (had, 0) => {
+            format!("The receivers had all of them ({}): only the captures lack them.", counted(had, "byte"))
+        }
+        (0, never) => format!(
+            "No receiver acknowledged them ({}): as far as the captures show they never arrived.",
+            counted(never, "byte")
+        ),
+        (had, never) => format!(
+            "Of these bytes the receivers had {}, which only the captures lack; {} never arrived, as far as the captures \
+             show.",
+            grouped(had),
+            grouped(never)
+        ),
+    }
+}
+
 fn note(
     analysis: &Analysis,
     diagnosis: &Diagnosis,
@@ -107,6 +133,7 @@ fn note(
     let mut draft = Draft::new(analysis, diagnosis, words, None);
     draft.values.push(("count", counted(connections.len() as u64, "connection")));
     draft.values.push(("places", listed(&places)));
+    draft.values.push(("arrival", arrival(analysis, &connections)));
     draft.connections = connections;
     draft.finish(Vec::new(), proofs)
 }

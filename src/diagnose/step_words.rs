@@ -48,9 +48,7 @@ pub(super) fn event(kind: EventKind, from: Side, name: &str, peer: &str) -> Stri
                 "{name} sends bytes though its FIN said that none would follow, which TCP does not provide for."
             )
         }
-        EventKind::Hole => format!(
-            "The capture lacks these bytes of {name}, so what they said is not known; {peer} may have got them."
-        ),
+        EventKind::Hole => lost(1, None, [name, peer]),
         EventKind::ZeroWindow => {
             format!(
                 "{name} has no room for more bytes: {peer} must wait until {name} has read what it was sent."
@@ -68,6 +66,37 @@ pub(super) fn event(kind: EventKind, from: Side, name: &str, peer: &str) -> Stri
         }
         EventKind::StrayRst => format!(
             "This RST does not fit the numbers of the connection, so {peer} takes no notice of it and goes on."
+        ),
+    }
+}
+
+/// What became of a hole's bytes, of which the receiver acknowledged so many.
+pub(super) fn hole(len: u32, arrived: Option<u32>, peer: &str) -> String {
+    match arrived {
+        Some(0) => format!("{peer} never acknowledged them: lost on the way, or still under way"),
+        Some(had) if had == len => format!("{peer} had them, the capture did not"),
+        Some(had) => format!("{peer} had the first {had} of them, and never acknowledged the others"),
+        None => "not in the capture".to_owned(),
+    }
+}
+
+/// The same as a sentence; the names are those of sender and receiver.
+pub(super) fn lost(len: u32, arrived: Option<u32>, [name, peer]: [&str; 2]) -> String {
+    match arrived {
+        Some(0) => format!(
+            "Later packets show that {name} sent these bytes, and {peer} never confirmed them: they did not arrive as far \
+             as the capture shows."
+        ),
+        Some(had) if had == len => format!(
+            "The capture lacks these bytes of {name}, so what they said is not known; {peer} confirmed them, so it has \
+             got them."
+        ),
+        Some(_) => format!(
+            "The capture lacks these bytes of {name}, so what they said is not known; {peer} confirmed only the first of \
+             them."
+        ),
+        None => format!(
+            "The capture lacks these bytes of {name}, so what they said is not known; {peer} may have got them."
         ),
     }
 }

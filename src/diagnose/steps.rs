@@ -210,7 +210,10 @@ impl<'a> Teller<'a> {
             }
             EventKind::Hole => {
                 let title = format!("{} from {name} missing", counted(event.len.into(), "byte"));
-                self.step(event, StepKind::Loss, title, "not in the capture")
+                let arrived = self.life.flow.arrived_of(event);
+                let hint = step_words::hole(event.len, arrived, peer);
+                let plain = step_words::lost(event.len, arrived, [name, peer]);
+                Step { plain, ..self.step(event, StepKind::Loss, title, hint) }
             }
             EventKind::ZeroWindow => {
                 let title = format!("{name} closes its window");

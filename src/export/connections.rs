@@ -107,6 +107,16 @@ pub struct ConnectionReport {
     pub last: Option<String>,
     pub client_bytes: u64,
     pub server_bytes: u64,
+    /// Bytes of the client's that the capture lacks and the server had; absent where there are none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub client_uncaptured_bytes: u64,
+    /// Bytes of the client's that never arrived, as far as the capture shows.
+    #[serde(skip_serializing_if = "is_none")]
+    pub client_unarrived_bytes: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    pub server_uncaptured_bytes: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    pub server_unarrived_bytes: u64,
     pub exchanges: u64,
     /// Whether what it carries is encrypted, so that exchanges cannot be read.
     pub encrypted: bool,
@@ -269,6 +279,10 @@ fn connection_report(
         last: rfc3339(inner.last.0),
         client_bytes: flow.direction(Side::Client).bytes,
         server_bytes: flow.direction(Side::Server).bytes,
+        client_uncaptured_bytes: flow.direction(Side::Client).uncaptured_bytes,
+        client_unarrived_bytes: flow.direction(Side::Client).unarrived_bytes,
+        server_uncaptured_bytes: flow.direction(Side::Server).uncaptured_bytes,
+        server_unarrived_bytes: flow.direction(Side::Server).unarrived_bytes,
         exchanges: inner.exchanges.len() as u64,
         encrypted: flow.wire.tls.is_some(),
         proxy_header: flow.wire.proxy.as_deref().map(proxy_report),
@@ -277,6 +291,11 @@ fn connection_report(
         stderr: flow.wire.aside.iter().map(SaidReport::of).collect(),
         steps: stories.steps(connection.id).into_iter().map(step).collect(),
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 fn opening(opening: Opening) -> &'static str {

@@ -314,3 +314,23 @@ fn a_comment_stands_with_the_step_of_its_packet() {
         "{told}"
     );
 }
+
+#[test]
+fn of_each_hole_it_is_told_whether_the_receiver_had_its_bytes() {
+    let told = |name: &str| {
+        let analysis = read(name);
+        let steps = connections_text(&analysis, Wanted::All);
+        let report = Report::new(&analysis, false).with_connections(&analysis, Wanted::All);
+        let report = serde_json::to_value(report).unwrap();
+        let bytes = |key: &str| report["connections"][0][key].as_u64();
+        (steps, text(&analysis), bytes("server_uncaptured_bytes"), bytes("server_unarrived_bytes"))
+    };
+    let (steps, findings, uncaptured, unarrived) = told("tcp-hole-acknowledged.pcap");
+    assert!(steps.contains("missing (user had them, the capture did not)"), "{steps}");
+    assert!(findings.contains("The receivers had all of them ("), "{findings}");
+    assert!(uncaptured.is_some() && unarrived.is_none());
+    let (steps, findings, uncaptured, unarrived) = told("tcp-hole-open.pcap");
+    assert!(steps.contains("missing (user never acknowledged them"), "{steps}");
+    assert!(findings.contains("No receiver acknowledged them ("), "{findings}");
+    assert!(uncaptured.is_none() && unarrived.is_some());
+}

@@ -6,6 +6,8 @@ use std::ops::Range;
 use crate::capture::{CaptureTime, Passage};
 use crate::http::{Protocol, WireFacts};
 
+use super::seq_diff;
+
 /// A connection as one capture saw it: its index in that capture's facts, in order of first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub u32);
@@ -195,6 +197,13 @@ impl Flow {
     #[inline]
     pub fn direction(&self, side: Side) -> &DirectionFacts {
         &self.directions[side as usize]
+    }
+
+    /// How many bytes of a hole the receiver acknowledged: it had them, and only the capture lacks them. The others never
+    /// arrived, as far as the capture shows. `None` where it holds no acknowledgement of the receiver's.
+    pub fn arrived_of(&self, hole: &Event) -> Option<u32> {
+        let acked = self.direction(hole.from.peer()).acked?;
+        Some(seq_diff(acked, hole.seq).clamp(0, hole.len.min(i32::MAX as u32).cast_signed()).cast_unsigned())
     }
 
     /// Whether the capture misses bytes of either direction: verdicts on this connection are then unknown.

@@ -9,8 +9,8 @@ pub(in crate::diagnose) static CAPTURE_LOSS: Words = Words {
     rule: "T7",
     severity: Severity::Note,
     summary: "The captures miss packets: {count} not judged",
-    explanation: "Later packets prove bytes that the capture does not hold: {places}. What failed on these connections \
-        is not known.",
+    explanation: "Later packets prove bytes that the capture does not hold: {places}. {arrival} What \
+        failed on these connections is not known.",
     fixes: &[("tcpdump", "tcpdump -B 65536 --immediate-mode -s0 -w FILE", "A larger buffer loses less.")],
     log_line: "",
     doubt: "None: this is counted, not inferred.",
