@@ -65,6 +65,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         for exchange in connection.exchanges() {
             let (asked, answered) = (exchange.raw.request.is_present(), exchange.raw.response.is_present());
             figures.responses += u64::from(answered);
+            figures.unasked += u64::from(answered && !asked);
             answers += u32::from(answered);
             *statuses.entry((exchange.capture, exchange.raw.method, exchange.raw.status)).or_default() += 1;
             latencies.extend(exchange.latency_ns());

@@ -288,6 +288,8 @@ pub struct LinkFigures {
     pub ambiguous: u64,
     /// Final responses seen.
     pub responses: u64,
+    /// Those of them that no captured request asked for: they stand among the statuses, and not among the requests.
+    pub unasked: u64,
     /// Method → status (`none` without a response) → count.
     pub status: BTreeMap<String, BTreeMap<String, u64>>,
     /// Requests that were not the first on their connection.
@@ -355,6 +357,14 @@ impl LinkFigures {
         let encrypted =
             self.requests == 0 && self.tls.as_ref().is_some_and(|tls| tls.failed < tls.connections);
         if encrypted { "encrypted".to_owned() } else { super::words::grouped(self.requests) }
+    }
+
+    /// How many responses have no request, in words; `None` where all have theirs.
+    pub fn unasked_words(&self) -> Option<String> {
+        let words = || {
+            format!("{} that no captured request asked for", super::words::counted(self.unasked, "response"))
+        };
+        (self.unasked > 0).then(words)
     }
 
     /// How many responses had this status, over all methods.

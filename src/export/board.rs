@@ -69,6 +69,16 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
         }
     }
     slow_handshakes(analysis, out);
+    for (at, figures) in board.links.iter().enumerate() {
+        if let Some(words) = figures.unasked_words() {
+            let name = analysis.link_name(LinkId(at as u16));
+            paragraph(
+                out,
+                "  ",
+                &format!("{name} shows {words}: among the statuses, not among the requests."),
+            );
+        }
+    }
     errors_by_method(analysis, out);
     failures_by_place(analysis, out);
     failures_by_server(analysis, out);

@@ -294,7 +294,7 @@ fn connection_report(
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_none(bytes: &u64) -> bool {
+pub(super) fn is_none(bytes: &u64) -> bool {
     *bytes == 0
 }
 

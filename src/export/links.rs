@@ -25,6 +25,9 @@ pub struct LinkReport {
     pub refused_connections: u64,
     pub requests: u64,
     pub responses: u64,
+    /// Those of them that no captured request asked for.
+    #[serde(skip_serializing_if = "super::connections::is_none")]
+    pub responses_without_request: u64,
     pub status: BTreeMap<String, BTreeMap<String, u64>>,
     pub reused_requests: u64,
     /// Requests by their place on the connection.
@@ -162,6 +165,7 @@ pub(super) fn link_report(
         refused_connections: figures.refused_connections,
         requests: figures.requests,
         responses: figures.responses,
+        responses_without_request: figures.unasked,
         status: figures.status.clone(),
         reused_requests: figures.reused_requests,
         ordinals: ordinals(figures),

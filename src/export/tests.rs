@@ -334,3 +334,16 @@ fn of_each_hole_it_is_told_whether_the_receiver_had_its_bytes() {
     assert!(findings.contains("No receiver acknowledged them ("), "{findings}");
     assert!(uncaptured.is_none() && unarrived.is_some());
 }
+
+#[test]
+fn responses_that_nobody_asked_for_are_counted_apart() {
+    let analysis = read("http-unsolicited.pcap");
+    let made = text(&analysis);
+    assert!(
+        made.contains("shows 1 response that no captured request asked for: among the statuses"),
+        "{made}"
+    );
+    let report = serde_json::to_value(Report::new(&analysis, false)).unwrap();
+    assert_eq!(report["links"][0]["responses_without_request"], 1);
+    assert!(!text(&read("http-pipelined.pcap")).contains("asked for"));
+}

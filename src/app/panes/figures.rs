@@ -188,6 +188,9 @@ fn servers_ui(ui: &mut Ui, pane: &Pane<'_>, figures: &LinkFigures) {
             "From SYN to ACK: the round trip of the path, and what the server needs to accept",
         );
     }
+    if let Some(words) = figures.unasked_words() {
+        ui.label(RichText::new(words).small().color(pane.palette.muted));
+    }
     if figures.ambiguous > 0 {
         let words = ambiguous(figures.ambiguous, figures.requests);
         ui.label(RichText::new(words).small().color(pane.palette.attention));
