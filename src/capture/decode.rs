@@ -491,6 +491,17 @@ fn report_cut(segment: &Segment<'_>, problems: &mut impl Problems) {
 #[cold]
 fn refuse<'a>(packet: &Packet<'_>, reason: &NoSegment, problems: &mut impl Problems) -> Option<Segment<'a>> {
     let frame = packet.frame;
+    if let Some(form) = link::of_another_type(packet) {
+        let link_type = packet.link_type;
+        problems.report(
+            ProblemKind::UnsupportedLinkType,
+            format_args!(
+                "packets that the file says are {link_type} look like {form}, and are not decoded: its link type may be \
+                 wrong (first: packet {frame})"
+            ),
+        );
+        return None;
+    }
     match reason {
         NoSegment::Other => {}
         NoSegment::Broken(what) => {

@@ -2,13 +2,16 @@
 
 use etherparse::{EtherType, ether_type};
 
-use super::LinkType;
+use super::{LinkType, Packet};
 
 /// Headers below IP that are followed one after the other: tags, labels, pseudo-wires. Networks use five or so.
 const MOST_HEADERS: usize = 16;
 /// Labels of one MPLS stack that are followed.
 const MOST_LABELS: usize = 16;
 
+/// Link types of packets that begin with their IP header.
+const BARE: &[LinkType] =
+    &[LinkType::RAW, LinkType::DLT_RAW, LinkType::DLT_RAW_OPENBSD, LinkType::IPV4, LinkType::IPV6];
 const ETHERNET_HEADER: usize = 14;
 /// Values of the Ethernet type field up to this are lengths (IEEE 802.3, section 3.2.6).
 const LONGEST_LLC: u16 = 1500;
@@ -21,6 +24,40 @@ pub(super) const BRIDGED_ETHERNET: EtherType = EtherType(0x6558);
 const NSH: EtherType = EtherType(0x894F);
 /// Cisco's tag for virtual interfaces.
 const VN_TAG: EtherType = EtherType(0x8926);
+
+/// What a packet that gave no segment looks like under other link types: TCP over IP stands where these have it.
+#[cold]
+pub(super) fn of_another_type(packet: &Packet<'_>) -> Option<&'static str> {
+    let data = packet.data;
+    let kind = |at: usize| data.get(at..at + 2).map(|kind| u16::from_be_bytes([kind[0], kind[1]]));
+    let forms: [(&[LinkType], usize, Option<u16>, &str); 4] = [
+        (&[LinkType::EN10MB], 14, kind(12), "Ethernet frames"),
+        (&[LinkType::LINUX_SLL], 16, kind(14), "Linux's cooked packets"),
+        (&[LinkType::LINUX_SLL2], 20, kind(0), "Linux's cooked packets (version 2)"),
+        (BARE, 0, Some(0x0800), "bare IP packets"),
+    ];
+    let fits = |(own, at, kind, _): &(&[LinkType], usize, Option<u16>, &str)| {
+        !own.contains(&packet.link_type)
+            && matches!(kind, Some(0x0800 | 0x86DD))
+            && data.get(*at..).is_some_and(is_tcp)
+    };
+    forms.iter().find(|form| fits(form)).map(|form| form.3)
+}
+
+/// Whether bytes are an IP packet with a TCP segment in it.
+fn is_tcp(data: &[u8]) -> bool {
+    match *data {
+        [0x45, _, high, low, _, _, _, _, _, 6, ..] => {
+            let len = usize::from(u16::from_be_bytes([high, low]));
+            len >= 40 && data.len() >= 40
+        }
+        [first, _, _, _, high, low, 6, _, ..] if first >> 4 == 6 => {
+            let len = usize::from(u16::from_be_bytes([high, low]));
+            len >= 20 && data.len() >= 60
+        }
+        _ => false,
+    }
+}
 
 /// Why a packet is no segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

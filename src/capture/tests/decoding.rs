@@ -33,6 +33,28 @@ fn decodes_every_link_type() {
 }
 
 #[test]
+fn packets_of_another_link_type_than_the_file_says_are_named() {
+    let ends = ("10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+    let ip = ip_packet(ends.0, ends.1, (1, 1), TcpFlags::ACK, GET);
+    let ethernet = [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0][..], &ip].concat();
+    let cooked = [&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0][..], &ip].concat();
+    for (says, packet, like) in [
+        (LinkType::IEEE802_11, &ethernet, "Ethernet frames"),
+        (LinkType(147), &ethernet, "Ethernet frames"),
+        (LinkType::NULL, &ethernet, "Ethernet frames"),
+        (LinkType::EN10MB, &cooked, "Linux's cooked packets"),
+        (LinkType::EN10MB, &ip, "bare IP packets"),
+    ] {
+        let (seen, info) = read(&PcapBuilder::new().link_type(says).packet(AT, packet).build());
+        assert_eq!(seen, []);
+        assert_eq!(kinds(&info), [(ProblemKind::UnsupportedLinkType, 1)], "{says}");
+        assert!(info.problems[0].detail.contains(&format!("look like {like}, ")), "{:?}", info.problems);
+    }
+    let arp = [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 6][..], &[0; 46]].concat();
+    assert_eq!(read(&PcapBuilder::new().packet(AT, &arp).build()).1.problems, []);
+}
+
+#[test]
 fn a_vlan_tag_or_two_are_passed() {
     let ends = ("10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
     let ip = ip_packet(ends.0, ends.1, (1, 1), TcpFlags::ACK, GET);
