@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::capture::SessionTime;
+pub use crate::capture::grouped;
 
 /// Prints times in one zone, UTC or the machine's own.
 #[derive(Clone, Debug)]
@@ -61,19 +62,6 @@ impl Clock {
         let stamp = Timestamp::from_second(at.0.div_euclid(1_000_000_000)).ok()?;
         Some(self.zone.to_datetime(stamp))
     }
-}
-
-/// `11,543`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// `740 ns`, `12.3 µs`, `3.42 ms`, `1.204 s`, `2 min 05 s`: three digits are enough to compare by eye.

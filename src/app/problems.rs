@@ -189,8 +189,7 @@ fn worst(state: &AppState, palette: &Palette) -> (String, Color32) {
 }
 
 fn problem_words(name: &str, problem: &Problem) -> String {
-    let times =
-        if problem.count > 1 { format!(" ({} in all)", grouped(problem.count)) } else { String::new() };
+    let times = problem.in_all();
     let kind = problem.kind.to_string().replace('-', " ");
     format!("{name}: {kind} — {}{times}", problem.detail)
 }

@@ -36,7 +36,7 @@ pub use link_type::LinkType;
 pub use naming::short_name;
 pub use notes::{Comments, InterfaceInfo, SectionInfo};
 pub use order::InOrder;
-pub use problems::{Problem, ProblemKind, ProblemLog, Problems};
+pub use problems::{Problem, ProblemKind, ProblemLog, Problems, grouped};
 pub use reader::{Bodies, CaptureError, Packet, Reader};
 
 use std::net::{IpAddr, SocketAddr};

@@ -89,6 +89,38 @@ pub struct Problem {
     pub count: u64,
 }
 
+impl Problem {
+    /// How many there were, where the first one is not the only one: ` (182 packets in all)`.
+    pub fn in_all(&self) -> String {
+        let unit = match self.kind {
+            ProblemKind::TimeBackwards
+            | ProblemKind::TimeMissing
+            | ProblemKind::CutPacket
+            | ProblemKind::DroppedPackets
+            | ProblemKind::UndecodablePacket
+            | ProblemKind::UnsupportedLinkType
+            | ProblemKind::ConflictingBytes => "packets",
+            ProblemKind::CaptureLoss => "connections",
+            ProblemKind::LenientHttp | ProblemKind::AmbiguousFraming => "messages",
+            _ => "places",
+        };
+        if self.count > 1 { format!(" ({} {unit} in all)", grouped(self.count)) } else { String::new() }
+    }
+}
+
+/// `11,543`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// Where lenient readers say what they met.
 pub trait Problems {
     /// Notes a problem; `detail` is only formatted for the first one of its kind.
@@ -148,5 +180,11 @@ mod tests {
         let problems = log.into_problems();
         assert_eq!(problems.len(), 2);
         assert_eq!((problems[1].detail.as_str(), problems[1].count), ("packet 3", 2));
+        assert_eq!(
+            (problems[0].in_all(), problems[1].in_all()),
+            (String::new(), " (2 packets in all)".to_owned())
+        );
+        let many = Problem { kind: ProblemKind::CaptureLoss, count: 1_234_567, detail: String::new() };
+        assert_eq!(many.in_all(), " (1,234,567 connections in all)");
     }
 }

@@ -301,13 +301,18 @@ impl Reader {
     #[cold]
     fn end(&mut self, problems: &mut impl Problems) {
         self.done = true;
-        let (packets, place) = (self.packets, self.buffer.position());
+        // Whatever was wrong before, reading ended where the last byte came from.
+        let packets = self.packets;
+        let place = self.buffer.position() + self.buffer.unread().len() as u64;
         if let Some(error) = self.buffer.take_error() {
             let cut = self.coding != Coding::Plain && error.kind() == io::ErrorKind::UnexpectedEof;
+            let of = if self.coding == Coding::Plain { "" } else { " of the unpacked data" };
             if !cut {
                 problems.report(
                     ProblemKind::Unreadable,
-                    format_args!("reading failed behind packet {packets} (byte {place}): {error}"),
+                    format_args!(
+                        "reading failed at byte {place}{of}: {error} ({packets} packets were read before it)"
+                    ),
                 );
             } else if self.buffer.unread().is_empty() {
                 // Else the packet that it cuts was reported.

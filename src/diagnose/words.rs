@@ -3,19 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ByMethod, IDLE_BOUNDS_NS};
-
-/// `11,543`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
+pub use crate::capture::grouped;
 
 /// `once`, `twice`, `16 times`.
 pub fn times(count: u64) -> String {

@@ -356,11 +356,7 @@ fn captures(analysis: &Analysis, out: &mut String) {
     for (at, capture) in analysis.captures.iter().enumerate() {
         let name = analysis.capture_name(CaptureId(at as u16));
         for problem in &capture.info.problems {
-            let more = if problem.count > 1 {
-                format!(" ({} in all)", grouped(problem.count))
-            } else {
-                String::new()
-            };
+            let more = problem.in_all();
             paragraph(out, "  ", &format!("{name}: {}: {}{more}", problem.kind, problem.detail));
         }
     }

@@ -2,6 +2,7 @@
 
 use super::model::LinkRows;
 use crate::analysis::Analysis;
+pub(crate) use crate::capture::grouped;
 use crate::topology::LaneId;
 
 /// A few words on a lane.
@@ -106,19 +107,6 @@ fn retried_methods(analysis: &Analysis, lane: LaneId) -> Option<String> {
     let retries = analysis.diagnosis.retries.iter().find(|r| r.lane == Some(lane))?;
     let methods: Vec<_> = retries.retried.iter().map(|(method, count)| format!("{count} {method}")).collect();
     (!methods.is_empty()).then(|| methods.join(", "))
-}
-
-/// `2,880`.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]

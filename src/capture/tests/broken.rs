@@ -166,7 +166,8 @@ fn a_read_error_ends_the_file_and_keeps_what_was_read() {
     let problems = log.into_problems();
     assert_eq!((count, problems.len(), problems[0].kind), (4, 1, ProblemKind::Unreadable));
     assert!(
-        problems[0].detail.contains("behind packet 4") && problems[0].detail.contains("the disk is gone")
+        problems[0].detail.contains("(4 packets were read before it)")
+            && problems[0].detail.contains("the disk is gone")
     );
 }
 

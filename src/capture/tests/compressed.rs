@@ -76,6 +76,25 @@ fn bodies_of_compressed_files_are_read_again() {
 }
 
 #[test]
+fn where_a_damaged_file_could_be_read_no_more_is_where_its_last_byte_came_from() {
+    let mut file = PcapBuilder::new();
+    fill(&mut file, false);
+    // A record that cannot be, so that reading goes on to the end, and a checksum that is wrong.
+    let plain = [file.build(), vec![0xAA; 500]].concat();
+    let mut packed = gzip(&plain);
+    let at = packed.len() - 6;
+    packed[at] ^= 1;
+    let mut reader = Reader::new(Cursor::new(packed), None).unwrap();
+    let mut log = ProblemLog::default();
+    while reader.next_packet(&mut log).is_some() {}
+    let problems = log.into_problems();
+    let failed = problems.iter().find(|one| one.kind == ProblemKind::Unreadable).unwrap();
+    let start = format!("reading failed at byte {} of the unpacked data: ", plain.len());
+    assert!(failed.detail.starts_with(&start), "{}", failed.detail);
+    assert!(failed.detail.ends_with(" (4 packets were read before it)"), "{}", failed.detail);
+}
+
+#[test]
 fn bytes_of_a_source_that_is_no_file_are_kept_only_where_asked() {
     let mut reader = Reader::new(Cursor::new(sound()), None).unwrap();
     let mut log = ProblemLog::default();
