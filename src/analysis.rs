@@ -433,7 +433,9 @@ impl<'a> ExchangeView<'a> {
     /// First and last packet of a message of this exchange; `None` when it was not seen.
     pub fn frames(&self, message: &Message) -> Option<(Frame, Frame)> {
         let frame = |number| Frame { capture: self.capture, number };
-        message.is_present().then(|| (frame(message.first_frame), frame(message.last_frame)))
+        // One that lay in a hole has none.
+        let seen = message.is_present() && message.first_frame > 0;
+        seen.then(|| (frame(message.first_frame), frame(message.last_frame)))
     }
 }
 

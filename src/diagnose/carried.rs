@@ -135,7 +135,7 @@ pub(super) fn became(one: &HandOver) -> String {
     let to = printable(&one.to);
     match one.way {
         HandOverWay::Connect => format!("a tunnel to {to}"),
-        HandOverWay::PriorKnowledge => "HTTP/2".to_owned(),
+        HandOverWay::PriorKnowledge | HandOverWay::Unseen => "HTTP/2".to_owned(),
         HandOverWay::Upgrade => upgraded(one.protocol.name(), &to),
     }
 }

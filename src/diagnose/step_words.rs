@@ -232,6 +232,10 @@ pub(super) fn hand_over(flow: &Flow, one: &HandOver, became: &str, [client, serv
             "{client} asked to go on in another protocol, and {server} agreed (101): from here on the connection carries \
              {became} and no HTTP/1."
         ),
+        HandOverWay::Unseen => format!(
+            "{client} begins in HTTP/2. What it sent before is not in the capture: it may have asked {server} to change to \
+             HTTP/2, or to open a tunnel, or neither. Requests in HTTP/2 are not read."
+        ),
         HandOverWay::PriorKnowledge => {
             let answer = match flow.wire.first(Side::Server) {
                 FirstBytes::Http2Frames => format!("{server} answers in HTTP/2 too"),

@@ -202,6 +202,9 @@ impl WireTeller<'_> {
         let became = became(one);
         let title = match one.way {
             HandOverWay::PriorKnowledge => format!("{client} begins in HTTP/2 (prior knowledge)"),
+            HandOverWay::Unseen => {
+                format!("{client} begins in HTTP/2; what asked for it is not in the capture")
+            }
             HandOverWay::Connect | HandOverWay::Upgrade => format!("becomes {became}"),
         };
         let [up, down] = one.bytes.map(grouped);

@@ -347,3 +347,10 @@ fn responses_that_nobody_asked_for_are_counted_apart() {
     assert_eq!(report["links"][0]["responses_without_request"], 1);
     assert!(!text(&read("http-pipelined.pcap")).contains("asked for"));
 }
+
+#[test]
+fn a_response_that_lay_in_a_hole_has_no_step_of_its_own() {
+    let told = connections_text(&read("http-lost-response.pcap"), Wanted::All);
+    assert!(!told.contains("frame 0 "), "{told}");
+    assert!(told.contains("response 2: ") && !told.contains("response 1: ?"), "{told}");
+}

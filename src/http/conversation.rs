@@ -231,7 +231,8 @@ impl Conversation {
         let asked = from == Side::Server
             && !matches!(self.first_bytes[Side::Client as usize], FirstBytes::None | FirstBytes::Missing);
         if self.other.is_none() && !asked {
-            self.other = reader_of(kind, &mut self.http);
+            let unseen = self.first_bytes[from as usize] == FirstBytes::Missing;
+            self.other = reader_of(kind, unseen, &mut self.http);
         }
     }
 

@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 
 use crate::capture::CaptureTime;
-use crate::tcp::{Chunk, Flow, Hole, Side};
+use crate::tcp::{Chunk, Flow, Hole, Opening, Side};
 
 use super::fastcgi::FastCgi;
 use super::http1::Http1;
@@ -29,11 +29,13 @@ pub(super) trait Wire: Debug {
 }
 
 /// The reader for a connection whose first bytes name another protocol than HTTP/1. `http` is what read the
-/// connection until now: the other side's bytes may have come first.
-pub(super) fn reader_of(first: FirstBytes, http: &mut Http1) -> Option<Box<dyn Wire>> {
+/// connection until now: the other side's bytes may have come first. `unseen` tells that bytes before these are missing.
+pub(super) fn reader_of(first: FirstBytes, unseen: bool, http: &mut Http1) -> Option<Box<dyn Wire>> {
     match first {
         FirstBytes::TlsHandshake | FirstBytes::TlsData => Some(Box::<Tls>::default()),
-        FirstBytes::Http2Preface => Some(Box::<Http2>::default()),
+        // The server agreed to a change that was asked for in bytes that the capture misses.
+        FirstBytes::Http2Preface if http.is_handed_over() => None,
+        FirstBytes::Http2Preface => Some(Box::new(Http2 { unseen, ..Http2::default() })),
         FirstBytes::Uwsgi => Some(Box::new(Uwsgi::new(std::mem::take(http)))),
         FirstBytes::FastCgi => Some(Box::<FastCgi>::default()),
         _ => None,
@@ -45,6 +47,8 @@ pub(super) fn reader_of(first: FirstBytes, http: &mut Http1) -> Option<Box<dyn W
 struct Http2 {
     /// When the preface came, and in which packet.
     start: Option<(CaptureTime, u32)>,
+    /// What the client sent before it is not known.
+    unseen: bool,
     bytes: [u64; 2],
 }
 
@@ -62,9 +66,10 @@ impl Wire for Http2 {
 
     fn close(&mut self, flow: &mut Flow, _: &mut Context) -> Vec<Exchange> {
         flow.protocol = Protocol::Http2;
+        let unseen = self.unseen || flow.opening == Opening::MidStream;
         flow.wire.hand_over = self.start.map(|(at, frame)| {
             Box::new(HandOver {
-                way: HandOverWay::PriorKnowledge,
+                way: if unseen { HandOverWay::Unseen } else { HandOverWay::PriorKnowledge },
                 protocol: Protocol::Http2,
                 to: "h2c".into(),
                 ordinal: 0,

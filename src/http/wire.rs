@@ -92,6 +92,8 @@ pub enum HandOverWay {
     Connect,
     /// The client began in HTTP/2 without asking (RFC 9113, section 3.3).
     PriorKnowledge,
+    /// What came before is not in the capture: it may have been asked for, or not.
+    Unseen,
 }
 
 impl HandOverWay {
@@ -101,6 +103,7 @@ impl HandOverWay {
             Self::Upgrade => "upgrade",
             Self::Connect => "connect",
             Self::PriorKnowledge => "prior-knowledge",
+            Self::Unseen => "unseen",
         }
     }
 }

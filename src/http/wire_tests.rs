@@ -1,7 +1,7 @@
 //! What connections carry beside their exchanges, from packets to facts.
 
 use super::tests::{OK, Script, get};
-use super::tls;
+use super::{HandOverWay, tls};
 
 /// What became of the first connection, in words.
 fn hand_over(script: &Script) -> String {
@@ -89,4 +89,33 @@ fn tls_behind_a_proxy_header_is_read() {
     assert_eq!(facts.flows[0].protocol, super::Protocol::Tls);
     assert_eq!(wire.proxy.as_ref().map(|proxy| proxy.frame), Some(4));
     assert_eq!(wire.tls.as_ref().unwrap().server_name.as_deref(), Some("shop.example"));
+}
+
+#[test]
+fn http2_is_prior_knowledge_only_where_nothing_before_it_is_missing() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    let way = |script: &Script| script.facts().flows[0].wire.hand_over.as_ref().map(|one| one.way);
+    let mut known = Script::new();
+    known.client(preface).server(settings);
+    assert_eq!(way(&known), Some(HandOverWay::PriorKnowledge));
+    // The request that asked for it is missing, the answer is there.
+    let upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let mut asked = Script::new();
+    asked.lost(0, 90).server(upgrade).client(preface).server(settings);
+    assert_eq!(way(&asked), Some(HandOverWay::Upgrade));
+    assert_eq!(asked.facts().exchanges.len(), 1);
+    // Both are, or the answer could be one to a CONNECT.
+    for answer in [&b"HTTP/1.1 200 OK\r\n\r\n"[..], b""] {
+        let mut tunnel = Script::new();
+        tunnel.lost(0, 90);
+        if !answer.is_empty() {
+            tunnel.server(answer);
+        }
+        tunnel.client(preface).server(settings);
+        assert_eq!(way(&tunnel), Some(HandOverWay::Unseen));
+    }
+    let mut later = Script::midstream("10.0.0.1:40000", "10.0.0.2:80");
+    later.client(preface).server(settings);
+    assert_eq!(way(&later), Some(HandOverWay::Unseen));
 }

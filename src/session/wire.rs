@@ -115,6 +115,7 @@ enum WayName {
     Upgrade,
     Connect,
     PriorKnowledge,
+    Unseen,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -166,6 +166,11 @@ impl Http1 {
         }
     }
 
+    /// Whether the server agreed to go on in another protocol.
+    pub fn is_handed_over(&self) -> bool {
+        self.hand_over.is_some()
+    }
+
     /// A body that ends with the connection: whether the close came long after its last byte.
     fn note_late_close(&mut self, from: Side, at: CaptureTime) {
         let late = at.0.saturating_sub(self.responses.message.end.0) >= LATE_CLOSE_NS;
