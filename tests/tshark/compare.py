@@ -84,12 +84,27 @@ class Capture:
         """As `whole`, also the messages of which but the head is whole."""
         return self.run(self.ports, bodies=False)
 
+    @functools.cached_property
+    def payloads(self):
+        """The innermost TCP payload of each frame, as hexadecimal digits: one run of tshark for all of them, once a difference asks."""
+        command = ["tshark", "-n", "-r", str(self.path), "-Y", "tcp.payload", "-T", "fields", "-e", "frame.number", "-e", "tcp.payload",
+                   "-E", "occurrence=l"]
+        lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+        return dict(line.split("\t", 1) for line in lines if "\t" in line)
+
     def payload(self, frame):
         """The bytes of a frame's innermost TCP payload."""
-        command = ["tshark", "-n", "-r", str(self.path), "-Y", f"frame.number == {frame}", "-T", "fields", "-e", "tcp.payload",
-                   "-E", "occurrence=l"]
-        return bytes.fromhex(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+        return bytes.fromhex(self.payloads.get(str(frame), "").strip())
 
+    @functools.cached_property
+    def by_ends(self):
+        """The frames between each two ends, in order."""
+        rows = collections.defaultdict(list)
+        for _, row in sorted(self.frames.items()):
+            rows[frozenset((row["source"], row["target"]))].append(row)
+        return rows
+
+    @functools.cache
     def filtered(self, condition, *options):
         """Numbers of the frames that tshark finds to fulfil a condition, reading each by itself."""
         command = ["tshark", "-n", "-r", str(self.path), "-Y", condition, "-T", "fields", "-e", "frame.number", *options]
@@ -206,7 +221,7 @@ class Comparison:
 
     # --- why ------------------------------------------------------------------------------------
     def rows(self, pair):
-        return [row for _, row in sorted(self.capture.frames.items()) if {row["source"], row["target"]} == set(pair)]
+        return self.capture.by_ends[frozenset(pair)]
 
     def sender(self, kind, pair):
         return pair[0] if kind == "request" else pair[1]
