@@ -310,6 +310,30 @@ proptest! {
         prop_assert_eq!(facts.flows[0].directions.map(|side| side.missing_bytes), [0, 0]);
     }
 
+    /// Where their times do not tell, packets a few places from where they were sent are found not to be lost.
+    #[test]
+    fn packets_out_of_order_are_not_lost_where_no_time_tells(
+        isn: [u32; 2],
+        bodies in prop::collection::vec(0usize..300, 1..5),
+        step in 20usize..200,
+        places in prop::collection::vec(0usize..4, 1..60),
+    ) {
+        let cut = |_, len| (0..len).step_by(step).map(|at| (at, step.min(len - at))).collect();
+        let plain = Talk::new(isn, &bodies).pieces(cut);
+        let mut mixed: Vec<(usize, &Piece)> =
+            plain.iter().enumerate().map(|(at, piece)| (at + places[at % places.len()], piece)).collect();
+        mixed.sort_by_key(|&(place, _)| place);
+        let stamped: Vec<Piece> =
+            mixed.iter().zip(&plain).map(|((_, piece), before)| Piece { at: before.at, ..(*piece).clone() }).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mixed.pcap");
+        std::fs::write(&path, file(ends(), stamped.iter())).unwrap();
+        let facts = load_from(Reader::open(&path), &path, &mut |_| true);
+        let requests = facts.exchanges.iter().filter(|x| x.request.is_complete()).count();
+        prop_assert_eq!(requests, bodies.len());
+        prop_assert_eq!(facts.flows.iter().map(|flow| flow.directions[0].missing_bytes).sum::<u64>(), 0);
+    }
+
     /// Bytes that come again are compared with those taken, wherever they lie, and only other ones are reported.
     #[test]
     fn other_bytes_in_any_overlap_are_reported(

@@ -141,11 +141,6 @@ pub struct ProblemLog {
 }
 
 impl ProblemLog {
-    /// Whether one of this kind was met.
-    pub fn has(&self, kind: ProblemKind) -> bool {
-        self.seen.iter().any(|problem| problem.kind == kind)
-    }
-
     /// The problems by kind, in the order of [`ProblemKind`].
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.seen.sort_by_key(|p| p.kind);

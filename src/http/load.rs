@@ -192,11 +192,7 @@ pub(super) struct ReadOnce {
 impl ReadOnce {
     /// This, or what the packets give by the order of their times, where that of the file spoils connections.
     fn or_in_order(self, path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> Self {
-        if self.disordered == 0
-            || !self.context.problems.has(ProblemKind::TimeBackwards)
-            || path == Path::new(STDIN)
-            || matches!(self.info.backing, Backing::Nowhere)
-        {
+        if self.disordered == 0 || path == Path::new(STDIN) || matches!(self.info.backing, Backing::Nowhere) {
             return self;
         }
         match reload::read_in_order(path, go_on) {
@@ -211,8 +207,7 @@ impl ReadOnce {
         };
         // A file that is gone or half read tells less.
         self.info.packets >= other.info.packets
-            && self.disordered < other.disordered
-            && missing(self) <= missing(other)
+            && (missing(self), self.disordered) < (missing(other), other.disordered)
     }
 }
 

@@ -27,9 +27,10 @@ impl Problems for Unheard {
 /// A conversation that is read again. A type of its own, and so are [`Unheard`]'s callers, because the code that
 /// reads files for the first time is inlined into its one caller, and gets slower when there are two.
 #[derive(Default)]
-struct Again(Conversation);
+struct Again<const PATIENT: bool>(Conversation);
 
-impl Handler for Again {
+impl<const PATIENT: bool> Handler for Again<PATIENT> {
+    const PATIENT: bool = PATIENT;
     type Context = Context;
 
     fn sender_of(payload: &[u8]) -> Option<Side> {
@@ -83,7 +84,7 @@ pub(super) fn read_in_order(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> 
     let mut packets = InOrder::new(Reader::open(path).ok()?);
     let mut read_once = ReadOnce::default();
     let context = &mut read_once.context;
-    let (mut decoder, mut tracker) = (Decoder::default(), Tracker::<Again>::default());
+    let (mut decoder, mut tracker) = (Decoder::default(), Tracker::<Again<true>>::default());
     for count in 1_u64.. {
         let Some(packet) = packets.next_packet(&mut context.problems) else { break };
         if let Some(segment) = decoder.segment(&packet, &mut context.problems) {
@@ -243,7 +244,7 @@ struct Running {
     ends: (SocketAddr, SocketAddr),
     span: Span,
     lent: std::collections::VecDeque<Lent>,
-    tracker: Tracker<Again>,
+    tracker: Tracker<Again<false>>,
     last: (CaptureTime, u32),
     /// Packets of the connection that are still to come; some left means that the file is not the one read before.
     to_come: u64,

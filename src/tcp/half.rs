@@ -24,6 +24,8 @@ const START_PATIENCE: usize = 4;
 const HOLE_PATIENCE: u8 = 8;
 /// An acknowledgement further ahead than this is not believed.
 const MAX_PLAUSIBLE_HOLE: i32 = 1 << 30;
+/// Bytes that come so many packets behind the one that showed them missing stood out of order. Later ones were sent again.
+const NEAR_IN_FILE: u32 = 64;
 /// How far behind a SYN the first bytes lie at most that stand before it in the file.
 const NEAR_START: i32 = 1 << 20;
 /// Most holes of which it is open whether their bytes arrived; those before them count as arrived.
@@ -79,6 +81,15 @@ pub struct Hole {
     pub cut: bool,
 }
 
+/// A hole of which it is not known whether the peer had its bytes.
+#[derive(Clone, Copy, Debug)]
+struct OpenHole {
+    seq: u32,
+    len: u32,
+    /// The packet that showed it.
+    frame: u32,
+}
+
 /// What a direction hands on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Piece<'a> {
@@ -120,6 +131,8 @@ pub(super) struct Half {
     pub(super) held_bytes: usize,
     /// Highest byte that the peer acknowledged, and packets seen since that went beyond `next`.
     covered: Option<(u32, u8)>,
+    /// The file is known to hold packets behind their successors: a gap is not given up for what comes first.
+    pub(super) patient: bool,
     /// It went beyond `next` in a packet with payload.
     answered: bool,
     /// Bytes came behind those that prove that they had been there before.
@@ -128,7 +141,7 @@ pub(super) struct Half {
     /// End and length of the largest segment not yet acknowledged; length 0 for none.
     largest: (u32, u32),
     /// Holes of which it is not known whether the peer had their bytes.
-    open_holes: VecDeque<(u32, u32)>,
+    open_holes: VecDeque<OpenHole>,
     /// Sequence number and second eight bytes of the last segment, to compare with what repeats it; 0 for none.
     sample: (u32, u64),
     /// The last segment held other bytes than one before it.
@@ -149,6 +162,30 @@ impl Half {
     /// Whether nothing but a SYN is known of what was sent.
     pub(super) fn is_untouched(&self) -> bool {
         self.facts.segments == 0 && self.facts.missing_bytes == 0
+    }
+
+    /// How many numbers of the stream lie behind its start.
+    fn seen(&self) -> u32 {
+        (self.facts.bytes + self.facts.missing_bytes + self.facts.cut_bytes) as u32
+    }
+
+    /// Whether what was seen, if anything, begins right behind this SYN.
+    pub(super) fn can_begin_at(&self, isn: u32) -> bool {
+        let start = isn.wrapping_add(1);
+        match self.next {
+            Some(next) => next.wrapping_sub(self.seen()) == start,
+            None => self.held.is_empty(),
+        }
+    }
+
+    /// The stream began behind this SYN, which comes only now.
+    pub(super) fn begin_at(&mut self, isn: u32) {
+        self.facts.isn = Some(isn);
+        if self.next.is_none() {
+            self.next = Some(isn.wrapping_add(1));
+            self.start_hint = None;
+            self.note_end(isn.wrapping_add(1));
+        }
     }
 
     /// Takes a segment with payload. `starts_message` tells that its bytes look like the start of a message,
@@ -199,7 +236,7 @@ impl Half {
     ) -> u32 {
         if seq_diff(segment.seq, next) <= 0 {
             self.disordered |= self.answered;
-        } else if seq_diff(acked, segment.seq) >= 0 {
+        } else if seq_diff(acked, segment.seq) >= 0 && !self.patient {
             // The sender goes on behind bytes that are acknowledged already: these will not come any more.
             self.give_up_before(segment.seq, segment.at, segment.frame, out);
         }
@@ -209,10 +246,7 @@ impl Half {
     /// Whether packets of the stream were seen, or acknowledged, the first of them shortly behind this SYN.
     pub(super) fn begins_behind(&self, isn: u32, acked: Option<u32>) -> bool {
         let first = match (self.next, self.held.front()) {
-            (Some(next), _) => {
-                let seen = self.facts.bytes + self.facts.missing_bytes + self.facts.cut_bytes;
-                Some(next.wrapping_sub(seen as u32))
-            }
+            (Some(next), _) => Some(next.wrapping_sub(self.seen())),
             (None, Some(first)) => Some(first.seq),
             (None, None) => self.facts.end_seq.or(acked),
         };
@@ -298,8 +332,10 @@ impl Half {
             return Pushed::Probe;
         }
         let end = segment.seq.wrapping_add(segment.wire_len);
-        let given_up = |&(seq, len): &(u32, u32)| {
-            seq_diff(end, seq) > 0 && seq_diff(segment.seq, seq.wrapping_add(len)) < 0
+        let given_up = |hole: &OpenHole| {
+            seq_diff(end, hole.seq) > 0
+                && seq_diff(segment.seq, hole.seq.wrapping_add(hole.len)) < 0
+                && segment.frame.abs_diff(hole.frame) <= NEAR_IN_FILE
         };
         self.disordered |= self.open_holes.iter().any(given_up);
         let (seq, first) = self.sample;
@@ -361,7 +397,7 @@ impl Half {
             self.covered.map_or(ack, |(known, _)| if seq_diff(ack, known) > 0 { ack } else { known });
         self.covered = Some((furthest, waited));
         // With nothing behind the gap, the missing bytes may only be a packet late in the file.
-        if speaks && !self.held.is_empty() || waited >= HOLE_PATIENCE {
+        if speaks && !self.held.is_empty() && !self.patient || waited >= HOLE_PATIENCE {
             self.give_up_before(furthest, at, frame, out);
         }
     }
@@ -390,7 +426,7 @@ impl Half {
             self.skip_gap(at, frame, out);
         }
         self.finish_end(end, at, frame, out);
-        while let Some((seq, len)) = self.open_holes.pop_front() {
+        while let Some(OpenHole { seq, len, .. }) = self.open_holes.pop_front() {
             let had = acked.map_or(0, |acked| seq_diff(acked, seq).clamp(0, len as i32)) as u32;
             self.facts.uncaptured_bytes += u64::from(had);
             self.facts.unarrived_bytes += u64::from(len - had);
@@ -458,11 +494,12 @@ impl Half {
     fn lose(&mut self, hole: Hole) {
         self.facts.missing_bytes += u64::from(hole.len);
         if self.open_holes.len() == MAX_OPEN_HOLES
-            && let Some((_, len)) = self.open_holes.pop_front()
+            && let Some(first) = self.open_holes.pop_front()
         {
-            self.facts.uncaptured_bytes += u64::from(len);
+            self.facts.uncaptured_bytes += u64::from(first.len);
         }
-        self.open_holes.push_back((hole.seq, hole.len));
+        let Hole { seq, len, frame, .. } = hole;
+        self.open_holes.push_back(OpenHole { seq, len, frame });
     }
 
     /// Hands on a segment from its `skip`th byte.

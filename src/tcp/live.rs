@@ -21,6 +21,8 @@ const RST_REACH: i32 = 1 << 24;
 const RESET_REACH: u32 = 1 << 20;
 /// A side that sent less than this has not come round to the numbers before its first one.
 const SURE_BYTES: u64 = 1 << 30;
+/// So many packets may stand before the SYN of their connection.
+const LATE_SYN: u32 = 16;
 /// An acknowledgement further ahead of the one before is not believed.
 const MAX_ACK_STEP: u32 = 1 << 30;
 
@@ -91,6 +93,9 @@ impl<H: Handler> Live<H> {
         let (client, server) =
             if src_is_client { (segment.src, segment.dst) } else { (segment.dst, segment.src) };
         let mut halves: [Half; 2] = Default::default();
+        for half in &mut halves {
+            half.patient = H::PATIENT;
+        }
         let opening = match (flags.syn(), flags.ack()) {
             (true, false) => Opening::Unanswered,
             // The SYN before it was not captured; the answer tells its number.
@@ -164,6 +169,36 @@ impl<H: Handler> Live<H> {
         let side = self.side(src_is_low);
         let acked = self.halves[side.peer() as usize].facts.acked;
         self.opening == Opening::MidStream && self.halves[side as usize].begins_behind(segment.seq, acked)
+    }
+
+    /// Takes a SYN that stands in the file shortly behind the first packets of its connection, where the first bytes seen
+    /// are those behind it.
+    #[cold]
+    pub(super) fn takes_late_syn(&mut self, segment: &Segment<'_>, src_is_low: bool) -> bool {
+        let near = segment.frame.wrapping_sub(self.first.1) <= LATE_SYN;
+        if !near || segment.flags.ack() || !self.is_begun_late_by(segment, src_is_low) {
+            return false;
+        }
+        if self.side(src_is_low) == Side::Server {
+            if self.roles_known {
+                return false;
+            }
+            self.swap_roles();
+        }
+        let (client, server) = (&self.halves[Side::Client as usize], &self.halves[Side::Server as usize]);
+        if !client.can_begin_at(segment.seq) {
+            return false;
+        }
+        let answered = server.facts.packets > 0;
+        self.opening = if answered { Opening::Handshake } else { Opening::Unanswered };
+        self.settled = client.facts.packets > 0;
+        self.roles_known = true;
+        let half = &mut self.halves[Side::Client as usize];
+        half.facts.packets += 1;
+        half.facts.window_scale = segment.window_scale;
+        half.begin_at(segment.seq);
+        self.events.note(segment, EventKind::Syn, Side::Client);
+        true
     }
 
     /// Whether packets stand in the file behind those that were sent after them, so far that it tells of loss, or of
@@ -384,6 +419,8 @@ impl<H: Handler> Live<H> {
             half.start_at(segment.seq);
             // What ended this side before it began was no part of the connection.
             self.fins[side as usize] = None;
+        } else if half.facts.isn.is_none() && half.can_begin_at(segment.seq) {
+            half.begin_at(segment.seq);
         }
         half.facts.window_scale = segment.window_scale;
         self.roles_known = true;

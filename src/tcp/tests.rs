@@ -505,3 +505,21 @@ fn a_connection_without_syn_follows_one_that_is_over_or_has_higher_numbers() {
         }
     }
 }
+
+#[test]
+fn a_syn_behind_the_first_packets_of_its_connection_begins_it() {
+    let mut tape = Tape::new();
+    tape.client(ACK, c(0), s(0), GET).server(SYN_ACK, S, c(0), b"").client(SYN, C, 0, b"");
+    tape.server(ACK, s(0), c(33), OK).client(ACK, c(33), s(40), b"");
+    let facts = tape.facts();
+    let [flow] = &facts.flows[..] else { panic!("{} connections", facts.flows.len()) };
+    assert_eq!(
+        (flow.opening, flow.directions.map(|side| side.isn)),
+        (Opening::Handshake, [Some(C), Some(S)])
+    );
+    assert_eq!((facts.exchanges.len(), facts.exchanges[0].status.map(u16::from)), (1, Some(200)));
+    // One that other bytes stand before is that of another connection.
+    let mut tape = Tape::new();
+    tape.client(ACK, c(5_000), s(0), GET).server(ACK, s(0), c(5_033), OK).client(SYN, C, 0, b"");
+    assert_eq!(tape.facts().flows.len(), 2);
+}

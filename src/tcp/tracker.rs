@@ -27,6 +27,8 @@ const MAX_HELD_IN_ALL: usize = 256 << 20;
 
 /// Reads the streams of one connection. `tcp` knows nothing of what they carry.
 pub trait Handler: Default {
+    /// Whether gaps are waited for although later packets prove them: the file is known to hold packets out of order.
+    const PATIENT: bool = false;
     /// What all connections of a capture share.
     type Context: Problems;
 
@@ -151,7 +153,12 @@ impl<H: Handler> Tracker<H> {
                 && let Some(live) = &self.slots[known as usize]
                 && live.is_replaced_by(segment, src_is_low)
             {
-                self.disordered += u32::from(live.is_begun_late_by(segment, src_is_low));
+                if live.is_begun_late_by(segment, src_is_low) {
+                    self.disordered += 1;
+                    if self.is_late_syn(known, segment, src_is_low) {
+                        return;
+                    }
+                }
                 self.close_slot(known, context);
                 slot = None;
             }
@@ -167,6 +174,12 @@ impl<H: Handler> Tracker<H> {
                 return;
             }
         }
+    }
+
+    #[cold]
+    fn is_late_syn(&mut self, slot: u32, segment: &Segment<'_>, src_is_low: bool) -> bool {
+        let live = self.slots.get_mut(slot as usize).and_then(Option::as_mut);
+        live.is_some_and(|live| live.takes_late_syn(segment, src_is_low))
     }
 
     #[inline]
