@@ -255,7 +255,8 @@ fn load_one(path: &Path, bodies: Bodies, progress: &Progress) -> CaptureFacts {
             // Its length is not known: what was read is all there is so far.
             progress.add_total(read.saturating_sub(told));
         }
-        told = read;
+        // A second pass over the file is no further progress.
+        told = told.max(read);
         !progress.is_cancelled()
     };
     let facts = http::load_from(Reader::open_for(path, bodies), path, &mut go_on);

@@ -358,7 +358,7 @@ fn who_left_is_not_known_where_all_hops_share_an_address_and_heads_are_cut() {
         if cut {
             chain.conns[at].cut_short_on_one_host();
         }
-        chain.analyse().diagnosis.findings.iter().map(|one| one.kind.to_owned()).collect::<Vec<_>>()
+        chain.analyse().diagnosis.findings.iter().map(|one| one.kind.clone()).collect::<Vec<_>>()
     };
     assert_eq!(told(false), ["client-abort"]);
     assert_eq!(told(true), none());

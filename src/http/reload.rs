@@ -1,4 +1,5 @@
-//! Files read a second time: by the order of their packets' times, or some connections of a capture read again, with segments that other captures hold and this one does not.
+//! Files read a second time: by the order of their packets' times, or some connections of a capture, with segments that
+//! other captures hold and this one does not.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,8 +8,8 @@ use std::path::Path;
 use hashbrown::HashMap;
 
 use crate::capture::{
-    CaptureId, CaptureInfo, CaptureTime, Decoder, Frame, InOrder, Packet, Passage, ProblemKind, Problems, Reader,
-    Segment, TcpFlags,
+    CaptureId, CaptureInfo, CaptureTime, Decoder, Frame, InOrder, Packet, Passage, ProblemKind, Problems,
+    Reader, Segment, TcpFlags,
 };
 use crate::tcp::{Chunk, Event, EventKind, Flow, FlowId, Handler, Hole, Side, Tracker, seq_diff};
 

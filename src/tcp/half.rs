@@ -235,7 +235,8 @@ impl Half {
         out: &mut impl FnMut(Piece<'_>),
     ) -> u32 {
         if seq_diff(segment.seq, next) <= 0 {
-            self.disordered |= self.answered;
+            let brings = seq_diff(segment.seq.wrapping_add(segment.wire_len), next) > 0;
+            self.disordered |= self.answered && brings;
         } else if seq_diff(acked, segment.seq) >= 0 && !self.patient {
             // The sender goes on behind bytes that are acknowledged already: these will not come any more.
             self.give_up_before(segment.seq, segment.at, segment.frame, out);
