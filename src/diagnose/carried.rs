@@ -94,7 +94,7 @@ fn count_some(counts: &mut Counts, name: Option<&str>) {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HandOverFigures {
-    /// `upgrade`, `connect` or `prior-knowledge`.
+    /// `upgrade`, `connect`, `prior-knowledge` or `unseen`.
     pub way: String,
     /// What they became, as protocols are called.
     pub protocol: String,
@@ -115,6 +115,7 @@ impl HandOverFigures {
         match self.way.as_str() {
             "connect" => format!("tunnel to {to} (CONNECT)"),
             "prior-knowledge" => "HTTP/2 from the first byte (prior knowledge)".to_owned(),
+            "unseen" => "HTTP/2 (what asked for it is not in the capture)".to_owned(),
             _ => format!("{} (Upgrade)", upgraded(&self.protocol, &to)),
         }
     }

@@ -279,6 +279,10 @@ fn what_connections_became_and_for_whom_they_speak_is_told() {
         made.contains("nginx → app   1 connection  WebSocket (Upgrade)  47 B to app, 39 B back\n"),
         "{made}"
     );
+    let made = text(&read("other-http2-unseen.pcap"));
+    let words =
+        "user → app  1 connection  HTTP/2 (what asked for it is not in the capture)  33 B to app, 9 B back\n";
+    assert!(made.contains(words), "{made}");
     let analysis = read("recorded-proxy-v2.pcap");
     let nginx = analysis.connections().find(|x| x.inner.server.port() == 8002).unwrap();
     let only = Wanted::With(nginx.inner.server.ip(), Some(8002));

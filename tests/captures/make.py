@@ -413,6 +413,13 @@ def proxy_v1():
     return Talk().open().ask(b"PROXY TCP4 203.0.113.7 198.51.100.1 51000 443\r\n" + get("/a")).answer(ok()).close().packets
 
 
+def http2_unseen():
+    """HTTP/2 behind bytes of the client's that the capture lacks: an upgrade, or a CONNECT, or neither."""
+    talk = Talk().open().skip(0, 90)
+    settings = b"\0\0\0\x04\0\0\0\0\0"
+    return talk.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings).answer(settings).close().packets
+
+
 def proxy_twice():
     """A proxy that sends its own header before the one it was sent, to a server that takes off one."""
     headers = b"PROXY TCP4 10.0.0.9 10.0.0.2 50000 80\r\nPROXY TCP4 192.0.2.1 10.0.0.9 51234 443\r\n"
@@ -541,6 +548,7 @@ CAPTURES = {
     "http-truncated.pcap": lambda: pcap(truncated()),
     "http-unsolicited.pcap": lambda: pcap(unsolicited()),
     "http-lost-response.pcap": lambda: pcap(lost_response()),
+    "other-http2-unseen.pcap": lambda: pcap(http2_unseen()),
     "other-proxy-twice.pcap": lambda: pcap(proxy_twice()),
     "other-proxy-v1.pcap": lambda: pcap(proxy_v1()),
     "other-proxy-v2.pcap": lambda: pcap(proxy_v2()),

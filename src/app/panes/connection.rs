@@ -6,7 +6,7 @@ use super::Pane;
 use super::connections::{began, carries, ended};
 use crate::analysis::ConnectionView;
 use crate::app::format::{bytes, grouped};
-use crate::http::{HandOver, Protocol, ProxyHeader, TlsFacts};
+use crate::http::{HandOver, HandOverWay, Protocol, ProxyHeader, TlsFacts};
 use crate::tcp::Side;
 use crate::topology::ConnectionId;
 
@@ -92,6 +92,7 @@ fn proxy_rows(proxy: &ProxyHeader) -> Vec<Row> {
 
 fn hand_over_rows(one: &HandOver, names: [&str; 2]) -> Vec<Row> {
     let asked = match one.ordinal {
+        0 if one.way == HandOverWay::Unseen => "not in the capture".to_owned(),
         0 => format!("{} from its first byte, frame {}", names[0], one.frame),
         number => format!("{} with request {number}; agreed in frame {}", names[0], one.frame),
     };
