@@ -8,8 +8,8 @@ use std::path::Path;
 use hashbrown::HashMap;
 
 use crate::capture::{
-    CaptureId, CaptureInfo, CaptureTime, Decoder, Frame, InOrder, Packet, Passage, ProblemKind, Problems,
-    Reader, Segment, TcpFlags,
+    CaptureId, CaptureInfo, CaptureTime, Decoder, Frame, InOrder, Packet, Passage, ProblemKind, ProblemLog,
+    Problems, Reader, Segment, TcpFlags,
 };
 use crate::tcp::{Chunk, Event, EventKind, Flow, FlowId, Handler, Hole, Side, Tracker, seq_diff};
 
@@ -23,6 +23,18 @@ struct Unheard;
 
 impl Problems for Unheard {
     fn report(&mut self, _kind: ProblemKind, _detail: fmt::Arguments<'_>) {}
+}
+
+/// Hears of problems as the log in it does. A type of its own for the same reason as [`Again`].
+struct Heard<'a>(&'a mut ProblemLog);
+
+impl Problems for Heard<'_> {
+    fn report(&mut self, kind: ProblemKind, detail: fmt::Arguments<'_>) {
+        self.0.report(kind, detail);
+    }
+    fn report_many(&mut self, kind: ProblemKind, count: u64, detail: fmt::Arguments<'_>) {
+        self.0.report_many(kind, count, detail);
+    }
 }
 
 /// A conversation that is read again. A type of its own, and so are [`Unheard`]'s callers, because the code that
@@ -87,8 +99,8 @@ pub(super) fn read_in_order(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> 
     let context = &mut read_once.context;
     let (mut decoder, mut tracker) = (Decoder::default(), Tracker::<Again<true>>::default());
     for count in 1_u64.. {
-        let Some(packet) = packets.next_packet(&mut context.problems) else { break };
-        if let Some(segment) = decoder.segment(&packet, &mut context.problems) {
+        let Some(packet) = packets.next_packet(&mut Heard(&mut context.problems)) else { break };
+        if let Some(segment) = decoder.segment(&packet, &mut Heard(&mut context.problems)) {
             tracker.push(&segment, context);
         } else {
             while let Some(piece) = decoder.piece() {
@@ -99,7 +111,7 @@ pub(super) fn read_in_order(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> 
             break;
         }
     }
-    decoder.finish(&mut context.problems);
+    decoder.finish(&mut Heard(&mut context.problems));
     read_once.disordered = tracker.finish(context);
     read_once.info = CaptureInfo { by_time: true, ..packets.reader().info() };
     Some(read_once)
