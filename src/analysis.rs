@@ -74,10 +74,10 @@ impl Analysis {
         short_name(&self.logs[at].path, self.logs.iter().map(|log| log.path.as_path()))
     }
 
-    /// A capture's time in session time.
+    /// A capture's time, that of this packet, in session time.
     #[inline]
-    pub fn session_time(&self, capture: CaptureId, at: CaptureTime) -> SessionTime {
-        self.topology.clocks[capture.index()].session(at)
+    pub fn session_time(&self, capture: CaptureId, at: CaptureTime, frame: u32) -> SessionTime {
+        self.topology.clocks[capture.index()].session(at, frame)
     }
 
     /// The connection behind an id.
@@ -203,8 +203,11 @@ impl Analysis {
 
     /// First and last packet of a capture in session time; `None` when there is no packet.
     pub fn capture_span(&self, id: CaptureId) -> Option<(SessionTime, SessionTime)> {
+        if let Some(&Some(span)) = self.topology.spans.get(id.index()) {
+            return Some(span);
+        }
         let info = &self.capture(id).info;
-        Some((self.session_time(id, info.first?), self.session_time(id, info.last?)))
+        Some((self.session_time(id, info.first?, 1), self.session_time(id, info.last?, u32::MAX)))
     }
 }
 
@@ -256,9 +259,9 @@ impl<'a> ConnectionView<'a> {
         Frame { capture: self.capture(), number }
     }
 
-    /// A time of the best sighting in session time.
-    pub fn time(&self, at: CaptureTime) -> SessionTime {
-        self.analysis.session_time(self.capture(), at)
+    /// A time of the best sighting, that of this packet, in session time.
+    pub fn time(&self, at: CaptureTime, frame: u32) -> SessionTime {
+        self.analysis.session_time(self.capture(), at, frame)
     }
 }
 
@@ -343,13 +346,13 @@ impl<'a> ExchangeView<'a> {
     /// First byte of the request (of the response, when the request was not captured).
     pub fn started(&self) -> SessionTime {
         let first = if self.raw.request.is_present() { &self.raw.request } else { &self.raw.response };
-        self.analysis.session_time(self.capture, first.start)
+        self.analysis.session_time(self.capture, first.start, first.first_frame)
     }
 
     /// Last byte seen of the response, or of the request when there was no response.
     pub fn ended(&self) -> SessionTime {
         let last = if self.raw.response.is_present() { &self.raw.response } else { &self.raw.request };
-        self.analysis.session_time(self.capture, last.end)
+        self.analysis.session_time(self.capture, last.end, last.last_frame)
     }
 
     /// The client's FIN or RST, where it came before the response, and the response was then reset unread: the
@@ -367,7 +370,7 @@ impl<'a> ExchangeView<'a> {
                 event.frame > request_end && matches!(event.kind, EventKind::Rst | EventKind::Fin)
             };
             let event = self.connection().events().iter().find(after)?;
-            Some(self.analysis.session_time(self.capture, event.at))
+            Some(self.analysis.session_time(self.capture, event.at, event.frame))
         })
     }
 
@@ -375,7 +378,7 @@ impl<'a> ExchangeView<'a> {
     /// time of the first behind a frame.
     pub fn settled_by(&self, closed_after: impl FnOnce(u32) -> Option<SessionTime>) -> SessionTime {
         if let Some(end) = self.left_before_response() {
-            return self.analysis.session_time(self.capture, end.at);
+            return self.analysis.session_time(self.capture, end.at, end.frame);
         }
         if self.raw.response.is_present() {
             return self.ended();

@@ -40,11 +40,11 @@ pub(super) fn set_times(analysis: &Analysis, node: &mut Node, exchange: &Exchang
     let flow = facts.flow(at.flow);
     let index = (exchange.raw.ordinal as usize).saturating_sub(1);
     let Some(twin) = twin(facts.exchanges_of(flow), exchange.raw, index) else { return };
-    let time = |time| analysis.session_time(at.capture, time).0;
-    node.start = time(twin.request.start);
+    let time = |time, frame| analysis.session_time(at.capture, time, frame).0;
+    node.start = time(twin.request.start, twin.request.first_frame);
     if exchange.left_before_response().is_none() {
         if twin.response.is_complete() {
-            node.settled = time(twin.response.end);
+            node.settled = time(twin.response.end, twin.response.last_frame);
         } else if !node.answered && exchange.waits_until().is_none() {
             node.settled = given_up(analysis, facts, flow, twin, at.capture).0;
         }
@@ -71,23 +71,24 @@ pub(super) fn set_edges(
     let at = at.unwrap_or(connection.inner.sightings[0]);
     let facts = analysis.capture(at.capture);
     let events = facts.events_of(facts.flow(at.flow));
-    let time = |time| analysis.session_time(at.capture, time).0;
+    let time = |event: &Event| analysis.session_time(at.capture, event.at, event.frame).0;
     let by_client = |event: &&Event| event.from == Side::Client;
     if exchange.raw.ordinal == 1 {
         let syn = events.iter().filter(by_client).find(|event| event.kind == EventKind::Syn);
-        node.begun = syn.map_or(node.start, |syn| time(syn.at).min(node.start));
+        node.begun = syn.map_or(node.start, |syn| time(syn).min(node.start));
     }
     if last {
-        let end = events.iter().filter(by_client).find(|event| {
-            matches!(event.kind, EventKind::Fin | EventKind::Rst) && time(event.at) >= node.start
-        });
+        let end = events
+            .iter()
+            .filter(by_client)
+            .find(|event| matches!(event.kind, EventKind::Fin | EventKind::Rst) && time(event) >= node.start);
         let news = events.iter().find(|event| {
             event.from == Side::Server && matches!(event.kind, EventKind::Fin | EventKind::Rst)
         });
         if let Some(news) = news.filter(|_| !node.answered) {
-            node.news = time(news.at);
+            node.news = time(news);
         }
-        node.left = end.map_or(node.settled, |end| time(end.at));
+        node.left = end.map_or(node.settled, time);
     }
 }
 
@@ -115,6 +116,7 @@ fn given_up(
         ends(event.kind) && event.from == Side::Server && event.frame < exchange.request.first_frame
     });
     let after = events.iter().find(|event| ends(event.kind) && event.frame > exchange.request.last_frame);
-    let at = after.filter(|_| !was_closed).map_or(exchange.request.end, |event| event.at);
-    analysis.session_time(capture, at)
+    let end = (exchange.request.end, exchange.request.last_frame);
+    let (at, frame) = after.filter(|_| !was_closed).map_or(end, |event| (event.at, event.frame));
+    analysis.session_time(capture, at, frame)
 }

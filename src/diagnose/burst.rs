@@ -224,7 +224,7 @@ fn burst(chain: &[Odd], book: &Book) -> Burst {
 fn closes_at(connection: ConnectionView<'_>) -> Option<SessionTime> {
     let life = Life::of(connection);
     let ends = [life.server_ended(), life.client_ended()];
-    ends.into_iter().flatten().map(|end| connection.time(end.at)).min()
+    ends.into_iter().flatten().map(|end| connection.time(end.at, end.frame)).min()
 }
 
 fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
@@ -234,7 +234,7 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
     let end = Life::of(connection).server_ended()?;
     let one = |gap_ns, usual| Odd {
         server: connection.inner.server,
-        at: connection.time(end.at),
+        at: connection.time(end.at, end.frame),
         connection: connection.id,
         gap_ns,
         usual,

@@ -175,7 +175,9 @@ fn overflowing(analysis: &Analysis, starts: &[(ConnectionView<'_>, Start)]) -> B
     for connection in analysis.connections() {
         let Some(alive) = servers.get_mut(&connection.inner.server) else { continue };
         let answered = connection.exchanges().filter(|x| x.raw.response.is_present());
-        alive.answers.extend(answered.map(|x| connection.time(x.raw.response.start)));
+        alive
+            .answers
+            .extend(answered.map(|x| connection.time(x.raw.response.start, x.raw.response.first_frame)));
         let resent = connection.flow().directions.iter().any(|d| d.retransmitted > 0);
         alive.resent += usize::from(resent && !is_ignored(connection));
     }

@@ -113,17 +113,20 @@ impl Server {
     fn add(&mut self, connection: ConnectionView<'_>) {
         let life = Life::of(connection);
         let ends = [life.server_ended(), life.client_ended()].into_iter().flatten();
-        let capture_end = connection.analysis.capture(connection.capture()).info.last;
-        let end = ends.map(|event| event.at).min().or(capture_end).unwrap_or(life.flow.last.0);
-        let end = connection.time(end).0;
+        let capture_end = connection.analysis.capture_span(connection.capture()).map(|span| span.1);
+        let ended = ends.map(|event| connection.time(event.at, event.frame)).min();
+        let end = ended.or(capture_end).unwrap_or(connection.inner.last).0;
         let mut served_from = (life.flow.opening == Opening::MidStream).then_some(connection.inner.first.0);
         for exchange in connection.exchanges() {
             let raw = exchange.raw;
             if !raw.request.is_present() {
                 continue;
             }
-            let answer = raw.response.is_present().then(|| connection.time(raw.response.start).0);
-            let from = connection.time(raw.request.end).0;
+            let answer = raw
+                .response
+                .is_present()
+                .then(|| connection.time(raw.response.start, raw.response.first_frame).0);
+            let from = connection.time(raw.request.end, raw.request.last_frame).0;
             if served_from.is_none() {
                 if raw.ordinal == 1 && raw.request.is_complete() && life.has_received(&raw.request) {
                     let (to, answered) = (answer.unwrap_or(end), answer.is_some());
@@ -305,7 +308,7 @@ fn prove(exchange: ExchangeView<'_>, workers: u64, proofs: &mut ProofList<'_>) {
     );
     proofs.add(exchange, raw.request.first_frame, note);
     if raw.response.is_present() {
-        let waited: SessionTime = exchange.connection().time(raw.response.start);
+        let waited: SessionTime = exchange.connection().time(raw.response.start, raw.response.first_frame);
         let note = format!("answered after {}", duration(waited.since_ns(exchange.started())));
         proofs.add(exchange, raw.response.first_frame, note);
     } else {

@@ -135,7 +135,7 @@ impl Habits {
                 let waited = pending.map_or(0, |x| close.at.0.saturating_sub(x.raw.request.end.0));
                 // A bare RST answers a request on a connection that its sender does not know: no close of an idle one.
                 let unknown = close.kind == EventKind::Rst && !close.has_ack;
-                let (at, queued) = (connection.time(close.at), waited > QUEUED_NS || unknown);
+                let (at, queued) = (connection.time(close.at, close.frame), waited > QUEUED_NS || unknown);
                 self.closes.push(Close {
                     connection: connection.id,
                     responses,

@@ -108,8 +108,9 @@ fn judge(
             // Of an answer to a client that has left the first packet is all that is sent.
             let late = exchange.raw.response.is_present() && exchange.left_before_response().is_some();
             if exchange.raw.response.is_complete() || late {
-                let [asked, done] = [exchange.raw.request.end, exchange.raw.response.end];
-                works.push((connection.time(asked).0, connection.time(done).0));
+                let [asked, done] = [&exchange.raw.request, &exchange.raw.response]
+                    .map(|message| connection.time(message.end, message.last_frame).0);
+                works.push((asked, done));
             }
         }
     }

@@ -284,7 +284,8 @@ fn is_end_of_run(case: &Case<'_>) -> bool {
         return false;
     };
     let Some(end) = case.life.client_ended() else { return false };
-    let (closed, waited) = (connection.time(end.at), end.at.0.saturating_sub(case.raw.request.start.0));
+    let (closed, waited) =
+        (connection.time(end.at, end.frame), end.at.0.saturating_sub(case.raw.request.start.0));
     // It had its answers until then, asked nothing more, and had not waited longer than for those.
     answered >= 10 && last_start <= closed && waited <= around.slow_ns()
 }

@@ -156,7 +156,7 @@ impl<'a> Teller<'a> {
 
     fn step(&self, event: &Event, kind: StepKind, title: String, hint: impl Into<String>) -> Step {
         Step {
-            at: self.connection.time(event.at),
+            at: self.connection.time(event.at, event.frame),
             frame: Some(self.connection.frame(event.frame)),
             title,
             hint: hint.into(),
@@ -299,7 +299,7 @@ impl<'a> Teller<'a> {
             };
             let proof = exchange.outcome() == Outcome::Rejected;
             all.push(Step {
-                at: self.connection.time(raw.request.start),
+                at: self.connection.time(raw.request.start, raw.request.first_frame),
                 frame: Some(first),
                 title: format!("request {number} {} {}", exchange.method(), exchange.target()),
                 hint: frames,
@@ -326,7 +326,7 @@ impl<'a> Teller<'a> {
             };
             let hint = if silent { "no output" } else { hint };
             all.push(Step {
-                at: self.connection.time(raw.response.end),
+                at: self.connection.time(raw.response.end, raw.response.last_frame),
                 frame: Some(last),
                 title,
                 hint: hint.to_owned(),
@@ -416,7 +416,11 @@ fn consequences(exchange: ExchangeView<'_>, all: &mut Vec<Step>) {
             let number = parent.raw.response.first_frame;
             let (lane, caller) = (&analysis.lane(link.to).name, &analysis.lane(link.from).name);
             all.push(Step {
-                at: analysis.session_time(parent.capture, parent.raw.response.start),
+                at: analysis.session_time(
+                    parent.capture,
+                    parent.raw.response.start,
+                    parent.raw.response.first_frame,
+                ),
                 frame: (number > 0).then(|| parent.connection().frame(number)),
                 title: format!("{lane} → {caller}: {status}"),
                 hint: "consequence".to_owned(),

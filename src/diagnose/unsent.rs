@@ -106,7 +106,7 @@ fn let_go(
         }
         let Some((_, at)) = ends(&connection) else { continue };
         let one = LetGo {
-            at: analysis.session_time(connection.capture(), at.at),
+            at: connection.time(at.at, at.frame),
             link: connection.inner.link,
             connection: connection.id,
         };

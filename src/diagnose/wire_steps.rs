@@ -23,7 +23,7 @@ pub(super) struct WireTeller<'a> {
 impl WireTeller<'_> {
     fn step(&self, at: CaptureTime, frame: u32, kind: StepKind, title: String, hint: String) -> Step {
         Step {
-            at: self.connection.time(at),
+            at: self.connection.time(at, frame),
             frame: Some(self.connection.frame(frame)),
             title,
             hint,

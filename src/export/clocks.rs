@@ -64,13 +64,22 @@ pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
         parts.push(drift(clock.drift_ppb));
     }
     for step in clock.steps.iter().flatten() {
-        let at = time_of_day(clock.moment_of(step).0);
-        parts.push(format!("was set by {} at {at} UTC", offset(step.by_ns.saturating_neg())));
+        let moment = clock.moment_of(step).0;
+        let mut words =
+            format!("was set by {} at {} UTC", offset(step.by_ns.saturating_neg()), time_of_day(moment));
+        // By its own clock another time stands there.
+        if time_of_day(step.at.0) != time_of_day(moment) {
+            words.push_str(&format!(" ({} in the file)", time_of_day(step.at.0)));
+        }
+        if step.is_relative {
+            words.push_str(", or the others by the contrary, which nothing tells");
+        }
+        parts.push(words);
     }
     let mut words = format!("its clock {}.", listed(&parts));
     if let (Some(first), Some(last)) = (info.first, info.last) {
         // Of a clock that was set back they may be the same: its last moment is then not its latest time.
-        let ends = [first, last].map(|at| clock.offset_at(at));
+        let ends = [(first, 1), (last, u32::MAX)].map(|(at, frame)| clock.offset_at(at, frame));
         if ends[0] != ends[1] {
             let [first, last] = ends.map(offset);
             words.push_str(&format!(" What is added goes from {first} to {last}."));

@@ -142,8 +142,15 @@ fn is_zero(number: &u64) -> bool {
 pub struct ClockStepReport {
     /// When, by the capture's own clock, RFC 3339.
     pub at: Option<String>,
+    /// The same moment by the clock that all captures are told by.
+    pub moment: Option<String>,
+    /// The first packet after it, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
     /// Nanoseconds that the offset grows by.
     pub by_ns: i64,
+    /// Nothing tells whether this clock was set, or the others by the contrary.
+    pub relative: bool,
 }
 
 /// A lane.
@@ -425,7 +432,13 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
     let info = &analysis.capture(id).info;
     let clock = analysis.topology.clocks.get(id.index()).copied().unwrap_or_default();
     let ends = info.first.zip(info.last);
-    let step = |step: &ClockStep| ClockStepReport { at: rfc3339(step.at.0), by_ns: step.by_ns };
+    let step = |step: &ClockStep| ClockStepReport {
+        at: rfc3339(step.at.0),
+        moment: rfc3339(clock.moment_of(step).0),
+        frame: Some(step.frame).filter(|frame| *frame > 0),
+        by_ns: step.by_ns,
+        relative: step.is_relative,
+    };
     CaptureReport {
         path: info.path.to_string_lossy().into_owned(),
         format: info.format.clone(),
@@ -440,7 +453,7 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
         clock_method: clock.method,
         clock_evidence: clock.evidence(),
         clock_drift_ppb: clock.drift_ppb,
-        clock_offset_at_end_ns: info.last.map_or(clock.offset_ns, |last| clock.offset_at(last)),
+        clock_offset_at_end_ns: info.last.map_or(clock.offset_ns, |last| clock.offset_at(last, u32::MAX)),
         clock_fine_band_ns: clock.band_ns,
         clock_steps: clock.steps.iter().flatten().map(step).collect(),
         sections: info

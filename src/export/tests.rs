@@ -50,7 +50,7 @@ fn clocks_are_told_with_band_method_drift_and_steps() {
     (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
     (clock.drift_ppb, clock.pivot) = (50_200, first);
     let step = CaptureTime(analysis.captures[1].info.last.unwrap().0 - 1_000);
-    clock.steps[0] = Some(ClockStep { at: step, by_ns: -5_000_000 });
+    clock.steps[0] = Some(ClockStep { at: step, by_ns: -5_000_000, ..ClockStep::default() });
     analysis.topology.clocks[2].method = ClockMethod::None;
     let made = text(&analysis).replace("\n  ", " ");
     for words in [

@@ -146,8 +146,8 @@ fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topol
         server: connection.server,
         link: LinkId(connection.link),
         exchanges: start..start + count,
-        first: clock.session(CaptureTime(connection.first.0)),
-        last: clock.session(CaptureTime(connection.last.0)),
+        first: clock.session(CaptureTime(connection.first.0), connection.first.1),
+        last: clock.session(CaptureTime(connection.last.0), connection.last.1),
     });
 }
 

@@ -314,7 +314,7 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, mar
             _ => continue,
         };
         server_fin |= kind == TickKind::Fin(crate::tcp::Side::Server);
-        let at = view.time(event.at);
+        let at = view.time(event.at, event.frame);
         closers.push((event.frame, at));
         row.ticks.push(Tick { at: at.0, kind });
     }

@@ -214,8 +214,8 @@ struct Sample {
 impl Sample {
     fn of(seen: &Seen<'_>) -> Self {
         let total: usize = (0..seen.len()).map(|at| seen.flow(at).exchanges.len()).sum();
-        let first = (0..seen.len()).map(|at| seen.time(at, seen.flow(at).first.0)).min().unwrap_or_default();
-        let last = (0..seen.len()).map(|at| seen.time(at, seen.flow(at).last.0)).max().unwrap_or_default();
+        let first = (0..seen.len()).map(|at| seen.first(at)).min().unwrap_or_default();
+        let last = (0..seen.len()).map(|at| seen.last(at)).max().unwrap_or_default();
         let period = (last.saturating_sub(first).max(0) / WINDOWS).saturating_add(1);
         let width = if total <= SAMPLE {
             period
@@ -243,8 +243,8 @@ impl Sample {
             let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
             let leg = causes.leg_of[at];
             for exchange in facts.exchanges_of(flow).iter().filter(|x| x.request.is_present()) {
-                let start = seen.time(at, exchange.request.start);
-                let end = ends(facts, flow, exchange).0.map(|end| seen.time(at, end));
+                let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
+                let end = ends(facts, flow, exchange).0.map(|end| seen.time(at, end.0, end.1));
                 if let Some(end) = end.filter(|_| self.holds(start)) {
                     asked.entry((causes.legs[leg].endpoint, capture)).or_default().push((start, end));
                     if open(&causes.legs[leg]) {
@@ -283,7 +283,7 @@ impl Sample {
             let (facts, flow) = (seen.facts(at), seen.flow(at));
             let exchange = &facts.exchanges[exchange as usize];
             let capture = seen.capture(at);
-            let start = seen.time(at, exchange.request.start);
+            let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
             if !shared.holds(key) {
                 let group = seen.clocks[capture.index()].group;
                 electorate.alone.push(Alone { leg: leg as u32, key, start, group });
@@ -293,8 +293,8 @@ impl Sample {
             electorate.requests.push(Request {
                 key,
                 start,
-                end: end.map(|end| seen.time(at, end)),
-                over: over.map(|over| seen.time(at, over)),
+                end: end.map(|end| seen.time(at, end.0, end.1)),
+                over: over.map(|over| seen.time(at, over.0, over.1)),
                 leg: leg as u32,
                 endpoint,
                 capture,
@@ -316,7 +316,9 @@ impl Sample {
             let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
             let endpoint = causes.legs[causes.leg_of[at]].endpoint;
             for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
-                if !exchange.request.is_present() || !self.holds(seen.time(at, exchange.request.start)) {
+                if !exchange.request.is_present()
+                    || !self.holds(seen.time(at, exchange.request.start, exchange.request.first_frame))
+                {
                     continue;
                 }
                 let body = u64::from(exchange.request.body_crc);
@@ -369,25 +371,24 @@ impl Electorate {
     }
 }
 
+/// Time and packet.
+type Moment = (CaptureTime, u32);
+
 /// The end of a whole answer that the client still waited for, and when client or server gave up in place of one. By an
 /// answer that comes after a timeout the server would seem to ask its own client: it takes longer than what it was for.
-fn ends(
-    facts: &CaptureFacts,
-    flow: &Flow,
-    exchange: &Exchange,
-) -> (Option<CaptureTime>, Option<CaptureTime>) {
+fn ends(facts: &CaptureFacts, flow: &Flow, exchange: &Exchange) -> (Option<Moment>, Option<Moment>) {
     if exchange.response.is_complete() && facts.left_before_response(flow, exchange).is_none() {
-        return (Some(exchange.response.end), None);
+        return (Some((exchange.response.end, exchange.response.last_frame)), None);
     }
-    (None, facts.first_end(flow, exchange).map(|event| event.at))
+    (None, facts.first_end(flow, exchange).map(|event| (event.at, event.frame)))
 }
 
 /// By capture: the group of its clock, and its first and last time.
 fn spans(seen: &Seen<'_>) -> Vec<(u16, i64, i64)> {
     let captures = seen.captures.iter().zip(seen.clocks);
     let span = captures.map(|(facts, clock)| {
-        let first = facts.flows.iter().map(|flow| clock.session(flow.first.0).0).min();
-        let last = facts.flows.iter().map(|flow| clock.session(flow.last.0).0).max();
+        let first = facts.flows.iter().map(|flow| clock.session(flow.first.0, flow.first.1).0).min();
+        let last = facts.flows.iter().map(|flow| clock.session(flow.last.0, flow.last.1).0).max();
         (clock.group, first.unwrap_or(i64::MAX), last.unwrap_or(i64::MIN))
     });
     span.collect()

@@ -4,19 +4,20 @@
 //! and one to the client `δ − d'`, where d, d' ≥ 0: δ lies between the largest of the latter and the smallest
 //! of the former. A child inside its parent gives bounds of the same form.
 
-use std::cmp::Reverse;
+mod spread;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::capture::{CaptureId, CaptureTime};
-use crate::http::CaptureFacts;
+use crate::capture::CaptureTime;
+use crate::http::{CaptureFacts, LentBytes};
 use crate::tcp::{EventKind, Flow, Side};
 
-use super::fit::{Bounds, Fit};
+use super::fit::{Bound, Bounds, Fit};
 use super::keys::{IdHeaders, request_key};
-use super::{Clock, ClockMethod, ClockStep, MOST_CLOCK_STEPS, Overrides, Sighting};
+use super::{Clock, ClockMethod, Overrides, Sighting};
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -30,6 +31,10 @@ const SAMPLED_IDS: usize = 50_000;
 const LEAST_PAIRS: usize = 3;
 /// Half-width of an offset from requests that happen once, where not all of them agree: beyond it they are no pairs.
 const MOST_BAND_BY_TEXT_NS: i64 = 5_000_000;
+/// Segments that tell of a clock between two times at which it was set; none of them is a wrong pair.
+const LEAST_SEGMENTS: usize = 4;
+/// The same where they are starts and ends of exchanges.
+const LEAST_EXCHANGES: usize = 6;
 /// Pairs told by nothing but their order that containment needs at least.
 const LEAST_IN_ORDER: usize = 24;
 
@@ -40,6 +45,8 @@ struct Tie {
     b: usize,
     /// Clock of B minus clock of A, by A's time.
     fit: Fit,
+    /// What that rests on.
+    bounds: Bounds,
     method: ClockMethod,
 }
 
@@ -59,7 +66,7 @@ pub(super) fn align(
         if apart.iter().any(|&root| root != apart[0]) {
             ties.extend(containment_ties(captures, ids, &apart));
         }
-        spread(captures, &ties, &mut clocks);
+        spread::spread(captures, &ties, &mut clocks);
     }
     for &(capture, by_ns) in &overrides.clock_ns {
         if let Some(clock) = clocks.get_mut(usize::from(capture)) {
@@ -89,6 +96,7 @@ fn segment_ties(captures: &[Arc<CaptureFacts>], connections: &[Vec<Sighting>]) -
             }
         }
     }
+    let lent: Vec<Lent<'_>> = captures.iter().map(|facts| lent(facts)).collect();
     let mut pairs: Vec<_> = shared.into_iter().collect();
     pairs.sort_by_key(|(pair, _)| *pair);
     pairs
@@ -96,36 +104,68 @@ fn segment_ties(captures: &[Arc<CaptureFacts>], connections: &[Vec<Sighting>]) -
         .filter_map(|((a, b), both)| {
             let mut bounds = Bounds::default();
             for (one, other) in both.iter().step_by(both.len().div_ceil(SAMPLED_CONNECTIONS)) {
-                compare(&captures[a], &captures[b], *one, *other, &mut bounds);
+                compare((&captures[a], &lent[a]), (&captures[b], &lent[b]), *one, *other, &mut bounds);
             }
-            Some(Tie { a, b, fit: bounds.fit()?, method: ClockMethod::SameSegment })
+            Some(Tie { a, b, fit: bounds.fit(LEAST_SEGMENTS)?, bounds, method: ClockMethod::SameSegment })
         })
         .collect()
 }
 
-fn compare(a: &CaptureFacts, b: &CaptureFacts, one: Sighting, other: Sighting, out: &mut Bounds) {
+/// What other captures lent, by client and server.
+type Lent<'a> = FixedMap<(SocketAddr, SocketAddr), Vec<&'a LentBytes>>;
+
+fn lent(facts: &CaptureFacts) -> Lent<'_> {
+    let mut lent = Lent::default();
+    for one in &facts.lent {
+        lent.entry((one.client, one.server)).or_default().push(one);
+    }
+    lent
+}
+
+/// One of the captures of a pair, with what others lent it.
+type Lender<'a> = (&'a CaptureFacts, &'a Lent<'a>);
+
+fn compare(
+    (a, lent_a): Lender<'_>,
+    (b, lent_b): Lender<'_>,
+    one: Sighting,
+    other: Sighting,
+    out: &mut Bounds,
+) {
     let (flow_a, flow_b) = (a.flow(one.flow), b.flow(other.flow));
     // Without a handshake the two may disagree on who asks; translated addresses are no disagreement.
     if flow_a.client == flow_b.server {
         return;
     }
-    let marks = marks(b, flow_b);
-    for (key, at_a) in self::marks(a, flow_a) {
+    let marks = marks(b, flow_b, lent_b);
+    for (key, own) in self::marks(a, flow_a, lent_a) {
         let Ok(found) = marks.binary_search_by_key(&key, |mark| mark.0) else { continue };
-        let difference = marks[found].1.0.saturating_sub(at_a.0);
+        let bound = bound(own, marks[found].1);
         match key.0 {
-            Side::Client => out.to_server.push((at_a.0, difference)),
-            Side::Server => out.to_client.push((at_a.0, difference)),
+            Side::Client => out.to_server.push(bound),
+            Side::Server => out.to_client.push(bound),
         }
     }
 }
 
-/// Sender, kind, sequence number and acknowledgement: what names a segment.
-type Mark = ((Side, u8, u32, u32), CaptureTime);
+/// Time and packet.
+type Moment = (CaptureTime, u32);
+
+fn bound(a: Moment, b: Moment) -> Bound {
+    Bound { at: a.0.0, by: b.0.0.saturating_sub(a.0.0), frames: [a.1, b.1] }
+}
+
+/// Sender, kind, sequence number and acknowledgement: what names a segment; then where it is.
+type Mark = ((Side, u8, u32, u32), Moment);
 
 /// The segments of a connection that facts keep the time of, each named once; those sent twice are left out.
-fn marks(facts: &CaptureFacts, flow: &Flow) -> Vec<Mark> {
+fn marks(facts: &CaptureFacts, flow: &Flow, lent: &Lent<'_>) -> Vec<Mark> {
     let mut marks: Vec<Mark> = Vec::new();
+    // What another capture lent has its time from there.
+    let lent = lent.get(&(flow.client, flow.server)).map_or(&[][..], Vec::as_slice);
+    let is_lent = |from: Side, seq: u32| {
+        lent.iter().any(|one| one.from == from && seq.wrapping_sub(one.seq) <= one.len)
+    };
     for event in facts.events_of(flow) {
         let kind = match event.kind {
             EventKind::Syn => 0,
@@ -134,13 +174,17 @@ fn marks(facts: &CaptureFacts, flow: &Flow) -> Vec<Mark> {
             EventKind::Rst => 3,
             _ => continue,
         };
-        marks.push(((event.from, kind, event.seq, event.ack), event.at));
+        if is_lent(event.from, event.seq) {
+            continue;
+        }
+        marks.push(((event.from, kind, event.seq, event.ack), (event.at, event.frame)));
     }
     for exchange in facts.exchanges_of(flow).iter().take(SAMPLED_EXCHANGES) {
         for (side, message) in [(Side::Client, &exchange.request), (Side::Server, &exchange.response)] {
             // A first packet that was sent twice may be the other copy in the other capture.
-            if message.is_present() && flow.direction(side).retransmitted == 0 {
-                marks.push(((side, 4, message.seq, 0), message.start));
+            if message.is_present() && flow.direction(side).retransmitted == 0 && !is_lent(side, message.seq)
+            {
+                marks.push(((side, 4, message.seq, 0), (message.start, message.first_frame)));
             }
         }
     }
@@ -173,7 +217,7 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[us
 }
 
 /// When requests with one key were made and answered at each server, by the clock of their capture.
-type Occurrences = FixedMap<u64, Vec<(SocketAddr, Vec<(i64, i64)>)>>;
+type Occurrences = FixedMap<u64, Vec<(SocketAddr, Vec<(Moment, Moment)>)>>;
 
 fn occurrences(facts: &CaptureFacts, ids: Option<&IdHeaders>) -> Occurrences {
     let names = ids.map(|ids| ids.of(facts));
@@ -194,7 +238,8 @@ fn occurrences(facts: &CaptureFacts, ids: Option<&IdHeaders>) -> Occurrences {
             continue;
         }
         let server = facts.flow(exchange.flow).server;
-        let times = (exchange.request.start.0, exchange.response.end.0);
+        let (request, response) = (&exchange.request, &exchange.response);
+        let times = ((request.start, request.first_frame), (response.end, response.last_frame));
         let servers = all.entry(key).or_default();
         match servers.iter().position(|known| known.0 == server) {
             Some(known) => servers[known].1.push(times),
@@ -243,8 +288,8 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: T
                 }
                 let bounds = by_legs.entry((*server_a, *server_b)).or_default();
                 for (at_a, at_b) in times_a.iter().zip(times_b) {
-                    bounds.to_server.push((at_a.0, at_b.0.saturating_sub(at_a.0)));
-                    bounds.to_client.push((at_a.1, at_b.1.saturating_sub(at_a.1)));
+                    bounds.to_server.push(bound(at_a.0, at_b.0));
+                    bounds.to_client.push(bound(at_a.1, at_b.1));
                 }
             }
         }
@@ -255,10 +300,10 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: T
     let most = legs.iter().map(|(_, d)| d.to_server.len()).max()?;
     legs.into_iter()
         .filter(|(_, d)| d.to_server.len() * 2 >= most)
-        .filter_map(|(_, d)| d.fit())
-        .filter(|fit| told.is_proven(fit))
-        .min_by_key(|fit| fit.band_ns)
-        .map(|fit| Tie { a, b, fit, method: ClockMethod::Containment })
+        .filter_map(|(_, bounds)| Some((bounds.fit(LEAST_EXCHANGES)?, bounds)))
+        .filter(|(fit, _)| told.is_proven(fit))
+        .min_by_key(|(fit, _)| fit.band_ns)
+        .map(|(fit, bounds)| Tie { a, b, fit, bounds, method: ClockMethod::Containment })
 }
 
 /// For each capture the lowest one that ties lead to.
@@ -271,111 +316,4 @@ fn components(count: usize, ties: &[Tie]) -> Vec<usize> {
         }
     }
     root
-}
-
-/// Carries the offsets from a reference along the narrowest ties, one tree for each group of captures.
-fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut [Clock]) {
-    let weight =
-        |at: usize| -> usize { ties.iter().filter(|t| t.a == at || t.b == at).map(|t| t.fit.weight).sum() };
-    // A clock that was set, or that runs at a pace of its own, differs so from each that it is compared with.
-    let unsteady = |at: usize| ties.iter().filter(|t| (t.a == at || t.b == at) && !t.fit.is_steady()).count();
-    let name = |at: usize| (captures[at].info.first, &captures[at].info.path);
-    let mut order: Vec<usize> = (0..captures.len()).collect();
-    // Not by index: the order in which files are given must not choose the clock.
-    order.sort_by(|&a, &b| {
-        let rank = |at: usize| (unsteady(at), Reverse(weight(at)));
-        rank(a).cmp(&rank(b)).then_with(|| name(a).cmp(&name(b))).then(a.cmp(&b))
-    });
-    let mut done = vec![false; captures.len()];
-    let mut group = 0;
-    for start in order {
-        if done[start] {
-            continue;
-        }
-        let mut members = vec![start];
-        done[start] = true;
-        clocks[start] = reference();
-        loop {
-            let edge = ties.iter().filter(|tie| done[tie.a] != done[tie.b]).min_by(|x, y| {
-                let far = |tie: &Tie| if done[tie.a] { tie.b } else { tie.a };
-                (x.fit.band_ns).cmp(&y.fit.band_ns).then_with(|| name(far(x)).cmp(&name(far(y))))
-            });
-            let Some(tie) = edge else { break };
-            let (from, to) = if done[tie.a] { (tie.a, tie.b) } else { (tie.b, tie.a) };
-            done[to] = true;
-            members.push(to);
-            clocks[to] = carry(&clocks[from], tie, from == tie.a);
-            clocks[to].against = Some(CaptureId(from as u16));
-            if clocks[from].method == ClockMethod::SameHost {
-                (clocks[from].method, clocks[from].compared) = (tie.method, clocks[to].compared);
-                clocks[from].against = Some(CaptureId(to as u16));
-            }
-        }
-        for &at in &members {
-            clocks[at].group = group;
-            // Captures tied among themselves only: they agree with each other, and with the others by chance.
-            if group > 0 || (members.len() == 1 && captures.len() > 1) {
-                (clocks[at].band_ns, clocks[at].method) = (None, ClockMethod::None);
-            }
-        }
-        group += 1;
-    }
-}
-
-/// The clock at the far end of a tie; `to_b` when that is the tie's B.
-fn carry(from: &Clock, tie: &Tie, to_b: bool) -> Clock {
-    let fit = &tie.fit;
-    // Session time minus the far clock's time, where the near clock shows `fit.pivot` or what B shows then.
-    let (near_at, far_at, far_slope) = if to_b {
-        (fit.pivot, fit.pivot.saturating_add(fit.delta_ns), -fit.drift / (1.0 + fit.drift))
-    } else {
-        (fit.pivot.saturating_add(fit.delta_ns), fit.pivot, fit.drift)
-    };
-    let sign = if to_b { -1 } else { 1 };
-    let near_session = near_at.saturating_add(from.offset_at(CaptureTime(near_at)));
-    let mut offset = near_session.saturating_sub(far_at);
-    // Captures of one host, or of hosts in step: times stay as they were recorded.
-    let is_plain = fit.is_steady() && from.drift_ppb == 0 && from.steps[0].is_none();
-    if is_plain && fit.delta_ns.saturating_abs() <= fit.band_ns {
-        offset = from.offset_ns;
-    }
-    let drift = far_slope + from.drift_ppb as f64 / 1e9 * (1.0 + far_slope);
-    // By the near clock, where both are told of the same moment, and by the far one.
-    let (own_near, own_far) =
-        if to_b { (fit.steps.clone(), fit.steps_by_b()) } else { (fit.steps_by_b(), fit.steps.clone()) };
-    let own = own_near.into_iter().zip(own_far).map(|(near, far)| (near.0, far.0, sign * far.1));
-    let shift = far_at.saturating_sub(near_at);
-    let theirs =
-        from.steps.iter().flatten().map(|step| (step.at.0, step.at.0.saturating_add(shift), step.by_ns));
-    Clock {
-        offset_ns: offset,
-        computed_ns: offset,
-        band_ns: from.band_ns.map(|band| band.saturating_add(fit.band_ns)),
-        method: tie.method,
-        pivot: CaptureTime(far_at),
-        drift_ppb: (drift * 1e9).round() as i64,
-        steps: steps(own.chain(theirs).collect(), fit.band_ns),
-        compared: u32::try_from(fit.weight).unwrap_or(u32::MAX),
-        ..Clock::default()
-    }
-}
-
-/// Steps (near clock's time, far clock's time, size) in time order; those that undo each other, since both captures
-/// were compared with the one that was set, are none.
-fn steps(mut all: Vec<(i64, i64, i64)>, band_ns: i64) -> [Option<ClockStep>; MOST_CLOCK_STEPS] {
-    const SAME_MOMENT_NS: i64 = 2_000_000_000;
-    all.sort_unstable();
-    let mut merged: Vec<(i64, i64, i64)> = Vec::new();
-    for step in all {
-        match merged.last_mut().filter(|last| step.0.saturating_sub(last.0) <= SAME_MOMENT_NS) {
-            Some(last) => last.2 = last.2.saturating_add(step.2),
-            None => merged.push(step),
-        }
-    }
-    let mut kept = [None; MOST_CLOCK_STEPS];
-    let real = merged.into_iter().filter(|step| step.2.saturating_abs() > 2 * band_ns);
-    for (slot, (_, at, by_ns)) in kept.iter_mut().zip(real) {
-        *slot = Some(ClockStep { at: CaptureTime(at), by_ns });
-    }
-    kept
 }

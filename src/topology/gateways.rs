@@ -25,7 +25,7 @@ pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
     let is_mute = |leg: &Leg| leg.exchanges == 0 && leg.parents.is_empty() && !leg.client.is_loopback();
     let mut attempts: BTreeMap<IpAddr, Vec<(CaptureId, i64)>> = BTreeMap::new();
     for (at, &leg) in causes.leg_of.iter().enumerate().filter(|(_, leg)| is_mute(&causes.legs[**leg])) {
-        let begun = (seen.capture(at), seen.time(at, seen.flow(at).first.0));
+        let begun = (seen.capture(at), seen.first(at));
         attempts.entry(causes.legs[leg].client).or_default().push(begun);
     }
     attempts.retain(|_, all| all.len() >= LEAST);
@@ -58,7 +58,11 @@ fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
             let gateway = exchange.status.is_some_and(|status| matches!(status.get(), 502..=504))
                 && exchange.response.is_complete();
             if gateway && exchange.request.is_present() {
-                let span = (seen.time(at, exchange.request.start), seen.time(at, exchange.response.end));
+                let (request, response) = (&exchange.request, &exchange.response);
+                let [start, end] =
+                    [(request.start, request.first_frame), (response.end, response.last_frame)]
+                        .map(|(time, frame)| seen.time(at, time, frame));
+                let span = (start, end);
                 all.entry(causes.legs[leg].endpoint).or_default().entry(capture).or_default().0.push(span);
             }
         }
@@ -66,7 +70,7 @@ fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
     let mut whole: BTreeMap<CaptureId, Span> = BTreeMap::new();
     for at in 0..seen.len() {
         let flow = seen.flow(at);
-        let (first, last) = (seen.time(at, flow.first.0), seen.time(at, flow.last.0));
+        let (first, last) = (seen.first(at), seen.last(at));
         let known = whole.entry(seen.capture(at)).or_insert((first, last));
         *known = (known.0.min(first), known.1.max(last));
     }

@@ -53,8 +53,20 @@ impl<'a> Seen<'a> {
     }
 
     /// A time of a connection's best sighting in session time, in nanoseconds.
-    pub(super) fn time(&self, at: usize, time: CaptureTime) -> i64 {
-        self.clocks[self.connections[at][0].capture.index()].session(time).0
+    pub(super) fn time(&self, at: usize, time: CaptureTime, frame: u32) -> i64 {
+        self.clocks[self.connections[at][0].capture.index()].session(time, frame).0
+    }
+
+    /// The first moment of a connection's best sighting in session time, in nanoseconds.
+    pub(super) fn first(&self, at: usize) -> i64 {
+        let first = self.flow(at).first;
+        self.time(at, first.0, first.1)
+    }
+
+    /// The last one.
+    pub(super) fn last(&self, at: usize) -> i64 {
+        let last = self.flow(at).last;
+        self.time(at, last.0, last.1)
     }
 
     /// How far the times of a connection may be off, in nanoseconds.

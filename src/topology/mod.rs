@@ -37,6 +37,7 @@ pub(crate) use lanes::{SLACK_NS, tolerance_ns};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::capture::SessionTime;
 use crate::http::CaptureFacts;
 
 /// Finds the chain: clocks, connections counted once, lanes, links.
@@ -48,7 +49,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     sightings.sort_by_cached_key(|all| {
         let (flow, best) = (flow(all), all[0]);
         (
-            clocks[best.capture.index()].session(flow.first.0),
+            clocks[best.capture.index()].session(flow.first.0, flow.first.1),
             flow.client,
             flow.server,
             best.capture,
@@ -90,15 +91,27 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             server: ends[at].1,
             link,
             exchanges: first..topology.exchanges.len() as u32,
-            first: clock.session(flow.first.0),
-            last: clock.session(flow.last.0),
+            first: clock.session(flow.first.0, flow.first.1),
+            last: clock.session(flow.last.0, flow.last.1),
         });
     }
     topology.remarks.extend(remarks);
     topology.remarks.extend(copies::remarks(captures, &originals));
+    topology.spans = spans(captures, &clocks);
     topology.clocks = clocks;
     topology.id_headers = ids;
     topology
+}
+
+/// First and last moment of each capture whose clock was set: they are not at its least and its latest time.
+fn spans(captures: &[Arc<CaptureFacts>], clocks: &[Clock]) -> Vec<Option<(SessionTime, SessionTime)>> {
+    let span = |(facts, clock): (&Arc<CaptureFacts>, &Clock)| {
+        clock.steps[0]?;
+        let ends =
+            facts.flows.iter().map(|flow| [flow.first, flow.last].map(|end| clock.session(end.0, end.1)));
+        ends.map(|ends| (ends[0], ends[1])).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    };
+    captures.iter().zip(clocks).map(span).collect()
 }
 
 fn make_lanes(chain: &lanes::Chain, names: Vec<String>) -> Vec<Lane> {

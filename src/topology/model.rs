@@ -128,12 +128,18 @@ pub enum ClockMethod {
 }
 
 /// Where a capture's clock was set while it recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockStep {
     /// The capture's time from which on the step counts.
     pub at: CaptureTime,
     /// Nanoseconds that are added to the offset from there on.
     pub by_ns: i64,
+    /// The first packet after it: of a clock that was set back, some times mean two moments. 0 where not known.
+    #[serde(default)]
+    pub frame: u32,
+    /// Nothing tells which of two clocks was set, or as many captures say that it was the others.
+    #[serde(default)]
+    pub is_relative: bool,
 }
 
 /// Steps kept for each clock.
@@ -187,45 +193,48 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// A time of this capture in session time.
+    /// A time of this capture, that of this packet, in session time.
     #[inline]
-    pub fn session(&self, at: CaptureTime) -> SessionTime {
+    pub fn session(&self, at: CaptureTime, frame: u32) -> SessionTime {
         if self.drift_ppb == 0 && self.steps[0].is_none() {
             return SessionTime(at.0.saturating_add(self.offset_ns));
         }
-        SessionTime(at.0.saturating_add(self.offset_at(at)))
+        SessionTime(at.0.saturating_add(self.offset_at(at, frame)))
     }
 
-    /// The offset at a time of this capture, in nanoseconds.
+    /// The offset at a time of this capture, that of this packet (0 for none), in nanoseconds.
     #[cold]
-    pub fn offset_at(&self, at: CaptureTime) -> i64 {
+    pub fn offset_at(&self, at: CaptureTime, frame: u32) -> i64 {
         let since = i128::from(at.0) - i128::from(self.pivot.0);
         let drifted = (since * i128::from(self.drift_ppb) / 1_000_000_000) as i64;
-        let steps = self.steps.iter().flatten();
-        // The offset at the pivot holds the steps before the pivot already.
-        let stepped = |until: CaptureTime| -> i64 {
-            steps.clone().filter(|step| step.at <= until).fold(0, |sum, step| sum.saturating_add(step.by_ns))
-        };
-        let stepped = stepped(at).saturating_sub(stepped(self.pivot));
+        let is_after =
+            |step: &ClockStep| if step.frame > 0 && frame > 0 { frame >= step.frame } else { at >= step.at };
+        // Where steps are told by their time alone, the offset at the pivot holds those before the pivot already.
+        let is_in_offset = |step: &ClockStep| step.frame == 0 && self.pivot >= step.at;
+        let stepped = self.steps.iter().flatten().fold(0i64, |sum, step| {
+            let times = i64::from(is_after(step)) - i64::from(is_in_offset(step));
+            sum.saturating_add(step.by_ns.saturating_mul(times))
+        });
         self.offset_ns.saturating_add(drifted).saturating_add(stepped)
     }
 
     /// When a step happened, in session time. A clock that was set forward shows nothing between two times, of which the
     /// step names the middle: the moment was at the first of them, by the offset of before.
     pub fn moment_of(&self, step: &ClockStep) -> SessionTime {
-        let after = self.session(step.at);
+        let after = self.session(step.at, step.frame);
         SessionTime(after.0.saturating_sub(step.by_ns.min(0) / 2))
     }
 
     /// Half-width in nanoseconds around `offset_ns` that holds the offset at every time from `first` to `last`,
     /// for who adds one number to all timestamps; `None` when it is not known.
     pub fn whole_band_ns(&self, first: CaptureTime, last: CaptureTime) -> Option<i64> {
-        let mut times = vec![first, last];
-        times.extend(
-            self.steps.iter().flatten().flat_map(|step| [step.at, CaptureTime(step.at.0.saturating_sub(1))]),
-        );
-        let off = |at: CaptureTime| self.offset_at(at).saturating_sub(self.offset_ns).saturating_abs();
-        let most = times.into_iter().filter(|at| *at >= first && *at <= last).map(off).max().unwrap_or(0);
+        let mut offsets = vec![self.offset_at(first, 1), self.offset_at(last, u32::MAX)];
+        for step in self.steps.iter().flatten() {
+            let after = self.offset_at(step.at, step.frame);
+            offsets.extend([after.saturating_sub(step.by_ns), after]);
+        }
+        let off = offsets.into_iter().map(|offset| offset.saturating_sub(self.offset_ns).saturating_abs());
+        let most = off.max().unwrap_or(0);
         Some(self.band_ns?.saturating_add(most))
     }
 
@@ -254,7 +263,9 @@ impl Clock {
             words.push_str(&format!("; it drifts by {:.1} µs a second", -self.drift_ppb as f64 / 1e3));
         }
         for step in self.steps.iter().flatten() {
-            words.push_str(&format!("; it was set by {:.3} ms while it recorded", -step.by_ns as f64 / 1e6));
+            let which = if step.is_relative { "it or the other" } else { "it" };
+            let by = -step.by_ns as f64 / 1e6;
+            words.push_str(&format!("; {which} was set by {by:.3} ms while it recorded"));
         }
         words
     }
@@ -306,6 +317,8 @@ pub struct Topology {
     pub lanes: Vec<Lane>,
     /// Links ordered by lanes.
     pub links: Vec<Link>,
+    /// First and last moment of the captures whose clocks were set, by capture.
+    pub spans: Vec<Option<(SessionTime, SessionTime)>>,
     /// What has to be said of the captures as a set.
     pub remarks: Vec<super::Remark>,
     /// Request headers that may name a request.
@@ -328,7 +341,7 @@ mod tests {
     fn the_moment_of_a_step_is_where_the_clock_was_set() {
         const HOUR: i64 = 3_600_000_000_000;
         let of = |at: i64, by_ns: i64| {
-            let step = ClockStep { at: CaptureTime(at), by_ns };
+            let step = ClockStep { at: CaptureTime(at), by_ns, ..ClockStep::default() };
             let clock = Clock { offset_ns: 7, steps: [Some(step), None, None, None], ..Clock::default() };
             clock.moment_of(&step).0
         };

@@ -41,8 +41,7 @@ impl Apart {
         for at in 0..seen.len() {
             let group = seen.clocks[seen.capture(at).index()].group;
             servers.entry(seen.ends[at].1).or_default().insert(group);
-            let flow = seen.flow(at);
-            let (first, last) = (seen.time(at, flow.first.0), seen.time(at, flow.last.0));
+            let (first, last) = (seen.first(at), seen.last(at));
             let span = spans.entry(group).or_insert((first, last));
             *span = (span.0.min(first), span.1.max(last));
         }

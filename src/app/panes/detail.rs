@@ -116,10 +116,10 @@ fn body_ui(ui: &mut Ui, pane: &Pane<'_>, part: &Part) {
 
 fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
     let raw = exchange.raw;
-    let at = |time| pane.analysis.session_time(exchange.capture, time);
+    let at = |time, frame| pane.analysis.session_time(exchange.capture, time, frame);
     let mut rows = Vec::new();
     if raw.request.is_present() {
-        rows.push(("request, first byte", pane.clock.time(at(raw.request.start))));
+        rows.push(("request, first byte", pane.clock.time(at(raw.request.start, raw.request.first_frame))));
         let took = raw.request.end.0.saturating_sub(raw.request.start.0);
         rows.push(("request sent in", duration(took)));
     }
@@ -128,13 +128,19 @@ fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
             let wait = raw.response.start.0.saturating_sub(raw.request.end.0);
             rows.push(("waited for the answer", duration(wait)));
         }
-        rows.push(("response, first byte", pane.clock.time(at(raw.response.start))));
+        rows.push((
+            "response, first byte",
+            pane.clock.time(at(raw.response.start, raw.response.first_frame)),
+        ));
         rows.push(("response sent in", duration(raw.response.end.0.saturating_sub(raw.response.start.0))));
     } else {
         let waits = exchange.waits_until().is_some();
         let what = if waits { "still waits at the capture's end" } else { "settled" };
         rows.push((what, pane.clock.time(exchange.settled())));
-        rows.push(("after the request", duration(exchange.settled().since_ns(at(raw.request.end)))));
+        rows.push((
+            "after the request",
+            duration(exchange.settled().since_ns(at(raw.request.end, raw.request.last_frame))),
+        ));
     }
     if let Some(ns) = exchange.latency_ns() {
         rows.push(("latency in all", duration(ns)));

@@ -60,7 +60,8 @@ fn computed_manual_and_total_are_shown_to_the_nanosecond_with_band_drift_and_ste
     (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
     clock.drift_ppb = 50_200;
     clock.pivot = first;
-    clock.steps[0] = Some(ClockStep { at: CaptureTime(first.0 + 1_000_000), by_ns: -5_000_000 });
+    clock.steps[0] =
+        Some(ClockStep { at: CaptureTime(first.0 + 1_000_000), by_ns: -5_000_000, ..ClockStep::default() });
     let mut window = window_with(None, Some(Document::new(analysis)));
     window.state_mut().edits.edit(|session| session.overrides.clock_ns = vec![(1, 1)]);
     press(&mut window, Key::L);
