@@ -35,6 +35,8 @@ const ROUNDS: usize = 6;
 const MOST_LEARNT: usize = 50_000;
 /// Odds from which on a parent is called likely: e to the power of this, in thousandths.
 const LIKELY: i64 = 3_500;
+/// Clocks that agree so well move nothing that could be seen, in nanoseconds.
+const TOLD_NS: i64 = 100_000;
 /// What it costs when parent and child do not agree on what they usually agree on.
 const DISAGREES: i64 = 8_000;
 
@@ -96,6 +98,13 @@ pub(super) fn holds(parent: &Node, child: &Node) -> bool {
         && parent.start <= child.start.saturating_add(slack)
         && child.start <= parent.settled.saturating_add(slack)
         && (!child.answered || child.settled <= parent.limit.saturating_add(slack))
+}
+
+/// Whether a child lies inside its parent by the times that are told: what clocks allow proves nothing, and nobody is to
+/// be shown a child outside its parent as if it did.
+fn is_inside(parent: &Node, child: &Node) -> bool {
+    let told = |node: &Node| Node { tolerance: node.tolerance.min(TOLD_NS), ..*node };
+    holds(&told(parent), &told(child))
 }
 
 impl<'a> Matching<'a> {
@@ -191,9 +200,41 @@ impl<'a> Matching<'a> {
         let span = |node: &Node| (node.start, node.settled);
         let inner: Vec<(i64, i64)> = left.iter().map(|&child| span(&self.children[child as usize])).collect();
         let outer: Vec<(i64, i64)> = self.parents.iter().filter(|parent| parent.answered).map(span).collect();
-        if lie_inside(&inner, &outer).is_some() {
+        if lie_inside(&inner, &outer).is_some() && !self.by_loops() {
             self.by_time(|_| 1, Confidence::Likely);
         }
+    }
+
+    /// Where a hop asks several times for one request, one after the other, none of them is an attempt that takes
+    /// another's place. Returns whether that is so.
+    fn by_loops(&mut self) -> bool {
+        let candidates =
+            candidates(self.parents, self.children, |_| 1, |child| self.found[child as usize].is_none());
+        let rows = || candidates.rows.iter().enumerate();
+        let sole: Vec<(u32, u32)> = rows()
+            .filter(|(row, _)| candidates.fits[*row] == 1)
+            .filter_map(|(row, &child)| Some((candidates.fitting.of(row).first()?.parent, child)))
+            .collect();
+        let mut count: FixedMap<u32, u32> = FixedMap::default();
+        for (parent, child) in &sole {
+            // What follows a failure may be another attempt.
+            *count.entry(*parent).or_default() += u32::from(self.children[*child as usize].went_well());
+        }
+        let several = count.values().filter(|count| **count > 1).count();
+        if several == 0 || several * 2 < count.len() {
+            return false;
+        }
+        for (parent, child) in sole {
+            let confidence = Confidence::Likely;
+            self.insert(child, Found { parent, confidence, by_id: false, runner_up: None });
+        }
+        for (row, &child) in rows().filter(|(row, _)| candidates.fits[*row] > 1) {
+            let [best, rest @ ..] = candidates.fitting.of(row) else { continue };
+            let runner_up = rest.first().map(|choice| choice.parent);
+            let confidence = Confidence::Ambiguous;
+            self.insert(child, Found { parent: best.parent, confidence, by_id: false, runner_up });
+        }
+        true
     }
 
     /// Children without a parent yet, among parents with the same key that are in flight when they start.
@@ -417,6 +458,13 @@ impl<'a> Matching<'a> {
     fn attempt_cost(&self, parent: u32, child: u32) -> Option<i64> {
         let (node, own) = (&self.parents[parent as usize], &self.children[child as usize]);
         let others = self.attempts.get(&parent).map_or(&[][..], |list| list.as_slice());
+        let is_hedge = |other: &u32| {
+            let other = &self.children[*other as usize];
+            other.key == own.key && (own.hedges(other) || other.hedges(own))
+        };
+        if others.len() < MOST_ATTEMPTS && others.iter().any(is_hedge) {
+            return Some(self.before.cost(late(node, own)));
+        }
         let at = others.partition_point(|&other| self.children[other as usize].start <= own.start);
         let before = at.checked_sub(1).map(|at| &self.children[others[at] as usize]);
         let after = others.get(at).map(|&other| &self.children[other as usize]);
@@ -467,16 +515,21 @@ impl<'a> Matching<'a> {
             for (at, &child) in children.iter().enumerate() {
                 let (node, own) = (&self.parents[parent as usize], &self.children[child as usize]);
                 let earlier = children[..at].iter().map(|&other| &self.children[other as usize]);
+                let alike = earlier.filter(|other| other.key == own.key);
+                let hedges = alike.clone().any(|other| own.hedges(other));
+                // A hop that asks for the same again after it got it has other reasons than a failure.
+                let asks_again =
+                    alike.clone().any(|b| b.went_well() && b.settled <= own.start && b.link == own.link);
                 // Beside one that is still open it is a copy for another purpose (mirroring), and behind one that
                 // went well a request of its own.
-                let same = earlier.filter(|other| other.key == own.key && own.follows_failure(other));
+                let same = alike.filter(|other| !asks_again && own.follows_failure(other));
                 let (count, repeated) =
                     same.fold((0, false), |(n, same), b| (n + 1, same || b.head == own.head));
                 let Some(found) = self.found[child as usize] else { continue };
                 let parentage = Parentage {
                     parent: node.id,
                     confidence: found.confidence,
-                    evidence: evidence(node, own, found.by_id, repeated),
+                    evidence: evidence(node, own, found.by_id, repeated, hedges),
                     runner_up: found.runner_up.map(|other| self.parents[other as usize].id),
                     attempt: count + 1,
                 };
@@ -579,7 +632,7 @@ pub(super) fn candidates(
     all
 }
 
-fn evidence(parent: &Node, child: &Node, by_id: bool, repeated: bool) -> Evidence {
+fn evidence(parent: &Node, child: &Node, by_id: bool, repeated: bool, hedges: bool) -> Evidence {
     let same_id = by_id || (child.request_id != 0 && parent.request_id == child.request_id);
     let same_request = parent.key == child.key;
     let bits = [
@@ -587,10 +640,11 @@ fn evidence(parent: &Node, child: &Node, by_id: bool, repeated: bool) -> Evidenc
         (Evidence::TARGET, same_request),
         (Evidence::HOST, child.authority != 0 && parent.authority == child.authority),
         (Evidence::BODY, same_request && child.has_body),
-        (Evidence::CONTAINMENT, holds(parent, child)),
+        (Evidence::CONTAINMENT, is_inside(parent, child)),
         (Evidence::STATUS, child.status != 0 && parent.status == child.status),
         (Evidence::HEADERS, child.kept != 0 && parent.kept == child.kept),
         (Evidence::RETRY, repeated),
+        (Evidence::HEDGE, hedges),
         (Evidence::PROXY_HEADER, child.socket != 0 && child.socket == parent.socket),
         (Evidence::FORWARDED_FOR, child.client != 0 && child.client == parent.client),
     ];

@@ -6,6 +6,8 @@ mod chain;
 mod gaps;
 mod habits;
 mod home;
+#[cfg(test)]
+mod kinds_tests;
 mod matching;
 mod model;
 mod node;

@@ -51,10 +51,13 @@ impl Evidence {
     pub const FORWARDED_FOR: u16 = 1 << 8;
     /// The child's connection opens with a PROXY header that names the parent's.
     pub const PROXY_HEADER: u16 = 1 << 9;
+    /// Byte-identical to one that still waited for its answer, on another connection of the link: the hop takes the
+    /// answer that comes first.
+    pub const HEDGE: u16 = 1 << 10;
 
     /// The names that reports use, in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        const NAMES: [(u16, &str); 10] = [
+        const NAMES: [(u16, &str); 11] = [
             (Evidence::REQUEST_ID, "request-id"),
             (Evidence::TARGET, "target"),
             (Evidence::HOST, "host"),
@@ -65,6 +68,7 @@ impl Evidence {
             (Evidence::RETRY, "retry"),
             (Evidence::FORWARDED_FOR, "forwarded-for"),
             (Evidence::PROXY_HEADER, "proxy-header"),
+            (Evidence::HEDGE, "hedge"),
         ];
         NAMES.iter().filter(|(bit, _)| self.0 & bit != 0).map(|&(_, name)| name).collect()
     }

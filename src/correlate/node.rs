@@ -5,12 +5,17 @@ use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::CaptureId;
 use crate::http::{Exchange, ExchangeFlags, HeaderDigest, MessageState, NameId};
 use crate::topology::keys::{IdNames, MOST_IDS, request_key, suffix_key, text_hash};
-use crate::topology::{ExchangeId, LinkId, SLACK_NS, tolerance_ns};
+use crate::topology::{ConnectionId, ExchangeId, LinkId, SLACK_NS, tolerance_ns};
+
+/// What a hop waits at least before it asks a second server, in nanoseconds.
+const HEDGE_NS: i64 = 500_000;
 
 /// An exchange as the matching sees it. Times are session time in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
     pub id: ExchangeId,
+    pub link: LinkId,
+    pub connection: ConnectionId,
     /// Method, target and body; equal requests have equal ones.
     pub key: u64,
     /// Method and the target's end.
@@ -68,6 +73,17 @@ impl Node {
     pub(super) fn follows_failure(&self, earlier: &Self) -> bool {
         !earlier.went_well()
             && earlier.settled.min(earlier.news) <= self.start.saturating_add(earlier.slack(self))
+    }
+
+    /// Whether it asks for the same as an earlier one that still waits, so that the first answer counts: of the two one
+    /// is given up. A copy for another purpose (mirroring) is sent at once, and both are answered.
+    pub(super) fn hedges(&self, earlier: &Self) -> bool {
+        let is_second = earlier.head == self.head
+            && earlier.link == self.link
+            && earlier.connection != self.connection
+            && earlier.start.saturating_add(HEDGE_NS) <= self.start
+            && self.start < earlier.settled.min(earlier.news);
+        is_second && earlier.answered != self.answered
     }
 
     /// How far the times of two nodes may be apart by their clocks.
@@ -138,6 +154,8 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
     let clock = &exchange.analysis.topology.clocks[exchange.capture.index()];
     Node {
         id: exchange.id,
+        link: exchange.link_id(),
+        connection: exchange.connection_id(),
         key: request_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         suffix: suffix_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         bare: request_key(facts, raw),

@@ -1,7 +1,10 @@
 //! Requests without a cause or without consequences, and why that is as it should be.
 
+use hashbrown::HashMap;
+
 use crate::analysis::{Analysis, ExchangeView};
 use crate::http::ExchangeFlags;
+use crate::topology::keys::request_key;
 use crate::topology::{ExchangeId, LaneId};
 
 use super::Trees;
@@ -11,6 +14,10 @@ use super::Trees;
 pub enum Orphan {
     /// The lane answered it well by itself: from a cache, or with content of its own.
     AnsweredHere,
+    /// The lane answered it from a cache, as the answer's headers say.
+    FromCache,
+    /// The lane asked for what it had just answered the same request with: a cache makes its copy new, and nobody waits.
+    BackgroundRefresh,
     /// The lane refused it by itself (4xx, such as 413 or 429).
     RefusedHere,
     /// The lane answered 5xx and no attempt to pass it on was captured.
@@ -30,6 +37,8 @@ impl Orphan {
     pub fn name(self) -> &'static str {
         match self {
             Self::AnsweredHere => "answered-here",
+            Self::FromCache => "from-cache",
+            Self::BackgroundRefresh => "background-refresh",
             Self::RefusedHere => "refused-here",
             Self::FailedHere => "failed-here",
             Self::HealthCheck => "health-check",
@@ -43,6 +52,8 @@ impl Orphan {
     pub fn words(self) -> &'static str {
         match self {
             Self::AnsweredHere => "answered without asking on: from a cache, or with content of its own",
+            Self::FromCache => "answered from a cache, as the answer's headers say",
+            Self::BackgroundRefresh => "asked in the background for what had just been answered from a cache",
             Self::RefusedHere => "refused without asking on",
             Self::FailedHere => "failed without an attempt to ask on that was captured",
             Self::HealthCheck => "a health check: no request caused it",
@@ -52,6 +63,9 @@ impl Orphan {
         }
     }
 }
+
+/// A cache asks for what is to be made new this soon after it answered, in nanoseconds.
+const REFRESH_NS: i64 = 250_000_000;
 
 /// Parts of a path that ask whether a server lives.
 const HEALTH: [&str; 11] = [
@@ -101,7 +115,38 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orpha
         };
         all.extend(orphan.map(|orphan| (exchange.id, orphan)));
     }
+    name_refreshes(analysis, &mut all);
     all
+}
+
+/// When requests that a lane answered by itself came and were answered, by lane, method and target.
+type Answered = HashMap<(LaneId, u64), Vec<(i64, i64)>, foldhash::fast::FixedState>;
+
+/// Tells those that a cache makes because of a request that it has answered: for the same, within a moment.
+fn name_refreshes(analysis: &Analysis, all: &mut [(ExchangeId, Orphan)]) {
+    let is_open = |orphan: Orphan| orphan == Orphan::Unexplained;
+    if !all.iter().any(|(_, orphan)| is_open(*orphan)) {
+        return;
+    }
+    let mut answered = Answered::default();
+    for (id, _) in all.iter().filter(|(_, why)| matches!(why, Orphan::AnsweredHere | Orphan::FromCache)) {
+        let exchange = analysis.exchange(*id);
+        let key = (analysis.link(exchange.link_id()).to, request_key(exchange.facts, exchange.raw));
+        answered.entry(key).or_default().push((exchange.started().0, exchange.ended().0));
+    }
+    for times in answered.values_mut() {
+        times.sort_unstable();
+    }
+    for (id, orphan) in all.iter_mut().filter(|(_, orphan)| is_open(*orphan)) {
+        let exchange = analysis.exchange(*id);
+        let key = (analysis.link(exchange.link_id()).from, request_key(exchange.facts, exchange.raw));
+        let at = exchange.started().0;
+        let times = answered.get(&key).map_or(&[][..], Vec::as_slice);
+        let before = &times[..times.partition_point(|(start, _)| *start <= at)];
+        if before.last().is_some_and(|(_, end)| at.saturating_sub(*end) <= REFRESH_NS) {
+            *orphan = Orphan::BackgroundRefresh;
+        }
+    }
 }
 
 fn without_parent(exchange: &ExchangeView<'_>, captured: (i64, i64)) -> Orphan {
@@ -124,6 +169,7 @@ fn without_children(exchange: &ExchangeView<'_>, captured: (i64, i64)) -> Option
         return Some(Orphan::CaptureLoss);
     }
     match exchange.status()? {
+        ..400 if exchange.raw.flags.has(ExchangeFlags::FROM_CACHE) => Some(Orphan::FromCache),
         ..400 => Some(Orphan::AnsweredHere),
         400..500 => Some(Orphan::RefusedHere),
         _ => Some(Orphan::FailedHere),

@@ -13,7 +13,7 @@ const US: i64 = 1_000;
 const MS: i64 = 1_000_000;
 const HOUR: i64 = 3_600_000_000_000;
 
-fn analyse(captures: Vec<Arc<CaptureFacts>>) -> Analysis {
+pub(super) fn analyse(captures: Vec<Arc<CaptureFacts>>) -> Analysis {
     let mut analysis = Analysis { captures, ..Analysis::default() };
     analysis.topology = crate::topology::build(&analysis.captures, &Overrides::default());
     analysis.trees = build(&analysis);

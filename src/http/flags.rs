@@ -74,6 +74,9 @@ impl ExchangeFlags {
     /// The client asked a FastCGI application to abort the request.
     pub const ABORT_ASKED: u32 = 1 << 29;
 
+    /// The response says that it comes from a cache: of this hop or of one behind it.
+    pub const FROM_CACHE: u32 = 1 << 30;
+
     /// A response that ends with the connection ([`Self::UNFRAMED`]), and the server's FIN came a second or more
     /// after its last byte.
     pub const LATE_CLOSE: u32 = 1 << 20;

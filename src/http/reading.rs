@@ -22,6 +22,8 @@ pub(super) struct Reading {
     pub host: Option<NameId>,
     pub server: Option<NameId>,
     pub via: Option<NameId>,
+    /// The response says that it comes from a cache.
+    pub cached: bool,
     pub lines: usize,
     pub oddities: Oddities,
 }
@@ -72,6 +74,7 @@ impl Reading {
 
     #[inline]
     pub fn read(&mut self, name: &str, value: &[u8]) {
+        self.cached |= tells_cache(name, value);
         // The length of the name rules out nearly all others at once.
         match name.len() {
             6 if name.eq_ignore_ascii_case("expect") => {
@@ -222,6 +225,9 @@ impl Reading {
         if version == Version::Http11 && !self.coded && self.length.is_none() && !self.close {
             flags |= ExchangeFlags::UNFRAMED;
         }
+        if self.cached {
+            flags |= ExchangeFlags::FROM_CACHE;
+        }
         if !self.oddities.is_empty() {
             if invalid_line
                 || [Oddity::LengthsDiffer, Oddity::LengthBroken].into_iter().any(|o| self.oddities.has(o))
@@ -241,6 +247,32 @@ impl Reading {
             upgrade: self.upgrade,
             upgrade_name: self.upgrade_name,
         }
+    }
+}
+
+/// Headers in which a cache says whether it had the answer (RFC 9211; what caches call it).
+const CACHES: [&str; 5] = ["x-cache", "cache-status", "x-proxy-cache", "x-cache-status", "cf-cache-status"];
+
+/// Whether a header of this (lower-case) name may tell that a cache answered.
+pub(super) fn is_of_caches(name: &str) -> bool {
+    name == "age" || CACHES.contains(&name)
+}
+
+/// Whether a response header tells that a cache answered (RFC 9111, section 5.1).
+#[inline]
+fn tells_cache(name: &str, value: &[u8]) -> bool {
+    match name.len() {
+        3 if name.eq_ignore_ascii_case("age") => {
+            let age = std::str::from_utf8(value.trim_ascii()).ok().and_then(|text| text.parse::<u64>().ok());
+            age.is_some_and(|seconds| seconds > 0)
+        }
+        7 | 12..=15 if CACHES.iter().any(|known| name.eq_ignore_ascii_case(known)) => {
+            let words = value.split(|byte| !byte.is_ascii_alphanumeric());
+            words.into_iter().any(|word| {
+                [&b"hit"[..], b"stale", b"updating"].iter().any(|known| word.eq_ignore_ascii_case(known))
+            })
+        }
+        _ => false,
     }
 }
 

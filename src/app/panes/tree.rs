@@ -7,7 +7,7 @@ use crate::analysis::ExchangeView;
 use crate::app::format::duration;
 use crate::app::state::Action;
 use crate::app::widgets::{attempt_badge, outcome_name, padded_row, status_color};
-use crate::correlate::Confidence;
+use crate::correlate::{Confidence, Orphan};
 use crate::topology::ExchangeId;
 
 /// No tree is drawn beyond this many exchanges.
@@ -137,6 +137,10 @@ fn asks<'a>(pane: &Pane<'a>, id: ExchangeId) -> &'a crate::topology::Lane {
 fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
     match pane.analysis.trees.parent(id) {
         Some(parent) => why_linked(&parent.confidence, &parent.evidence.names()),
+        None if pane.analysis.trees.orphan(id).is_some() => {
+            let words = pane.analysis.trees.orphan(id).map_or("", Orphan::words);
+            format!("No neighbouring hop shows this request: {words}.")
+        }
         None if pane.analysis.trees.children(id).is_empty() => {
             "No neighbouring hop shows this request.".to_owned()
         }
@@ -164,6 +168,7 @@ fn reason(name: &str) -> String {
         "status" => "same status",
         "headers" => "has all its headers",
         "retry" => "repeats the failed attempt byte for byte",
+        "hedge" => "sent byte for byte beside one that still waited; the first answer counts",
         "forwarded-for" => "names its client address",
         other => return other.replace('-', " "),
     }

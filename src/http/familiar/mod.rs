@@ -13,7 +13,7 @@ use memchr::memchr;
 
 use super::head::{MAX_HEADERS, RequestHead, ResponseHead};
 use super::load::Context;
-use super::reading::{Reading, contains_token};
+use super::reading::{Reading, contains_token, is_of_caches};
 use super::{CaptureFacts, HeaderDigest, NameId, Version};
 
 /// Most header names known of requests, and of responses.
@@ -272,6 +272,7 @@ impl Role {
             "connection" => Self::Connection,
             "content-length" => Self::Length,
             "expect" | "upgrade" | "transfer-encoding" => Self::Other,
+            name if !asks && is_of_caches(name) => Self::Other,
             _ => Self::Plain,
         }
     }

@@ -1,0 +1,102 @@
+//! Requests of a hop that are no plain passing on: loops, hedges, refreshes.
+
+use super::tests::analyse;
+use super::{Confidence, Evidence, Orphan};
+use crate::analysis::Analysis;
+use crate::http::ExchangeFlags;
+use crate::tcp::Side;
+use crate::testing::Script;
+
+const MS: i64 = 1_000_000;
+
+fn below<'a>(analysis: &'a Analysis) -> impl Iterator<Item = crate::analysis::ExchangeView<'a>> {
+    analysis.exchanges().filter(|x| analysis.lane(analysis.link(x.link_id()).from).depth > 0)
+}
+
+#[test]
+fn what_a_hop_asks_several_times_for_one_request_has_one_cause_and_is_no_retry() {
+    for fails in [false, true] {
+        let mut script = Script::new("any.pcap");
+        for n in 0..20 {
+            let at = n * 100 * MS;
+            let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100);
+            let app = script.connection(at + MS, &format!("10.0.1.2:{}", 4_000 + n), "10.0.1.3:9000", 500);
+            script.request(user, at + MS / 2, "GET", &format!("/order/{n}"), &[], "");
+            for part in 0..3 {
+                let at = at + 2 * MS + part * 10 * MS;
+                script.request(app, at, "GET", "/price", &[], "");
+                script.response(app, at + 4 * MS, if fails && part == 1 { 500 } else { 200 }, 1);
+            }
+            script.response(user, at + 40 * MS, 200, 3);
+        }
+        let analysis = analyse(vec![script.finish()]);
+        let mut count = 0;
+        for child in below(&analysis) {
+            let parentage = analysis.trees.parent(child.id).unwrap();
+            assert_eq!((parentage.confidence, child.attempts()), (Confidence::Likely, 1));
+            assert_eq!(analysis.trees.children(parentage.parent).len(), 3);
+            count += 1;
+        }
+        assert_eq!(count, 60);
+        assert!(crate::diagnose::build(&analysis).retries.is_empty());
+    }
+}
+
+#[test]
+fn a_second_try_beside_one_that_still_waits_is_told_from_a_retry_and_from_a_copy() {
+    for late in [MS / 100, 3 * MS] {
+        let mut script = Script::new("any.pcap");
+        for n in 0..12 {
+            let (at, target) = (n * 100 * MS, format!("/item/{n}"));
+            let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100);
+            let mut ask = |port: i64, server: &str, at: i64| {
+                let conn = script.connection(at, &format!("10.0.1.2:{port}"), server, 500);
+                script.request(conn, at + MS / 4, "GET", &target, &[], "");
+                conn
+            };
+            let first = ask(4_000 + n, "10.0.1.3:9000", at + 2 * MS);
+            let second = ask(5_000 + n, "10.0.1.4:9000", at + 2 * MS + late);
+            script.request(user, at + MS, "GET", &target, &[], "");
+            script.response(first, at + 9 * MS, 200, 3);
+            script.response(user, at + 10 * MS, 200, 3);
+            script.rst(second, at + 10 * MS + MS / 10, Side::Client);
+        }
+        let analysis = analyse(vec![script.finish()]);
+        let hedges = below(&analysis).filter(|x| {
+            analysis.trees.parent(x.id).is_some_and(|parent| parent.evidence.names().contains(&"hedge"))
+        });
+        let hedges: Vec<_> = hedges.map(|x| (x.connection().inner.server.to_string(), x.attempt())).collect();
+        let expected = if late > MS { vec![("10.0.1.4:9000".to_owned(), 1); 12] } else { Vec::new() };
+        assert_eq!(hedges, expected, "{late}");
+        assert!(Evidence(Evidence::HEDGE).names() == ["hedge"]);
+    }
+}
+
+#[test]
+fn answers_from_a_cache_and_what_makes_its_copies_new_are_named() {
+    let mut script = Script::new("any.pcap");
+    for n in 0..20 {
+        let (at, target) = (n * 100 * MS, format!("/img/{}", n % 10));
+        let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100);
+        script.request(user, at + MS, "GET", &target, &[], "");
+        // The first ones are asked for; of the others each tenth of a second one is made new behind the answer.
+        let late = if n < 10 { 2 * MS } else { 7 * MS };
+        if n < 14 {
+            let app = script.connection(at + late, &format!("10.0.1.2:{}", 4_000 + n), "10.0.1.3:9000", 500);
+            script.request(app, at + late + MS / 4, "GET", &target, &[], "");
+            script.response(app, at + late + 3 * MS, 200, 3);
+        }
+        script.response(user, at + 6 * MS, 200, 3);
+    }
+    let mut facts = script.finish();
+    let own = std::sync::Arc::make_mut(&mut facts);
+    for exchange in &mut own.exchanges {
+        if own.flows[exchange.flow.0 as usize].server.port() == 80 && exchange.request.start.0 > 1_500 * MS {
+            exchange.flags.set(ExchangeFlags::FROM_CACHE);
+        }
+    }
+    let analysis = analyse(vec![facts]);
+    let count = |why: Orphan| analysis.trees.orphans.iter().filter(|(_, orphan)| *orphan == why).count();
+    let kinds = [Orphan::AnsweredHere, Orphan::FromCache, Orphan::BackgroundRefresh, Orphan::Unexplained];
+    assert_eq!(kinds.map(count), [5, 5, 4, 0]);
+}
