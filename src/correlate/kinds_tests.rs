@@ -6,6 +6,7 @@ use crate::analysis::Analysis;
 use crate::http::ExchangeFlags;
 use crate::tcp::Side;
 use crate::testing::Script;
+use crate::topology::Overrides;
 
 const MS: i64 = 1_000_000;
 
@@ -99,4 +100,37 @@ fn answers_from_a_cache_and_what_makes_its_copies_new_are_named() {
     let count = |why: Orphan| analysis.trees.orphans.iter().filter(|(_, orphan)| *orphan == why).count();
     let kinds = [Orphan::AnsweredHere, Orphan::FromCache, Orphan::BackgroundRefresh, Orphan::Unexplained];
     assert_eq!(kinds.map(count), [5, 5, 4, 0]);
+}
+
+#[test]
+fn failures_that_no_user_saw_say_so_and_health_checks_are_called_that() {
+    for checks in [true, false] {
+        let mut script = Script::new("edge.pcap");
+        for n in 0..20 {
+            let (at, target) = (n * 100 * MS, format!("/item/{n}"));
+            let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100);
+            let app = script.connection(at, &format!("10.0.1.2:{}", 4_000 + n), "10.0.1.3:9000", 500);
+            let fails = !checks && n % 4 == 0;
+            script.request(user, at + MS, "GET", &target, &[], "");
+            script.request(app, at + 2 * MS, "GET", &target, &[], "");
+            script.response(app, at + 4 * MS, if fails { 500 } else { 200 }, 3);
+            script.response(user, at + 5 * MS, 200, 3);
+            if checks && n % 4 == 0 {
+                let at = at + 50 * MS;
+                let probe = script.connection(at, &format!("10.0.1.2:{}", 5_000 + n), "10.0.1.4:9000", 500);
+                script.request(probe, at + MS, "GET", "/health", &[], "");
+                script.response(probe, at + 3 * MS, 503, 3);
+            }
+        }
+        let analysis = crate::analysis::analyse(vec![script.finish()], &Overrides::default());
+        let [finding] = &analysis.diagnosis.findings[..] else { panic!("{:?}", analysis.diagnosis.findings) };
+        assert_eq!(finding.summary.ends_with("(health checks)"), checks, "{}", finding.summary);
+        let words = if checks {
+            "5 health checks that no user waits for."
+        } else {
+            "5 requests of users, all answered"
+        };
+        assert!(finding.explanation.contains("No user got an error"), "{}", finding.explanation);
+        assert!(finding.explanation.contains(words), "{}", finding.explanation);
+    }
 }

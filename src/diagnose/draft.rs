@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::Frame;
+use crate::correlate::Orphan;
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::origins::{fails, failure_name};
@@ -136,6 +137,9 @@ fn users(analysis: &Analysis, diagnosis: &Diagnosis, exchanges: &[ExchangeId]) -
     retried.sort_unstable();
     retried.dedup();
     let mut parts: Vec<String> = seen_by_users(analysis, outcomes, &roots);
+    if parts.is_empty() {
+        parts.extend(nobody_saw(analysis, outcomes, exchanges, &roots));
+    }
     let mut by_lane: BTreeMap<LaneId, (ByMethod, u64)> = BTreeMap::new();
     for &(lane, parent) in &retried {
         let entry = by_lane.entry(lane).or_default();
@@ -149,6 +153,40 @@ fn users(analysis: &Analysis, diagnosis: &Diagnosis, exchanges: &[ExchangeId]) -
     }
     let text = parts.join("; ");
     if text.is_empty() { text } else { text + "." }
+}
+
+/// That no user got an error, where these failed and each is known to have a root that did not, or nobody to wait for it.
+fn nobody_saw(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    exchanges: &[ExchangeId],
+    roots: &[ExchangeId],
+) -> Option<String> {
+    let is = |id: &ExchangeId, orphan: Orphan| analysis.trees.orphan(*id) == Some(orphan);
+    let number = |what: Orphan| exchanges.iter().filter(|id| is(id, what)).count();
+    let (checks, refreshes) = (number(Orphan::HealthCheck), number(Orphan::BackgroundRefresh));
+    let asked_for = exchanges.len() - checks - refreshes;
+    let is_of_user = |id: &ExchangeId| {
+        let root = analysis.trees.root(*id);
+        root != *id && analysis.lane(analysis.link(analysis.exchange(root).link_id()).from).users
+    };
+    let known = exchanges.iter().filter(|id| is_of_user(id)).count() == asked_for;
+    if exchanges.is_empty() || !known || !exchanges.iter().all(|id| fails(analysis, outcomes, *id)) {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if checks > 0 {
+        parts.push(format!("{} that no user waits for", counted(checks as u64, "health check")));
+    }
+    if refreshes > 0 {
+        let noun = if refreshes == 1 { "refresh" } else { "refreshes" };
+        parts.push(format!("{} background {noun} of a cache", grouped(refreshes as u64)));
+    }
+    if !roots.is_empty() {
+        let requests = counted(roots.len() as u64, "request");
+        parts.push(format!("{requests} of users, all answered without one"));
+    }
+    Some(format!("No user got an error by it: behind it stand {}", listed(&parts)))
 }
 
 /// What the first link that holds each request showed of it: to users, or to a hop of which nobody captured who asks.

@@ -132,7 +132,8 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     draft.certainty = certainties[certainties.len() / 2];
     // A check that fails is there to fail: what matters is whether users were sent there all the same.
     let asked_for_health = |id: &ExchangeId| analysis.trees.orphan(*id) == Some(Orphan::HealthCheck);
-    if draft.severity == Severity::Error && exchanges.iter().all(asked_for_health) {
+    let only_checks = exchanges.iter().all(asked_for_health);
+    if draft.severity == Severity::Error && only_checks {
         draft.severity = Severity::Warning;
     }
     let masked = exchanges.iter().all(|&id| is_masked(analysis, &diagnosis.outcomes, id));
@@ -154,6 +155,9 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     let mut finding = draft.finish(exchanges, proofs);
     if masked {
         finding.explanation += MASKED;
+    }
+    if only_checks {
+        finding.summary.push_str(if finding.count == 1 { " (a health check)" } else { " (health checks)" });
     }
     finding
 }

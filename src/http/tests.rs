@@ -400,6 +400,29 @@ fn interim_responses_and_unframed_bodies_are_told() {
     );
 }
 
+#[test]
+fn what_a_cache_says_of_its_answers_is_told() {
+    let said = [
+        ("X-Cache: HIT from edge", true),
+        ("Age: 3", true),
+        ("CF-Cache-Status: STALE", true),
+        ("Cache-Status: edge; hit; ttl=30", true),
+        ("x-proxy-cache: MISS", false),
+        ("Age: 0", false),
+        ("X-Cache-Status: EXPIRED", false),
+    ];
+    let mut script = Script::new();
+    for _ in 0..2 {
+        for (header, _) in said {
+            let answer = format!("HTTP/1.1 200 OK\r\n{header}\r\nContent-Length: 0\r\n\r\n");
+            script.client(&get("/1")).server(answer.as_bytes());
+        }
+    }
+    let expected: Vec<u32> =
+        said.iter().chain(&said).map(|(_, is)| if *is { ExchangeFlags::FROM_CACHE } else { 0 }).collect();
+    assert_eq!(flags(&script.facts(), ExchangeFlags::FROM_CACHE), expected);
+}
+
 /// A conversation with every framing, as the two streams of turns.
 fn turns() -> Vec<(usize, Vec<u8>)> {
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10;e=1\r\n0123456789abcdef\r\n0\r\nA: b\r\n\r\n";
