@@ -1,5 +1,6 @@
 //! Connections to lanes and links: which process sits where in the chain, and how the captures' clocks agree.
 
+mod asked_for;
 mod cause;
 mod clocks;
 mod copies;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::{Chain, Seen};
-use super::{Overrides, Role, forwarding, labels, products, recordings, rewriting};
+use super::{Overrides, Role, asked_for, forwarding, labels, products, recordings, rewriting};
 
 /// What names a lane, in words for [`super::lanes::Hop::named_by`].
 type Named = (String, String);
@@ -38,7 +38,12 @@ pub(super) fn names(
         forwards,
         protocols: by_protocols(seen, chain, leg_of),
     };
-    let found: Vec<Named> = (0..roles.len()).map(|at| found.name(at)).collect();
+    // Servers that only their place would name, all the same: the host that they are asked for says more.
+    let placed: Vec<usize> = (0..roles.len()).filter(|&at| found.is_placed(at)).collect();
+    let mut hosts = asked_for::names(seen, found.chain, leg_of, &placed);
+    let by_host = |name| (name, "the host that it is asked for".to_owned());
+    let found: Vec<Named> =
+        (0..roles.len()).map(|at| hosts.remove(&at).map_or_else(|| found.name(at), by_host)).collect();
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let mut names = Vec::with_capacity(chain.hops.len());
     for (at, (found, named_by)) in found.into_iter().enumerate() {
@@ -90,6 +95,11 @@ impl Finder<'_> {
             Role::Client => said.filter(|_| self.chain.hops[at].inferred).unwrap_or_else(|| self.client(at)),
             _ => said.or_else(|| self.by_traffic(at)).unwrap_or_else(|| self.by_place(at)),
         }
+    }
+
+    /// Whether it is a server that nothing names but its place.
+    fn is_placed(&self, at: usize) -> bool {
+        self.roles[at] == Role::Server && self.labels[at].is_none() && self.by_traffic(at).is_none()
     }
 
     /// A lane that only asks.

@@ -316,3 +316,31 @@ fn addresses_tell_who_asks_whom_where_equal_requests_take_differently_long() {
     let expected = ["", "10.0.0.2:80", "10.0.0.3:8080 10.0.0.3:8081", "10.0.0.4:9000"];
     assert_eq!(served(&[script.finish()]), expected);
 }
+
+#[test]
+fn servers_that_only_their_host_tells_apart_are_named_by_it() {
+    let tell = |hosts: [&str; 3]| {
+        let mut script = Script::new("gw.pcap");
+        for n in 0..12 {
+            let at = n * 20 * MS;
+            let user = script.connection(at, &format!("10.0.0.1:{}", 3_000 + n), "10.0.1.1:80", 1);
+            script.request(user, at + MS, "GET", &format!("/page/{n}"), &[("host", "shop.example")], "");
+            for (place, host) in (1i64..).zip(hosts) {
+                let (client, server) =
+                    (format!("10.0.1.1:{}", 4_000 + 10 * n + place), format!("10.0.4.{place}:9000"));
+                let conn = script.connection(at + MS, &client, &server, 100);
+                let target = format!("/{}/{n}", ["user", "stock", "price"][place as usize - 1]);
+                script.request(conn, at + 2 * MS + place * MS / 10, "GET", &target, &[("host", host)], "");
+                script.response(conn, at + 4 * MS + place * MS, 200, 5);
+            }
+            script.response(user, at + 9 * MS, 200, 9);
+        }
+        let topology = build(&[script.finish()], &Overrides::default());
+        let names: Vec<String> = topology.lanes[2..].iter().map(|lane| lane.name.clone()).collect();
+        names
+    };
+    let hosts = ["user.svc.local:9000", "Stock.svc.local", "price.svc.local"];
+    assert_eq!(tell(hosts), ["user.svc.local", "stock", "price"]);
+    assert_eq!(tell(["10.0.4.1:9000", "10.0.4.2", "10.0.4.3"]), ["app", "server", "server 2"]);
+    assert_eq!(tell(["up", "up", "price"]), ["app", "server", "server 2"]);
+}
