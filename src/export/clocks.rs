@@ -19,7 +19,8 @@ pub(super) fn write_clocks(analysis: &Analysis, out: &mut String) {
     heading(out, "Clocks (what is added to the times of a capture)");
     let rows = all().map(|(id, clock)| {
         let basis = format!("{}: {}", method_name(clock.method), clock.basis());
-        vec![analysis.capture_name(id), offset(clock.offset_ns), band_words(clock), basis]
+        let added = added(clock, &analysis.capture(id).info);
+        vec![analysis.capture_name(id), added, band_words(clock), basis]
     });
     table(out, rows.collect(), &[false, true, true, false]);
     for (id, clock) in all() {
@@ -42,6 +43,18 @@ pub fn method_name(method: ClockMethod) -> &'static str {
         ClockMethod::Declared => "declared",
         ClockMethod::SameHost => "one clock",
         ClockMethod::None => "none",
+    }
+}
+
+/// What is added to the times, from the first to the last where that is not the same.
+fn added(clock: &Clock, info: &CaptureInfo) -> String {
+    let ends =
+        [info.first.map(|at| clock.offset_at(at, 1)), info.last.map(|at| clock.offset_at(at, u32::MAX))];
+    match ends {
+        [Some(first), Some(last)] if clock.steps[0].is_some() && first != last => {
+            format!("{} … {}", offset(first), offset(last))
+        }
+        _ => offset(clock.offset_ns),
     }
 }
 

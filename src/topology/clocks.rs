@@ -4,6 +4,7 @@
 //! and one to the client `δ − d'`, where d, d' ≥ 0: δ lies between the largest of the latter and the smallest
 //! of the former. A child inside its parent gives bounds of the same form.
 
+mod declared;
 mod spread;
 
 use std::net::SocketAddr;
@@ -66,6 +67,8 @@ pub(super) fn align(
         if apart.iter().any(|&root| root != apart[0]) {
             ties.extend(containment_ties(captures, ids, &apart));
         }
+        let apart = components(captures.len(), &ties);
+        ties.extend(declared::ties(captures, overrides, &apart));
         spread::spread(captures, &ties, &mut clocks);
     }
     for &(capture, by_ns) in &overrides.clock_ns {

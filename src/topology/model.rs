@@ -246,6 +246,9 @@ impl Clock {
                 format!("{} exchanges, each inside the one that caused it", self.compared.div_ceil(2))
             }
             ClockMethod::Declared => "given by the user".to_owned(),
+            ClockMethod::SameHost if self.against.is_some() => {
+                "taken at the same hop as another capture, says the user".to_owned()
+            }
             ClockMethod::SameHost => "the clock that the others are compared with".to_owned(),
             ClockMethod::None => "nothing ties this clock to the others".to_owned(),
         }
