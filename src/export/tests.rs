@@ -54,7 +54,7 @@ fn clocks_are_told_with_band_method_drift_and_steps() {
     analysis.topology.clocks[2].method = ClockMethod::None;
     let made = text(&analysis).replace("\n  ", " ");
     for words in [
-        "hop2.pcap −86,399.999000532 s ± 2.74 µs same segments: 812 packets that both captures hold",
+        "hop2.pcap −86,399.999000532 s … −86,400.003985021 s ± 2.74 µs same segments: 812 packets that both captures hold",
         "hop3.pcap 0 band not known none: nothing ties this clock to the others",
         "hop2.pcap: −86,400.000000532 s computed and +1 ms by hand.",
         "its clock loses 50.2 µs a second and was set by +5 ms at ",
