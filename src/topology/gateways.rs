@@ -69,7 +69,6 @@ fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
     }
     let mut whole: BTreeMap<CaptureId, Span> = BTreeMap::new();
     for at in 0..seen.len() {
-        let flow = seen.flow(at);
         let (first, last) = (seen.first(at), seen.last(at));
         let known = whole.entry(seen.capture(at)).or_insert((first, last));
         *known = (known.0.min(first), known.1.max(last));
