@@ -52,7 +52,7 @@ pub(super) fn names(
     if hosts.len() < 2 || hosts.values().any(is_shared) {
         return BTreeMap::new();
     }
-    let common = common_labels(hosts.values().map(String::as_str));
+    let common = common_labels(&hosts.values().map(String::as_str).collect::<Vec<&str>>());
     let short = |host: String| {
         let labels: Vec<&str> = host.split('.').collect();
         let short = labels[..labels.len() - common].join(".");
@@ -80,14 +80,13 @@ fn says_something(host: &str) -> bool {
 }
 
 /// How many labels at the end all of them have in common, at least one apart that is not.
-fn common_labels<'a>(hosts: impl Iterator<Item = &'a str> + Clone) -> usize {
-    let labels = |host: &'a str| host.rsplit('.').collect::<Vec<&str>>();
-    let least = hosts.clone().map(|host| labels(host).len()).min().unwrap_or(1);
+fn common_labels(hosts: &[&str]) -> usize {
+    let labels = |host: &str| host.rsplit('.').map(str::to_owned).collect::<Vec<String>>();
+    let hosts: Vec<Vec<String>> = hosts.iter().map(|host| labels(host)).collect();
+    let least = hosts.iter().map(Vec::len).min().unwrap_or(1);
     let mut common = 0;
     while common + 1 < least {
-        let mut at = hosts.clone().map(|host| labels(host)[common]);
-        let first = at.next();
-        if at.any(|label| Some(label) != first) {
+        if hosts.iter().any(|labels| labels[common] != hosts[0][common]) {
             break;
         }
         common += 1;
@@ -104,7 +103,7 @@ mod tests {
         assert_eq!(plain("Cart.Shop.svc:8080"), "cart.shop.svc");
         assert!(!says_something(&plain("[fe80::1]:80")) && !says_something(&plain("10.0.0.1:9000")));
         assert!(!says_something("localhost") && !says_something("") && says_something("user_service"));
-        let common = |hosts: &[&'static str]| common_labels(hosts.iter().copied());
+        let common = common_labels;
         assert_eq!(common(&["cart.shop.svc", "pay.shop.svc"]), 2);
         assert_eq!(common(&["shop.example", "api.shop.example"]), 1);
         assert_eq!(common(&["svc0", "svc1"]), 0);
