@@ -149,7 +149,7 @@ fn between_children(exchange: ExchangeView<'_>) -> Vec<(i64, i64)> {
 fn span(connection: ConnectionView<'_>) -> (i64, i64) {
     let clock = &connection.analysis.topology.clocks[connection.capture().index()];
     let slack = SLACK_NS.max(tolerance_ns(clock)).saturating_add(1_000_000);
-    let last = connection.time(connection.flow().last.0).0;
+    let last = connection.time(connection.flow().last.0, connection.flow().last.1).0;
     (connection.inner.first.0.saturating_sub(slack), last.saturating_add(slack))
 }
 
