@@ -166,14 +166,13 @@ fn nobody_saw(
     let number = |what: Orphan| exchanges.iter().filter(|id| is(id, what)).count();
     let (checks, refreshes) = (number(Orphan::HealthCheck), number(Orphan::BackgroundRefresh));
     let asked_for = exchanges.len() - checks - refreshes;
-    let is_of_user = |id: &ExchangeId| {
-        let root = analysis.trees.root(*id);
-        root != *id && analysis.lane(analysis.link(analysis.exchange(root).link_id()).from).users
-    };
-    let known = exchanges.iter().filter(|id| is_of_user(id)).count() == asked_for;
+    let known = exchanges.iter().filter(|id| analysis.trees.root(**id) != **id).count() == asked_for;
     if exchanges.is_empty() || !known || !exchanges.iter().all(|id| fails(analysis, outcomes, *id)) {
         return None;
     }
+    let asks = |root: &ExchangeId| analysis.lane(analysis.link(analysis.exchange(*root).link_id()).from);
+    // What the users behind a first hop that is a proxy got is not known.
+    let who = if roots.iter().all(|root| asks(root).users) { "user" } else { "client" };
     let mut parts = Vec::new();
     if checks > 0 {
         parts.push(format!("{} that no user waits for", counted(checks as u64, "health check")));
@@ -184,9 +183,9 @@ fn nobody_saw(
     }
     if !roots.is_empty() {
         let requests = counted(roots.len() as u64, "request");
-        parts.push(format!("{requests} of users, all answered without one"));
+        parts.push(format!("{requests} of {who}s, all answered without one"));
     }
-    Some(format!("No user got an error by it: behind it stand {}", listed(&parts)))
+    Some(format!("No {who} got an error by it: behind it stand {}", listed(&parts)))
 }
 
 /// What the first link that holds each request showed of it: to users, or to a hop of which nobody captured who asks.

@@ -131,13 +131,14 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     certainties.sort_unstable();
     draft.certainty = certainties[certainties.len() / 2];
     // A check that fails is there to fail: what matters is whether users were sent there all the same.
-    let asked_for_health = |id: &ExchangeId| analysis.trees.orphan(*id) == Some(Orphan::HealthCheck);
-    let only_checks = exchanges.iter().all(asked_for_health);
-    if draft.severity == Severity::Error && only_checks {
-        draft.severity = Severity::Warning;
-    }
-    let masked = exchanges.iter().all(|&id| is_masked(analysis, &diagnosis.outcomes, id));
-    if masked {
+    let is = |id: &ExchangeId, orphan: Orphan| analysis.trees.orphan(*id) == Some(orphan);
+    let only_checks = exchanges.iter().all(|id| is(id, Orphan::HealthCheck));
+    let harmless = |id: &ExchangeId| {
+        is(id, Orphan::HealthCheck)
+            || is(id, Orphan::BackgroundRefresh)
+            || is_masked(analysis, &diagnosis.outcomes, *id)
+    };
+    if exchanges.iter().all(harmless) {
         draft.severity = draft.severity.min(Severity::Warning);
     }
     draft.values.push(("forms", forms(&group.hits)));
@@ -153,18 +154,11 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
         prove(analysis.exchange(id), &mut proofs);
     }
     let mut finding = draft.finish(exchanges, proofs);
-    if masked {
-        finding.explanation += MASKED;
-    }
     if only_checks {
         finding.summary.push_str(if finding.count == 1 { " (a health check)" } else { " (health checks)" });
     }
     finding
 }
-
-/// Said of failures that nobody saw.
-const MASKED: &str = " Each of these requests was answered well all the same, by another server or in its place: the \
-    failures are masked.";
 
 /// Whether an exchange failed, and who asked first got a good answer all the same.
 fn is_masked(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {

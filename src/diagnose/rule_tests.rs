@@ -492,7 +492,7 @@ fn a_failure_that_another_answer_hid_is_a_warning() {
         wire.say(User, get("/x")).say(Up, get("/x")).end(App, FIN).end(Up, FIN).say(Down, answer);
         let finding = &wire.analysis().diagnosis.findings[0];
         assert_eq!(finding.kind, "closed-before-response");
-        (finding.severity, finding.explanation.contains("masked"))
+        (finding.severity, finding.explanation.contains("got an error by it: behind it stand 1 request"))
     };
     assert_eq!(severity(BAD_GATEWAY), (Severity::Error, false));
     // Such as of a cache, or of error_page.
