@@ -66,6 +66,11 @@ fn where_and_how_sure(pane: &Pane<'_>, finding: &Finding) -> String {
         parts.push(pane.analysis.link_name(link));
     }
     parts.push(sure.to_owned());
+    // What one link does in several ways is told apart by its cause.
+    let alike = |other: &&Finding| (&other.kind, other.link) == (&finding.kind, finding.link);
+    if !finding.cause.is_empty() && pane.analysis.diagnosis.findings.iter().filter(alike).count() > 1 {
+        parts.push(finding.cause.replace('-', " "));
+    }
     parts.join(" · ")
 }
 
