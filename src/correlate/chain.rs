@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use super::Confidence;
 use super::assign::{Assigned, Choice, Choices, cheapest};
-use super::matching::{Candidates, Matching};
+use super::candidates::Candidates;
+use super::matching::Matching;
 use super::node::Node;
 use super::order::{Order, around};
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::analysis::Analysis;
 use crate::http::NameId;
 
-use super::matching::{Candidates, candidates};
+use super::candidates::{Candidates, candidates};
 use super::node::Node;
 
 /// Children looked at.

@@ -2,6 +2,7 @@
 
 mod assign;
 mod attempts;
+mod candidates;
 mod chain;
 mod gaps;
 mod habits;

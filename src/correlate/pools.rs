@@ -4,7 +4,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::matching::holds;
+use super::candidates::holds;
 use super::node::Node;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;

@@ -18,8 +18,9 @@ use super::gateways;
 use super::inside::lie_inside;
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
+use super::orders::Orders;
 use super::recordings::Apart;
-use super::votes::{Orders, vote};
+use super::votes::vote;
 
 /// Requests looked at in all; captures with more are sampled by time, so that parents and children stay together.
 const SAMPLE: usize = 120_000;

@@ -18,6 +18,7 @@ mod merge;
 mod model;
 mod names;
 mod nat;
+mod orders;
 mod products;
 mod recordings;
 mod remark;

@@ -1,18 +1,13 @@
-//! The vote on who causes whom: which of two endpoints is above the other, then the lowest one above each leg.
-//!
-//! By chance a slow request below holds a quick one above, and clocks that agree to some microseconds only let
-//! a child seem to begin before its parent. So the order of two endpoints is found first, from how long the
-//! same requests take at each, which no clock offset changes: who waits for the other takes longer.
+//! The vote on who causes whom: each request names the lowest endpoint that is above its own ([`super::orders`]).
 
 use std::cmp::{Ordering, Reverse};
-use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
 use crate::capture::CaptureId;
 
 use super::cause::{Causes, Common, Electorate, Leg, Request};
-use super::lanes::reaches;
+use super::orders::{MOST_COMPARED, Orders, may_differ};
 use super::recordings::Apart;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -23,169 +18,15 @@ const LOOK_BACK: usize = 512;
 const LOOK_AHEAD: usize = 8;
 /// Weight of a vote that leaves no choice: at most one request of each endpoint holds the voter. By chance a
 /// request holds others of the same target, more so the more of them are in flight.
-const CLEAR: usize = 16;
+pub(super) const CLEAR: usize = 16;
 /// Weight of votes from which on a leg needs no support by others.
 const STRONG: usize = 6 * CLEAR;
 /// Nobody is called an ancestor on fewer than this share of the votes, in percent.
 const LEAST_SHARE: usize = 50;
 /// Captures that nothing ties are of one chain only where their hops share this part of their requests, in percent.
 const LEAST_ALIKE: usize = 90;
-/// Endpoints compared for one key.
-const MOST_COMPARED: usize = 16;
-/// Requests with one key count no more than so many.
-const MOST_WEIGHED: usize = 64;
-/// Hosts up to which it is reckoned who is above whom by their addresses.
-const MOST_HOSTS: usize = 128;
-/// What addresses tell outweighs all that durations do.
-const BY_ADDRESS: i64 = 1 << 40;
-/// How far times of one capture may be off: it stamps packets at different points of the host's stack.
-const SAME_CAPTURE_NS: i64 = 2_000;
 /// Open requests without an answer hold others for so long.
 const PATIENCE_NS: i64 = 60_000_000_000;
-
-/// Which of two endpoints is above the other, as far as known: positive where the first (lower) index is.
-#[derive(Debug, Default)]
-pub(super) struct Orders(FixedMap<(u32, u32), i64>);
-
-impl Orders {
-    /// What addresses tell: who is called at the address that a call comes from is above the one called, over however
-    /// many such steps. Hosts that call each other tell nothing, nor do processes of one host.
-    pub(super) fn by_address(causes: &Causes) -> Self {
-        let mut hosts: Vec<IpAddr> = causes.endpoints.iter().map(|endpoint| endpoint.host).collect();
-        hosts.sort_unstable();
-        hosts.dedup();
-        let place = |address: IpAddr| hosts.binary_search(&address).ok();
-        let mut calls: Vec<Vec<usize>> = vec![Vec::new(); hosts.len()];
-        for leg in causes.legs.iter().filter(|leg| !leg.client.is_loopback()) {
-            let to = place(causes.endpoints[leg.endpoint].host);
-            if let (Some(from), Some(to)) = (place(leg.host), to) {
-                calls[from].push(to);
-            }
-        }
-        let mut orders = Self::default();
-        if hosts.len() > MOST_HOSTS || calls.iter().all(Vec::is_empty) {
-            return orders;
-        }
-        let reached =
-            |from: usize, to: usize| from != to && reaches(from, to, |at| calls[at].iter().copied());
-        let above: Vec<Vec<bool>> =
-            (0..hosts.len()).map(|from| (0..hosts.len()).map(|to| reached(from, to)).collect()).collect();
-        let host_of: Vec<usize> =
-            causes.endpoints.iter().filter_map(|endpoint| place(endpoint.host)).collect();
-        for (one, &a) in host_of.iter().enumerate() {
-            for (other, &b) in host_of.iter().enumerate().skip(one + 1) {
-                let known = i64::from(above[a][b]) - i64::from(above[b][a]);
-                if known != 0 {
-                    orders.0.insert((one as u32, other as u32), known * BY_ADDRESS);
-                }
-            }
-        }
-        orders
-    }
-
-    /// Compares, key by key, how long the same requests take at each endpoint, and which comes first.
-    fn learn(&mut self, requests: &[Request], causes: &Causes, by_id: bool) {
-        let weight = if by_id { CLEAR as i64 } else { 1 };
-        let mut taken: Vec<Taken<'_>> = Vec::new();
-        for same in requests.chunk_by(|a, b| a.key == b.key) {
-            taken.clear();
-            for request in same {
-                match taken.iter().position(|known| known.first.endpoint == request.endpoint) {
-                    Some(known) => taken[known].add(request),
-                    None if taken.len() < MOST_COMPARED => taken.push(Taken::of(request)),
-                    None => {}
-                }
-            }
-            for one in &mut taken {
-                one.durations.sort_unstable();
-            }
-            for (at, one) in taken.iter().enumerate() {
-                for other in &taken[at + 1..] {
-                    let swap = one.first.endpoint > other.first.endpoint;
-                    let (low, high) = if swap { (other, one) } else { (one, other) };
-                    let above = low.comes_before(high, causes).unwrap_or_else(|| low.takes_longer(high));
-                    *self.0.entry((low.first.endpoint, high.first.endpoint)).or_default() += above * weight;
-                }
-            }
-        }
-    }
-
-    /// `Greater` when the first is above the second.
-    fn of(&self, upper: u32, lower: u32) -> Ordering {
-        let sign = if upper < lower { 1 } else { -1 };
-        let known = self.0.get(&(upper.min(lower), upper.max(lower))).copied().unwrap_or_default();
-        (known * sign).cmp(&0)
-    }
-}
-
-/// The requests with one key at one endpoint.
-struct Taken<'a> {
-    first: &'a Request,
-    /// When each began, the earliest first.
-    starts: Vec<i64>,
-    /// How long those took of which that is known.
-    durations: Vec<i64>,
-    answered: bool,
-}
-
-impl<'a> Taken<'a> {
-    fn of(request: &'a Request) -> Self {
-        let mut taken = Self { first: request, starts: Vec::new(), durations: Vec::new(), answered: false };
-        taken.add(request);
-        taken
-    }
-
-    fn add(&mut self, request: &Request) {
-        self.starts.push(request.start);
-        self.answered |= request.end.is_some();
-        if let Some(end) = request.end.or(request.over) {
-            self.durations.push(end.saturating_sub(request.start));
-        }
-    }
-
-    /// How many began before those of the other, where all did and it holds as many; negative the other way round. Only
-    /// one clock shows that. It counts where durations do not: who leaves because its own client left does so at the
-    /// same time, or stays. What one client asks of two does not stand above the other.
-    fn comes_before(&self, other: &Self, causes: &Causes) -> Option<i64> {
-        let (a, b) = (self.first, other.first);
-        let client = |request: &Request| causes.legs[request.leg as usize].client;
-        let tells = self.starts.len() == other.starts.len() && !(self.answered && other.answered);
-        if !tells || a.group != b.group || client(a) == client(b) && !client(a).is_loopback() {
-            return None;
-        }
-        let slack = may_differ(a, b);
-        let apart = || self.starts.iter().zip(&other.starts).map(|(one, other)| other.saturating_sub(*one));
-        let count = self.starts.len().min(MOST_WEIGHED) as i64;
-        if apart().all(|apart| apart > slack) {
-            return Some(count);
-        }
-        apart().all(|apart| apart < -slack).then_some(-count)
-    }
-
-    /// How surely requests take longer here than there: negative the other way round.
-    fn takes_longer(&self, other: &Self) -> i64 {
-        if !self.answered && !other.answered {
-            return 0;
-        }
-        let count = self.durations.len().min(other.durations.len()).min(MOST_WEIGHED) as i64;
-        quartiles(&self.durations).saturating_sub(quartiles(&other.durations)).signum() * count
-    }
-}
-
-/// How far the times of two requests may be off against each other, in nanoseconds.
-fn may_differ(one: &Request, other: &Request) -> i64 {
-    if one.capture == other.capture {
-        return SAME_CAPTURE_NS;
-    }
-    one.tolerance.saturating_add(other.tolerance)
-}
-
-/// Sum of the quartiles of a sorted list.
-fn quartiles(sorted: &[i64]) -> i64 {
-    let last = sorted.len().saturating_sub(1);
-    let at = |quarter: usize| sorted.get(last * quarter / 4).copied().unwrap_or_default();
-    at(1).saturating_add(at(2)).saturating_add(at(3))
-}
 
 /// Lets requests vote for the lowest endpoint above them, and settles the parents of legs that have none.
 pub(super) fn vote(
