@@ -50,6 +50,7 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
         ui.input_mut(|i| i.pointer = pointer);
     }
     modal_ui(ui, state, &mut out);
+    panes::dropping::dropping_ui(ui, state.document.is_some());
     state.apply(ui.ctx(), out);
 }
 

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod connection;
 pub mod connections;
 pub mod detail;
+pub mod dropping;
 pub mod figures;
 pub mod findings;
 pub mod lanes;

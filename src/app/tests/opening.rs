@@ -201,6 +201,22 @@ fn files_can_be_dropped() {
 }
 
 #[test]
+fn files_dragged_over_the_window_show_what_letting_go_does() {
+    let hover = |window: &mut Window| {
+        window.input_mut().hovered_files = vec![egui::HoveredFile::default()];
+        window.run_steps(2);
+    };
+    let mut empty = window_with(None, None);
+    assert!(empty.query_by_label_contains("Let go").is_none());
+    hover(&mut empty);
+    assert!(empty.query_by_label("Let go to open it").is_some());
+    let mut window = window();
+    window.event(egui::Event::ModifiersChanged(Modifiers::SHIFT));
+    hover(&mut window);
+    assert!(window.query_by_label("Let go to add it to what is open").is_some());
+}
+
+#[test]
 fn files_dropped_over_unsaved_edits_ask_first() {
     let mut window = window();
     note(&mut window, "ticket 4411");
