@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::correlate::Confidence;
-use crate::http::Method;
+use crate::http::{CaptureFacts, Method};
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::LinkId;
 
@@ -24,8 +25,13 @@ type Statuses = HashMap<(CaptureId, Method, Option<NonZeroU16>), u64, foldhash::
 /// The figures of all links.
 pub(super) fn board(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retried]) -> Board {
     let mut links: Vec<LinkFigures> = Vec::with_capacity(analysis.topology.links.len());
+    // By capture: whether it lacks packets that arrived.
+    let lacks = |facts: &Arc<CaptureFacts>| {
+        facts.flows.iter().any(|flow| flow.directions.iter().any(|direction| direction.uncaptured_bytes > 0))
+    };
+    let lossy: Vec<bool> = analysis.captures.iter().map(lacks).collect();
     for at in 0..analysis.topology.links.len() {
-        links.push(link_figures(analysis, diagnosis, LinkId(at as u16)));
+        links.push(link_figures(analysis, diagnosis, LinkId(at as u16), &lossy));
     }
     for one in retried {
         count(&mut links[usize::from(one.link.0)].retried, analysis.exchange(one.parent).method());
@@ -44,7 +50,7 @@ pub(super) fn board(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retri
     Board { links, status, boundary }
 }
 
-fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> LinkFigures {
+fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, lossy: &[bool]) -> LinkFigures {
     let mut figures = LinkFigures::default();
     let mut statuses = Statuses::default();
     let (mut latencies, mut handshakes) = (Vec::<i64>::new(), Vec::<i64>::new());
@@ -57,7 +63,10 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId) -> Lin
         figures.refused_connections += u64::from(super::connect::is_refused(connection));
         count(&mut figures.protocols, flow.protocol.name());
         carried.add(connection);
-        handshakes.extend(handshake_ns(connection.events()));
+        // An acknowledgement that the capture lacks makes the next one look late.
+        if !lossy[connection.capture().index()] {
+            handshakes.extend(handshake_ns(connection.events()));
+        }
         let server = servers.entry(connection.inner.server).or_default();
         server.connections += 1;
         let (mut requests, mut answers) = (0, 0);

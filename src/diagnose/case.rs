@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
+use crate::correlate::Orphan;
 use crate::http::{Exchange, ExchangeFlags, Framing, MessageState, Method};
 use crate::tcp::{Event, Opening, Side};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
@@ -162,6 +163,8 @@ pub(super) struct Around<'a> {
     pub(super) outcomes: &'a [Outcome],
     links: OnceCell<Vec<LinkAround>>,
     refusals: OnceCell<Vec<Refusal>>,
+    /// Who asked, and when, where nothing tells for which request.
+    unclaimed: OnceCell<Vec<(LaneId, SessionTime)>>,
 }
 
 /// An answer 413 to a lane, of which nothing tells for which request it asked.
@@ -194,7 +197,33 @@ impl LinkAround {
 
 impl<'a> Around<'a> {
     pub(super) fn new(analysis: &'a Analysis, diagnosis: &'a Diagnosis) -> Self {
-        Self { analysis, outcomes: &diagnosis.outcomes, links: OnceCell::new(), refusals: OnceCell::new() }
+        Self {
+            analysis,
+            outcomes: &diagnosis.outcomes,
+            links: OnceCell::new(),
+            refusals: OnceCell::new(),
+            unclaimed: OnceCell::new(),
+        }
+    }
+
+    /// Whether the server of this exchange asked somebody meanwhile, and nothing tells for which request.
+    pub(super) fn may_have_asked(&self, exchange: ExchangeView<'_>) -> bool {
+        let lane = self.analysis.link(exchange.link_id()).to;
+        let all = self.unclaimed.get_or_init(|| self.unclaimed());
+        let from = all.partition_point(|one| *one < (lane, exchange.started()));
+        all.get(from).is_some_and(|one| *one <= (lane, exchange.settled()))
+    }
+
+    #[cold]
+    fn unclaimed(&self) -> Vec<(LaneId, SessionTime)> {
+        let trees = &self.analysis.trees;
+        let unclaimed = |x: &ExchangeView<'_>| {
+            trees.parent(x.id).is_none() && !matches!(trees.orphan(x.id), Some(Orphan::HealthCheck))
+        };
+        let asked = |x: ExchangeView<'_>| (self.analysis.link(x.link_id()).from, x.started());
+        let mut all: Vec<_> = self.analysis.exchanges().filter(unclaimed).map(asked).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Whether the server of this exchange may have been told 413 by somebody whom it asked meanwhile.

@@ -271,9 +271,13 @@ fn is_envoy(case: &Case<'_>) -> bool {
     server_name(case).is_some_and(|name| name.to_ascii_lowercase().contains("envoy"))
 }
 
-/// A gateway's 5xx about a link that was not captured.
+/// A gateway's 5xx about a link that was not captured, as far as one can see: what the gateway asked meanwhile, and
+/// nobody knows for whom, may have been for this one.
 fn next_hop_missing(case: &Case<'_>) -> Option<Certainty> {
     let gateway = case.outcome == Outcome::Complete && case.answered_itself();
+    if case.around.may_have_asked(case.exchange) {
+        return None;
+    }
     (gateway && case.status().is_some_and(|status| status >= 500)).then_some(Certainty::Certain)
 }
 

@@ -573,3 +573,20 @@ fn who_waits_for_an_app_in_vain_without_a_proxy_has_a_timer_and_no_fault_is_show
     assert_eq!(told, ("response-timeout", "client-gave-up", Severity::Warning));
     assert!(finding.summary.contains("user gave up waiting for app after 5.00 s"), "{}", finding.summary);
 }
+
+#[test]
+fn a_hop_that_asked_meanwhile_is_not_said_to_lie_outside_the_captures() {
+    // The request behind looks like another one, so that nothing tells for whom it was.
+    let kinds = |asks: bool| {
+        let mut wire = Wire::new();
+        wire.say(User, get("/x"));
+        if asks {
+            wire.say(Up, "POST /other HTTP/1.1\r\nHost: db\r\nContent-Length: 1\r\n\r\n1").say(App, OK);
+        }
+        wire.say(Down, BAD_GATEWAY);
+        let findings = wire.analysis().diagnosis.findings;
+        findings.iter().any(|finding| finding.cause == "next-hop-not-seen")
+    };
+    assert!(kinds(false));
+    assert!(!kinds(true));
+}

@@ -10,7 +10,7 @@ use super::load::Context;
 use super::{CaptureFacts, Exchange};
 
 /// Most segments of a capture that are compared.
-const MAX_REPEATED: usize = 65_536;
+const MAX_REPEATED: usize = 4_096;
 
 /// Bytes that came again.
 #[derive(Clone, Copy, Debug)]
