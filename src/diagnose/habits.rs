@@ -36,6 +36,8 @@ pub(super) struct Close {
     /// Whether it was no close of an idle connection: a request had lain unread for longer than one needs that merely
     /// crossed the close, or the server knew the connection no more.
     pub(super) queued: bool,
+    /// Whether a request had been sent before it: it may be the answer to that.
+    pub(super) crossed: bool,
 }
 
 impl Close {
@@ -143,6 +145,7 @@ impl Habits {
                     at,
                     announced,
                     queued,
+                    crossed: pending.is_some_and(|x| x.raw.request.start < close.at),
                 });
             }
             None => {
@@ -186,7 +189,8 @@ impl Habits {
     /// Finds the timers and limits behind what was collected.
     fn settle(&mut self) {
         let idle = self.closes.iter().filter(|c| !c.at_once() && !c.queued);
-        let mut gaps: Vec<i64> = idle.map(|c| c.gap_ns).collect();
+        let undisputed = idle.clone().any(|c| !c.crossed);
+        let mut gaps: Vec<i64> = idle.filter(|_| undisputed).map(|c| c.gap_ns).collect();
         gaps.sort_unstable();
         self.idle = timer(&gaps);
         self.client_gaps.sort_unstable();

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::capture::{CaptureId, CaptureTime};
-use crate::http::{CaptureFacts, Exchange};
+use crate::http::{CaptureFacts, Exchange, ExchangeFlags};
 use crate::tcp::Flow;
 
 use super::gateways;
@@ -88,6 +88,8 @@ pub(super) struct Request {
     pub start: i64,
     /// End of the answer; `None` when no whole answer was seen that the client waited for.
     pub end: Option<i64>,
+    /// That answer told of an error of the server's, or of those behind it.
+    pub is_error: bool,
     /// Without such an answer: when one of the two gave up the connection.
     pub over: Option<i64>,
     pub leg: u32,
@@ -295,6 +297,7 @@ impl Sample {
                 key,
                 start,
                 end: end.map(|end| seen.time(at, end.0, end.1)),
+                is_error: exchange.status.is_some_and(|status| status.get() >= 500),
                 over: over.map(|over| seen.time(at, over.0, over.1)),
                 leg: leg as u32,
                 endpoint,
@@ -378,7 +381,9 @@ type Moment = (CaptureTime, u32);
 /// The end of a whole answer that the client still waited for, and when client or server gave up in place of one. By an
 /// answer that comes after a timeout the server would seem to ask its own client: it takes longer than what it was for.
 fn ends(facts: &CaptureFacts, flow: &Flow, exchange: &Exchange) -> (Option<Moment>, Option<Moment>) {
-    if exchange.response.is_complete() && facts.left_before_response(flow, exchange).is_none() {
+    // What is no HTTP ends with its connection, whenever that is.
+    let whole = exchange.response.is_complete() && !exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE);
+    if whole && facts.left_before_response(flow, exchange).is_none() {
         return (Some((exchange.response.end, exchange.response.last_frame)), None);
     }
     (None, facts.first_end(flow, exchange).map(|event| (event.at, event.frame)))

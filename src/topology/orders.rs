@@ -148,8 +148,12 @@ impl<'a> Taken<'a> {
 
     /// How surely requests take longer here than there: negative the other way round.
     fn takes_longer(&self, other: &Self) -> i64 {
-        if !self.answered && !other.answered {
-            return 0;
+        // A proxy that answers for the one behind may close the connection to it later than it answered.
+        match (self.answered, other.answered) {
+            (false, false) => return 0,
+            (true, false) if self.first.is_error => return 1,
+            (false, true) if other.first.is_error => return -1,
+            _ => {}
         }
         let count = self.durations.len().min(other.durations.len()).min(MOST_WEIGHED) as i64;
         quartiles(&self.durations).saturating_sub(quartiles(&other.durations)).signum() * count
@@ -169,4 +173,31 @@ fn quartiles(sorted: &[i64]) -> i64 {
     let last = sorted.len().saturating_sub(1);
     let at = |quarter: usize| sorted.get(last * quarter / 4).copied().unwrap_or_default();
     at(1).saturating_add(at(2)).saturating_add(at(3))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tcp::Side;
+    use crate::testing::Script;
+    use crate::topology::{Overrides, build};
+
+    #[test]
+    fn who_answers_with_an_error_is_above_who_did_not_answer_however_late_that_ends() {
+        const MS: i64 = 1_000_000;
+        // Two captures that nothing ties.
+        let (mut outer, mut inner) = (Script::new("in.pcap"), Script::new("out.pcap"));
+        for n in 0..4 {
+            let at = n * 100 * MS;
+            let user = outer.connection(at, &format!("10.0.1.1:{}", 3000 + n), "10.0.1.2:80", 100);
+            outer.request(user, at + MS, "GET", &format!("/{n}"), &[], "");
+            outer.response(user, at + 5 * MS, 502, 20);
+            let asked = inner.connection(at + MS, &format!("10.0.2.1:{}", 4000 + n), "10.0.2.2:8000", 100);
+            inner.request(asked, at + 2 * MS, "GET", &format!("/{n}"), &[], "");
+            inner.fin(asked, at + 30 * MS, Side::Client);
+        }
+        let lanes = build(&[outer.finish(), inner.finish()], &Overrides::default()).lanes;
+        let addresses: Vec<usize> = lanes.iter().map(|lane| lane.addresses.len()).collect();
+        assert_eq!(addresses, [1, 2, 1]);
+        assert_eq!(lanes[0].addresses[0].to_string(), "10.0.1.1");
+    }
 }
