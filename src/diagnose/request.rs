@@ -155,12 +155,32 @@ fn request_too_large(case: &Case<'_>) -> Option<Certainty> {
     }
 }
 
+/// Products that pass requests on more often than not, as they call themselves.
+const PROXIES: [&str; 18] = [
+    "angie",
+    "apisix",
+    "ats/",
+    "awselb",
+    "caddy",
+    "cloudflare",
+    "cloudfront",
+    "envoy",
+    "h2o",
+    "haproxy",
+    "istio",
+    "kong",
+    "nginx",
+    "openresty",
+    "squid",
+    "tengine",
+    "traefik",
+    "varnish",
+];
+
 /// Whether the server names itself as a product that is a proxy more often than not.
 pub(super) fn server_is_proxy(case: &Case<'_>) -> bool {
     let Some(name) = server_name(case).map(str::to_ascii_lowercase) else { return false };
-    let products =
-        ["nginx", "openresty", "envoy", "istio", "haproxy", "awselb", "cloudflare", "varnish", "traefik"];
-    products.iter().any(|product| name.contains(product))
+    PROXIES.iter().any(|product| name.contains(product))
 }
 
 /// What the server calls itself (`Server`).

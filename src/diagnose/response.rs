@@ -260,7 +260,11 @@ fn application_error(case: &Case<'_>) -> Option<Certainty> {
     let gateways = |status: &u16| matches!(status, 502 | 504) || *status == 503 && is_envoy(case);
     let status = case.status().filter(|status| *status >= 500).filter(|_| own)?;
     if gateways(&status) {
-        return (server_name(case).is_some() && !server_is_proxy(case)).then_some(Certainty::Possible);
+        let named = server_name(case).map(str::to_ascii_lowercase);
+        // These serve files and applications, and pass requests on as well.
+        let may_ask = |name: &String| ["apache", "lighttpd"].iter().any(|product| name.contains(product));
+        let is_own = named.is_some_and(|name| !may_ask(&name)) && !server_is_proxy(case);
+        return is_own.then_some(Certainty::Possible);
     }
     // What names itself as a proxy may have asked somebody whom no capture shows.
     Some(if server_is_proxy(case) { Certainty::Possible } else { Certainty::Likely })

@@ -227,6 +227,12 @@ fn causes_are_told_apart_by_the_links_statistics() {
     let (name, words, certainty) = cause(&idle, 4);
     assert_eq!((name.as_str(), certainty), ("idle-timeout-mismatch", Certainty::Certain));
     assert!(words.contains("5.00 s"), "{words}");
+    // A server that reads the second request and then resets has not waited for one.
+    let reads_and_resets = |conn: &mut Conn, start: i64| {
+        conn.request(Method::Get, "/1", start + MS).response(200, start + 2 * MS);
+        conn.request(Method::Get, "/2", start + 202 * MS).sync().rst(Server, start + 202 * MS + MS / 5, true);
+    };
+    assert_ne!(cause(&reads_and_resets, 4).0, "idle-timeout-mismatch");
     let limit = |conn: &mut Conn, start: i64| {
         for number in 1..=3 {
             conn.request(Method::Get, "/", start + number * MS).response(200, start + number * MS + MS / 2);
