@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime, short_name};
 use crate::correlate::{Parentage, Trees};
@@ -33,6 +33,8 @@ pub struct Analysis {
     pub diagnosis: Diagnosis,
     /// The servers' logs given beside the captures.
     pub logs: Vec<Arc<LogFile>>,
+    /// What [`Self::outermost_links`] found: the window asks in each frame.
+    pub(crate) outermost: OnceLock<Vec<bool>>,
 }
 
 impl Analysis {
@@ -69,7 +71,7 @@ impl Analysis {
         }
     }
 
-    /// The same of a log, by its place among the logs.
+    /// The file name of a log, by its place among the logs, with as much of its path as tells it from the others.
     pub fn log_name(&self, at: usize) -> String {
         short_name(&self.logs[at].path, self.logs.iter().map(|log| log.path.as_path()))
     }
@@ -128,7 +130,11 @@ impl Analysis {
 
     /// By link: whether it is the first on the way from the users, as far as one can read. What reaches the lane that
     /// asks there carries no request that can be read (it is encrypted), or nothing reaches it.
-    pub fn outermost_links(&self) -> Vec<bool> {
+    pub fn outermost_links(&self) -> &[bool] {
+        self.outermost.get_or_init(|| self.find_outermost_links())
+    }
+
+    fn find_outermost_links(&self) -> Vec<bool> {
         let links = &self.topology.links;
         let any = |link: &Link, has: fn(&ConnectionView<'_>) -> bool| {
             link.connections.iter().any(|&id| has(&self.connection(id)))
@@ -157,14 +163,14 @@ impl Analysis {
     /// asks is a proxy by its requests, or one that passes hops by.
     pub fn askers(&self) -> &'static str {
         let links = self.topology.links.iter().zip(self.outermost_links());
-        let mut lanes = links.filter(|(_, outermost)| *outermost).map(|(link, _)| self.lane(link.from));
+        let mut lanes = links.filter(|(_, outermost)| **outermost).map(|(link, _)| self.lane(link.from));
         if lanes.all(|lane| lane.users) { "users" } else { "clients" }
     }
 
     /// Requests on the outermost links.
     pub fn outermost_requests(&self) -> u64 {
-        let links = self.outermost_links().into_iter().zip(&self.diagnosis.board.links);
-        links.filter(|(outermost, _)| *outermost).map(|(_, figures)| figures.requests).sum()
+        let links = self.outermost_links().iter().zip(&self.diagnosis.board.links);
+        links.filter(|(outermost, _)| **outermost).map(|(_, figures)| figures.requests).sum()
     }
 
     /// What a capture says of a packet, in the order of the file: its comments.

@@ -33,7 +33,6 @@ pub(super) fn holds(parent: &Node, child: &Node) -> bool {
         && (!child.answered || child.settled <= parent.limit.saturating_add(slack))
 }
 
-/// Whether a child lies inside its parent by the times that are told: what clocks allow proves nothing, and nobody is to
 /// Children that `wants` and the parents with the same key that hold them.
 pub(super) fn candidates(
     above: &[Node],

@@ -73,6 +73,7 @@ struct Found {
     runner_up: Option<u32>,
 }
 
+/// Whether a child lies inside its parent by the times that are told: what clocks allow proves nothing, and nobody is to
 /// be shown a child outside its parent as if it did.
 fn is_inside(parent: &Node, child: &Node) -> bool {
     let told = |node: &Node| Node { tolerance: node.tolerance.min(TOLD_NS), ..*node };

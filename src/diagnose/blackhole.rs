@@ -105,8 +105,8 @@ impl BlackHoles {
     }
 }
 
-/// The largest segment that the path carried in this direction: a path with such a limit carries none. `None` where one as large as those got through, or where
-/// too little shows that they never did.
+/// The largest segment that the path carried in this direction. `None` where one as large as the stuck ones got through,
+/// which a path with such a limit never lets happen, or where too little shows that they never did.
 fn largest_through(analysis: &Analysis, link: LinkId, side: Side, cases: &[Stuck]) -> Option<u32> {
     let smallest = cases.iter().map(|one| one.len).min()?;
     let connections = analysis.link(link).connections.iter();

@@ -216,12 +216,10 @@ impl<'a> Around<'a> {
 
     #[cold]
     fn unclaimed(&self) -> Vec<(LaneId, SessionTime)> {
-        let trees = &self.analysis.trees;
-        let unclaimed = |x: &ExchangeView<'_>| {
-            trees.parent(x.id).is_none() && !matches!(trees.orphan(x.id), Some(Orphan::HealthCheck))
-        };
+        let is_check =
+            |x: &ExchangeView<'_>| matches!(self.analysis.trees.orphan(x.id), Some(Orphan::HealthCheck));
         let asked = |x: ExchangeView<'_>| (self.analysis.link(x.link_id()).from, x.started());
-        let mut all: Vec<_> = self.analysis.exchanges().filter(unclaimed).map(asked).collect();
+        let mut all: Vec<_> = self.orphans().filter(|x| !is_check(x)).map(asked).collect();
         all.sort_unstable();
         all
     }
@@ -236,14 +234,16 @@ impl<'a> Around<'a> {
 
     #[cold]
     fn unclaimed_refusals(&self) -> Vec<Refusal> {
-        let unclaimed =
-            |x: &ExchangeView<'_>| x.status() == Some(413) && self.analysis.trees.parent(x.id).is_none();
         let refusal = |x: ExchangeView<'_>| Refusal {
             asked: self.analysis.link(x.link_id()).from,
             from: x.started(),
             to: x.settled(),
         };
-        self.analysis.exchanges().filter(unclaimed).map(refusal).take(MOST_REFUSALS).collect()
+        self.orphans().filter(|x| x.status() == Some(413)).map(refusal).take(MOST_REFUSALS).collect()
+    }
+
+    fn orphans(&self) -> impl Iterator<Item = ExchangeView<'_>> {
+        self.analysis.exchanges().filter(|x| self.analysis.trees.parent(x.id).is_none())
     }
 
     pub(super) fn link(&self, link: LinkId) -> &LinkAround {

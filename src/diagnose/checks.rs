@@ -149,8 +149,8 @@ fn between_children(exchange: ExchangeView<'_>) -> Vec<(i64, i64)> {
 fn span(connection: ConnectionView<'_>) -> (i64, i64) {
     let clock = &connection.analysis.topology.clocks[connection.capture().index()];
     let slack = SLACK_NS.max(tolerance_ns(clock)).saturating_add(1_000_000);
-    let last = connection.time(connection.flow().last.0, connection.flow().last.1).0;
-    (connection.inner.first.0.saturating_sub(slack), last.saturating_add(slack))
+    let (first, last) = (connection.inner.first.0, connection.inner.last.0);
+    (first.saturating_sub(slack), last.saturating_add(slack))
 }
 
 /// Whether the attempts came at one pace.

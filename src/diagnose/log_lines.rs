@@ -81,8 +81,7 @@ impl LogIndex<'_> {
     /// it got no connection.
     fn add_connection(&self, finding: &Finding, connection: ConnectionView<'_>, found: &mut Found) {
         let lane = Some(self.analysis.link(connection.inner.link).from);
-        let (from, last) =
-            (connection.inner.first.0, connection.time(connection.flow().last.0, connection.flow().last.1).0);
+        let (from, last) = (connection.inner.first.0, connection.inner.last.0);
         // Who gives up does so before the next SYN is due, and each waits twice as long as the one before.
         let to = last.saturating_add(last.saturating_sub(from));
         let server = text_hash(&connection.inner.server.to_string());

@@ -177,10 +177,23 @@ const PROXIES: [&str; 18] = [
     "varnish",
 ];
 
+/// Products that serve files and applications more often than not, and pass requests on as well.
+const WEB_SERVERS: [&str; 2] = ["apache", "lighttpd"];
+
 /// Whether the server names itself as a product that is a proxy more often than not.
 pub(super) fn server_is_proxy(case: &Case<'_>) -> bool {
+    server_is_one_of(case, &PROXIES)
+}
+
+/// Whether the server names itself as a product that can be a proxy.
+pub(super) fn server_may_be_proxy(case: &Case<'_>) -> bool {
+    server_is_proxy(case) || server_is_one_of(case, &WEB_SERVERS)
+}
+
+/// Whether the server names itself as one of these products.
+pub(super) fn server_is_one_of(case: &Case<'_>, products: &[&str]) -> bool {
     let Some(name) = server_name(case).map(str::to_ascii_lowercase) else { return false };
-    PROXIES.iter().any(|product| name.contains(product))
+    products.iter().any(|product| name.contains(product))
 }
 
 /// What the server calls itself (`Server`).

@@ -7,7 +7,7 @@ use crate::topology::{ExchangeId, LinkId, Role};
 
 use super::case::{Case, Rule, is_refused};
 use super::life::at_least;
-use super::request::{server_is_proxy, server_name};
+use super::request::{server_is_one_of, server_is_proxy, server_may_be_proxy, server_name};
 use super::texts;
 use super::{Certainty, Outcome};
 
@@ -260,10 +260,7 @@ fn application_error(case: &Case<'_>) -> Option<Certainty> {
     let gateways = |status: &u16| matches!(status, 502 | 504) || *status == 503 && is_envoy(case);
     let status = case.status().filter(|status| *status >= 500).filter(|_| own)?;
     if gateways(&status) {
-        let named = server_name(case).map(str::to_ascii_lowercase);
-        // These serve files and applications, and pass requests on as well.
-        let may_ask = |name: &String| ["apache", "lighttpd"].iter().any(|product| name.contains(product));
-        let is_own = named.is_some_and(|name| !may_ask(&name)) && !server_is_proxy(case);
+        let is_own = server_name(case).is_some() && !server_may_be_proxy(case);
         return is_own.then_some(Certainty::Possible);
     }
     // What names itself as a proxy may have asked somebody whom no capture shows.
@@ -272,7 +269,7 @@ fn application_error(case: &Case<'_>) -> Option<Certainty> {
 
 /// Envoy says 503 of what it asked (`upstream connect error or disconnect/reset before headers`), hardly ever of itself.
 fn is_envoy(case: &Case<'_>) -> bool {
-    server_name(case).is_some_and(|name| name.to_ascii_lowercase().contains("envoy"))
+    server_is_one_of(case, &["envoy"])
 }
 
 /// A gateway's 5xx about a link that was not captured, as far as one can see: what the gateway asked meanwhile, and

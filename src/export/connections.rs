@@ -108,14 +108,14 @@ pub struct ConnectionReport {
     pub client_bytes: u64,
     pub server_bytes: u64,
     /// Bytes of the client's that the capture lacks and the server had; absent where there are none.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "super::report::is_zero")]
     pub client_uncaptured_bytes: u64,
     /// Bytes of the client's that never arrived, as far as the capture shows.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "super::report::is_zero")]
     pub client_unarrived_bytes: u64,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "super::report::is_zero")]
     pub server_uncaptured_bytes: u64,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "super::report::is_zero")]
     pub server_unarrived_bytes: u64,
     pub exchanges: u64,
     /// Whether what it carries is encrypted, so that exchanges cannot be read.
@@ -291,11 +291,6 @@ fn connection_report(
         stderr: flow.wire.aside.iter().map(SaidReport::of).collect(),
         steps: stories.steps(connection.id).into_iter().map(step).collect(),
     }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-pub(super) fn is_none(bytes: &u64) -> bool {
-    *bytes == 0
 }
 
 fn opening(opening: Opening) -> &'static str {

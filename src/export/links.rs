@@ -26,7 +26,7 @@ pub struct LinkReport {
     pub requests: u64,
     pub responses: u64,
     /// Those of them that no captured request asked for.
-    #[serde(skip_serializing_if = "super::connections::is_none")]
+    #[serde(skip_serializing_if = "super::report::is_zero")]
     pub responses_without_request: u64,
     pub status: BTreeMap<String, BTreeMap<String, u64>>,
     pub reused_requests: u64,

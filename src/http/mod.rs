@@ -1,7 +1,7 @@
 //! Streams to messages, and messages to exchanges. One file a wire protocol.
 
-pub mod again;
-mod body;
+mod again;
+pub mod body;
 pub mod content;
 mod conversation;
 mod facts;

@@ -3,6 +3,7 @@
 use super::model::LinkRows;
 use crate::analysis::Analysis;
 pub(crate) use crate::capture::grouped;
+use crate::diagnose::words::counted;
 use crate::topology::LaneId;
 
 /// A few words on a lane.
@@ -28,16 +29,11 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
         alarming = failures > 0;
         let connections: u64 = out.iter().map(|l| l.connections).sum();
         if requests == 0 && connections > 0 {
-            let noun = if connections == 1 { "connection" } else { "connections" };
-            let kind = if links.iter().any(|l| link_ends(l.link).from == lane && is_encrypted(l)) {
-                "encrypted "
-            } else {
-                ""
-            };
-            parts.push(format!("{} {kind}{noun}, no request read", grouped(connections)));
+            let is_encrypted = links.iter().any(|l| link_ends(l.link).from == lane && is_encrypted(l));
+            let noun = if is_encrypted { "encrypted connection" } else { "connection" };
+            parts.push(format!("{}, no request read", counted(connections, noun)));
         } else {
-            let noun = if failures == 1 { "failure" } else { "failures" };
-            parts.push(format!("{} {noun} of {}", grouped(failures), grouped(requests)));
+            parts.push(format!("{} of {}", counted(failures, "failure"), grouped(requests)));
         }
     }
     if let Some(methods) = retried_methods(analysis, lane) {

@@ -39,10 +39,6 @@ pub(super) struct Leg {
     pub endpoint: usize,
     /// Endpoints whose requests cause this leg's, with the number of votes, most first.
     pub parents: Vec<(usize, usize)>,
-    /// Requests that voted.
-    pub voters: usize,
-    /// What its requests have in common with those of the parents.
-    pub by: Option<Common>,
     /// Exchanges seen on it.
     pub exchanges: usize,
 }
@@ -183,15 +179,7 @@ fn legs(seen: &Seen<'_>) -> Causes {
     for &(client, server) in &known {
         let endpoint = causes.endpoints.partition_point(|e| e.address < server);
         let host = seen.hosts.of(client);
-        causes.legs.push(Leg {
-            client,
-            host,
-            endpoint,
-            parents: Vec::new(),
-            voters: 0,
-            by: None,
-            exchanges: 0,
-        });
+        causes.legs.push(Leg { client, host, endpoint, parents: Vec::new(), exchanges: 0 });
     }
     for at in 0..seen.len() {
         let flow = seen.flow(at);

@@ -7,14 +7,13 @@ use std::net::IpAddr;
 use crate::capture::CaptureId;
 
 use super::cause::{Causes, Leg};
+use super::inside::delay;
 use super::lanes::Seen;
 
 /// Fewer attempts prove nothing.
 const LEAST: usize = 2;
 /// What chance would need luck for: one in e to the power of this.
 const LUCK: f64 = 10.0;
-/// Requests looked at for one that holds an attempt.
-const LOOK_BACK: usize = 64;
 
 /// Start and end in session time, nanoseconds.
 type Span = (i64, i64);
@@ -67,12 +66,7 @@ fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
             }
         }
     }
-    let mut whole: BTreeMap<CaptureId, Span> = BTreeMap::new();
-    for at in 0..seen.len() {
-        let (first, last) = (seen.first(at), seen.last(at));
-        let known = whole.entry(seen.capture(at)).or_insert((first, last));
-        *known = (known.0.min(first), known.1.max(last));
-    }
+    let whole = seen.spans_by(|at| seen.capture(at));
     for (capture, (spans, length)) in all.values_mut().flatten() {
         spans.sort_unstable();
         *length = whole.get(capture).map_or(0, |(first, last)| last.saturating_sub(*first));
@@ -83,13 +77,8 @@ fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
 /// How unlikely it is that all attempts begin inside these requests, and as soon after they do, by chance: one in e to
 /// the power of this. `None` where one does not, or chance would do.
 fn luck(attempts: &[(CaptureId, i64)], failed: &Failed) -> Option<f64> {
-    let delay = |(capture, at): &(CaptureId, i64)| {
-        let spans = &failed.get(capture)?.0;
-        let begun = &spans[..spans.partition_point(|span| span.0 <= *at)];
-        let holding = begun.iter().rev().take(LOOK_BACK).find(|span| *at <= span.1)?;
-        Some(at.saturating_sub(holding.0))
-    };
-    let delays: Vec<i64> = attempts.iter().map(delay).collect::<Option<_>>()?;
+    let delays = attempts.iter().map(|(capture, at)| delay((*at, *at), &failed.get(capture)?.0));
+    let delays: Vec<i64> = delays.collect::<Option<_>>()?;
     let longest = delays.into_iter().max()?;
     let mut luck = 0.0;
     for (capture, _) in attempts {

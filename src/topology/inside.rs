@@ -27,12 +27,7 @@ pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> Option<f
     let usual = lengths[lengths.len() / 2].max(1);
     let mut outer = outer.to_vec();
     outer.sort_unstable();
-    let begun = |at: i64| &outer[..outer.partition_point(|span| span.0 <= at)];
-    let delay = |&(start, end): &(i64, i64)| {
-        let holding = begun(start).iter().rev().take(LOOK_BACK).find(|span| end <= span.1)?;
-        Some(start.saturating_sub(holding.0))
-    };
-    let mut delays: Vec<i64> = inner.iter().filter_map(delay).collect();
+    let mut delays: Vec<i64> = inner.iter().filter_map(|&span| delay(span, &outer)).collect();
     if delays.len() * 100 < inner.len() * INSIDE_PERCENT {
         return None;
     }
@@ -41,7 +36,7 @@ pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> Option<f
     let near = |moved: i64| {
         let follows = |(start, _): &&(i64, i64)| {
             let at = start.saturating_add(moved);
-            begun(at).last().is_some_and(|span| at.saturating_sub(span.0) <= soon)
+            begun(at, &outer).last().is_some_and(|span| at.saturating_sub(span.0) <= soon)
         };
         inner.iter().filter(follows).count()
     };
@@ -50,6 +45,18 @@ pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> Option<f
     let chance = (chances[MOVES.len() / 2] + 1) as f64 / (inner.len() + 1) as f64;
     let luck = near(0) as f64 * -chance.ln();
     (chance <= MOST_CHANCE && luck >= LUCK).then_some(luck)
+}
+
+/// How long after the one of `outer` (sorted) that holds it this one begins, the last that does; `None` where none holds
+/// it.
+pub(super) fn delay((start, end): (i64, i64), outer: &[(i64, i64)]) -> Option<i64> {
+    let holding = begun(start, outer).iter().rev().take(LOOK_BACK).find(|span| end <= span.1)?;
+    Some(start.saturating_sub(holding.0))
+}
+
+/// Those of `outer` (sorted) that have begun by now.
+fn begun(at: i64, outer: &[(i64, i64)]) -> &[(i64, i64)] {
+    &outer[..outer.partition_point(|span| span.0 <= at)]
 }
 
 #[cfg(test)]

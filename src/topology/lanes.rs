@@ -69,6 +69,17 @@ impl<'a> Seen<'a> {
         self.time(at, last.0, last.1)
     }
 
+    /// By what `key` says of a connection: the first and the last moment of all that share it.
+    pub(super) fn spans_by<K: Ord>(&self, key: impl Fn(usize) -> K) -> BTreeMap<K, (i64, i64)> {
+        let mut spans = BTreeMap::new();
+        for at in 0..self.len() {
+            let (first, last) = (self.first(at), self.last(at));
+            let span = spans.entry(key(at)).or_insert((first, last));
+            *span = (span.0.min(first), span.1.max(last));
+        }
+        spans
+    }
+
     /// How far the times of a connection may be off, in nanoseconds.
     pub(super) fn tolerance(&self, at: usize) -> i64 {
         tolerance_ns(&self.clocks[self.connections[at][0].capture.index()])

@@ -37,14 +37,11 @@ impl Apart {
             return apart;
         }
         let mut servers: BTreeMap<SocketAddr, BTreeSet<u16>> = BTreeMap::new();
-        let mut spans: BTreeMap<u16, (i64, i64)> = BTreeMap::new();
+        let group = |at: usize| seen.clocks[seen.capture(at).index()].group;
         for at in 0..seen.len() {
-            let group = seen.clocks[seen.capture(at).index()].group;
-            servers.entry(seen.ends[at].1).or_default().insert(group);
-            let (first, last) = (seen.first(at), seen.last(at));
-            let span = spans.entry(group).or_insert((first, last));
-            *span = (span.0.min(first), span.1.max(last));
+            servers.entry(seen.ends[at].1).or_default().insert(group(at));
         }
+        let spans = seen.spans_by(group);
         for groups in servers.values().filter(|groups| groups.len() > 1) {
             for (&one, a) in groups.iter().map(|group| (group, spans[group])) {
                 for (&other, b) in groups.range(one + 1..).map(|group| (group, spans[group])) {

@@ -91,7 +91,7 @@ pub(super) fn vote(
     ballots.sort_unstable();
     let ballots = without_chance(&ballots, orders);
     let voters = count(&voters, &ballots, electorate);
-    settle(causes, &ballots, &voters, common);
+    settle(causes, &ballots, &voters);
 }
 
 /// A request that was asked for its vote.
@@ -263,7 +263,7 @@ fn holds(parent: &Request, child: &Request) -> bool {
 }
 
 /// Keeps for each leg the parents that enough votes name.
-fn settle(causes: &mut Causes, ballots: &[((u32, u32), usize)], voters: &[usize], common: Common) {
+fn settle(causes: &mut Causes, ballots: &[((u32, u32), usize)], voters: &[usize]) {
     let endpoint_of: Vec<usize> = causes.legs.iter().map(|leg| leg.endpoint).collect();
     // Endpoint under endpoint by the votes of all its legs.
     let mut under: FixedMap<(usize, usize), usize> = FixedMap::default();
@@ -303,11 +303,7 @@ fn settle(causes: &mut Causes, ballots: &[((u32, u32), usize)], voters: &[usize]
         parents.sort_by_key(|&(endpoint, votes)| (Reverse(votes), endpoint));
         let most = parents.first().map_or(0, |parent| parent.1);
         parents.retain(|parent| parent.1 * 8 >= most);
-        leg.by = Some(common);
         leg.parents = parents;
-    }
-    for (leg, &count) in causes.legs.iter_mut().zip(voters) {
-        leg.voters = leg.voters.max(count);
     }
 }
 

@@ -33,8 +33,9 @@ pub(in crate::diagnose) static FAULT_BEHIND: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{file}: {requests} failed, and the fault lies behind this proxy: at {behind}",
-    explanation: "The log answers with {statuses} what the server behind it had failed or not answered ({field}). No log given here shows these requests failing any deeper. Only packets on the link between \
-        this proxy and that server tell why.",
+    explanation: "The log answers with {statuses} what the server behind it had failed or not answered ({field}). No log \
+        given here shows these requests failing any deeper. Only packets on the link between this proxy and that server \
+        tell why.",
     fixes: &[
         (
             "tcpdump",
