@@ -133,7 +133,9 @@ fn turns(file: &[u8]) -> Option<Vec<u8>> {
     let (mut log, mut decoder) = (ProblemLog::default(), Decoder::default());
     let (mut out, mut client) = (Vec::new(), None);
     while let Some(packet) = reader.next_packet(&mut log).filter(|_| out.len() < SAMPLE_BYTES / 4) {
-        let Some(segment) = decoder.segment(&packet, &mut log).filter(|s| !s.payload.is_empty()) else { continue };
+        let Some(segment) = decoder.segment(&packet, &mut log).filter(|s| !s.payload.is_empty()) else {
+            continue;
+        };
         let client = *client.get_or_insert(segment.src);
         for part in segment.payload.chunks(255) {
             out.extend([u8::from(segment.src != client), part.len() as u8]);
@@ -157,8 +159,8 @@ fn session(name: &str, file: &[u8]) -> Option<String> {
     ]
     .map(|(target, text)| Annotation { target, text: text.to_owned() })
     .to_vec();
-    session.view = Some(TimeView { start: connection.first, end: connection.last })
-        .filter(|view| view.start < view.end);
+    session.view =
+        Some(TimeView { start: connection.first, end: connection.last }).filter(|view| view.start < view.end);
     session.overrides.clock_ns = vec![(0, -3)];
     session.selection.exchange = Some(exchange.id);
     session.selection.cursor = Some(exchange.started());

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use hopscope::capture::{CaptureTime, ProblemKind, Problems, Segment, TcpFlags};
+use hopscope::capture::{CaptureTime, Passage, ProblemKind, Problems, Segment, TcpFlags};
 use hopscope::tcp::{Chunk, Event, Flow, Handler, Hole, Side, Tracker};
 use libfuzzer_sys::fuzz_target;
 
@@ -89,7 +89,9 @@ fuzz_target!(|data: &[u8]| {
     let records = data.chunks_exact(11);
     let segments = records.len();
     for record in records {
-        let [who, flags, seq, more_seq, ack, more_ack, len, time, id, window, clock] = *record else { return };
+        let [who, flags, seq, more_seq, ack, more_ack, len, time, id, window, clock] = *record else {
+            return;
+        };
         frame += 1;
         at += i64::from(time) * i64::from(time) * 10_000;
         let (src, dst) = if who & 1 == 0 { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
@@ -113,6 +115,7 @@ fuzz_target!(|data: &[u8]| {
                 ip_id: u16::from(id),
                 tsval: u32::from(clock),
                 window_scale: Some(7),
+                passage: Passage::UNKNOWN,
                 is_icmp_error,
                 payload: if is_icmp_error { &[] } else { &PAYLOAD[..held as usize] },
                 wire_len,

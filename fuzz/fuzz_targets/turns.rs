@@ -25,7 +25,11 @@ pub fn load(opening: &[u8], mut data: &[u8]) {
         if control & 6 == 6 {
             ends.next_seq[side] = ends.next_seq[side].wrapping_add(u32::from(control >> 3));
         }
-        if side == 0 { ends.client(&mut file, at, said) } else { ends.server(&mut file, at, said) };
+        if side == 0 {
+            ends.client(&mut file, at, said)
+        } else {
+            ends.server(&mut file, at, said)
+        };
     }
     let facts = load_from(Reader::new(Cursor::new(file.build()), None), Path::new("fuzz"), &mut |_| true);
     for exchange in &facts.exchanges {
