@@ -47,10 +47,15 @@ impl Busy {
 
 /// Spans of time by their starts, each with the latest end of it and of those before it.
 #[derive(Default)]
-struct Spans(Vec<(i64, i64)>);
+pub(super) struct Spans(Vec<(i64, i64)>);
 
 impl Spans {
-    fn settle(&mut self) {
+    pub(super) fn push(&mut self, span: (i64, i64)) {
+        self.0.push(span);
+    }
+
+    /// To be called once all are there, before one asks.
+    pub(super) fn settle(&mut self) {
         self.0.sort_unstable();
         let mut latest = i64::MIN;
         for (_, end) in &mut self.0 {
@@ -59,7 +64,7 @@ impl Spans {
         }
     }
 
-    fn meet(&self, from: i64, to: i64) -> bool {
+    pub(super) fn meet(&self, from: i64, to: i64) -> bool {
         let begun = self.0.partition_point(|&(start, _)| start <= to);
         begun > 0 && self.0[begun - 1].1 >= from
     }
@@ -83,9 +88,9 @@ pub(super) fn mark(analysis: &Analysis, outcomes: &[Outcome], attempts: &mut [At
             let asked_nobody = analysis.trees.children(exchange.id).is_empty();
             own.gave_up |= asked_nobody && matches!(exchange.status(), Some(502..=504));
             for span in between_children(exchange) {
-                own.all.0.push(span);
+                own.all.push(span);
                 if failed {
-                    own.failed.0.push(span);
+                    own.failed.push(span);
                 }
             }
         }
@@ -146,7 +151,7 @@ fn between_children(exchange: ExchangeView<'_>) -> Vec<(i64, i64)> {
 }
 
 /// From the first packet of an attempt to its last, with what the clocks leave open.
-fn span(connection: ConnectionView<'_>) -> (i64, i64) {
+pub(super) fn span(connection: ConnectionView<'_>) -> (i64, i64) {
     let clock = &connection.analysis.topology.clocks[connection.capture().index()];
     let slack = SLACK_NS.max(tolerance_ns(clock)).saturating_add(1_000_000);
     let (first, last) = (connection.inner.first.0, connection.inner.last.0);

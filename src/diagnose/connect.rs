@@ -9,6 +9,7 @@ use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ConnectionId, LinkId};
 
 use super::draft::{Draft, ProofList};
+use super::given_up;
 use super::reuse::CASES;
 use super::texts::{self, Words};
 use super::words::{counted, duration, listed};
@@ -48,7 +49,7 @@ pub(super) struct Attempt {
 enum Start {
     Refused,
     Unreachable,
-    /// SYN after SYN and nothing back.
+    /// SYN after SYN and nothing back, or one and its client gave up.
     Unanswered,
     /// The same, but answered in the end.
     AnsweredLate,
@@ -58,8 +59,21 @@ enum Start {
 
 /// All failed attempts, ordered by connection.
 pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Attempt> {
-    let starts: Vec<(ConnectionView<'_>, Start)> =
-        analysis.connections().filter_map(|c| start(c).map(|start| (c, start))).collect();
+    let mut silent: Vec<ConnectionView<'_>> = Vec::new();
+    let mut starts: Vec<(ConnectionView<'_>, Start)> = Vec::new();
+    for connection in analysis.connections() {
+        match start(connection) {
+            Some(start) => starts.push((connection, start)),
+            None if is_silent(connection) => silent.push(connection),
+            None => {}
+        }
+    }
+    let given_up = given_up::find(analysis, &silent);
+    if !given_up.is_empty() {
+        silent.retain(|connection| given_up.contains(&connection.id));
+        starts.extend(silent.into_iter().map(|connection| (connection, Start::Unanswered)));
+        starts.sort_unstable_by_key(|(connection, _)| connection.id);
+    }
     let stuck = overflowing(analysis, &starts);
     let attempt = |(connection, start): &(ConnectionView<'_>, Start)| {
         let full = stuck.contains(&connection.inner.server);
@@ -83,21 +97,28 @@ fn start(connection: ConnectionView<'_>) -> Option<Start> {
     match flow.opening {
         Opening::Refused => is_refused(connection).then_some(Start::Refused),
         Opening::Unanswered => {
-            let client = flow.direction(Side::Client);
             if connection.events().iter().any(is_unreachable) {
                 return Some(Start::Unreachable);
             }
-            // A client that acknowledges or speaks has had an answer: the capture only lacks that direction.
-            let silent = flow.direction(Side::Server).packets == 0
-                && client.bytes == 0
-                && client.acked.is_none()
-                && client.missing_bytes == 0;
-            (silent && sent_again(connection) && waited_long(connection)).then_some(Start::Unanswered)
+            let silent = is_silent(connection) && sent_again(connection) && waited_long(connection);
+            silent.then_some(Start::Unanswered)
         }
         Opening::Handshake if is_ignored(connection) => Some(Start::Ignored),
         Opening::Handshake => sent_again(connection).then_some(Start::AnsweredLate),
         Opening::MidStream => None,
     }
+}
+
+/// Whether nothing but the client's SYN was seen. A client that acknowledges or speaks has had an answer: the capture
+/// only lacks that direction.
+fn is_silent(connection: ConnectionView<'_>) -> bool {
+    let flow = connection.flow();
+    let client = flow.direction(Side::Client);
+    flow.opening == Opening::Unanswered
+        && flow.direction(Side::Server).packets == 0
+        && client.bytes == 0
+        && client.acked.is_none()
+        && client.missing_bytes == 0
 }
 
 /// Whether the SYN itself was answered by a RST: a later reset in a capture with gaps acknowledges more.
@@ -251,7 +272,8 @@ fn finding(
         Failed::Unanswered => {
             draft.certainty = Certainty::Likely;
             let syns = views.iter().map(|c| syns(*c).count() as u64).max().unwrap_or_default();
-            draft.values.push(("syns", counted(syns, "SYN")));
+            let words = if syns > 1 { format!("up to {syns} SYNs") } else { "one SYN".to_owned() };
+            draft.values.push(("syns", words));
             draft.values.push(("alive", alive(analysis, link, &servers)));
         }
         Failed::Overflow => {

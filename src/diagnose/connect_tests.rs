@@ -80,6 +80,29 @@ fn c3_needs_the_same_syn_again_and_silence_long_after() {
 }
 
 #[test]
+fn c3_is_also_what_the_proxy_answers_for_before_the_syn_is_due_again() {
+    let given_up = |status, requests: &[i64], syns: &[i64]| {
+        let mut chain = Chain::new(&["user", "nginx", "app"]);
+        let works = chain.open(1, 0);
+        chain.conns[works].request(Get, "/", MS).response(200, 2 * MS).fin(Client, 3 * MS);
+        for &at in requests {
+            let user = chain.open(0, at);
+            chain.conns[user].request(Get, "/a", at + MS).response(status, at + S);
+        }
+        for &at in syns {
+            chain.unanswered(1, &[at + 2 * MS]);
+        }
+        let told = told(chain);
+        told.into_iter().filter(|one| one.starts_with("connect-timeout")).collect::<Vec<_>>()
+    };
+    let requests = [10 * S, 20 * S, 30 * S];
+    assert_eq!(given_up(504, &requests, &requests), ["connect-timeout/ Error Likely ×3"]);
+    assert!(given_up(200, &requests, &requests).is_empty(), "they were answered after all");
+    assert!(given_up(504, &requests, &requests[..1]).is_empty(), "of one the capture may lack the answer");
+    assert!(given_up(504, &requests, &[12 * S, 22 * S]).is_empty(), "nobody was waiting for them");
+}
+
+#[test]
 fn c4_is_a_server_that_answers_others_meanwhile() {
     let busy = |chain: &mut Chain, from: i64| {
         let at = chain.open(0, from);

@@ -16,6 +16,7 @@ mod exhaustion;
 #[cfg(test)]
 mod fastcgi_tests;
 mod faults;
+mod given_up;
 mod habits;
 mod life;
 mod limits;

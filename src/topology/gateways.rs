@@ -1,4 +1,4 @@
-//! Who connects where no request ever gets through: a proxy answers 502 or 504 itself, and its attempts lie inside the
+//! Who connects where no request is ever answered: a proxy answers 502 or 504 itself, and its attempts lie inside the
 //! requests that it answers so.
 
 use std::collections::BTreeMap;
@@ -14,16 +14,22 @@ use super::lanes::Seen;
 const LEAST: usize = 2;
 /// What chance would need luck for: one in e to the power of this.
 const LUCK: f64 = 10.0;
+/// The same where attempts and answers are of two captures: that these were taken by one clock is part of what it says.
+const LUCK_APART: f64 = 20.0;
 
 /// Start and end in session time, nanoseconds.
 type Span = (i64, i64);
 
-/// Finds the endpoint whose failed answers explain the connections of each client that gets no request through. Times
-/// are compared within one capture only.
+/// Finds the endpoint whose failed answers explain the connections of each client that gets no answer at all. Times are
+/// compared within one capture, or else as one machine takes two: by their stamps.
 pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
-    let is_mute = |leg: &Leg| leg.exchanges == 0 && leg.parents.is_empty() && !leg.client.is_loopback();
+    let answered = answered_legs(seen, causes);
+    let is_mute =
+        |(at, leg): (usize, &Leg)| !answered[at] && leg.parents.is_empty() && !leg.client.is_loopback();
     let mut attempts: BTreeMap<IpAddr, Vec<(CaptureId, i64)>> = BTreeMap::new();
-    for (at, &leg) in causes.leg_of.iter().enumerate().filter(|(_, leg)| is_mute(&causes.legs[**leg])) {
+    for (at, &leg) in
+        causes.leg_of.iter().enumerate().filter(|(_, leg)| is_mute((**leg, &causes.legs[**leg])))
+    {
         let begun = (seen.capture(at), seen.first(at));
         attempts.entry(causes.legs[leg].client).or_default().push(begun);
     }
@@ -38,11 +44,22 @@ pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
         let candidates = failed.iter().filter(|(endpoint, _)| !asked_by_it(**endpoint));
         let lucky = candidates.filter_map(|(endpoint, spans)| Some((luck(&all, spans)?, *endpoint)));
         if let Some((_, endpoint)) = lucky.max_by(|a, b| a.0.total_cmp(&b.0)) {
-            for leg in causes.legs.iter_mut().filter(|leg| leg.client == client && is_mute(leg)) {
+            let legs = causes.legs.iter_mut().enumerate();
+            for (_, leg) in legs.filter(|(at, leg)| leg.client == client && is_mute((*at, leg))) {
                 leg.parents = vec![(endpoint, all.len())];
             }
         }
     }
+}
+
+/// Which legs got a response, if only once.
+fn answered_legs(seen: &Seen<'_>, causes: &Causes) -> Vec<bool> {
+    let mut answered = vec![false; causes.legs.len()];
+    for (at, &leg) in causes.leg_of.iter().enumerate().filter(|(_, leg)| causes.legs[**leg].exchanges > 0) {
+        let mut exchanges = seen.facts(at).exchanges_of(seen.flow(at)).iter();
+        answered[leg] = answered[leg] || exchanges.any(|exchange| exchange.response.is_present());
+    }
+    answered
 }
 
 /// By endpoint and capture: the requests that a gateway's error answered, in the order of their start, and how much
@@ -77,19 +94,24 @@ fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
 /// How unlikely it is that all attempts begin inside these requests, and as soon after they do, by chance: one in e to
 /// the power of this. `None` where one does not, or chance would do.
 fn luck(attempts: &[(CaptureId, i64)], failed: &Failed) -> Option<f64> {
-    let delays = attempts.iter().map(|(capture, at)| delay((*at, *at), &failed.get(capture)?.0));
+    let is_apart = attempts.iter().all(|(capture, _)| !failed.contains_key(capture));
+    let answers = |capture: &CaptureId| {
+        // Which of several captures the answers are of, when they are not of this one, nothing says.
+        if is_apart { failed.values().next().filter(|_| failed.len() == 1) } else { failed.get(capture) }
+    };
+    let delays = attempts.iter().map(|(capture, at)| delay((*at, *at), &answers(capture)?.0));
     let delays: Vec<i64> = delays.collect::<Option<_>>()?;
     let longest = delays.into_iter().max()?;
     let mut luck = 0.0;
     for (capture, _) in attempts {
-        let (spans, length) = &failed[capture];
+        let (spans, length) = answers(capture)?;
         let soon: i64 = spans
             .iter()
             .map(|(start, end)| longest.min(end.saturating_sub(*start)))
             .fold(0, i64::saturating_add);
         luck -= ((soon + 1) as f64 / (length + 1) as f64).min(1.0).ln();
     }
-    (luck >= LUCK).then_some(luck)
+    (luck >= if is_apart { LUCK_APART } else { LUCK }).then_some(luck)
 }
 
 #[cfg(test)]
@@ -100,21 +122,27 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
-    /// The lanes of two requests that the edge answers 502, and two attempts at a server that refuses, so long after
-    /// each request came.
-    fn lanes(refused_after: i64) -> Vec<Vec<String>> {
-        let mut script = Script::new("edge.pcap");
-        let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
-        for n in [1, 2] {
-            let at = n * 100 * MS;
-            script.request(user, at, "GET", &format!("/{n}"), &[], "");
-            script.response(user, at + MS, 502, 20);
-            let client = format!("10.0.2.1:{}", 4000 + n);
-            let attempt = script.connection(at + refused_after, &client, "10.0.2.2:8000", 100);
-            script.rst(attempt, at + refused_after + MS / 10, Side::Server);
-            script.flow(attempt).opening = Opening::Refused;
+    /// The addresses of each lane of a chain in which the edge answers 502 to requests every so often, and as soon after
+    /// each tries a server that refuses. The attempts are in a capture of their own, if `apart`.
+    fn lanes(requests: i64, refused_after: i64, apart: bool) -> Vec<Vec<String>> {
+        let mut scripts = vec![Script::new("edge.pcap")];
+        if apart {
+            scripts.push(Script::new("edge-out.pcap"));
         }
-        let lanes = build(&[script.finish()], &Overrides::default()).lanes;
+        let user = scripts[0].connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+        for n in 1..=requests {
+            // At no pace: what is moved by one then meets nothing.
+            let at = (n * 100 + n * n * 7) * MS;
+            scripts[0].request(user, at, "GET", &format!("/{n}"), &[], "");
+            scripts[0].response(user, at + MS, 502, 20);
+            let client = format!("10.0.2.1:{}", 4000 + n);
+            let out = scripts.last_mut().unwrap();
+            let attempt = out.connection(at + refused_after, &client, "10.0.2.2:8000", 100);
+            out.rst(attempt, at + refused_after + MS / 10, Side::Server);
+            out.flow(attempt).opening = Opening::Refused;
+        }
+        let captures: Vec<_> = scripts.into_iter().map(Script::finish).collect();
+        let lanes = build(&captures, &Overrides::default()).lanes;
         let addresses =
             |lane: &crate::topology::Lane| lane.addresses.iter().map(ToString::to_string).collect();
         lanes.iter().map(addresses).collect()
@@ -123,7 +151,15 @@ mod tests {
     #[test]
     fn who_connects_in_vain_whenever_the_edge_answers_502_is_the_edge() {
         let chain = [vec!["10.0.1.1"], vec!["10.0.1.2", "10.0.2.1"], vec!["10.0.2.2"]];
-        assert_eq!(lanes(MS / 5), chain);
-        assert_ne!(lanes(20 * MS), chain);
+        assert_eq!(lanes(2, MS / 5, false), chain);
+        assert_ne!(lanes(2, 20 * MS, false), chain);
+    }
+
+    #[test]
+    fn so_it_is_in_two_captures_of_one_clock_where_it_happens_more_often() {
+        let chain = [vec!["10.0.1.1"], vec!["10.0.1.2", "10.0.2.1"], vec!["10.0.2.2"]];
+        assert_eq!(lanes(8, MS / 5, true), chain);
+        assert_ne!(lanes(2, MS / 5, true), chain);
+        assert_ne!(lanes(8, 20 * MS, true), chain);
     }
 }

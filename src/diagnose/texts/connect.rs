@@ -74,7 +74,7 @@ pub(in crate::diagnose) static CONNECT_TIMEOUT: Words = Words {
     rule: "C3",
     severity: Severity::Error,
     summary: "{link}: {servers} answered no connection attempt, {times}",
-    explanation: "{from} sent up to {syns} for one connection and got nothing back, not even a refusal. {alive} {from} \
+    explanation: "{from} sent {syns} for a connection and got nothing back, not even a refusal. {alive} {from} \
         then answers 504 or tries another address. {hurt}",
     fixes: &[
         ("network", "look for a policy or firewall that drops (DROP, NetworkPolicy, security group)", ""),
@@ -89,7 +89,8 @@ pub(in crate::diagnose) static CONNECT_TIMEOUT: Words = Words {
         ("envoy", "connect_timeout: 2s, on the cluster", ""),
     ],
     log_line: "upstream timed out (110: Connection timed out) while connecting to upstream",
-    doubt: "A dropped SYN and a full accept queue look alike from the client's side.",
+    doubt: "A dropped SYN and a full accept queue look alike from the client's side. Where one SYN is all that was sent, \
+        the client gave up before the next was due, and the same is seen if the capture lacks the answers.",
 };
 
 /// C4.
