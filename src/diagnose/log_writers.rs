@@ -75,7 +75,8 @@ fn asked_of(analysis: &Analysis) -> Vec<Counts> {
 }
 
 /// The lane that was asked what the log tells of. Of several that were asked alike it is the one that the file is named
-/// after, or the only one that asks others as the log says it did, or asks nobody.
+/// after, else the one that answered as the log says most often, else the only one that asks others as the log says it
+/// did, or asks nobody.
 fn by_requests(analysis: &Analysis, log: &LogFile, asked: &[Counts]) -> Option<LaneId> {
     let mut told = Counts::default();
     for request in log.requests.iter().take(MOST_LINES) {
@@ -83,22 +84,30 @@ fn by_requests(analysis: &Analysis, log: &LogFile, asked: &[Counts]) -> Option<L
     }
     let passes_on = log.requests.iter().take(MOST_LINES).any(|request| !request.attempts.is_empty());
     let total: u64 = told.values().sum();
-    let alike = |lane: &LaneId| {
+    let common = |lane: LaneId| -> u64 {
         let own = &asked[usize::from(lane.0)];
-        let common: u64 =
-            told.iter().map(|(key, times)| own.get(key).map_or(0, |others| *times.min(others))).sum();
+        told.iter().map(|(key, times)| own.get(key).map_or(0, |others| *times.min(others))).sum()
+    };
+    let alike = |lane: &LaneId| {
+        let common = common(*lane);
         // A log may be longer than the capture, and the capture longer than the log.
-        let less = total.min(own.values().sum());
+        let less = total.min(asked[usize::from(lane.0)].values().sum());
         common >= FEWEST && common * 100 >= less * ALIKE_PERCENT
     };
-    let lanes = (0..asked.len() as u16).map(LaneId).filter(alike).collect::<Vec<_>>();
+    let mut lanes = (0..asked.len() as u16).map(LaneId).filter(alike).collect::<Vec<_>>();
     let file = log.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let named = lanes.iter().filter(|lane| file.contains(&analysis.lane(**lane).name.to_lowercase()));
     // `nginx` is part of `ingress-nginx`: the longest name counts.
     if let Some(lane) = named.max_by_key(|lane| analysis.lane(**lane).name.len()) {
         return Some(*lane);
     }
+    // A proxy's own 502s are in its log, and not in that of the application.
+    let most = lanes.iter().map(|lane| common(*lane)).max();
+    lanes.retain(|lane| Some(common(*lane)) == most);
     let role = if passes_on { Role::Proxy } else { Role::Server };
+    if let [lane] = lanes[..] {
+        return Some(lane);
+    }
     let mut fitting = lanes.into_iter().filter(|lane| analysis.lane(*lane).role == role);
     fitting.next().filter(|_| fitting.next().is_none())
 }

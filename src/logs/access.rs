@@ -25,7 +25,7 @@ pub(super) fn read(line: &str) -> Option<LoggedRequest> {
         return behind(&quoted, at, &quoted[at].value.into());
     }
     // Other forms look like many things: a line without a time is none of them.
-    let other = keyed(&quoted).or_else(|| columns(line));
+    let other = keyed(&quoted).or_else(|| labelled(line)).or_else(|| columns(line));
     other.filter(|request| request.at_ns.is_some())
 }
 
@@ -67,6 +67,11 @@ impl<'a> From<&'a str> for RequestLine<'a> {
 fn servers(request: &mut LoggedRequest, tokens: &[Token<'_>]) {
     let Some(first) = tokens.iter().position(|token| is_address_list(token.value)) else { return };
     set(request, "upstream_addr", tokens[first].value);
+    answers(request, &tokens[first + 1..]);
+}
+
+/// Finds what the servers answered by the length of such a list.
+fn answers(request: &mut LoggedRequest, tokens: &[Token<'_>]) {
     let count = request.attempts.len();
     let is_statuses = |token: &&Token<'_>| {
         let list = list(token.value);
@@ -75,41 +80,116 @@ fn servers(request: &mut LoggedRequest, tokens: &[Token<'_>]) {
     let told = |token: &&Token<'_>| is_statuses(token) && list(token.value).into_iter().any(status_like);
     // Lengths may look like statuses; the statuses come last of the four lists. A lone dash is any empty field, and
     // many formats end with one.
-    let behind = || tokens[first + 1..].iter();
-    if let Some(statuses) = behind().rfind(told).or_else(|| behind().rfind(is_statuses)) {
+    if let Some(statuses) = tokens.iter().rfind(told).or_else(|| tokens.iter().rfind(is_statuses)) {
         set(request, "upstream_status", statuses.value);
     }
 }
 
 /// A line of `key=value` that names method, target and status.
 fn keyed(tokens: &[Token<'_>]) -> Option<LoggedRequest> {
-    let mut request = LoggedRequest::default();
-    for token in tokens.iter().filter(|token| !token.key.is_empty()) {
-        set(&mut request, &token.key.to_ascii_lowercase(), token.value);
-    }
-    if request.attempts.is_empty() {
-        let of_client = ["client", "remote", "peer", "src", "from", "host", "forwarded", "local", "server"];
-        let other = |token: &&Token<'_>| !of_client.iter().any(|name| token.key.contains(name));
-        let others: Vec<Token<'_>> = tokens.iter().filter(other).copied().collect();
-        servers(&mut request, &others);
-    } else {
-        settle_attempts(&mut request);
-    }
+    let named: Vec<Token<'_>> = tokens.iter().filter(|token| !token.key.is_empty()).copied().collect();
+    let request = named_fields(&named);
     (request.status > 0 && !request.method.is_empty() && request.target.starts_with('/')).then_some(request)
 }
 
-/// A line whose fields stand between tabs or bars, without names and quotes.
+/// A line of `label:value` between tabs (LTSV).
+fn labelled(line: &str) -> Option<LoggedRequest> {
+    let label = |field: &&str| {
+        !field.is_empty() && field.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    };
+    let fields = line.split('\t').map(|field| {
+        let (key, value) = field.split_once(':').filter(|(key, _)| label(key))?;
+        Some(Token { key, value, quoted: false })
+    });
+    let fields: Vec<Token<'_>> = fields.collect::<Option<_>>()?;
+    if fields.len() < FEWEST_COLUMNS {
+        return None;
+    }
+    with_looks(named_fields(&fields), &fields)
+}
+
+/// What fields say whose names are known; the servers that were asked are found by their looks, if by no name.
+fn named_fields(fields: &[Token<'_>]) -> LoggedRequest {
+    let mut request = LoggedRequest::default();
+    for field in fields {
+        set(&mut request, &field.key.trim_start_matches('$').to_ascii_lowercase(), field.value);
+    }
+    let others = || fields.iter().filter(|field| !of_client(field.key)).copied().collect::<Vec<_>>();
+    let told = fields.iter().any(|field| field.key.contains("upstream") && field.key.contains("status"));
+    if request.attempts.is_empty() {
+        servers(&mut request, &others());
+    } else if !told {
+        // Of one attempt any field that looks like a status would do, the client's first.
+        if request.attempts.len() > 1 {
+            answers(&mut request, &others());
+        }
+        settle_attempts(&mut request);
+    }
+    request
+}
+
+/// Whether a field tells of the client or of the server that writes the log, by its name.
+fn of_client(name: &str) -> bool {
+    let names = ["client", "remote", "peer", "src", "from", "host", "forwarded", "local", "server"];
+    names.iter().any(|part| name.contains(part))
+}
+
+/// The request of a line whose fields stand apart for sure: what no known name told is found by its looks, if the line
+/// has a time as logs do.
+fn with_looks(mut request: LoggedRequest, fields: &[Token<'_>]) -> Option<LoggedRequest> {
+    let is_whole = |request: &LoggedRequest| request.status > 0 && !request.method.is_empty();
+    if is_whole(&request) {
+        return Some(request);
+    }
+    request.at_ns = request.at_ns.or_else(|| fields.iter().find_map(|field| time(field.value)));
+    by_looks(&mut request, fields);
+    (is_whole(&request) && request.at_ns.is_some()).then_some(request)
+}
+
+fn by_looks(request: &mut LoggedRequest, fields: &[Token<'_>]) {
+    let values = || fields.iter().map(|field| field.value);
+    if request.method.is_empty() {
+        if let Some(line) = values().find(|value| request_line(value).is_some()) {
+            set(request, "request", line);
+        } else if let Some(method) = values().find(|value| METHODS.contains(value)) {
+            set(request, "method", method);
+        }
+    }
+    if let Some(target) = values().find(|value| value.starts_with('/')) {
+        set(request, "uri", target);
+    }
+    // A length may look like a status: of several the one whose name begins like it.
+    let statuses =
+        || fields.iter().filter(|field| status(field.value).is_some_and(|code| (100..600).contains(&code)));
+    let named = || statuses().find(|field| field.key.to_ascii_lowercase().starts_with('s'));
+    let only = || statuses().next().filter(|_| statuses().count() == 1);
+    if let Some(field) = named().or_else(only).filter(|_| request.status == 0) {
+        set(request, "status", field.value);
+    }
+}
+
+/// A line whose fields stand between tabs, bars or commas, without names.
 fn columns(line: &str) -> Option<LoggedRequest> {
-    let separator = ['\t', '|'].into_iter().find(|&one| line.matches(one).count() >= FEWEST_COLUMNS)?;
+    let separator = ['\t', '|', ','].into_iter().find(|&one| line.matches(one).count() >= FEWEST_COLUMNS)?;
     let field = |text| Token { key: "", value: text, quoted: false };
-    let fields: Vec<Token<'_>> =
-        line.split(separator).map(|text| field(text.trim().trim_matches(['"', '[', ']']))).collect();
+    let fields: Vec<Token<'_>> = split_unquoted(line, separator)
+        .map(|text| field(text.trim().trim_matches(['"', '[', ']'])))
+        .collect();
     if let Some(at) = fields.iter().position(|field| request_line(field.value).is_some()) {
         return behind(&fields, at, &fields[at].value.into());
     }
     let pair = |pair: &[Token<'_>]| METHODS.contains(&pair[0].value) && pair[1].value.starts_with('/');
     let at = fields.windows(2).position(pair)?;
     behind(&fields, at + 1, &RequestLine::Parts(fields[at].value, fields[at + 1].value))
+}
+
+/// The parts of a line between separators that stand outside of quotes.
+fn split_unquoted(line: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    line.split(move |c: char| {
+        quoted ^= c == '"';
+        c == separator && !quoted
+    })
 }
 
 /// A line with fewer separators is prose.
@@ -252,7 +332,7 @@ fn time(text: &str) -> Option<i64> {
 /// and people use.
 pub(super) fn set(request: &mut LoggedRequest, name: &str, value: &str) {
     match name {
-        "request" | "requestline" => {
+        "request" | "requestline" | "req" => {
             if let Some((method, target)) = request_line(value) {
                 (request.method, request.target) = (method.into(), target.into());
             }
@@ -314,24 +394,23 @@ fn attempts(request: &mut LoggedRequest, value: &str, set: impl Fn(&mut LoggedAt
     }
 }
 
-/// A line that is a JSON object, its fields named as nginx names its variables.
+/// A line that is a JSON object, its fields named as nginx names its variables, or in another way; Caddy tells of the
+/// request in an object of its own.
 fn json(line: &str) -> Option<LoggedRequest> {
-    let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return None };
-    let mut request = LoggedRequest::default();
-    let mut told = false;
-    for (name, value) in &fields {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => continue,
-        };
-        told |= name.contains("status") && name.contains("upstream");
-        set(&mut request, &name.trim_start_matches('$').to_ascii_lowercase(), &text);
-    }
-    if !told {
-        settle_attempts(&mut request);
-    }
-    (request.status > 0 && !request.method.is_empty()).then_some(request)
+    let Ok(Value::Object(object)) = serde_json::from_str(line) else { return None };
+    let inner = object.values().filter_map(Value::as_object).flatten();
+    let texts: Vec<(&str, String)> = object
+        .iter()
+        .chain(inner)
+        .filter_map(|(name, value)| match value {
+            Value::String(text) => Some((name.as_str(), text.clone())),
+            Value::Number(number) => Some((name.as_str(), number.to_string())),
+            _ => None,
+        })
+        .collect();
+    let field = |(key, value)| Token { key, value, quoted: false };
+    let fields: Vec<Token<'_>> = texts.iter().map(|(key, value)| field((*key, value.as_str()))).collect();
+    with_looks(named_fields(&fields), &fields)
 }
 
 #[cfg(test)]
@@ -377,6 +456,9 @@ mod tests {
             r#"time=2026-11-26T10:00:00+00:00 method=GET uri=/a status=200 rt=0.012 ua="10.0.0.5:80, 10.0.0.6:80" us="502, 200""#,
             "26/Nov/2026:10:00:00 +0000\t10.1.0.7\tGET /a HTTP/1.1\t200\t0.012\t10.0.0.5:80, 10.0.0.6:80\t502, 200",
             "2026-11-26T10:00:00+00:00|shop.test|GET|/a|200|0.012|10.0.0.5:80, 10.0.0.6:80|502, 200|0.001, 0.010|r1",
+            r#"2026-11-26T10:00:00+00:00,10.1.0.7,GET,/a,200,0.012,"10.0.0.5:80, 10.0.0.6:80","502, 200""#,
+            "time:26/Nov/2026:10:00:00 +0000\thost:10.1.0.7\treq:GET /a HTTP/1.1\tstatus:200\tsize:157\tup:10.0.0.5:80, 10.0.0.6:80\tupst:502, 200",
+            r#"{"t":"2026-11-26T10:00:00Z","m":"GET","u":"/a","s":200,"b":157,"up":"10.0.0.5:80, 10.0.0.6:80","us":"502, 200"}"#,
             r#"{"@timestamp":"2026-11-26T10:00:00Z","method":"GET","path":"/a","code":"200","upstream":"10.0.0.5:80, 10.0.0.6:80","upstream_code":"502, 200"}"#,
         ];
         for line in lines {
@@ -388,10 +470,20 @@ mod tests {
         }
         let envoy = r#"{"start_time":"2026-11-26T10:00:00.000Z","method":"GET","path":"/a","response_code":200,"upstream_host":"10.0.0.5:80","x_request_id":"abc"}"#;
         assert_eq!(read(envoy).unwrap().attempts[0].status, Some(200));
+        let caddy = r#"{"level":"info","ts":1795617300.5,"request":{"remote_ip":"10.1.0.7","method":"GET","uri":"/a"},"duration":0.01,"size":200,"status":502}"#;
+        let caddy = read(caddy).unwrap();
+        assert_eq!(
+            (&*caddy.method, &*caddy.target, caddy.status, caddy.attempts.len()),
+            ("GET", "/a", 502, 0)
+        );
         // Prose and tables are no logs.
-        for line in
-            ["| a | GET | /a | 200 | yes |", "level=info msg=\"GET /a took status=200\"", "a|b|c|d|e|f"]
-        {
+        for line in [
+            "| a | GET | /a | 200 | yes |",
+            "level=info msg=\"GET /a took status=200\"",
+            "a|b|c|d|e|f",
+            r#"{"n": 104, "method": "GET", "target": "/a", "got": ["200"]}"#,
+            "Once, at noon, GET, /a, 200, was all that we saw",
+        ] {
             assert_eq!(read(line), None, "{line}");
         }
     }

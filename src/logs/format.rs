@@ -13,8 +13,10 @@ pub struct LogFormat {
 }
 
 impl LogFormat {
-    /// Reads a format; `None` when it holds no request or no status.
+    /// Reads a format, as bare text or as the directive of the configuration (`log_format NAME '…' '…';`); `None` when it
+    /// holds no request or no status.
     pub fn new(format: &str) -> Option<Self> {
+        let format = &plain(format);
         let mut parts = format.split('$');
         let prefix = parts.next()?.to_owned();
         let variables: Vec<(String, String)> = parts
@@ -47,6 +49,35 @@ impl LogFormat {
     }
 }
 
+/// A format as nginx understands it: the strings of a directive joined, and `\t` and the like resolved.
+fn plain(format: &str) -> String {
+    let text = format.trim();
+    let arguments = text.strip_prefix("log_format").and_then(|rest| Some(&rest[rest.find(['\'', '"'])?..]));
+    let quoted = arguments.or(Some(text).filter(|text| text.starts_with('\'') && text.len() > 1));
+    let mut out = String::new();
+    // The quote that the current string ends with.
+    let mut quote = None;
+    let mut chars = quoted.unwrap_or(format).chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            ('\\', _) => match chars.next() {
+                Some('t') => out.push('\t'),
+                Some('n') => out.push('\n'),
+                Some('r') => out.push('\r'),
+                Some(kept @ ('"' | '\'' | '\\')) => out.push(kept),
+                Some(other) => out.extend(['\\', other]),
+                None => out.push('\\'),
+            },
+            (c, Some(end)) if c == end => quote = None,
+            ('\'' | '"', None) if quoted.is_some() => quote = Some(c),
+            // Blanks between the strings, and what ends the directive.
+            (_, None) if quoted.is_some() => {}
+            (c, _) => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +98,18 @@ mod tests {
         assert_eq!(&*request.id, "abcd");
         assert_eq!(format.read("something else"), None);
         assert_eq!(LogFormat::new("$remote_addr $status"), None);
+    }
+
+    #[test]
+    fn a_format_may_be_pasted_from_the_configuration() {
+        let line = "10.0.0.1\t\"GET /a HTTP/1.1\"\t200";
+        let bare = r#"$remote_addr\t"$request"\t$status"#;
+        let directive = r#"log_format main escape=json '$remote_addr\t'
+                                            '"$request"\t$status';"#;
+        let strings = r#"'$remote_addr\t' "\"$request\"\t$status""#;
+        for format in [bare, directive, strings] {
+            let request = LogFormat::new(format).and_then(|format| format.read(line));
+            assert_eq!(request.map(|request| request.status), Some(200), "{format}");
+        }
     }
 }

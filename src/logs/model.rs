@@ -123,7 +123,8 @@ pub struct LogFigures {
     pub attempts: u64,
     /// Failed attempts by the address behind.
     pub failed_behind: BTreeMap<String, u64>,
-    /// Requests answered with 502, 503 or 504 although no attempt was made.
+    /// Requests answered with 502, 503 or 504 although no attempt was made; 0 where the log names no attempt at all, so
+    /// that it cannot tell.
     pub failed_without_attempt: u64,
     /// Faults of an error log by what they are.
     pub faults: BTreeMap<String, u64>,
@@ -158,5 +159,12 @@ impl LogFigures {
         }
         let gateway = matches!(request.status, 502..=504) && request.attempts.is_empty();
         self.failed_without_attempt += u64::from(gateway);
+    }
+
+    /// To be called once all requests are added.
+    pub(super) fn settle(&mut self) {
+        if self.attempts == 0 {
+            self.failed_without_attempt = 0;
+        }
     }
 }

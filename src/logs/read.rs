@@ -16,7 +16,7 @@ const MAX_KEPT: usize = 500_000;
 /// How many lines at the start of a file tell whether it is a log.
 const PROBED: usize = 200;
 /// Endings of the files in a folder that may be logs.
-const LOG_ENDINGS: [&str; 3] = ["log", "json", "txt"];
+const LOG_ENDINGS: [&str; 8] = ["log", "json", "jsonl", "ndjson", "txt", "csv", "tsv", "ltsv"];
 /// Folders beside captures that are looked into for logs.
 const LOG_FOLDERS: [&str; 2] = ["log", "logs"];
 
@@ -33,7 +33,12 @@ fn logs_right_in(folder: &Path, format: Option<&LogFormat>) -> Vec<PathBuf> {
     let Ok(entries) = folder.read_dir() else { return Vec::new() };
     let may_be = |path: &PathBuf| {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        LOG_ENDINGS.contains(&ending.as_str()) && path.is_file()
+        // Rotated logs are numbered: `access.log.1`.
+        let rotated = ending.parse::<u32>().is_ok()
+            && path
+                .file_stem()
+                .is_some_and(|stem| Path::new(stem).extension().is_some_and(|end| end == "log"));
+        (rotated || LOG_ENDINGS.contains(&ending.as_str())) && path.is_file()
     };
     let files = entries.flatten().map(|entry| entry.path()).filter(may_be);
     let mut logs: Vec<PathBuf> = files.filter(|path| is_log(path, format)).collect();
@@ -94,6 +99,7 @@ pub fn read_log(path: &Path, format: Option<&LogFormat>) -> std::io::Result<LogF
         known |= read;
         log.unread += u64::from(!read);
     }
+    log.figures.settle();
     match lines.failed {
         Some(error) => Err(error),
         None => Ok(log),
@@ -193,12 +199,18 @@ mod tests {
         let log = read_log(&access, None).unwrap();
         assert_eq!((log.kind, log.lines, log.unread, log.requests.len()), (LogKind::Access, 4, 3, 1));
         assert_eq!(log.requests[0].line, 2);
+        let plain = write("p.log", &b"1795493951.0 - \"GET / HTTP/1.1\" 502 5\n".repeat(2));
+        assert_eq!(read_log(&plain, None).unwrap().figures.failed_without_attempt, 0);
+        let told = write("t.log", b"1795493951.0 - \"GET / HTTP/1.1\" 502 5 to=\"-\"\n1795493951.0 - \"GET / HTTP/1.1\" 200 5 to=\"10.0.0.1:80\"\n");
+        assert_eq!(read_log(&told, None).unwrap().figures.failed_without_attempt, 1);
         let error = write("b.log", b"2026/11/25 14:35:00 [notice] 1#1: start\n");
         assert_eq!(read_log(&error, None).unwrap().kind, LogKind::Error);
         write("c.log", b"\xd4\xc3\xb2\xa1\0\0\0\0");
         write("d.log", b"*** Starting uWSGI\n");
         write("e.bin", b"");
-        assert_eq!(logs_in(folder.path(), None).len(), 1);
+        assert_eq!(logs_in(folder.path(), None).len(), 3);
+        write("b.log.1", b"2026/11/25 14:35:00 [notice] 1#1: start\n");
+        assert_eq!(logs_in(folder.path(), None).len(), 4);
         assert!(is_log(&error, None));
     }
 
