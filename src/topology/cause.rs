@@ -6,7 +6,6 @@
 //!   uwsgi:8000          |---- GET /a ----|                    the request that votes
 //! ```
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -14,8 +13,8 @@ use crate::capture::{CaptureId, CaptureTime};
 use crate::http::{CaptureFacts, Exchange, ExchangeFlags};
 use crate::tcp::Flow;
 
+use super::by_time;
 use super::gateways;
-use super::inside::lie_inside;
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
 use super::orders::Orders;
@@ -152,7 +151,7 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
         let electorate = sample.requests(seen, causes, ids, common);
         vote(causes, &electorate, common, &mut orders, apart);
     }
-    sample.follow_loopback(seen, causes);
+    by_time::follow(seen, causes, &sample);
 }
 
 fn legs(seen: &Seen<'_>) -> Causes {
@@ -195,7 +194,7 @@ fn legs(seen: &Seen<'_>) -> Causes {
 }
 
 /// The stretches of time that votes come from.
-struct Sample {
+pub(super) struct Sample {
     first: i64,
     period: i64,
     width: i64,
@@ -216,44 +215,8 @@ impl Sample {
         Self { first, period, width, spans: spans(seen) }
     }
 
-    fn holds(&self, at: i64) -> bool {
+    pub(super) fn holds(&self, at: i64) -> bool {
         at.saturating_sub(self.first).rem_euclid(self.period) <= self.width
-    }
-
-    /// On a loopback address everybody is the same client. Requests that have nothing in common with others, and always
-    /// run inside those of one endpoint, are asked for their sake.
-    fn follow_loopback(&self, seen: &Seen<'_>, causes: &mut Causes) {
-        let open = |leg: &Leg| leg.client.is_loopback() && leg.exchanges > 0 && leg.parents.is_empty();
-        if !causes.legs.iter().any(open) {
-            return;
-        }
-        // By endpoint or leg and capture, since only one clock shows what lies inside what.
-        let mut asked: BTreeMap<(usize, CaptureId), Vec<(i64, i64)>> = BTreeMap::new();
-        let mut unexplained = asked.clone();
-        for at in 0..seen.len() {
-            let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
-            let leg = causes.leg_of[at];
-            for exchange in facts.exchanges_of(flow).iter().filter(|x| x.request.is_present()) {
-                let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
-                let end = ends(facts, flow, exchange).0.map(|end| seen.time(at, end.0, end.1));
-                if let Some(end) = end.filter(|_| self.holds(start)) {
-                    asked.entry((causes.legs[leg].endpoint, capture)).or_default().push((start, end));
-                    if open(&causes.legs[leg]) {
-                        unexplained.entry((leg, capture)).or_default().push((start, end));
-                    }
-                }
-            }
-        }
-        for ((leg, capture), inner) in unexplained {
-            let own = causes.legs[leg].endpoint;
-            let others = asked.iter().filter(|((endpoint, of), _)| *endpoint != own && *of == capture);
-            // Those above hold them too, but begin earlier.
-            let holding =
-                others.filter_map(|((endpoint, _), outer)| Some((lie_inside(&inner, outer)?, endpoint)));
-            if let Some((_, endpoint)) = holding.max_by(|a, b| a.0.total_cmp(&b.0)) {
-                causes.legs[leg].parents = vec![(*endpoint, inner.len())];
-            }
-        }
     }
 
     /// The requests of the sample that have their key in common with one at another endpoint, sorted by key and
@@ -364,11 +327,15 @@ impl Electorate {
 }
 
 /// Time and packet.
-type Moment = (CaptureTime, u32);
+pub(super) type Moment = (CaptureTime, u32);
 
 /// The end of a whole answer that the client still waited for, and when client or server gave up in place of one. By an
 /// answer that comes after a timeout the server would seem to ask its own client: it takes longer than what it was for.
-fn ends(facts: &CaptureFacts, flow: &Flow, exchange: &Exchange) -> (Option<Moment>, Option<Moment>) {
+pub(super) fn ends(
+    facts: &CaptureFacts,
+    flow: &Flow,
+    exchange: &Exchange,
+) -> (Option<Moment>, Option<Moment>) {
     // What is no HTTP ends with its connection, whenever that is.
     let whole = exchange.response.is_complete() && !exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE);
     if whole && facts.left_before_response(flow, exchange).is_none() {

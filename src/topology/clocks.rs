@@ -6,6 +6,7 @@
 
 mod declared;
 mod spread;
+mod stamps;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub(super) fn align(
         }
         let apart = components(captures.len(), &ties);
         ties.extend(declared::ties(captures, overrides, &apart));
+        let apart = components(captures.len(), &ties);
+        ties.extend(stamps::ties(captures, &apart));
         spread::spread(captures, &ties, &mut clocks);
     }
     for &(capture, by_ns) in &overrides.clock_ns {

@@ -16,6 +16,19 @@ const LOOK_BACK: usize = 64;
 /// Who asks on behalf of another does so this soon after that one came, for so many of a hundred.
 const SOON_PERCENT: usize = 90;
 
+/// Requests that are looked at before all are.
+const TRIED: usize = 16;
+/// So many pauses of a hundred differ little where requests come at a pace.
+const STEADY_SHARE: usize = 80;
+/// How little, in percent of the median.
+const STEADY_PERCENT: i64 = 25;
+
+/// Between two addresses, or two captures, of which nothing else tells that they are of one machine: fewer requests prove
+/// nothing.
+pub(super) const FEWEST_OF_STRANGERS: usize = 20;
+/// And so much luck chance would need: one in e to the power of this.
+pub(super) const LUCK_OF_STRANGERS: f64 = 40.0;
+
 /// How surely each of `inner` lies inside one of `outer` (start and end, nanoseconds) and begins sooner after it than
 /// chance would have it: one in e to the power of this; `None` where it need not be more than chance.
 pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> Option<f64> {
@@ -49,9 +62,31 @@ pub(crate) fn lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> Option<f
 
 /// How long after the one of `outer` (sorted) that holds it this one begins, the last that does; `None` where none holds
 /// it.
-pub(super) fn delay((start, end): (i64, i64), outer: &[(i64, i64)]) -> Option<i64> {
-    let holding = begun(start, outer).iter().rev().take(LOOK_BACK).find(|span| end <= span.1)?;
-    Some(start.saturating_sub(holding.0))
+pub(super) fn delay(span: (i64, i64), outer: &[(i64, i64)]) -> Option<i64> {
+    holders(span, outer).next().map(|holder| span.0.saturating_sub(holder.0))
+}
+
+/// Those of `outer` (sorted) that hold this one, the last first.
+pub(super) fn holders((start, end): (i64, i64), outer: &[(i64, i64)]) -> impl Iterator<Item = &(i64, i64)> {
+    begun(start, outer).iter().rev().take(LOOK_BACK).filter(move |span| end <= span.1)
+}
+
+/// Whether hardly any of `inner` are outside of `outer` (both sorted), by a few of them, spread over all.
+pub(super) fn may_lie_inside(inner: &[(i64, i64)], outer: &[(i64, i64)]) -> bool {
+    let tried = inner.iter().step_by((inner.len() / TRIED).max(1));
+    tried.filter(|span| delay(**span, outer).is_none()).nth(1).is_none()
+}
+
+/// Whether requests (sorted) come at one pace: who asks so may do it beside another whose pace is the same.
+pub(super) fn is_steady(spans: &[(i64, i64)]) -> bool {
+    let mut pauses: Vec<i64> = spans.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0)).collect();
+    pauses.sort_unstable();
+    let Some(&median) = pauses.get(pauses.len() / 2) else { return false };
+    let usual = |pause: &&i64| {
+        let off = pause.saturating_sub(median).saturating_abs();
+        off.saturating_mul(100) <= median.saturating_mul(STEADY_PERCENT)
+    };
+    pauses.iter().filter(usual).count() * 100 >= pauses.len() * STEADY_SHARE
 }
 
 /// Those of `outer` (sorted) that have begun by now.
