@@ -1,9 +1,7 @@
 //! Edits of the chain: what the user does to lanes and clocks, as overrides for the next analysis.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::session::MAX_OFFSET_NS;
 use crate::topology::{Lane, LaneId, LaneOverride, Overrides, Topology};
@@ -224,31 +222,6 @@ pub fn places(lane: &Lane) -> Vec<Place> {
     serves.chain(rest).collect()
 }
 
-/// The lane at which each capture seems to have been taken: the one that all its connections touch (of both ends
-/// of a single link, the accepting one); `None` where there is no such lane.
-pub fn taken_at(analysis: &Analysis) -> Vec<Option<LaneId>> {
-    let topology = &analysis.topology;
-    let mut links: Vec<BTreeSet<u16>> = vec![BTreeSet::new(); analysis.captures.len()];
-    for connection in &topology.connections {
-        for sighting in &connection.sightings {
-            links[sighting.capture.index()].insert(connection.link.0);
-        }
-    }
-    let ends = |&link: &u16| {
-        let link = &topology.links[usize::from(link)];
-        BTreeSet::from([link.from, link.to])
-    };
-    let common = |links: &BTreeSet<u16>| links.iter().map(ends).reduce(|a, b| &a & &b);
-    // By the depth in the chain and not by the place on the screen, which the user may change.
-    let accepting = |common: BTreeSet<LaneId>| {
-        common.into_iter().max_by_key(|lane| {
-            let lane = &topology.lanes[usize::from(lane.0)];
-            (lane.depth, lane.serves.first().copied())
-        })
-    };
-    links.iter().map(|links| accepting(common(links)?)).collect()
-}
-
 /// The manual part of a capture's clock offset, in nanoseconds.
 pub fn manual_ns(overrides: &Overrides, capture: CaptureId) -> i64 {
     overrides.clock_ns.iter().filter(|(at, _)| *at == capture.0).map(|(_, ns)| ns).sum()
@@ -335,7 +308,7 @@ mod tests {
             let analysis = crate::analysis::analyse(crate::topology::heal(captures), &overrides);
             let name =
                 |lane: &Option<LaneId>| lane.map_or(String::new(), |id| analysis.lane(id).name.clone());
-            taken_at(&analysis).iter().map(name).collect()
+            analysis.topology.taken_at(analysis.captures.len()).iter().map(name).collect()
         };
         let usual = found(&[]);
         assert_eq!(usual, ["ingress", "nginx", "uwsgi"]);

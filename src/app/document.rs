@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::chain;
 use super::series::Series;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
@@ -47,7 +46,7 @@ impl Document {
         failures.sort_unstable();
         let series = Arc::new(Series::new(&analysis));
         let model = Arc::new(Model::new(&analysis));
-        let taken_at = Arc::new(chain::taken_at(&analysis));
+        let taken_at = Arc::new(analysis.topology.taken_at(analysis.captures.len()));
         Self {
             analysis: Arc::new(analysis),
             failures: Arc::new(failures),

@@ -138,9 +138,15 @@ fn lanes(analysis: &Analysis, out: &mut String) {
             Role::Server => "server",
         };
         let serves = some_of(&lane.serves);
-        let listens = if serves.is_empty() { String::new() } else { format!("listens on {serves}") };
+        let mut notes = Vec::new();
+        if !serves.is_empty() {
+            notes.push(format!("listens on {serves}"));
+        }
+        if lane.inferred {
+            notes.push("not captured itself".to_owned());
+        }
         let addresses: Vec<String> = lane.addresses.iter().map(|&ip| with_host(analysis, ip)).collect();
-        vec![lane.name.clone(), role.to_owned(), some_of(&addresses), listens]
+        vec![lane.name.clone(), role.to_owned(), some_of(&addresses), notes.join("; ")]
     });
     table(out, rows.collect(), &[false; 4]);
 }

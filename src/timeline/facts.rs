@@ -24,6 +24,9 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
     let out: Vec<_> = links.iter().filter(|l| link_ends(l.link).from == lane).map(figures).collect();
     let into: Vec<_> = links.iter().filter(|l| link_ends(l.link).to == lane).map(figures).collect();
     let mut alarming = false;
+    if analysis.lane(lane).inferred {
+        parts.push("not captured itself".to_owned());
+    }
     if into.is_empty() {
         let (requests, failures) = out.iter().fold((0, 0), |sum, l| (sum.0 + l.requests, sum.1 + l.failures));
         alarming = failures > 0;

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use crate::capture::CaptureTime;
 use crate::http::{CaptureFacts, LentBytes};
-use crate::tcp::{EventKind, Flow, Side};
+use crate::tcp::{EventKind, Side};
 
 use super::fit::{Bound, Bounds, Fit};
 use super::keys::{IdHeaders, request_key};
@@ -25,8 +25,10 @@ type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
 /// Connections compared for each pair of captures.
 const SAMPLED_CONNECTIONS: usize = 4_096;
-/// Exchanges compared for each connection.
+/// Exchanges compared for each connection, from its start to its end, where there are many connections.
 const SAMPLED_EXCHANGES: usize = 64;
+/// Exchanges compared for each pair of captures, where few connections hold them.
+const SAMPLED_OF_PAIR: usize = 32_768;
 /// Exchanges of a capture whose ids are looked up in others.
 const SAMPLED_IDS: usize = 50_000;
 /// Pairs of exchanges that containment needs at least.
@@ -109,8 +111,10 @@ fn segment_ties(captures: &[Arc<CaptureFacts>], connections: &[Vec<Sighting>]) -
         .into_iter()
         .filter_map(|((a, b), both)| {
             let mut bounds = Bounds::default();
+            let most = SAMPLED_EXCHANGES.max(SAMPLED_OF_PAIR / both.len());
             for (one, other) in both.iter().step_by(both.len().div_ceil(SAMPLED_CONNECTIONS)) {
-                compare((&captures[a], &lent[a]), (&captures[b], &lent[b]), *one, *other, &mut bounds);
+                let sides = [(&*captures[a], &lent[a], *one), (&*captures[b], &lent[b], *other)];
+                compare(sides, most, &mut bounds);
             }
             Some(Tie { a, b, fit: bounds.fit(LEAST_SEGMENTS)?, bounds, method: ClockMethod::SameSegment })
         })
@@ -128,23 +132,19 @@ fn lent(facts: &CaptureFacts) -> Lent<'_> {
     lent
 }
 
-/// One of the captures of a pair, with what others lent it.
-type Lender<'a> = (&'a CaptureFacts, &'a Lent<'a>);
+/// One of the captures of a pair, with what others lent it, and where it saw a connection.
+type Saw<'a> = (&'a CaptureFacts, &'a Lent<'a>, Sighting);
 
-fn compare(
-    (a, lent_a): Lender<'_>,
-    (b, lent_b): Lender<'_>,
-    one: Sighting,
-    other: Sighting,
-    out: &mut Bounds,
-) {
-    let (flow_a, flow_b) = (a.flow(one.flow), b.flow(other.flow));
+/// What at most so many exchanges of a connection, and its events, tell.
+fn compare([one, other]: [Saw<'_>; 2], most: usize, out: &mut Bounds) {
+    let [flow_a, flow_b] = [one, other].map(|(facts, _, sighting)| facts.flow(sighting.flow));
     // Without a handshake the two may disagree on who asks; translated addresses are no disagreement.
     if flow_a.client == flow_b.server {
         return;
     }
-    let marks = marks(b, flow_b, lent_b);
-    for (key, own) in self::marks(a, flow_a, lent_a) {
+    let step = flow_a.exchanges.len().max(flow_b.exchanges.len()).div_ceil(most).max(1) as u32;
+    let marks = marks(other, step);
+    for (key, own) in self::marks(one, step) {
         let Ok(found) = marks.binary_search_by_key(&key, |mark| mark.0) else { continue };
         let bound = bound(own, marks[found].1);
         match key.0 {
@@ -165,7 +165,8 @@ fn bound(a: Moment, b: Moment) -> Bound {
 type Mark = ((Side, u8, u32, u32), Moment);
 
 /// The segments of a connection that facts keep the time of, each named once; those sent twice are left out.
-fn marks(facts: &CaptureFacts, flow: &Flow, lent: &Lent<'_>) -> Vec<Mark> {
+fn marks((facts, lent, sighting): Saw<'_>, step: u32) -> Vec<Mark> {
+    let flow = facts.flow(sighting.flow);
     let mut marks: Vec<Mark> = Vec::new();
     // What another capture lent has its time from there.
     let lent = lent.get(&(flow.client, flow.server)).map_or(&[][..], Vec::as_slice);
@@ -185,7 +186,9 @@ fn marks(facts: &CaptureFacts, flow: &Flow, lent: &Lent<'_>) -> Vec<Mark> {
         }
         marks.push(((event.from, kind, event.seq, event.ack), (event.at, event.frame)));
     }
-    for exchange in facts.exchanges_of(flow).iter().take(SAMPLED_EXCHANGES) {
+    // By the bytes and not by the place: the other capture, which may lack some, must choose the same.
+    let is_chosen = |seq: u32| (seq.wrapping_mul(0x9e37_79b1) >> 8).is_multiple_of(step);
+    for exchange in facts.exchanges_of(flow).iter().filter(|exchange| is_chosen(exchange.request.seq)) {
         for (side, message) in [(Side::Client, &exchange.request), (Side::Server, &exchange.response)] {
             // A first packet that was sent twice may be the other copy in the other capture.
             if message.is_present() && flow.direction(side).retransmitted == 0 && !is_lent(side, message.seq)

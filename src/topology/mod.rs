@@ -24,6 +24,7 @@ mod products;
 mod recordings;
 mod remark;
 mod rewriting;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod votes;
@@ -98,6 +99,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             last: clock.session(flow.last.0, flow.last.1),
         });
     }
+    topology.mark_uncaptured(captures.len(), &overrides.taken_at);
     topology.remarks.extend(remarks);
     topology.remarks.extend(copies::remarks(captures, &originals));
     topology.spans = spans(captures, &clocks);

@@ -270,7 +270,8 @@ fn captures_words(pane: &Pane<'_>, id: LaneId) -> String {
         .map(|capture| pane.analysis.capture_name(capture))
         .collect();
     match &names[..] {
-        [] => "not captured here".to_owned(),
+        [] if pane.analysis.lane(id).inferred => "not captured itself".to_owned(),
+        [] => "no capture of its own".to_owned(),
         [one] => format!("captured in {one}"),
         many => format!("captured in {}", counted(many.len() as u64, "file")),
     }

@@ -11,7 +11,7 @@ use super::arrange::{Arrangement, Entry, Placed};
 use super::fills::paint_bar;
 use super::marks::{paint_mark, small_mark};
 use super::tracks::tracks;
-use super::{Frame, LayoutKey, RowSums, TimelineAction, TimelineState, labels};
+use super::{Frame, LayoutKey, RowSums, TimelineAction, TimelineState, labels, shapes};
 use crate::capture::SessionTime;
 use crate::timeline::{Item, Look, Place, Row, RowLayout, Span, layout_marks, layout_row};
 
@@ -202,6 +202,9 @@ fn band(
     }
     layers.under.push(Shape::rect_filled(rect, 0.0, palette.raised));
     let band = &frame.input.model.lanes[lane];
+    if frame.input.analysis.lane(band.lane).inferred {
+        shapes::dashed_outline(&mut layers.under, rect.shrink(1.0), Stroke::new(1.0, palette.muted));
+    }
     let left = rect.left() + 10.0;
     // The upper half of the band right of the name belongs to the marks, the lower half to the words.
     let name = labels::cut(&band.name, 14);
