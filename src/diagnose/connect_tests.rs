@@ -154,6 +154,24 @@ fn c5_needs_silence_behind_the_gateway() {
         bad_gateway(chain, 50 * S);
     });
     assert_eq!(none, ["no-live-upstream/ Error Likely ×1", "connection-refused/ Error Certain ×1"]);
+    // The only server was held for dead within the second in which it still answered.
+    let just_died = gateway(|chain| {
+        let app = chain.open(1, 50 * S);
+        chain.conns[app].request(Get, "/z", 50 * S + MS).response(200, 50 * S + 2 * MS).fin(Client, 51 * S);
+        chain.refused(1, 50 * S + 100 * MS);
+        bad_gateway(chain, 50 * S + 300 * MS);
+    });
+    assert_eq!(just_died, ["no-live-upstream/ Error Likely ×1", "connection-refused/ Error Certain ×1"]);
+    let alive_again = gateway(|chain| {
+        chain.refused(1, 50 * S);
+        let app = chain.open(1, 50 * S + 100 * MS);
+        chain.conns[app]
+            .request(Get, "/z", 50 * S + 101 * MS)
+            .response(200, 50 * S + 102 * MS)
+            .fin(Client, 51 * S);
+        bad_gateway(chain, 50 * S + 300 * MS);
+    });
+    assert!(alive_again.iter().all(|finding| !finding.starts_with("no-live")), "{alive_again:?}");
     // A refused attempt explains its 502, and nothing else is to be said.
     let refused = gateway(|chain| {
         bad_gateway(chain, 50 * S);

@@ -38,6 +38,8 @@ struct Outgoing {
     starts: Vec<(SessionTime, Start)>,
     /// Failed connections, sorted by time.
     failed: Vec<(SessionTime, LinkId)>,
+    /// When attempts had failed, sorted.
+    gave_up: Vec<SessionTime>,
     /// Failed health checks, sorted by time: they explain no error of a request, but why there is no server.
     checks: Vec<SessionTime>,
     captures: Vec<CaptureId>,
@@ -95,7 +97,7 @@ pub(super) fn find(
             gateways.explained.push((error.id, link));
         } else if out.asked_nobody(analysis, error, from, to) {
             let since = SessionTime(from.0.saturating_sub(DEAD_NS));
-            let after_failure = out.failed_in(since, from).is_some() || out.checked_in(since, to);
+            let after_failure = out.last_given_up(from).is_some() || out.checked_in(since, to);
             let proven = tied.is_some() && out.holds(analysis, from, to);
             let one = Candidate { exchange: error.id, proven, after_failure };
             candidates.entry(lane).or_default().push(one);
@@ -138,6 +140,10 @@ fn outgoing(
             out.starts.push((exchange.started(), Start::Exchange(exchange.id)));
             if outcomes[exchange.id.0 as usize].is_failure() {
                 out.failed.push((exchange.started(), link));
+                out.gave_up.push(exchange.settled());
+            } else if exchange.status().is_some_and(|status| status >= 500) {
+                // What nginx's proxy_next_upstream and HAProxy's observe layer7 count as well.
+                out.gave_up.push(exchange.settled());
             }
         }
         if !out.captures.contains(&connection.capture()) {
@@ -155,11 +161,13 @@ fn outgoing(
     for (id, link) in connections.chain(mismatches.iter().map(|m| (m.connection, m.link))) {
         if let Some(out) = lanes.get_mut(&analysis.link(link).from) {
             out.failed.push((analysis.connection(id).inner.first, link));
+            out.gave_up.push(analysis.connection(id).inner.last);
         }
     }
     for out in lanes.values_mut() {
         out.starts.sort_unstable();
         out.failed.sort_unstable();
+        out.gave_up.sort_unstable();
         out.checks.sort_unstable();
     }
     lanes
@@ -186,6 +194,12 @@ impl Outgoing {
     fn failed_in(&self, from: SessionTime, to: SessionTime) -> Option<LinkId> {
         let at = self.failed.partition_point(|&(at, _)| at < from);
         self.failed.get(at).filter(|&&(at, _)| at <= to).map(|&(_, link)| link)
+    }
+
+    /// When the last attempt had failed for which servers may be held for dead at this time.
+    fn last_given_up(&self, by: SessionTime) -> Option<SessionTime> {
+        let at = self.gave_up.partition_point(|&at| at <= by).checked_sub(1)?;
+        Some(self.gave_up[at]).filter(|last| by.since_ns(*last) <= DEAD_NS)
     }
 
     /// Whether a health check failed in this time.
@@ -228,7 +242,8 @@ impl Outgoing {
         &self.starts[first..last.max(first)]
     }
 
-    /// Whether a request for the same host got through to an upstream at about this time.
+    /// Whether a request for the same host got through to an upstream at about this time: after the last attempt had
+    /// failed, where one did.
     fn serves_host(
         &self,
         analysis: &Analysis,
@@ -236,7 +251,10 @@ impl Outgoing {
         from: SessionTime,
         to: SessionTime,
     ) -> bool {
-        let near = (SessionTime(from.0.saturating_sub(NEAR_NS)), SessionTime(to.0.saturating_add(NEAR_NS)));
+        let near = match self.last_given_up(from) {
+            Some(at) => (SessionTime(at.0.saturating_add(SLACK_NS)), to),
+            None => (SessionTime(from.0.saturating_sub(NEAR_NS)), SessionTime(to.0.saturating_add(NEAR_NS))),
+        };
         self.between(near.0, near.1).iter().any(|&(_, start)| match start {
             Start::Exchange(id) => {
                 // Who asks whether a server lives is not served for anybody.
