@@ -9,7 +9,7 @@ use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
 use crate::correlate::Orphan;
 use crate::http::{Exchange, ExchangeFlags, Framing, MessageState, Method};
-use crate::tcp::{Event, Opening, Side};
+use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
 use super::life::Life;
@@ -157,6 +157,19 @@ fn head_bytes(message: &crate::http::Message) -> u64 {
     }
 }
 
+/// A FIN this soon after the request was sent with it, and not because of how long the answer took.
+pub(super) const RIGHT_BEHIND_NS: i64 = 1_000_000;
+
+/// How long after its request the client closed its sending side, in nanoseconds.
+pub(super) fn closed_after_ns(exchange: ExchangeView<'_>) -> Option<i64> {
+    let (connection, request) = (exchange.connection(), &exchange.raw.request);
+    let is_close = |event: &&Event| {
+        event.kind == EventKind::Fin && event.from == Side::Client && event.frame >= request.last_frame
+    };
+    let fin = connection.events().iter().find(is_close)?;
+    Some(fin.at.0.saturating_sub(request.end.0))
+}
+
 /// What the rules compare an exchange with; made when a rule first asks.
 pub(super) struct Around<'a> {
     pub(super) analysis: &'a Analysis,
@@ -183,6 +196,9 @@ pub(super) struct LinkAround {
     pub(super) dropped_head: Option<u64>,
     /// How long whole answers took, in nanoseconds, the quickest first.
     pub(super) latencies: Vec<i64>,
+    /// Requests whose client closed its sending side before a byte of the answer: all, and those of which it did so at
+    /// once.
+    pub(super) closed_waiting: (u64, u64),
     /// By client address: when its last request began, and how many of its requests were answered.
     pub(super) clients: HashMap<IpAddr, (SessionTime, u64), foldhash::fast::FixedState>,
 }
@@ -264,6 +280,12 @@ impl<'a> Around<'a> {
                 let head = head_bytes(&exchange.raw.request);
                 if outcome == Outcome::NoResponse {
                     around.dropped_head = Some(around.dropped_head.map_or(head, |known| known.min(head)));
+                }
+                if let Some(after_ns) =
+                    closed_after_ns(exchange).filter(|_| !exchange.raw.response.is_present())
+                {
+                    around.closed_waiting.0 += 1;
+                    around.closed_waiting.1 += u64::from(after_ns <= RIGHT_BEHIND_NS);
                 }
                 if outcome != Outcome::Complete {
                     continue;

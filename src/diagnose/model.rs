@@ -268,6 +268,15 @@ pub struct Failures {
     pub origin: Vec<(LinkId, u64)>,
 }
 
+impl Failures {
+    /// How many requests failed because their client left before they were answered; `None` where any failed otherwise.
+    pub fn only_left(&self) -> Option<u64> {
+        let all = || self.visible.values().flatten();
+        let left = |(name, _): &(&String, &u64)| *name == Outcome::Aborted.name();
+        all().all(|one| left(&one)).then(|| all().map(|(_, count)| count).sum())
+    }
+}
+
 /// The figures of one link: what the report prints, and what the window's board shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

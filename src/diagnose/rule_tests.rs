@@ -397,6 +397,16 @@ fn q6_is_a_fin_right_behind_the_request() {
         wire.end(User, FIN).end(Down, FIN).end(Up, FIN);
     });
     assert_eq!(half, ["user half-close Q6 Likely"]);
+    // Of clients that leave at any time one may do it as quickly.
+    let leaving = {
+        let mut wire = Wire::new();
+        for wait in [0, 9, 4, 7, 2, 12] {
+            wire.say(User, get("/")).say(Up, get("/")).wait(wait).end(User, FIN).end(Down, FIN).end(Up, FIN);
+            wire.reconnect();
+        }
+        wire.findings()
+    };
+    assert_eq!(leaving, none());
     let served = asked(|wire| {
         wire.end(User, FIN).wait(10).say(App, OK).say(Down, OK).end(Down, FIN);
     });

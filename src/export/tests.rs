@@ -188,6 +188,29 @@ fn behind_an_encrypted_link_the_first_that_can_be_read_counts() {
     assert!(!told(0).contains("clients saw 502"));
 }
 
+#[test]
+fn clients_that_leave_are_no_fault() {
+    let told = |answers: u16| {
+        let mut script = crate::testing::Script::new("edge.pcap");
+        for n in 0..30 {
+            let at = n * 10_000_000;
+            let user = script.connection(at, &format!("10.0.1.1:{}", 3000 + n), "10.0.1.2:80", 100);
+            script.request(user, at + 1_000_000, "GET", "/", &[], "");
+            if n < 29 {
+                script.response(user, at + 2_000_000, answers, 20);
+            }
+            // Sooner than others were answered.
+            let end = if n < 29 { 3_000_000 } else { 1_500_000 };
+            script.fin(user, at + end, crate::tcp::Side::Client);
+        }
+        text(&crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default()))
+    };
+    let made = told(200);
+    let first = "No fault found: 30 requests from users, 1 given up by their clients before an answer came.";
+    assert_eq!(made.lines().next(), Some(first), "{made}");
+    assert!(!told(500).starts_with("No fault found"));
+}
+
 /// A capture whose request is commented, and whose server has a name; the server closes without an answer.
 pub(crate) fn commented() -> crate::analysis::Analysis {
     let mut file = PcapBuilder::new().pcapng();

@@ -75,11 +75,15 @@ fn verdict(analysis: &Analysis, out: &mut String) {
                 Some(unread) => format!("No HTTP exchange can be read in these captures: {unread}."),
                 None => "No HTTP exchange in these captures.".to_owned(),
             }
-        } else if analysis.diagnosis.failures.visible.is_empty() {
+        } else if let Some(left) = analysis.diagnosis.failures.only_left() {
             // What was not read was not judged either.
             let unread = unread(analysis).map_or(String::new(), |unread| format!(" Not read: {unread}."));
+            let failures = match left {
+                0 => "no failure".to_owned(),
+                left => format!("{} given up by their clients before an answer came", grouped(left)),
+            };
             format!(
-                "No fault found: {} from {}, no failure.{unread}",
+                "No fault found: {} from {}, {failures}.{unread}",
                 counted(requests, "request"),
                 analysis.askers()
             )

@@ -4,7 +4,7 @@ use egui::{Align, Color32, Frame, Layout, Margin, RichText, Stroke, Ui};
 
 use super::{Actions, Pane};
 use crate::app::command::Command;
-use crate::app::format::counted;
+use crate::app::format::{counted, grouped};
 use crate::app::widgets::{command_button, severity_mark};
 use crate::diagnose::carried::unread;
 use crate::diagnose::{Finding, Severity};
@@ -106,11 +106,12 @@ fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
     let responses: u64 = analysis.diagnosis.board.links.iter().map(|link| link.responses).sum();
     let others = analysis.diagnosis.findings.len();
     let unread = unread(analysis);
+    let left = analysis.diagnosis.failures.only_left();
     let (mark, color, text) = if requests == 0 && unread.is_some() {
         ("?", pane.palette.attention, "No HTTP request can be read in these captures".to_owned())
     } else if requests == 0 {
         ("?", pane.palette.attention, "No HTTP request found in these captures".to_owned())
-    } else if !analysis.diagnosis.failures.visible.is_empty() {
+    } else if left.is_none() {
         ("?", pane.palette.attention, "Requests failed, and these captures do not show why".to_owned())
     } else {
         ("✔", pane.palette.answered, "No fault found".to_owned())
@@ -123,6 +124,9 @@ fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
             counted(responses, "response"),
             counted(analysis.topology.links.len() as u64, "link")
         );
+        if let Some(left @ 1..) = left {
+            words.push_str(&format!(" Given up by their clients before an answer came: {}.", grouped(left)));
+        }
         if others > 0 {
             words.push_str(&format!(" {} of lesser weight on the left.", counted(others as u64, "finding")));
         }
