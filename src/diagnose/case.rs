@@ -100,8 +100,13 @@ impl<'a> Case<'a> {
         event.at.0.saturating_sub(last.0)
     }
 
-    /// From the last byte of the exchange to its connection's end.
+    /// From the last byte of the exchange to its connection's end; from where a request breaks off to what the server
+    /// said of it, where it did.
     pub(super) fn silence_ns(&self) -> Option<i64> {
+        let (request, response) = (&self.raw.request, &self.raw.response);
+        if request.state == MessageState::Partial && response.is_present() {
+            return Some(response.start.0.saturating_sub(request.end.0));
+        }
         self.end().map(|end| self.silence_before(end))
     }
 

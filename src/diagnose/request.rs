@@ -16,8 +16,8 @@ use super::{Certainty, Outcome};
 const CONTINUE_WAIT_NS: i64 = 900_000_000;
 /// A body of more bytes than this may have taken that long for its size.
 const SHORT_BODY: u64 = 64 << 10;
-/// A silence shorter than this is no server's timer.
-const SHORTEST_TIMER_NS: i64 = 1_000_000_000;
+/// A silence shorter than this is no server's timer: nginx's `client_body_timeout 200ms` is as short as they get.
+const SHORTEST_TIMER_NS: i64 = 100_000_000;
 /// The smallest limits of heads: uwsgi's `buffer-size` and gunicorn's request line take 4 KiB, nginx's
 /// `large_client_header_buffers` 8 KiB a line.
 const SMALLEST_HEAD_LIMIT: u64 = 4094;
@@ -224,7 +224,9 @@ fn early_response_passed_on(case: &Case<'_>) -> Option<Certainty> {
 
 /// Whether the whole answer came while the request's body was still under way, and the client had not asked first.
 fn is_early(case: &Case<'_>) -> bool {
-    let early = case.has(ExchangeFlags::EARLY_RESPONSE) && case.raw.response.is_complete();
+    // Who answers that the request takes too long has waited for it.
+    let timed_out = case.status() == Some(408);
+    let early = case.has(ExchangeFlags::EARLY_RESPONSE) && case.raw.response.is_complete() && !timed_out;
     let asked_first = case.has(ExchangeFlags::EXPECTS_CONTINUE) && case.raw.request.body_bytes == 0;
     early && !asked_first && case.request_has_body() && case.is_whole() && !case.has(ExchangeFlags::TUNNEL)
 }
@@ -261,8 +263,7 @@ fn request_timeout(case: &Case<'_>) -> Option<Certainty> {
     }
     let end = case.life.server_ended()?;
     let decided = if answered { case.raw.response.start } else { end.at };
-    let (silence, total) =
-        (decided.0.saturating_sub(request.end.0), decided.0.saturating_sub(request.start.0));
+    let (silence, total) = (case.silence_ns()?, decided.0.saturating_sub(request.start.0));
     if silence < SHORTEST_TIMER_NS && case.status() != Some(408) {
         return None;
     }

@@ -319,6 +319,21 @@ fn q3_is_a_request_that_was_never_finished() {
         wire.wait(10_000).say(Down, timeout).end(Down, FIN).end(User, FIN);
     };
     assert_eq!(stopped(head, says), ["user request-timeout Q3 Certain"]);
+    let short: fn(&mut Wire) = |wire| {
+        wire.wait(400).end(Down, FIN).end(User, FIN);
+    };
+    assert_eq!(stopped(head, short), ["user request-timeout Q3 Likely"]);
+    let late_408: fn(&mut Wire) = |wire| {
+        let timeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n";
+        wire.wait(1_500).say(Down, timeout).end(Down, FIN).end(User, FIN);
+    };
+    let body = format!("{}abc", post("/x", "", 100));
+    assert_eq!(stopped(&body, late_408), ["user request-timeout Q3 Certain"]);
+    let mut told = Wire::new();
+    told.say(User, &body);
+    late_408(&mut told);
+    let summary = &told.analysis().diagnosis.findings[0].summary;
+    assert!(summary.contains("closed after 1.50 s"), "{summary}");
     // On a kept connection it is no rejected reuse.
     let mut kept = Wire::new();
     kept.say(User, get("/x")).say(Up, get("/x")).say(App, OK).say(Down, OK).wait(5).say(User, head);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ExchangeView};
-use crate::http::{HeaderDigest, NameId};
+use crate::http::{HeaderDigest, MessageState, NameId};
 use crate::logs::{LoggedError, LoggedRequest};
 use crate::topology::keys::{IdNames, text_hash};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
@@ -258,6 +258,8 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
         }
         // 499 is how nginx logs a client that left, and no answer is what that looks like.
         (None, _) if left && said == 499 => None,
+        // And 408 is what it logs, and does not say, of a request that was never finished.
+        (None, _) if said == 408 && exchange.raw.request.state == MessageState::Partial => None,
         (None, outcome) if outcome.is_failure() => {
             Some(format!("{said:03} in the log, no answer on the wire"))
         }
