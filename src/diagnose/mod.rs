@@ -70,7 +70,8 @@ use crate::topology::{ExchangeId, LinkId};
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
 pub fn build(analysis: &Analysis) -> Diagnosis {
     let (mut outcomes, mut rejections) = verdict::judge(analysis);
-    reuse::drop_consequences(analysis, &mut outcomes, &mut rejections);
+    let mismatches = mismatch::find(analysis);
+    reuse::drop_consequences(analysis, &mismatches, &mut outcomes, &mut rejections);
     let holes = blackhole::find(analysis);
     holes.settle(analysis, &mut outcomes, &mut rejections);
     let exhausted = exhaustion::find(analysis);
@@ -80,7 +81,6 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         exhaustion::explained(&exhausted).chain(queue::given_up(&queues)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
     let attempts = connect::attempts(analysis, &outcomes);
-    let mismatches = mismatch::find(analysis);
     let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
     let mut explained: BTreeMap<ExchangeId, LinkId> = starved.into_iter().collect();
     explained.extend(gateways.explained.iter().copied());

@@ -321,9 +321,11 @@ fn wrong_answer(case: &Case<'_>) -> Option<Certainty> {
     taken.then_some(Certainty::Likely)
 }
 
-/// P8: a response while no request was pending. On a connection that nobody has used yet it is a usual goodbye.
+/// P8: a response while no request was pending. On a connection that nobody has used yet it is a usual goodbye; and where
+/// the capture lacks bytes of the client's, its request may have been among them.
 fn unsolicited(case: &Case<'_>) -> Option<Certainty> {
-    let used = case.raw.ordinal > 1;
+    let asking = case.life.flow.direction(Side::Client);
+    let used = case.raw.ordinal > 1 && asking.cut_bytes == 0 && asking.missing_bytes == 0;
     (case.has(ExchangeFlags::UNSOLICITED) && case.is_whole() && used).then_some(Certainty::Certain)
 }
 

@@ -1,15 +1,16 @@
 //! Requests rejected on reused connections, by the cause that the whole link's behaviour shows (R1 to R7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::Analysis;
 use crate::tcp::{EventKind, Side};
-use crate::topology::{ExchangeId, LinkId};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::burst::Burst;
 use super::causes::{Cause, by_cause};
 use super::draft::{Draft, ProofList};
 use super::habits::Habits;
+use super::mismatch::Mismatch;
 use super::origins::fails;
 use super::words::grouped;
 use super::{Diagnosis, Finding, Outcome, RejectForm, Rejection};
@@ -18,17 +19,22 @@ use super::{Diagnosis, Finding, Outcome, RejectForm, Rejection};
 pub(super) const CASES: usize = 20;
 
 /// A proxy that closes without an answer because what it asked failed (HAProxy does so when a kept server connection
-/// dies) had the request and worked on it: that is a consequence, and no rejection.
+/// dies) had the request and worked on it: that is a consequence, and no rejection. Nor is what follows on a connection
+/// whose ends speak two languages.
 pub(super) fn drop_consequences(
     analysis: &Analysis,
+    mismatches: &[Mismatch],
     outcomes: &mut [Outcome],
     rejections: &mut Vec<Rejection>,
 ) {
+    // What was taken for the first request was another language, and its answer a refusal of that.
+    let clashing: BTreeSet<ConnectionId> = mismatches.iter().map(|mismatch| mismatch.connection).collect();
     let had_it = |form: RejectForm| matches!(form, RejectForm::Swallowed | RejectForm::QueuedReset);
     rejections.retain(|rejection| {
         let failed = |child: &ExchangeId| fails(analysis, outcomes, *child);
         let passed_on = analysis.trees.children(rejection.exchange).iter().any(failed);
-        let consequence = had_it(rejection.form) && passed_on;
+        let connection = analysis.exchange(rejection.exchange).connection().id;
+        let consequence = had_it(rejection.form) && passed_on || clashing.contains(&connection);
         if consequence {
             outcomes[rejection.exchange.0 as usize] = Outcome::NoResponse;
         }

@@ -615,3 +615,14 @@ fn a_hop_that_asked_meanwhile_is_not_said_to_lie_outside_the_captures() {
     assert!(kinds(false));
     assert!(!kinds(true));
 }
+
+#[test]
+fn what_follows_a_proxy_header_that_nobody_expects_is_no_reuse() {
+    let mut wire = Wire::new();
+    let refused = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    for _ in 0..3 {
+        wire.say(User, get("/x")).say(Up, "PROXY TCP4 10.0.0.1 10.0.0.2 40000 80\r\n").say(App, refused);
+        wire.end(App, FIN).say(Up, get("/x")).end(App, RST).say(Down, BAD_GATEWAY).wait(50).reconnect();
+    }
+    assert_eq!(wire.findings(), ["app proxy-protocol-mismatch/header-not-expected C7 Certain"]);
+}
