@@ -389,3 +389,19 @@ fn what_is_too_large_for_the_path_is_no_dead_connection() {
     conn.fin(Client, 20 * S);
     assert_eq!(told(chain), ["mtu-black-hole/ Error Likely ×1"]);
 }
+
+#[test]
+fn p8_needs_all_that_the_client_sent() {
+    let unasked = |cut_bytes| {
+        around(|chain| {
+            let at = chain.open(0, S);
+            let conn = &mut chain.conns[at];
+            conn.request(Get, "/", S + MS).response(200, S + 2 * MS);
+            conn.request(Get, "/", S + 3 * MS).response(200, S + 4 * MS).fin(Client, S + 5 * MS);
+            conn.exchanges[1].flags.set(crate::http::ExchangeFlags::UNSOLICITED);
+            conn.flow.directions[0].cut_bytes = cut_bytes;
+        })
+    };
+    assert_eq!(unasked(0), ["unsolicited-response/ Warning Certain ×1"]);
+    assert!(unasked(100).iter().all(|told| !told.starts_with("unsolicited")));
+}
