@@ -74,7 +74,7 @@ impl<'a> LogIndex<'a> {
                 by_id.entry(id).or_default().push((file as u16, at as u32));
             }
             for (at, request) in log.requests.iter().enumerate() {
-                for attempt in request.attempts.iter().filter(|attempt| attempt.failed()) {
+                for attempt in request.failed_attempts() {
                     let hash = if attempt.unconnected { UNCONNECTED } else { text_hash(&attempt.address) };
                     behind[1].entry(hash).or_default().push((file as u16, at as u32));
                 }

@@ -16,6 +16,23 @@ const MAX_ATTEMPTS: usize = 64;
 
 /// The request of a line; `None` when it looks like none.
 pub(super) fn read(line: &str) -> Option<LoggedRequest> {
+    let mut request = parse(line)?;
+    drop_groups(&mut request);
+    Some(request)
+}
+
+/// nginx ends the list of addresses with the name of the group when no server in it is held for alive: that is no attempt.
+pub(super) fn drop_groups(request: &mut LoggedRequest) {
+    request.attempts.retain(|attempt| !is_group(&attempt.address));
+}
+
+/// A name of an upstream block, as it stands in place of an address.
+fn is_group(text: &str) -> bool {
+    let name = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    name && text.bytes().any(|b| b.is_ascii_alphabetic())
+}
+
+fn parse(line: &str) -> Option<LoggedRequest> {
     if line.starts_with('{') {
         return json(line);
     }
@@ -180,6 +197,20 @@ fn columns(line: &str) -> Option<LoggedRequest> {
     }
     let pair = |pair: &[Token<'_>]| METHODS.contains(&pair[0].value) && pair[1].value.starts_with('/');
     let at = fields.windows(2).position(pair)?;
+    if at > 0 && status(fields[at - 1].value).is_some() {
+        // The status stands before what was asked; what looks like one behind it is a server's.
+        let mut request = LoggedRequest::default();
+        set(&mut request, "status", fields[at - 1].value);
+        set(&mut request, "method", fields[at].value);
+        set(&mut request, "uri", fields[at + 1].value);
+        request.at_ns = fields.iter().find_map(|field| time(field.value));
+        let rest = &fields[at + 2..];
+        if let Some(servers) = rest.iter().find(|field| is_address_list(field.value)) {
+            set(&mut request, "upstream_addr", servers.value);
+            answers(&mut request, rest);
+        }
+        return Some(request);
+    }
     behind(&fields, at + 1, &RequestLine::Parts(fields[at].value, fields[at + 1].value))
 }
 
@@ -298,7 +329,9 @@ fn is_address(text: &str) -> bool {
 
 fn is_address_list(text: &str) -> bool {
     let list = list(text);
-    !list.is_empty() && list.iter().all(|item| is_address(item))
+    let (Some(first), Some(last)) = (list.first(), list.last()) else { return false };
+    let inner = &list[..list.len() - 1];
+    is_address(first) && inner.iter().all(|item| is_address(item)) && (is_address(last) || is_group(last))
 }
 
 fn is_id(key: &str, value: &str) -> bool {
@@ -355,7 +388,7 @@ pub(super) fn set(request: &mut LoggedRequest, name: &str, value: &str) {
             request.at_ns = request.at_ns.or_else(|| time(value));
         }
         "upstream_addr" | "upstream" | "upstream_host" | "upstream_address" | "serviceaddr"
-            if list(value).iter().all(|item| *item == "-" || is_address(item)) =>
+            if list(value).iter().all(|item| *item == "-" || is_address(item) || is_group(item)) =>
         {
             attempts(request, value, |attempt, text| attempt.address = text.into());
         }
@@ -451,11 +484,24 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_group_is_no_attempt() {
+        let line = |servers: &str, answers: &str| {
+            format!("1795493951.0 \"GET /c HTTP/1.1\" 502 157 to=\"{servers}\" got=\"{answers}\"")
+        };
+        let attempts = |line: &str| read(line).unwrap().attempts.iter().map(|a| a.status).collect::<Vec<_>>();
+        assert_eq!(attempts(&line("10.0.0.5:80, shop", "504, 502")), [Some(504)]);
+        assert_eq!(attempts(&line("10.0.0.5:80, 10.0.0.6:80", "504, 502")), [Some(504), Some(502)]);
+        let named = r#"{"time":"2026-11-26T10:00:00Z","method":"GET","uri":"/a","status":502,"upstream_addr":"shop","upstream_status":"502"}"#;
+        assert!(attempts(named).is_empty());
+    }
+
+    #[test]
     fn columns_keys_and_the_names_of_others_are_known() {
         let lines = [
             r#"time=2026-11-26T10:00:00+00:00 method=GET uri=/a status=200 rt=0.012 ua="10.0.0.5:80, 10.0.0.6:80" us="502, 200""#,
             "26/Nov/2026:10:00:00 +0000\t10.1.0.7\tGET /a HTTP/1.1\t200\t0.012\t10.0.0.5:80, 10.0.0.6:80\t502, 200",
             "2026-11-26T10:00:00+00:00|shop.test|GET|/a|200|0.012|10.0.0.5:80, 10.0.0.6:80|502, 200|0.001, 0.010|r1",
+            "1795744998.356|200|GET|/a|502, 200|10.0.0.5:80, 10.0.0.6:80|0.005|-",
             r#"2026-11-26T10:00:00+00:00,10.1.0.7,GET,/a,200,0.012,"10.0.0.5:80, 10.0.0.6:80","502, 200""#,
             "time:26/Nov/2026:10:00:00 +0000\thost:10.1.0.7\treq:GET /a HTTP/1.1\tstatus:200\tsize:157\tup:10.0.0.5:80, 10.0.0.6:80\tupst:502, 200",
             r#"{"t":"2026-11-26T10:00:00Z","m":"GET","u":"/a","s":200,"b":157,"up":"10.0.0.5:80, 10.0.0.6:80","us":"502, 200"}"#,

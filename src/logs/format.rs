@@ -1,6 +1,6 @@
 //! An access log's `log_format`, given as its string: which part of a line is which variable.
 
-use super::access::set;
+use super::access::{drop_groups, set};
 use super::model::LoggedRequest;
 
 /// A `log_format` of nginx, as it stands in the configuration.
@@ -45,6 +45,7 @@ impl LogFormat {
             set(&mut request, name, &rest[..end]);
             rest = rest.get(end + behind.len()..)?;
         }
+        drop_groups(&mut request);
         (request.status > 0 && !request.method.is_empty()).then_some(request)
     }
 }

@@ -91,6 +91,14 @@ pub struct LoggedRequest {
     pub text: Box<str>,
 }
 
+impl LoggedRequest {
+    /// The attempts that failed. When the client left first, the one under way did not.
+    pub fn failed_attempts(&self) -> impl Iterator<Item = &LoggedAttempt> {
+        let left = |attempt: &LoggedAttempt| self.status == 499 && matches!(attempt.status, None | Some(499));
+        self.attempts.iter().filter(move |attempt| attempt.failed() && !left(attempt))
+    }
+}
+
 /// A line of an error log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoggedError {
@@ -154,7 +162,7 @@ impl LogFigures {
                 count(&mut self.saved, method);
             }
         }
-        for attempt in request.attempts.iter().filter(|attempt| attempt.failed()) {
+        for attempt in request.failed_attempts() {
             count(&mut self.failed_behind, &attempt.address);
         }
         let gateway = matches!(request.status, 502..=504) && request.attempts.is_empty();
