@@ -220,8 +220,12 @@ fn c6_to_c8_are_told_by_the_first_bytes_of_both_sides() {
     );
     assert_eq!(
         speak(ProxyV1, HttpResponse, bad_request),
-        ["proxy-protocol-mismatch/header-not-expected Error Certain ×1"]
+        ["proxy-protocol-mismatch/header-not-expected Error Likely ×1"]
     );
+    let by_the_application = |conn: &mut Conn| {
+        conn.request(Get, "/", S + MS).response(400, S + 5 * MS).fin(Client, S + 6 * MS);
+    };
+    assert!(speak(ProxyV1, HttpResponse, by_the_application).is_empty());
     let fine = |conn: &mut Conn| {
         conn.request(Get, "/", S + MS).response(200, S + 2 * MS);
     };

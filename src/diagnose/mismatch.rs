@@ -17,6 +17,8 @@ use super::with_logs::{is_near_in_some_zone, request_hash};
 use super::words::listed;
 use super::{Certainty, Diagnosis, Finding};
 
+/// An answer to bytes that make no request comes this soon, beyond the round trip: no application was asked.
+const PARSED_NS: i64 = 1_000_000;
 /// A close that comes this soon after the first bytes, beyond the round trip, is an answer to them.
 const PROMPT_NS: i64 = 20_000_000;
 
@@ -159,10 +161,24 @@ fn is_turned_away(connection: ConnectionView<'_>) -> bool {
     let life = Life::of(connection);
     let Some(end) = life.server_ended().filter(|_| is_closed_unanswered(connection)) else { return false };
     let Some(first) = connection.exchanges().next() else { return false };
+    let late = end.at.0.saturating_sub(first.raw.request.end.0);
+    late <= round_trip_ns(connection).saturating_mul(2).saturating_add(PROMPT_NS)
+}
+
+/// What the handshake took, in nanoseconds.
+fn round_trip_ns(connection: ConnectionView<'_>) -> i64 {
     let syn = connection.events().iter().find(|e| e.kind == EventKind::Syn);
     let done = connection.events().iter().find(|e| e.kind == EventKind::Established);
-    let trip = syn.zip(done).map_or(0, |(a, b)| b.at.0.saturating_sub(a.at.0));
-    end.at.0.saturating_sub(first.raw.request.end.0) <= trip.saturating_mul(2).saturating_add(PROMPT_NS)
+    syn.zip(done).map_or(0, |(a, b)| b.at.0.saturating_sub(a.at.0))
+}
+
+/// Whether the server answered as soon as it had the request, and closed without being asked to.
+fn is_hung_up_on(exchange: ExchangeView<'_>) -> bool {
+    let (connection, life) = (exchange.connection(), Life::of(exchange.connection()));
+    let took_ns = exchange.raw.response.start.0.saturating_sub(exchange.raw.request.end.0);
+    let closed =
+        life.server_ended().is_some_and(|end| life.client_ended().is_none_or(|left| end.frame < left.frame));
+    took_ns <= round_trip_ns(connection).saturating_mul(2).saturating_add(PARSED_NS) && closed
 }
 
 fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -> Option<(Clash, Certainty)> {
@@ -205,7 +221,13 @@ fn clash(connection: ConnectionView<'_>, speaks: &Speaks, log: &HeaderMissing) -
             (Clash::ProxyTwice, Certainty::Likely)
         }
         (asked, HttpResponse) if is_proxy(asked) && !speaks.proxied && bad_request() => {
-            (Clash::ProxyUnexpected, Certainty::Certain)
+            // A 400 to the request behind the header may be the application's.
+            let first = connection.exchanges().next()?;
+            match first.raw.request.is_present() {
+                false => (Clash::ProxyUnexpected, Certainty::Certain),
+                true if is_hung_up_on(first) => (Clash::ProxyUnexpected, Certainty::Likely),
+                true => return None,
+            }
         }
         (asked, Nothing) if is_proxy(asked) && !speaks.proxied && closed() => {
             (Clash::ProxyUnexpected, Certainty::Likely)
