@@ -134,3 +134,32 @@ fn failures_that_no_user_saw_say_so_and_health_checks_are_called_that() {
         assert!(finding.explanation.contains(words), "{}", finding.explanation);
     }
 }
+
+/// Requests that come every so often, are answered out of order, and that a proxy passes on under one name.
+fn renamed(every: i64, body: impl Fn(i64) -> String) -> Analysis {
+    let mut script = Script::new("any.pcap");
+    for n in 0..60 {
+        let (at, takes) = (n * every, (20 + n * 37 % 23) * MS);
+        let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100);
+        let app = script.connection(0, &format!("10.0.1.2:{}", 4_000 + n), "10.0.1.3:9000", 500);
+        script.request(user, at, "POST", &format!("/order/{n}"), &[], &body(n));
+        script.request(app, at + n * 13 % 7 * MS + MS, "POST", "/index.php", &[], &body(n));
+        script.response(app, at + takes, 200, 5);
+        script.response(user, at + takes + n * 17 % 11 * MS, 200, 5);
+    }
+    analyse(vec![script.finish()])
+}
+
+#[test]
+fn what_is_passed_on_under_another_name_is_known_by_its_body_and_never_without_a_cause() {
+    let own = renamed(2 * MS, |n| format!("item {n}"));
+    for child in below(&own) {
+        let parentage = own.trees.parent(child.id).unwrap();
+        assert_eq!(parentage.confidence, Confidence::Likely);
+        assert!(parentage.evidence.0 & Evidence::BODY != 0);
+        let user = own.exchange(parentage.parent).connection().inner.client.port();
+        assert_eq!(user + 1_000, child.connection().inner.client.port());
+    }
+    let equal = renamed(MS / 5, |_| String::new());
+    assert!(below(&equal).count() == 60 && below(&equal).all(|child| equal.trees.parent(child.id).is_some()));
+}

@@ -34,6 +34,10 @@ const MOST_LEARNT: usize = 50_000;
 const LIKELY: i64 = 3_500;
 /// Clocks that agree so well move nothing that could be seen, in nanoseconds.
 const TOLD_NS: i64 = 100_000;
+/// Fewer requests do not show that a lane passes them on.
+const FEWEST_PASSED_ON: usize = 20;
+/// So many of a hundred of them must lie inside one of those it is asked.
+const PASSED_ON_PERCENT: usize = 95;
 /// What it costs when parent and child do not agree on what they usually agree on.
 const DISAGREES: i64 = 8_000;
 
@@ -122,6 +126,7 @@ impl<'a> Matching<'a> {
         let left = self.found.iter().filter(|found| found.is_none()).count();
         // Orphans are normal (health checks); where they are the rule, the targets must have been rewritten.
         if left * 4 > self.children.len() {
+            self.by_body();
             self.by_time(|node| node.suffix, Confidence::Likely);
         }
         self.follow_siblings();
@@ -163,19 +168,60 @@ impl<'a> Matching<'a> {
         }
     }
 
-    /// Where nearly no request has a parent, and all lie inside one as they would not by chance, the time must do.
+    /// Children whose body only one parent has. Of several, a copy that outlasts what it was made of would get another.
+    fn by_body(&mut self) {
+        let open = |child: u32| self.found[child as usize].is_none();
+        let candidates = candidates(self.parents, self.children, |node| node.body, open);
+        let sole =
+            (0..candidates.rows.len()).filter(|&row| candidates.fits[row] == 1 && !candidates.repeated[row]);
+        let sole: Vec<(u32, u32)> = sole
+            .filter_map(|row| Some((candidates.fitting.of(row).first()?.parent, candidates.rows[row])))
+            .collect();
+        for (parent, child) in sole {
+            if self.attempts.get(&parent).is_none_or(|list| list.len() < MOST_ATTEMPTS) {
+                let confidence = Confidence::Likely;
+                self.insert(child, Found { parent, confidence, by_id: false, runner_up: None });
+            }
+        }
+    }
+
+    /// The parents without a child.
+    fn childless(&self) -> impl Iterator<Item = &Node> {
+        let free = (0..).zip(self.parents).filter(|(at, _)| !self.attempts.contains_key(at));
+        free.map(|(_, parent)| parent)
+    }
+
+    /// Where nearly no request has a parent, and all lie inside one as they would not by chance, the time must do. Where
+    /// many have none, and nothing tells whose each is, that is said.
     fn by_time_alone(&mut self) {
         let open = |child: &u32| self.found[*child as usize].is_none();
         let left: Vec<u32> = (0..self.children.len() as u32).filter(open).collect();
-        if left.len() * 10 < self.children.len() * 9 {
+        if left.len() * 4 <= self.children.len() {
             return;
         }
         let span = |node: &Node| (node.start, node.settled);
         let inner: Vec<(i64, i64)> = left.iter().map(|&child| span(&self.children[child as usize])).collect();
-        let outer: Vec<(i64, i64)> = self.parents.iter().filter(|parent| parent.answered).map(span).collect();
-        if lie_inside(&inner, &outer).is_some() && !self.by_loops() {
-            self.by_time(|_| 1, Confidence::Likely);
+        let outer: Vec<(i64, i64)> = self.childless().filter(|parent| parent.answered).map(span).collect();
+        let parents = self.childless().count();
+        let nearly_all = left.len() * 10 >= self.children.len() * 9;
+        if nearly_all && lie_inside(&inner, &outer).is_some() {
+            if !self.by_loops() {
+                self.by_time(|_| 1, Confidence::Likely);
+            }
+        } else if self.is_passed_on(left.len(), parents) {
+            self.by_time(|_| 1, Confidence::Ambiguous);
         }
+    }
+
+    /// Whether the children without a parent are about as many as the parents without a child, and hardly one lies
+    /// outside of all: what a lane is asked, and passes on under another name.
+    fn is_passed_on(&self, left: usize, parents: usize) -> bool {
+        if left < FEWEST_PASSED_ON || left > 2 * parents || parents > 2 * left {
+            return false;
+        }
+        let all =
+            candidates(self.parents, self.children, |_| 1, |child| self.found[child as usize].is_none());
+        all.rows.len() * 100 >= left * PASSED_ON_PERCENT
     }
 
     /// Where a hop asks several times for one request, one after the other, none of them is an attempt that takes
@@ -393,8 +439,8 @@ impl<'a> Matching<'a> {
             || (self.is_lossy && unit.rows.iter().any(repeated));
         match own.margin {
             None if !doubt => Confidence::Certain.min(most),
-            None => Confidence::Likely,
-            Some(margin) if margin >= LIKELY => Confidence::Likely,
+            None => Confidence::Likely.min(most),
+            Some(margin) if margin >= LIKELY => Confidence::Likely.min(most),
             Some(_) => Confidence::Ambiguous,
         }
     }
@@ -418,8 +464,8 @@ impl<'a> Matching<'a> {
             let second = costs.get(1);
             let confidence = match second {
                 None if candidates.fits[row] == 1 && !self.is_lossy => Confidence::Certain.min(most),
-                None => Confidence::Likely,
-                Some(second) if second.0.saturating_sub(cost) >= LIKELY => Confidence::Likely,
+                None => Confidence::Likely.min(most),
+                Some(second) if second.0.saturating_sub(cost) >= LIKELY => Confidence::Likely.min(most),
                 Some(_) => Confidence::Ambiguous,
             };
             let runner_up = second.map(|second| second.1);
@@ -542,7 +588,7 @@ fn evidence(parent: &Node, child: &Node, by_id: bool, repeated: bool, hedges: bo
         (Evidence::REQUEST_ID, same_id),
         (Evidence::TARGET, same_request),
         (Evidence::HOST, child.authority != 0 && parent.authority == child.authority),
-        (Evidence::BODY, same_request && child.has_body),
+        (Evidence::BODY, child.body != 0 && parent.body == child.body),
         (Evidence::CONTAINMENT, is_inside(parent, child)),
         (Evidence::STATUS, child.status != 0 && parent.status == child.status),
         (Evidence::HEADERS, child.kept != 0 && parent.kept == child.kept),

@@ -59,7 +59,8 @@ pub(super) struct Node {
     /// A whole answer was seen.
     pub answered: bool,
     pub near_hole: bool,
-    pub has_body: bool,
+    /// Method and body; 0 without a body.
+    pub body: u64,
     pub response_bytes: u64,
 }
 
@@ -150,14 +151,15 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
     let (facts, raw) = (exchange.facts, exchange.raw);
     let answered = raw.response.is_complete() && exchange.left_before_response().is_none();
     let body = u64::from(raw.request.body_crc).wrapping_add(raw.request.body_bytes << 32);
+    let mixed = body.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let settled = exchange.settled().0;
     let clock = &exchange.analysis.topology.clocks[exchange.capture.index()];
     Node {
         id: exchange.id,
         link: exchange.link_id(),
         connection: exchange.connection_id(),
-        key: request_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        suffix: suffix_key(facts, raw) ^ body.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        key: request_key(facts, raw) ^ mixed,
+        suffix: suffix_key(facts, raw) ^ mixed,
         bare: request_key(facts, raw),
         kept: 0,
         method: text_hash(exchange.method()) as u32,
@@ -180,7 +182,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         status: exchange.status().unwrap_or(0),
         answered,
         near_hole: raw.flags.has(ExchangeFlags::NEAR_HOLE),
-        has_body: raw.request.body_bytes > 0,
+        body: if raw.request.body_bytes > 0 { text_hash(exchange.method()) ^ mixed } else { 0 },
         response_bytes: raw.response.body_bytes,
     }
 }
