@@ -47,6 +47,13 @@ impl EventLog {
         }
     }
 
+    /// No RST was heeded.
+    pub(super) fn disown_resets(&mut self) {
+        for event in self.list.iter_mut().filter(|event| event.kind == EventKind::Rst) {
+            event.kind = EventKind::StrayRst;
+        }
+    }
+
     /// Keeps an event, as far as there is room for its kind.
     pub(super) fn add(&mut self, event: Event) {
         let count = &mut self.counts[event.kind as usize];

@@ -90,8 +90,8 @@ pub enum EventKind {
     /// sequence number, `ack` is type × 256 + code (RFC 792, RFC 4443), `len` the MTU of the next hop where the error
     /// says that the packet was too big (RFC 1191, RFC 8201), else 0.
     Unreachable,
-    /// A RST that the receiver cannot have believed, for its sequence number is far outside of the window
-    /// (RFC 9293, section 3.10.7.4): it ends nothing.
+    /// A RST that the receiver cannot have believed, for its sequence number lies outside of the window (RFC 9293, section
+    /// 3.10.7.4), or that neither side heeded: it ends nothing.
     StrayRst,
 }
 

@@ -2,6 +2,7 @@
 //! reassembly of both directions.
 
 mod belongs;
+mod doubt;
 
 use std::net::SocketAddr;
 
@@ -13,6 +14,7 @@ use super::held::Stray;
 use super::seq::seq_diff;
 use super::tracker::{Handler, Key};
 use super::{Closing, Event, EventKind, Flow, Opening, Side};
+use doubt::Doubt;
 
 /// Numbers further apart than this are not of one stream, unless the other direction says so: more bytes than a
 /// window holds, and than captures lose in a burst.
@@ -69,6 +71,8 @@ pub(super) struct Live<H> {
     disordered: bool,
     /// The number of the other SYN,ACK, where the server's were two with different ones.
     other_isn: Option<u32>,
+    /// A RST that may not have been heeded.
+    doubt: Option<Box<Doubt>>,
     /// Bytes that the tracker counts as held by this connection.
     pub(super) held_counted: usize,
 }
@@ -118,6 +122,7 @@ impl<H: Handler> Live<H> {
             events: EventLog::default(),
             stray: None,
             other_isn: None,
+            doubt: None,
             disordered: false,
             quarantined: false,
             held_counted: 0,
@@ -135,9 +140,10 @@ impl<H: Handler> Live<H> {
         self.closing == Closing::Reset || self.fins.iter().all(Option::is_some)
     }
 
-    /// Whether a side will send its FIN again.
-    pub(super) fn awaits_ack_of_fin(&self) -> bool {
-        self.closing != Closing::Reset && self.fins.iter().flatten().any(|fin| !fin.acked)
+    /// Whether packets may still come although it is over: a side will send its FIN again, or a RST was not heeded.
+    pub(super) fn awaits_more(&self) -> bool {
+        self.doubt.is_some()
+            || self.closing != Closing::Reset && self.fins.iter().flatten().any(|fin| !fin.acked)
     }
 
     /// Bytes kept ahead of gaps, in both directions, and those of a segment that fits nowhere.
@@ -187,8 +193,12 @@ impl<H: Handler> Live<H> {
                 side = sender;
             }
         }
+        if self.closing == Closing::Reset {
+            self.weigh_doubt(segment, side);
+        }
         let facts = &mut self.halves[side as usize].facts;
         facts.packets += 1;
+        let before = facts.end_seq;
         facts.passage = facts.passage.and(segment.passage);
         if flags.syn() {
             self.on_syn(segment, side);
@@ -218,7 +228,7 @@ impl<H: Handler> Live<H> {
             self.deliver_fin(side, context);
         }
         if flags.rst() {
-            self.on_rst(segment, side);
+            self.on_rst(segment, side, before);
         }
         taken
     }
@@ -229,28 +239,11 @@ impl<H: Handler> Live<H> {
         self.halves.swap(0, 1);
         self.fins.swap(0, 1);
         self.window_closed.swap(0, 1);
+        self.swap_doubt();
         for event in &mut self.events.list {
             event.from = event.from.peer();
         }
         self.handler.swap_sides();
-    }
-
-    /// RFC 9293, section 3.10.7: a RST counts if its number is in the window, and as the answer to a SYN if it
-    /// acknowledges that. Far outside only, since a capture may not show all that the receiver has had.
-    #[cold]
-    fn is_stray_rst(&self, segment: &Segment<'_>, side: Side) -> bool {
-        let (half, peer) = (&self.halves[side as usize], &self.halves[side.peer() as usize]);
-        if self.opening == Opening::Unanswered && side == Side::Server {
-            let acknowledges = |isn: u32| {
-                let end = peer.facts.end_seq.unwrap_or(isn.wrapping_add(1));
-                seq_diff(segment.ack, isn) > 0 && seq_diff(end, segment.ack) >= 0
-            };
-            return !segment.flags.ack() || !peer.facts.isn.is_some_and(acknowledges);
-        }
-        let Some(next) = half.next else { return false };
-        let acked = peer.facts.acked.unwrap_or(next);
-        let near = |number: u32| seq_diff(segment.seq, number).unsigned_abs() <= RST_REACH.unsigned_abs();
-        !near(next) && !near(acked)
     }
 
     /// A segment before the handshake is complete.
@@ -478,7 +471,10 @@ impl<H: Handler> Live<H> {
         }
     }
 
-    fn on_rst(&mut self, segment: &Segment<'_>, side: Side) {
+    fn on_rst(&mut self, segment: &Segment<'_>, side: Side, before: Option<u32>) {
+        if segment.wire_len == 0 {
+            self.weigh_rst(segment, side, before);
+        }
         if self.opening == Opening::Unanswered && side == Side::Server {
             self.opening = Opening::Refused;
         }
@@ -506,6 +502,7 @@ impl<H: Handler> Live<H> {
     }
 
     pub(super) fn close(mut self, context: &mut H::Context) {
+        self.settle_doubt();
         for side in [Side::Client, Side::Server] {
             let acked = self.halves[side.peer() as usize].facts.acked;
             let end = self.fins[side as usize].map(|fin| fin.seq);

@@ -311,7 +311,7 @@ impl<H: Handler> Tracker<H> {
         report_too_many(self.closed.len(), context);
         if let Some(first) = self.closed.pop_front() {
             match &self.slots[first.slot as usize] {
-                Some(live) if first.is(live) && live.awaits_ack_of_fin() => self.unacked.push_back(first),
+                Some(live) if first.is(live) && live.awaits_more() => self.unacked.push_back(first),
                 Some(live) if first.is(live) => self.close_slot(first.slot, context),
                 _ => {}
             }
