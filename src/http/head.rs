@@ -195,13 +195,15 @@ pub(super) fn gateway_response(bytes: &[u8], frame: u32, context: &mut Context) 
     let lines = lenient::read(&whole, true);
     let status = lines.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"status"));
     let digits = status.and_then(|(_, value)| std::str::from_utf8(value.get(..3)?).ok()?.parse().ok());
+    // A redirect needs no status of its own (RFC 3875, section 6.2.3), and servers answer it with 302.
+    let redirects = lines.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"location"));
     let mut reading = Reading::default();
     for (name, value) in &lines.fields {
         reading.response_header(&String::from_utf8_lossy(name), value, context);
     }
     reading.lines = lines.lines;
     let head = reading.end_response(
-        digits.unwrap_or(200),
+        digits.unwrap_or(if redirects { 302 } else { 200 }),
         Version::Http11,
         lines.has_invalid_line(),
         frame,
@@ -286,6 +288,15 @@ mod tests {
         let head = response(bytes, true, 1, &mut context).unwrap();
         assert_eq!((head.status, head.framing), (200, Framing::Length(3)));
         assert_ne!(head.flags & ExchangeFlags::INVALID_HEADER, 0);
+    }
+
+    #[test]
+    fn a_redirect_through_a_gateway_needs_no_status() {
+        let mut context = Context::default();
+        let mut status = |bytes: &[u8]| gateway_response(bytes, 1, &mut context).unwrap().status;
+        assert_eq!(status(b"Location: http://shop/a\r\n\r\n"), 302);
+        assert_eq!(status(b"Status: 201 Created\r\nLocation: /a\r\n\r\n"), 201);
+        assert_eq!(status(b"Content-Type: text/plain\r\n\r\n"), 200);
     }
 
     #[test]

@@ -473,19 +473,47 @@ fn fastcgi_turns() -> Vec<(usize, Vec<u8>)> {
     ]
 }
 
-fn uwsgi_turns() -> Vec<(usize, Vec<u8>)> {
+fn uwsgi_packet(texts: &[&str]) -> Vec<u8> {
     let mut vars = Vec::new();
-    for text in
-        ["REQUEST_METHOD", "POST", "REQUEST_URI", "/u?x=1", "CONTENT_LENGTH", "4", "HTTP_X_REQUEST_ID", "abc"]
-    {
+    for text in texts {
         vars.extend((text.len() as u16).to_le_bytes());
         vars.extend(text.as_bytes());
     }
     let size = (vars.len() as u16).to_le_bytes();
+    [&[0, size[0], size[1], 0], &vars[..]].concat()
+}
+
+fn uwsgi_turns() -> Vec<(usize, Vec<u8>)> {
+    let vars = [
+        "REQUEST_METHOD",
+        "POST",
+        "REQUEST_URI",
+        "/u?x=1",
+        "CONTENT_LENGTH",
+        "4",
+        "HTTP_X_REQUEST_ID",
+        "abc",
+    ];
     vec![
-        (0, [&[0, size[0], size[1], 0], &vars[..], b"body"].concat()),
+        (0, [&uwsgi_packet(&vars)[..], b"body"].concat()),
         (1, b"Status: 201 Created\r\nContent-Length: 2\r\n\r\nok".to_vec()),
     ]
+}
+
+#[test]
+fn a_body_behind_a_head_over_uwsgi_belongs_to_no_other_response() {
+    let head = uwsgi_packet(&["REQUEST_METHOD", "HEAD", "REQUEST_URI", "/h"]);
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n";
+    for sizes in [[9999], [answer.len()]] {
+        let facts = play(&[(0, head.clone()), (1, [&answer[..], b"Hello\n\n"].concat())], &sizes).facts();
+        assert_eq!(lines(&facts), ["1 HEAD /h Complete 0 -> 200 Complete 0"]);
+        assert!(facts.exchanges[0].flags.has(ExchangeFlags::EXTRA_BYTES));
+    }
+    // The answer to the next request is one.
+    let [ask, answer] = [uwsgi_turns()[0].clone(), uwsgi_turns()[1].clone()];
+    let facts = play(&[ask.clone(), answer.clone(), ask, answer], &[9999]).facts();
+    assert_eq!(facts.exchanges.len(), 2);
+    assert!(facts.exchanges[1].response.is_complete());
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl Http1 {
         let plausible = match from {
             Side::Client => sniff::may_become_request(chunk.data) && !sniff::is_http2_preface(chunk.data),
             Side::Server => {
-                sniff::may_become_response(chunk.data) || self.gateway && chunk.data[0].is_ascii_alphabetic()
+                sniff::may_become_response(chunk.data)
+                    || self.gateway && chunk.data[0].is_ascii_alphabetic() && self.awaits_response(chunk)
             }
         };
         if !plausible {
@@ -44,6 +45,17 @@ impl Http1 {
             }
             None => self.carry_head(from, chunk, context),
         }
+    }
+
+    /// Whether the server owes a response when it sends this, or owed none yet; the head of one through a gateway looks
+    /// like any text.
+    fn awaits_response(&self, chunk: &Chunk<'_>) -> bool {
+        let is_asked = match self.exchanges.get(self.answered) {
+            Some(waiting) => seq_diff(chunk.ack, waiting.request.seq) > 0,
+            // A request that stands behind its answer in the file, or is missing; one number may be that of a FIN.
+            None => self.requests.next_seq.is_none_or(|next| seq_diff(chunk.ack, next) > 1),
+        };
+        is_asked || self.answered == 0 || self.lost[Side::Client as usize]
     }
 
     /// Takes a whole head as nearly all are.
