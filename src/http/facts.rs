@@ -294,7 +294,7 @@ pub struct Exchange {
     pub status: Option<NonZeroU16>,
     /// Yes-or-no facts.
     pub flags: ExchangeFlags,
-    /// The request target as sent.
+    /// The request target as sent; one that the capture cut ends in `…`.
     pub target: Text,
     /// The `Host` header's value.
     pub host: Option<NameId>,

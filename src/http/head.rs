@@ -1,6 +1,7 @@
 //! The heads of messages: start line and headers, through `httparse`, to what framing and pairing need. What it
 //! refuses is read leniently, line by line.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::num::NonZeroU16;
 
@@ -125,15 +126,29 @@ pub(super) fn cut_request(bytes: &[u8], context: &mut Context) -> RequestHead {
         reading.request_header(&String::from_utf8_lossy(name), value, context);
     }
     let (name, target, version) = lenient::request_line(lines.start_line, &mut Oddities::default());
+    let is_line_cut = version.is_none() && memchr(b'\n', bytes).is_none();
+    let target = if is_line_cut { cut_target(target, lines.start_line) } else { target.into() };
     RequestHead {
         method: method(&String::from_utf8_lossy(name), &mut context.facts),
-        target: context.facts.add_text(target),
+        target: context.facts.add_text(&target),
         host: reading.host,
         headers: context.facts.add_headers(&context.digests),
         header_lines: lines.lines as u16,
         version: version.unwrap_or_default(),
         ..RequestHead::default()
     }
+}
+
+/// The target of a line that was cut before its version was whole: without the version's beginning, and with an ellipsis
+/// where more of the target may have followed.
+fn cut_target<'a>(target: &'a [u8], line: &[u8]) -> Cow<'a, [u8]> {
+    if let Some(blank) = target.iter().rposition(u8::is_ascii_whitespace)
+        && b"HTTP/".starts_with(&target[blank + 1..])
+    {
+        return target[..blank].trim_ascii_end().into();
+    }
+    let is_whole = target.is_empty() || line.ends_with(b" ");
+    if is_whole { target.into() } else { [target, "…".as_bytes()].concat().into() }
 }
 
 /// A request of HTTP/0.9: its one line.
@@ -288,6 +303,23 @@ mod tests {
         let head = response(bytes, true, 1, &mut context).unwrap();
         assert_eq!((head.status, head.framing), (200, Framing::Length(3)));
         assert_ne!(head.flags & ExchangeFlags::INVALID_HEADER, 0);
+    }
+
+    #[test]
+    fn a_cut_target_holds_nothing_of_the_version_and_says_that_it_is_cut() {
+        let mut context = Context::default();
+        let mut target = |bytes: &[u8]| {
+            let head = cut_request(bytes, &mut context);
+            context.facts.text(head.target).into_owned()
+        };
+        for whole in
+            ["GET /one ", "GET /one H", "GET /one HTTP/", "GET /one HTTP/1", "GET /one HTTP/1.1\r\nHo"]
+        {
+            assert_eq!(target(whole.as_bytes()), "/one", "{whole}");
+        }
+        assert_eq!(target(b"GET /o"), "/o…");
+        assert_eq!(target(b"GET /one HTML"), "/one HTML…");
+        assert_eq!(target(b"GET "), "");
     }
 
     #[test]
