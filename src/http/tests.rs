@@ -102,6 +102,20 @@ fn chunked_bodies_end_behind_their_trailers() {
 }
 
 #[test]
+fn behind_a_chunk_size_that_makes_no_sense_the_next_answer_is_found() {
+    let mut script = Script::new();
+    script.client(&get("/1"));
+    script.server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\nmore\r\n");
+    script.client(&get("/2")).server(OK);
+    let facts = script.facts();
+    assert_eq!(
+        lines(&facts),
+        ["1 GET /1 Complete 0 -> 200 Lossy 3", "2 GET /2 Complete 0 -> 200 Complete 2"]
+    );
+    assert!(facts.exchanges[0].flags.has(ExchangeFlags::AMBIGUOUS_FRAMING));
+}
+
+#[test]
 fn responses_without_a_body_end_with_their_head() {
     let mut script = Script::new();
     script.client(b"HEAD /h HTTP/1.1\r\n\r\n").server(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n");

@@ -279,6 +279,13 @@ impl Http1 {
                         "packet {frame}: chunked framing that makes no sense; the message was cut there"
                     ),
                 );
+                // Where it ends nobody can tell; that is not for want of bytes, so no close cut it short.
+                let stream = self.stream(from);
+                stream.lossy |= from == Side::Server;
+                let index = stream.exchange;
+                if let Some(exchange) = self.exchanges.get_mut(index) {
+                    exchange.flags.set(ExchangeFlags::AMBIGUOUS_FRAMING);
+                }
                 self.end_message(from, false, None, context);
                 self.stream(from).stage = Stage::Lost;
             }
