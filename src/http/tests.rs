@@ -531,6 +531,20 @@ fn a_body_behind_a_head_over_uwsgi_belongs_to_no_other_response() {
 }
 
 #[test]
+fn a_fastcgi_connection_may_begin_with_a_question_and_an_abort_is_the_askers() {
+    let [ask, answer] = [fastcgi_turns()[0].clone(), fastcgi_turns()[1].clone()];
+    let values =
+        [(0, record(9, 0, b"\x0e\0FCGI_MAX_CONNS", 0)), (1, record(10, 0, b"\x0e\x01FCGI_MAX_CONNS1", 7))];
+    let facts = play(&[values[0].clone(), values[1].clone(), ask.clone(), answer], &[9999]).facts();
+    assert_eq!(facts.flows[0].protocol, Protocol::FastCgi);
+    assert_eq!(lines(&facts)[0], "1 POST /one Complete 4 -> 200 Complete 5");
+    // Behind the whole request the web server gives up.
+    let facts = play(&[ask, (0, record(2, 1, b"", 0)), (1, record(3, 1, &[0; 8], 0))], &[9999]).facts();
+    let asked = flags(&facts, ExchangeFlags::ABORT_ASKED | ExchangeFlags::NO_OUTPUT);
+    assert_eq!(asked, [ExchangeFlags::ABORT_ASKED | ExchangeFlags::NO_OUTPUT, 0]);
+}
+
+#[test]
 fn a_fastcgi_request_that_takes_anothers_place_takes_none_of_its_bytes() {
     let turns = fastcgi_turns();
     let output = record(6, 1, &[b'x'; 40], 0);

@@ -152,6 +152,10 @@ impl FastCgi {
         let records = &mut self.records[from as usize];
         let pieces = std::mem::take(&mut records.pieces);
         let empty = records.content == 0;
+        // It may come behind the end of what is sent, too.
+        if let Some(at) = at.filter(|_| kind == kind::ABORT_REQUEST) {
+            self.exchanges[self.open[at].exchange].flags.set(ExchangeFlags::ABORT_ASKED);
+        }
         if let Some(at) = at
             && let Some(stream) = self.open[at].stream_of(kind)
         {
@@ -282,10 +286,7 @@ impl FastCgi {
         match kind {
             kind::PARAMS => self.tell(at, context),
             kind::STDIN => self.end_request(at, true, context),
-            kind::ABORT_REQUEST => {
-                self.exchanges[self.open[at].exchange].flags.set(ExchangeFlags::ABORT_ASKED);
-                self.end_request(at, false, context);
-            }
+            kind::ABORT_REQUEST => self.end_request(at, false, context),
             kind::END_REQUEST => self.on_end(at, context),
             _ => {}
         }
