@@ -65,6 +65,8 @@ struct Datagram {
     total: Option<usize>,
     first_frame: u32,
     bytes: usize,
+    /// It began as nothing but fragments that came again once theirs was whole: the length of that one.
+    repeats: Option<usize>,
 }
 
 /// A datagram whose fragments are all there.
@@ -85,6 +87,9 @@ pub(super) struct Fragments {
     /// When each began, oldest first; those that were completed since are no longer in the table.
     ages: VecDeque<(CaptureTime, u32, DatagramKey)>,
     held: usize,
+    /// Lengths of those that were completed lately, the oldest ones first in the list.
+    done: HashMap<DatagramKey, usize, foldhash::fast::FixedState>,
+    done_order: VecDeque<DatagramKey>,
 }
 
 impl Fragments {
@@ -105,8 +110,10 @@ impl Fragments {
         }
         let datagram = self.datagrams.entry(key).or_insert_with(|| {
             self.ages.push_back((piece.at, piece.frame, key));
-            Datagram { first_frame: piece.frame, ..Datagram::default() }
+            let repeats = self.done.get(&key).copied();
+            Datagram { first_frame: piece.frame, repeats, ..Datagram::default() }
         });
+        datagram.repeats = datagram.repeats.filter(|&total| end <= total);
         let before = datagram.bytes;
         let sound = datagram.add(piece, problems);
         self.held += datagram.bytes - before;
@@ -114,6 +121,14 @@ impl Fragments {
             return None;
         }
         let datagram = self.remove(&key)?;
+        if sound && self.done.insert(key, datagram.total.unwrap_or(0)).is_none() {
+            self.done_order.push_back(key);
+            if self.done_order.len() > MAX_DATAGRAMS
+                && let Some(oldest) = self.done_order.pop_front()
+            {
+                self.done.remove(&oldest);
+            }
+        }
         sound.then(|| datagram.join())
     }
 
@@ -152,12 +167,14 @@ impl Fragments {
 
     fn give_up(&mut self, frame: u32, key: DatagramKey, problems: &mut impl Problems) {
         // Another datagram may have taken the same key since.
-        if self.datagrams.get(&key).is_none_or(|datagram| datagram.first_frame != frame) {
+        let Some(repeats) =
+            self.datagrams.get(&key).filter(|known| known.first_frame == frame).map(|known| known.repeats)
+        else {
             return;
-        }
+        };
         self.remove(&key);
         // What UDP would have carried is mostly no tunnel, and then nothing is missing here.
-        if key.protocol != ip_number::UDP {
+        if key.protocol != ip_number::UDP && repeats.is_none() {
             problems.report(
                 ProblemKind::UndecodablePacket,
                 format_args!(

@@ -552,3 +552,18 @@ fn a_syn_behind_the_first_packets_of_its_connection_begins_it() {
     tape.client(ACK, c(5_000), s(0), GET).server(ACK, s(0), c(5_033), OK).client(SYN, C, 0, b"");
     assert_eq!(tape.facts().flows.len(), 2);
 }
+
+#[test]
+fn of_connections_that_are_too_many_those_let_go_are_counted() {
+    let mut file = PcapBuilder::new().nanos();
+    for port in 0..400_001_u32 {
+        let client = ([10, 1, (port >> 16) as u8, 1], port as u16).into();
+        let packet = ip_packet(client, ([10, 0, 0, 2], 80).into(), (7, 0), SYN, b"");
+        file.packet(i64::from(port + 1), &[&ETHERNET[..], &packet].concat());
+    }
+    let reader = Reader::new(Cursor::new(file.build()), None);
+    let facts = load_from(reader, Path::new("test.pcap"), &mut |_| true);
+    let told: Vec<_> = facts.info.problems.iter().map(|problem| (problem.kind, problem.count)).collect();
+    assert_eq!(told, [(ProblemKind::LimitReached, 200_000)]);
+    assert_eq!(facts.flows.len(), 400_001);
+}

@@ -332,15 +332,17 @@ impl<H: Handler> Tracker<H> {
 
     /// Makes room by letting go of the half that has been idle longest.
     fn evict(&mut self, context: &mut H::Context) {
-        context.report(
-            ProblemKind::LimitReached,
-            format_args!("more than {MAX_LIVE} connections open at once: the longest idle ones were let go"),
-        );
         let live = self.slots.iter().enumerate();
         let mut by_age: Vec<(u32, u32)> =
             live.filter_map(|(slot, live)| Some((live.as_ref()?.last.1, slot as u32))).collect();
         by_age.sort_unstable();
-        for &(_, slot) in &by_age[..by_age.len() / 2] {
+        by_age.truncate(by_age.len() / 2);
+        context.report_many(
+            ProblemKind::LimitReached,
+            by_age.len() as u64,
+            format_args!("more than {MAX_LIVE} connections open at once: the longest idle ones were let go"),
+        );
+        for &(_, slot) in &by_age {
             self.close_slot(slot, context);
         }
     }

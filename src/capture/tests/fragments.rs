@@ -100,6 +100,21 @@ fn fragments_that_stay_alone_are_reported_once() {
 }
 
 #[test]
+fn fragments_that_come_again_behind_their_datagram_lack_nothing() {
+    let parts = fragments(&packet(false, TcpFlags::ACK, &text(100)), 5, 40);
+    let (first, again) = (
+        parts.len(),
+        [parts[2].clone(), fragments(&packet(false, TcpFlags::ACK, &text(100)), 5, 48)[1].clone()],
+    );
+    let (seen, info) = read(&file_of(&[&parts[..], &again].concat()));
+    assert_eq!((seen.len(), kinds(&info)), (first, vec![]));
+    // One that goes further is of another datagram.
+    let other = fragments(&packet(false, TcpFlags::ACK, &text(200)), 5, 40)[3].clone();
+    let (_, info) = read(&file_of(&[&parts[..], &[other]].concat()));
+    assert_eq!(kinds(&info), [(ProblemKind::UndecodablePacket, 1)]);
+}
+
+#[test]
 fn what_waits_is_bounded() {
     let first = |id: u16| fragments(&packet(false, TcpFlags::ACK, &text(2_000)), id, 1_600)[0].clone();
     let (seen, info) = read(&file_of(&(0..5_000).map(first).collect::<Vec<_>>()));
