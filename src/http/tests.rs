@@ -199,6 +199,22 @@ fn a_lost_response_does_not_shift_the_pairs_behind_it() {
 }
 
 #[test]
+fn an_answer_to_more_than_the_request_under_way_is_anothers() {
+    let mut script = Script::new();
+    script.client(b"POST /6 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf").lost(0, 5);
+    // Its answer, and another request.
+    script.lost(1, 40).lost(0, 30).server(OK).client(&get("/8")).server(OK);
+    assert_eq!(
+        script.lines(),
+        [
+            "1 POST /6 Lossy 4 -> - Lossy 0",
+            "2 ?  Absent 0 -> 200 Complete 2",
+            "3 GET /8 Complete 0 -> 200 Complete 2"
+        ]
+    );
+}
+
+#[test]
 fn a_lost_request_leaves_a_response_of_its_own() {
     let mut script = Script::new();
     script.client(&get("/1")).server(OK);

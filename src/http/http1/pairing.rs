@@ -276,16 +276,23 @@ impl Http1 {
         // In its head it has no place among them yet.
         let in_body = self.requests.in_message() && self.requests.stage != Stage::Head;
         let open = in_body.then_some(self.requests.exchange);
+        // Where the one under way will end, if its head told that.
+        let open_end = match (self.requests.stage, self.requests.next_seq) {
+            (Stage::Body(left), Some(next)) => Some(next.wrapping_add(left as u32)),
+            _ => None,
+        };
         while let [front, rest @ ..] = &mut self.exchanges[self.answered..]
             && seq_diff(front.request.ack, hole_end) < 0
         {
-            let end = front.request.seq.wrapping_add(front.request.wire_bytes as u32);
+            let is_open = Some(self.answered) == open;
+            let seen = front.request.seq.wrapping_add(front.request.wire_bytes as u32);
+            let Some(end) = (if is_open { open_end } else { Some(seen) }) else { return };
             let asked_again = match rest.first() {
                 Some(next) if next.request.seq == end => {
                     seq_diff(next.request.ack, hole_end) >= 0 && seq_diff(ack, next.request.seq) > 0
                 }
                 // The server had bytes of a request that the capture misses; one number may be that of a FIN.
-                _ => Some(self.answered) != open && seq_diff(ack, end) > 1,
+                _ => seq_diff(ack, end) > 1,
             };
             if !asked_again {
                 return;
