@@ -297,6 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn chunked_more_than_once_is_read_in_different_ways() {
+        let ambiguous = |coding: &str| {
+            let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n");
+            let head = response(bytes.as_bytes(), true, 1, &mut Context::default()).unwrap();
+            head.flags & ExchangeFlags::AMBIGUOUS_FRAMING != 0
+        };
+        assert!(ambiguous("chunked, chunked") && ambiguous("chunked, gzip"));
+        assert!(!ambiguous("gzip, chunked") && !ambiguous("chunked"));
+    }
+
+    #[test]
     fn a_control_byte_in_a_response_header_costs_that_header_only() {
         let mut context = Context::default();
         let bytes = b"HTTP/1.1 200 OK\r\nX-Bad\0Name: 1\r\nContent-Length: 3\r\n\r\n";

@@ -113,13 +113,13 @@ pub(super) fn request_line<'a>(
     let (method, rest) = trimmed.split_at(blank);
     let rest = rest.trim_ascii();
     let last = rest.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1);
-    let (target, version) = match rest[last..].strip_prefix(b"HTTP/") {
+    let (target, version) = match version_number(&rest[last..], oddities) {
         Some(number) => (rest[..last].trim_ascii(), version(number, oddities)),
         None => (rest, None),
     };
     let spaces = usize::from(!target.is_empty()) + usize::from(version.is_some());
     let words = trimmed.split(u8::is_ascii_whitespace).count();
-    if words != spaces + 1 || trimmed.len() != line.len() || version.is_none() {
+    if words != spaces + 1 || trimmed.len() != line.len() || version.is_none() || trimmed.contains(&b'\t') {
         oddities.add(Oddity::RequestLine);
     }
     if !method.iter().copied().all(is_token_byte) || method.iter().any(u8::is_ascii_lowercase) {
@@ -129,6 +129,19 @@ pub(super) fn request_line<'a>(
         oddities.add(Oddity::Target);
     }
     (method, target, version)
+}
+
+/// What stands behind `HTTP/` in a request line. Its case counts (RFC 9112, section 2.3), and not for all servers; clients
+/// take no other in a response.
+fn version_number<'a>(word: &'a [u8], oddities: &mut Oddities) -> Option<&'a [u8]> {
+    let (name, number) = word.split_first_chunk::<5>()?;
+    if !name.eq_ignore_ascii_case(b"HTTP/") {
+        return None;
+    }
+    if name != b"HTTP/" {
+        oddities.add(Oddity::Version);
+    }
+    Some(number)
 }
 
 fn version(number: &[u8], oddities: &mut Oddities) -> Option<Version> {
@@ -168,10 +181,12 @@ mod tests {
 
     #[test]
     fn reads_request_lines_as_lenient_servers_do() {
-        let cases: [(&[u8], _); 7] = [
+        let cases: [(&[u8], _); 9] = [
             (b"GET /a HTTP/1.1", ("GET", "/a", Some(Version::Http11))),
             (b"GET  /a b  HTTP/1.0", ("GET", "/a b", Some(Version::Http10))),
             (b"get /\xc3\xa9 HTTP/1.1", ("get", "/\u{e9}", Some(Version::Http11))),
+            (b"GET\t/a HTTP/1.1", ("GET", "/a", Some(Version::Http11))),
+            (b"GET /a http/1.0", ("GET", "/a", Some(Version::Http10))),
             (b"GET /a", ("GET", "/a", None)),
             (b"GET", ("GET", "", None)),
             (b"GET /a HTTP/3.7", ("GET", "/a", Some(Version::Http11))),

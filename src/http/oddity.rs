@@ -28,12 +28,13 @@ pub(super) enum Oddity {
     CodingOld,
     ChunkBareLf,
     ChunkSize,
+    ChunkBareCr,
     ManyHeaders,
     EmptyLines,
 }
 
 impl Oddity {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::BareLf,
         Self::Folded,
         Self::SpaceBeforeColon,
@@ -57,6 +58,7 @@ impl Oddity {
         Self::CodingOld,
         Self::ChunkBareLf,
         Self::ChunkSize,
+        Self::ChunkBareCr,
         Self::ManyHeaders,
         Self::EmptyLines,
     ];
@@ -92,6 +94,7 @@ impl Oddity {
             Self::CodingOld => "a Transfer-Encoding in HTTP/1.0",
             Self::ChunkBareLf => "a line of the chunked coding ends in a bare LF",
             Self::ChunkSize => "a chunk size with whitespace or a sign around it",
+            Self::ChunkBareCr => "a bare CR within a line of the chunked coding",
             Self::ManyHeaders => "more headers than are kept",
             Self::EmptyLines => "empty lines before a request",
         }
@@ -110,6 +113,7 @@ impl Oddity {
                 | Self::CodingOld
                 | Self::ChunkBareLf
                 | Self::ChunkSize
+                | Self::ChunkBareCr
         )
     }
 

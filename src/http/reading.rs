@@ -125,8 +125,10 @@ impl Reading {
         self.coded = true;
         let last = value.rsplit(|&b| b == b',').next().unwrap_or_default().trim_ascii();
         self.chunked = last.eq_ignore_ascii_case(b"chunked");
+        // Framing that is not the last coding, or is applied more than once (RFC 9112, section 6.1).
+        let before = value.rsplitn(2, |&b| b == b',').nth(1).unwrap_or_default();
         if value.iter().any(|&b| !(b' '..0x7f).contains(&b))
-            || !self.chunked && contains_token(value, "chunked")
+            || contains_token(if self.chunked { before } else { value }, "chunked")
         {
             self.oddities.add(Oddity::CodingOdd);
         }

@@ -212,7 +212,10 @@ fn has_version(line: &[u8]) -> bool {
 }
 
 fn ends_in_version(line: &[u8]) -> bool {
-    matches!(line.last_chunk::<8>(), Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']))
+    let Some([name @ .., b'/', b'0'..=b'9', b'.', b'0'..=b'9']) = line.last_chunk::<8>() else {
+        return false;
+    };
+    name.eq_ignore_ascii_case(b"HTTP")
 }
 
 /// Whether a line is a request's, if a broken one: it ends in a version, or begins as only requests do. Lines of other

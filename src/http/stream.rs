@@ -248,18 +248,22 @@ impl Stream {
             self.oddities.add(Oddity::ChunkBareLf);
         }
         let progress = if self.carry.is_empty() {
-            self.on_line(chunk.data[..end].trim_ascii())
+            self.on_line(&chunk.data[..end])
         } else {
             let mut line = std::mem::take(&mut self.carry);
             line.extend_from_slice(&chunk.data[..end]);
-            self.on_line(line.trim_ascii())
+            self.on_line(&line)
         };
         (end + 1, progress)
     }
 
     fn on_line(&mut self, line: &[u8]) -> Progress {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.contains(&b'\r') {
+            self.oddities.add(Oddity::ChunkBareCr);
+        }
         match self.stage {
-            Stage::ChunkEnd if line.is_empty() => self.stage = Stage::ChunkSize,
+            Stage::ChunkEnd if line.trim_ascii().is_empty() => self.stage = Stage::ChunkSize,
             Stage::ChunkSize => match chunk_size(line) {
                 Some((size, plain)) => {
                     if !plain {
@@ -269,7 +273,7 @@ impl Stream {
                 }
                 None => return Progress::Nonsense,
             },
-            Stage::Trailers if line.is_empty() => return Progress::Ended,
+            Stage::Trailers if line.trim_ascii().is_empty() => return Progress::Ended,
             Stage::Trailers => {}
             _ => return Progress::Nonsense,
         }
@@ -370,7 +374,9 @@ mod tests {
     fn reads_chunk_sizes_with_extensions_and_refuses_nonsense() {
         assert_eq!(chunk_size(b"1aF;name=value"), Some((0x1af, true)));
         assert_eq!(chunk_size(b"0"), Some((0, true)));
-        assert_eq!(chunk_size(b"5 ;a"), Some((5, false)));
+        for padded in [b"5 ;a".as_slice(), b"5 ", b" 5"] {
+            assert_eq!(chunk_size(padded), Some((5, false)));
+        }
         for nonsense in [b"".as_slice(), b"xyz", b"+5", b"0x5", b"ffffffffffffffff"] {
             assert_eq!(chunk_size(nonsense), None);
         }

@@ -132,6 +132,23 @@ fn responses_without_a_body_end_with_their_head() {
 }
 
 #[test]
+fn a_protocol_in_lower_case_and_odd_lines_of_chunks_are_read_and_told() {
+    let mut script = Script::new();
+    script.client(b"get / http/1.1\r\nHost: a\r\n\r\n").server(OK);
+    script.client(&get("/2"));
+    script.server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0;a\rb\r\n\r\n");
+    let facts = script.facts();
+    assert_eq!(
+        lines(&facts),
+        ["1 get / Complete 0 -> 200 Complete 2", "2 GET /2 Complete 0 -> 200 Complete 3"]
+    );
+    let told: Vec<_> = facts.info.problems.iter().map(|problem| problem.detail.as_str()).collect();
+    for words in ["neither HTTP/1.0 nor", "whitespace or a sign", "a bare CR"] {
+        assert!(told.iter().any(|told| told.contains(words)), "{words} in {told:?}");
+    }
+}
+
+#[test]
 fn an_interim_response_answers_nothing() {
     let mut script = Script::new();
     script.client(b"POST /p HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
