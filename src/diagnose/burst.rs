@@ -1,19 +1,20 @@
 //! Restarts: one server address that closes many of its connections at once, outside of its habits (T6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::analysis::{Analysis, ConnectionView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::SessionTime;
 use crate::http::ExchangeFlags;
-use crate::tcp::Opening;
-use crate::topology::{ConnectionId, LinkId};
+use crate::tcp::{EventKind, Opening};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
+use super::exhaustion::shape;
 use super::habits::Habits;
-use super::life::Life;
+use super::life::{Life, at_least};
 use super::reuse::CASES;
-use super::verdict::is_usual_timeout;
+use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout};
 use super::words::{counted, duration};
 use super::{Certainty, Diagnosis, Finding, Severity, texts};
 
@@ -32,6 +33,9 @@ const DOWN_NS: i64 = 10_000_000_000;
 /// Fewer closes are no burst.
 const FEWEST: usize = 3;
 
+/// So many closed connections on which nobody had asked anything are no answers to requests.
+const FEWEST_UNASKED: usize = 2;
+
 /// A burst stands out: the server was seen for at least so many times as long as it lasted.
 const LEAST_CALM: i64 = 4;
 
@@ -46,6 +50,8 @@ pub(super) struct Burst {
     pub(super) open: u64,
     /// How many connections it refused soon after.
     pub(super) refused: u64,
+    /// How many it closed by FIN: a reset may come from what stands between.
+    fins: usize,
 }
 
 impl Burst {
@@ -57,6 +63,12 @@ impl Burst {
     /// Whether a moment lies in the burst or in the time that the server may have been down after it.
     pub(super) fn covers(&self, server: SocketAddr, at: SessionTime) -> bool {
         server == self.server && at >= self.from && at.since_ns(self.to) <= NEXT_NS
+    }
+
+    /// How sure it is that the server itself went away.
+    pub(super) fn certainty(&self) -> Certainty {
+        let all_closed = self.closed.len() as u64 == self.open;
+        if self.refused > 0 || all_closed && self.fins > 0 { Certainty::Certain } else { Certainty::Likely }
     }
 
     pub(super) fn window_ns(&self) -> i64 {
@@ -81,6 +93,18 @@ struct Odd {
     gap_ns: Option<i64>,
     /// Whether the server's timer or limit explains it.
     usual: bool,
+    /// The request that the server had in hand: the close may be its answer.
+    asked: Option<Asked>,
+    /// Whether it closed by FIN.
+    fin: bool,
+}
+
+/// A request on a connection when its server closed.
+#[derive(Clone, Copy)]
+struct Asked {
+    exchange: ExchangeId,
+    /// From its end to the close.
+    age_ns: i64,
 }
 
 /// The bursts of every link.
@@ -106,10 +130,12 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
     }
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
     let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
-    let mut chains = chains(&unusual, |chain| !is_coarse_timer(chain));
+    let mut chains = chains(&unusual, |chain| !is_coarse_timer(chain) && !is_late_timer(chain, habits));
     // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
     // together than that are one event, whatever their idle times look like.
-    for chain in self::chains(&odd, |chain| is_one_event(chain) && !is_coarse_timer(chain)) {
+    for chain in self::chains(&odd, |chain| {
+        is_one_event(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits)
+    }) {
         let known =
             |other: &&[Odd]| other.iter().any(|one| chain.iter().any(|x| x.connection == one.connection));
         if !chains.iter().any(known) {
@@ -117,8 +143,13 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
         }
     }
     chains.sort_unstable_by_key(|chain| (chain[0].server, chain[0].at));
-    let mut all: Vec<Burst> =
-        chains.into_iter().filter_map(|chain| Some(burst(chain, books.get(&chain[0].server)?))).collect();
+    let mut all: Vec<Burst> = Vec::new();
+    for chain in chains {
+        let Some(burst) = books.get(&chain[0].server).map(|book| burst(chain, book)) else { continue };
+        if burst.refused > 0 || !answers_requests(analysis, link, chain, &burst) {
+            all.push(burst);
+        }
+    }
     // A server that closes a few of many connections evicts or times out; it was not restarted.
     all.retain(|burst| {
         burst.closed.len() as u64 * 3 >= burst.open && stands_out(analysis, link, burst, &odd)
@@ -171,6 +202,41 @@ fn is_coarse_timer(chain: &[Odd]) -> bool {
     is_usual_timeout(shortest) && longest < shortest.saturating_mul(2)
 }
 
+/// Whether a server's known timer may have closed all these, each up to a look around late.
+fn is_late_timer(chain: &[Odd], habits: &Habits) -> bool {
+    chain.iter().all(|one| one.gap_ns.is_some_and(|gap| habits.by_late_timer(gap)))
+}
+
+/// Whether the closes may be no more than what the server did with the requests in hand: hardly any hit a connection
+/// without one. A server that goes away answers nothing on all its connections at one moment, however old the requests
+/// are, and they are of a kind that it had answered.
+fn answers_requests(analysis: &Analysis, link: LinkId, chain: &[Odd], burst: &Burst) -> bool {
+    let asked: Vec<Asked> = chain.iter().filter_map(|one| one.asked).collect();
+    if chain.len() - asked.len() >= FEWEST_UNASKED {
+        return false;
+    }
+    let ages = || asked.iter().map(|asked| asked.age_ns);
+    let spread = ages().max().unwrap_or_default().saturating_sub(ages().min().unwrap_or_default());
+    let at_one_moment = burst.closed.len() as u64 == burst.open && lasts_ns(chain) / 2 <= spread;
+    if !at_one_moment {
+        return true;
+    }
+    let wanted: BTreeSet<String> =
+        asked.iter().map(|asked| shape(analysis.exchange(asked.exchange))).collect();
+    let mut answered: BTreeSet<String> = BTreeSet::new();
+    for &id in &analysis.link(link).connections {
+        let connection = analysis.connection(id);
+        if answered.len() == wanted.len() {
+            break;
+        }
+        let whole = connection.exchanges().filter(|x| x.raw.response.is_complete());
+        let shapes = whole.filter(|_| connection.inner.server == burst.server).map(shape);
+        answered.extend(shapes.filter(|shape| wanted.contains(shape)));
+    }
+    let known = asked.iter().filter(|asked| answered.contains(&shape(analysis.exchange(asked.exchange))));
+    known.count() * 2 < asked.len()
+}
+
 /// When the connections of one server address began and ended, each list sorted.
 #[derive(Default)]
 struct Book {
@@ -217,7 +283,8 @@ fn burst(chain: &[Odd], book: &Book) -> Burst {
     closed.sort_unstable();
     let open = (closed.len() as u64).max(book.open_at(first.at));
     let refused = book.refused_in(first.at, SessionTime(last.at.0.saturating_add(DOWN_NS)));
-    Burst { server: first.server, from: first.at, to: last.at, closed, open, refused }
+    let fins = chain.iter().filter(|one| one.fin).count();
+    Burst { server: first.server, from: first.at, to: last.at, closed, open, refused, fins }
 }
 
 /// When either side began to close.
@@ -232,12 +299,33 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
         return None;
     }
     let end = Life::of(connection).server_ended()?;
+    let fin = end.kind == EventKind::Fin;
+    let pending = connection
+        .exchanges()
+        .find(|x| !x.raw.response.is_complete() && x.raw.request.is_present())
+        .filter(|x| x.raw.request.start <= end.at);
+    // A bare RST is the answer of a host that knows no such connection: when that was closed it does not tell.
+    if pending.is_some() && !fin && !end.has_ack {
+        return None;
+    }
+    // A server that waited in vain for the rest of a request closes by a timer.
+    let waited =
+        |x: &ExchangeView<'_>| end.at.0.saturating_sub(x.raw.request.end.0) >= SHORTEST_UNFINISHED_NS;
+    if pending.is_some_and(|x| !x.raw.request.is_complete() && waited(&x)) {
+        return None;
+    }
+    let reached = |x: &ExchangeView<'_>| at_least(end.ack, x.raw.request.seq.wrapping_add(1));
+    let asked = pending
+        .filter(reached)
+        .map(|x| Asked { exchange: x.id, age_ns: end.at.0.saturating_sub(x.raw.request.end.0) });
     let one = |gap_ns, usual| Odd {
         server: connection.inner.server,
         at: connection.time(end.at, end.frame),
         connection: connection.id,
         gap_ns,
         usual,
+        asked,
+        fin,
     };
     let Some(close) = habits.close_of(connection.id) else { return Some(one(None, false)) };
     let said = connection
@@ -271,11 +359,7 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burs
         number => format!("Soon after it refused {}.", counted(number, "connection")),
     };
     draft.severity = if hurt > 0 || burst.refused > 0 { Severity::Warning } else { Severity::Note };
-    draft.certainty = if burst.refused > 0 || burst.closed.len() as u64 == burst.open {
-        Certainty::Certain
-    } else {
-        Certainty::Likely
-    };
+    draft.certainty = burst.certainty();
     draft.values.push(("server", burst.server.to_string()));
     draft.values.push(("share", burst.share()));
     draft.values.push(("window", duration(burst.window_ns())));

@@ -16,6 +16,11 @@ use super::{Certainty, RejectForm, Rejection};
 /// A connection that was idle for less than this is forgotten by no middlebox.
 const SHORTEST_FORGOTTEN_NS: i64 = 1_000_000_000;
 
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// Just above 60 s, for which nginx keeps idle connections where nobody says otherwise.
+const LONGEST_KEPT_NS: i64 = 61 * SECOND_NS;
+
 /// A cause with the figures that its words need.
 pub(super) struct Cause {
     pub(super) words: &'static Words,
@@ -132,7 +137,10 @@ impl<'a> Judge<'a> {
         if let Some(at) = self.bursts.iter().position(|burst| burst.covers(server, close.at)) {
             return Kind::Restart(at);
         }
-        let recycled = (close.at_once() || close.queued) && !close.announced && self.all.answered_reused > 0;
+        // A server that only ever closes when it was asked may answer so.
+        let unasked = self.all.closes.iter().any(|close| !close.crossed);
+        let after_response = (close.at_once() || close.queued) && !close.announced;
+        let recycled = unasked && after_response && self.all.answered_reused > 0;
         if recycled { Kind::Recycled } else { Kind::Unknown }
     }
 
@@ -227,16 +235,19 @@ impl<'a> Judge<'a> {
         };
         Cause {
             words: &texts::IDLE_TIMEOUT,
-            values: vec![
-                ("t", duration(idle.timeout_ns)),
-                ("spread", spread(&idle)),
-                ("below", (((idle.timeout_ns / 1_000_000_000) - 1).max(1)).to_string()),
-                ("samples", counted(idle.samples, "connection")),
-                ("whose", whose),
-                ("known", known_timeout(&idle)),
-                ("keeps", self.client_keeps(&idle)),
-                ("sure", self.sure(&idle, cases)),
-            ],
+            values: [
+                vec![
+                    ("t", duration(idle.timeout_ns)),
+                    ("spread", spread(&idle)),
+                    ("samples", counted(idle.samples, "connection")),
+                    ("whose", whose),
+                    ("known", known_timeout(&idle)),
+                    ("keeps", self.client_keeps(&idle)),
+                    ("sure", self.sure(&idle, cases)),
+                ],
+                below(idle.timeout_ns),
+            ]
+            .concat(),
             certainty: match idle.samples {
                 1 => Certainty::Possible,
                 _ if tight => Certainty::Certain,
@@ -281,15 +292,18 @@ impl<'a> Judge<'a> {
             0 => String::new(),
             number => format!(", and then refused {}", counted(number, "connection")),
         };
+        let before = match self.all.answered_reused {
+            0 => "It",
+            _ => "Before that, reused connections worked: it",
+        };
         let values = vec![
             ("window", duration(burst.window_ns())),
             ("server", burst.server.to_string()),
             ("share", burst.share()),
             ("refused", refused),
+            ("before", before.to_owned()),
         ];
-        let all_closed = burst.closed.len() as u64 == burst.open;
-        let certainty = if burst.refused > 0 || all_closed { Certainty::Certain } else { Certainty::Likely };
-        Cause { words: &texts::RESTARTED, values, certainty }
+        Cause { words: &texts::RESTARTED, values, certainty: burst.certainty() }
     }
 
     fn middlebox(&self, cases: &[&Rejection]) -> Cause {
@@ -308,6 +322,9 @@ impl<'a> Judge<'a> {
             ("worked", worked),
             ("got", listed(&got)),
         ];
+        // The limit lies between the longest idle time that did no harm and the shortest one that did.
+        let harmless = if longest >= SECOND_NS { longest + SECOND_NS } else { shortest / 2 };
+        let values = [values, below(harmless.min(LONGEST_KEPT_NS))].concat();
         let certainty = if cases.len() >= 3 && longest > 0 { Certainty::Likely } else { Certainty::Possible };
         Cause { words: &texts::MIDDLEBOX, values, certainty }
     }
@@ -315,6 +332,21 @@ impl<'a> Judge<'a> {
 
 fn plain(words: &'static Words, certainty: Certainty) -> Cause {
     Cause { words, values: Vec::new(), certainty }
+}
+
+/// A timeout that ends idle connections before the other side does, as nginx, others in whole seconds, and Envoy write
+/// it. Empty where it would have to be a fraction of a second and cannot be.
+fn below(timeout_ns: i64) -> Vec<(&'static str, String)> {
+    let seconds = (timeout_ns / SECOND_NS - 1).max(1);
+    let (nginx, whole, envoy) = if timeout_ns >= SECOND_NS + SECOND_NS / 5 {
+        (format!("{seconds}s"), seconds.to_string(), format!("{seconds}s"))
+    } else {
+        let ms = timeout_ns / 1_000_000 * 3 / 4;
+        let step = if ms >= 100 { 100 } else { 10 };
+        let ms = (ms / step * step).max(1);
+        (format!("{ms}ms"), String::new(), format!("0.{ms:03}s"))
+    };
+    vec![("below", nginx), ("below_s", whole), ("below_envoy", envoy)]
 }
 
 /// `± 8.0 ms`, or the range of a coarse timer.
@@ -332,4 +364,19 @@ fn known_timeout(idle: &IdleTimeout) -> String {
         .iter()
         .find(|known| known.0 == seconds && super::verdict::is_usual_timeout(idle.timeout_ns))
         .map_or(String::new(), |known| format!("; {} s is {}", known.0, known.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_timeout_lies_below_the_servers_in_units_that_it_reads() {
+        let told = |ms: i64| below(ms * 1_000_000).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+        assert_eq!(told(701), ["500ms", "", "0.500s"]);
+        assert_eq!(told(1_000), ["700ms", "", "0.700s"]);
+        assert_eq!(told(101), ["70ms", "", "0.070s"]);
+        assert_eq!(told(1_300), ["1s", "1", "1s"]);
+        assert_eq!(told(5_010), ["4s", "4", "4s"]);
+    }
 }

@@ -103,7 +103,7 @@ fn first_waits(connection: ConnectionView<'_>) -> bool {
 }
 
 /// Method and target without digits: requests alike in kind have the same.
-fn shape(exchange: ExchangeView<'_>) -> String {
+pub(super) fn shape(exchange: ExchangeView<'_>) -> String {
     let target = exchange.target();
     let path = target.split('?').next().unwrap_or_default();
     format!("{} {}", exchange.method(), path.replace(|c: char| c.is_ascii_digit(), ""))

@@ -187,7 +187,9 @@ fn forms(hits: &[Hit]) -> String {
 fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
     let (mut silences, mut took, mut sizes) = (Vec::new(), Vec::new(), [0u64; 4]);
     let (mut fins, mut resets) = (0u64, 0u64);
+    let (mut firsts, mut reused) = (0u64, 0u64);
     for case in cases {
+        *(if case.raw.ordinal > 1 { &mut reused } else { &mut firsts }) += 1;
         silences.extend(case.silence_ns());
         took.extend(case.took_ns());
         let announced = match case.raw.request.framing {
@@ -220,6 +222,28 @@ fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
         _ => format!("{} by FIN and {} by RST", grouped(fins), grouped(resets)),
     };
     draft.values.push(("ends", ends));
+    let (asked, why) = unanswered(firsts, reused);
+    draft.values.push(("asked", asked));
+    draft.values.push(("why", why));
+}
+
+/// What a server closed in place of answering, and why it was no stale connection, by the ordinals of the requests.
+fn unanswered(firsts: u64, reused: u64) -> (String, String) {
+    if reused == 0 {
+        return (
+            "closed new connections without answering their first request".to_owned(),
+            "The first request on a connection meets no stale pool".to_owned(),
+        );
+    }
+    let both = match firsts {
+        0 => String::new(),
+        _ => format!(" ({} on new connections, {} on kept ones)", grouped(firsts), grouped(reused)),
+    };
+    (
+        format!("closed connections in place of answering a request{both}"),
+        "Each close came with the request in hand, and not after the answer before it: no stale connection is to blame"
+            .to_owned(),
+    )
 }
 
 fn middle(values: &mut [i64]) -> i64 {

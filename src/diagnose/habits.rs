@@ -180,8 +180,12 @@ impl Habits {
 
     /// Whether the server closes each connection right after its first response.
     pub(super) fn closes_after_each(&self) -> bool {
-        let at_once = self.closes.iter().filter(|c| c.responses == 1 && c.at_once()).count() as u64;
+        let at_once = self.closes.iter().filter(|c| c.responses == 1 && c.at_once());
+        // Closes that all came when the next request was there may be its answers.
+        let unasked = at_once.clone().any(|close| !close.crossed);
+        let at_once = at_once.count() as u64;
         self.answered_reused == 0
+            && unasked
             && at_once >= FEWEST_ALIKE
             && at_once * 10 >= (self.closes.len() as u64 + self.kept) * 9
     }
@@ -203,13 +207,24 @@ impl Habits {
         let limit = self.most_responses;
         let at_once = self.closes.iter().filter(|close| close.at_once() && close.responses > 0);
         let (exact, other): (Vec<&Close>, Vec<&Close>) = at_once.partition(|close| close.responses == limit);
-        (limit >= 2 && exact.len() >= 3 && other.len() * 10 <= exact.len())
+        // As above: closes that all came with a request in hand may be answers.
+        let unasked = exact.iter().any(|close| !close.crossed);
+        (limit >= 2 && unasked && exact.len() >= 3 && other.len() * 10 <= exact.len())
             .then_some((limit, exact.len() as u64))
     }
 
     /// Whether the server closed this connection because it had been idle for its timeout.
     pub(super) fn by_timer(&self, close: &Close) -> bool {
         !close.at_once() && !close.queued && self.idle.is_some_and(|idle| idle.fits(close.gap_ns))
+    }
+
+    /// Whether a timer that is looked at now and then may have closed a connection that was idle for so long.
+    pub(super) fn by_late_timer(&self, gap_ns: i64) -> bool {
+        let coarse = |idle: &IdleTimeout| idle.samples >= 2 && idle.timeout_ns >= COARSE_TIMER_NS / 2;
+        self.idle.filter(coarse).is_some_and(|idle| {
+            let from = idle.range_ns.0.saturating_sub(slack(idle.timeout_ns) / 2);
+            (from..=from.saturating_add(COARSE_TIMER_NS)).contains(&gap_ns)
+        })
     }
 
     /// Whether the server closed this connection because it had carried as many requests as it may.

@@ -1,5 +1,6 @@
 //! All of it to findings: what failed, where it began, how sure, and what to change.
 
+mod answers;
 mod blackhole;
 mod board;
 mod burst;
@@ -72,6 +73,9 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let (mut outcomes, mut rejections) = verdict::judge(analysis);
     let mismatches = mismatch::find(analysis);
     reuse::drop_consequences(analysis, &mismatches, &mut outcomes, &mut rejections);
+    let habits = habits::Habits::by_link(analysis);
+    let bursts = burst::by_link(analysis, &habits);
+    answers::settle(analysis, &habits, &bursts, &mut outcomes, &mut rejections);
     let holes = blackhole::find(analysis);
     holes.settle(analysis, &mut outcomes, &mut rejections);
     let exhausted = exhaustion::find(analysis);
@@ -96,8 +100,6 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis.retries = origins::by_lane(analysis, &retried);
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
-    let habits = habits::Habits::by_link(analysis);
-    let bursts = burst::by_link(analysis, &habits);
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
     findings.extend(queue::findings(analysis, &diagnosis, queues));

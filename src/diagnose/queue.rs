@@ -32,6 +32,8 @@ const MOST_WORKERS: usize = 256;
 const ALIKE_PERCENT: i64 = 20;
 /// Who is given up in a queue has waited for so much of an answer's time at least, in percent.
 const QUEUED_PERCENT: i64 = 150;
+/// Clients that leave within this time may have been ended together.
+const AT_ONCE_NS: i64 = 100_000_000;
 /// What is over sooner is no work that others would wait for, in nanoseconds.
 const LEAST_WORK_NS: i64 = 5_000_000;
 
@@ -114,6 +116,9 @@ fn judge(
             }
         }
     }
+    if left_together(analysis, &given_up) {
+        return None;
+    }
     let (workers, work_ns, queued) = workers(&mut works)?;
     let waited = |id: &ExchangeId| {
         let exchange = analysis.exchange(*id);
@@ -122,6 +127,29 @@ fn judge(
     given_up.retain(|id| waited(id).saturating_mul(100) >= work_ns.saturating_mul(QUEUED_PERCENT));
     let longest_ns = given_up.iter().map(waited).max()?;
     Some(Queue { link, server, workers, work_ns, answers: works.len(), queued, longest_ns, given_up })
+}
+
+/// Whether the clients left at one moment, however long each had waited: a load test that ends, and nobody's patience.
+fn left_together(analysis: &Analysis, given_up: &[ExchangeId]) -> bool {
+    let waits = given_up.iter().filter_map(|&id| {
+        let exchange = analysis.exchange(id);
+        let connection = exchange.connection();
+        let end = Life::of(connection).client_ended()?;
+        let left = connection.time(end.at, end.frame);
+        Some((left.0, left.since_ns(exchange.started())))
+    });
+    left_at_once(&waits.collect::<Vec<_>>())
+}
+
+/// Of when each left and how long it had waited: whether they left much closer together than their waits are alike.
+fn left_at_once(waits: &[(i64, i64)]) -> bool {
+    let spread = |of: fn(&(i64, i64)) -> i64| {
+        let all = || waits.iter().map(of);
+        all().max().unwrap_or_default().saturating_sub(all().min().unwrap_or_default())
+    };
+    waits.len() >= 2
+        && spread(|wait| wait.0) <= AT_ONCE_NS
+        && spread(|wait| wait.0) * 2 < spread(|wait| wait.1)
 }
 
 /// How many requests are worked on at a time, how long each takes, and how many waited for that; `None` where no number
@@ -205,6 +233,15 @@ mod tests {
             let (workers, work, queued) = workers(&mut works).unwrap();
             assert_eq!((workers, work / MS / 10, queued), (count, 10, 60 - count));
         }
+    }
+
+    #[test]
+    fn who_leaves_at_one_moment_after_different_waits_lost_no_patience() {
+        assert!(left_at_once(&[(900 * MS, 371 * MS), (901 * MS, 330 * MS), (902 * MS, 120 * MS)]));
+        // Each after its own second, one by one or all together; and one alone.
+        assert!(!left_at_once(&[(1_000 * MS, 1_000 * MS), (1_200 * MS, 1_001 * MS)]));
+        assert!(!left_at_once(&[(1_000 * MS, 1_000 * MS), (1_010 * MS, 1_001 * MS)]));
+        assert!(!left_at_once(&[(900 * MS, 371 * MS)]));
     }
 
     #[test]

@@ -235,13 +235,18 @@ fn cut_head(case: &Case<'_>) -> Option<Certainty> {
     (case.outcome == Outcome::Truncated && case.raw.response.head_bytes == 0).then_some(Certainty::Certain)
 }
 
-/// P1: a new connection closed without a byte of an answer.
+/// P1: a connection closed in place of an answer.
 fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
     let answered = case.raw.response.is_present() || case.has_unread_answer();
-    if case.outcome != Outcome::NoResponse || !case.is_first() || answered {
+    if case.outcome != Outcome::NoResponse || answered {
         return None;
     }
     let request = &case.raw.request;
+    if !case.is_first() {
+        let has = |end: &Event| end.has_ack && at_least(end.ack, request.seq.wrapping_add(1));
+        let in_hand = case.raw.ordinal > 1 && case.life.server_ended().is_some_and(has);
+        return in_hand.then_some(Certainty::Likely);
+    }
     let opened = case.exchange.connection().events().iter().find(|e| e.kind == EventKind::Established);
     let idle_ns = opened.map_or(0, |event| request.start.0.saturating_sub(event.at.0));
     let unread = case.life.server_fin.is_some_and(|fin| !at_least(fin.ack, request.seq.wrapping_add(1)));

@@ -13,7 +13,7 @@ use super::{Outcome, RejectForm, Rejection};
 const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
 
 /// A server that closes this long after the last byte of an unfinished request had been waiting for the rest of it.
-const SHORTEST_UNFINISHED_NS: i64 = 900_000_000;
+pub(super) const SHORTEST_UNFINISHED_NS: i64 = 900_000_000;
 
 /// Timeouts that people configure, in seconds.
 const USUAL_TIMEOUTS_S: [i64; 19] = [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45, 60, 75, 90, 120, 180, 300];

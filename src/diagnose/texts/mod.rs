@@ -68,6 +68,8 @@ const SERVER_PRODUCTS: [&str; 7] = ["uwsgi", "gunicorn", "node", "uvicorn", "apa
 
 /// The product whose changes are annotations and settings of a Kubernetes controller.
 const INGRESS: &str = "ingress-nginx";
+/// Begins the product of a fix for the hop that was asked, and that is a proxy itself: left out where it is known to be another one.
+const AS_SERVER: &str = "@";
 /// Proxies that lanes may be called after.
 const PROXY_PRODUCTS: [&str; 5] = ["envoy", "haproxy", "nginx", "traefik", "varnish"];
 
@@ -87,29 +89,40 @@ impl Words {
         // Who speaks FastCGI is PHP, nearly always.
         let lane = lane.replace("fastcgi", "php-fpm");
         let known = SERVER_PRODUCTS.iter().any(|product| lane.contains(product));
-        let fits = |product: &str| {
+        let fits = |&(product, change, _): &(&str, &str, &str)| {
+            if let Some(product) = product.strip_prefix(AS_SERVER) {
+                return lane.contains(product)
+                    || !known && !PROXY_PRODUCTS.iter().any(|other| lane.contains(other));
+            }
+            // A figure that is empty has no value that would help.
+            let lacks =
+                |(name, value): &(&str, String)| value.is_empty() && change.contains(&format!("{{{name}}}"));
             let product = product.to_ascii_lowercase();
-            !known || !SERVER_PRODUCTS.contains(&product.as_str()) || lane.contains(&product)
+            let other = known && SERVER_PRODUCTS.contains(&product.as_str()) && !lane.contains(&product);
+            !other && !values.iter().any(lacks)
         };
         let fix = |&(product, change, note): &(&str, &str, &str)| Fix {
-            product: product.to_owned(),
+            product: product.trim_start_matches(AS_SERVER).to_owned(),
             change: fill(change, values),
             note: fill(note, values),
         };
         let is_called = |name: &str| from.contains(name) || lane.contains(name);
-        let proxy_first = self.fixes.first().is_some_and(|first| first.0 == INGRESS);
+        let first = self.fixes.first().map_or("", |first| first.0);
+        let proxy_first = first == INGRESS || PROXY_PRODUCTS.contains(&first);
         let rank = |product: &str| match product {
-            _ if is_called("ingress") => 0,
-            INGRESS => 3,
+            _ if product.strip_prefix(AS_SERVER).is_some_and(|product| lane.contains(product)) => 0,
+            _ if product.starts_with(AS_SERVER) => 3,
+            _ if is_called("ingress") => 1,
+            INGRESS => 4,
             // The hop to change is a proxy, and which one is told by its name.
-            _ if !proxy_first => 0,
-            _ if PROXY_PRODUCTS.contains(&product) && is_called(product) => 0,
-            "nginx" => 1,
-            _ => 2,
+            _ if !proxy_first => 1,
+            _ if PROXY_PRODUCTS.contains(&product) && is_called(product) => 1,
+            "nginx" => 2,
+            _ => 3,
         };
-        let mut fixes: Vec<Fix> = self.fixes.iter().filter(|fix| fits(fix.0)).map(fix).collect();
-        fixes.sort_by_key(|fix| rank(&fix.product));
-        fixes
+        let mut fixes: Vec<&(&str, &str, &str)> = self.fixes.iter().filter(|fix| fits(fix)).collect();
+        fixes.sort_by_key(|fix| rank(fix.0));
+        fixes.into_iter().map(fix).collect()
     }
 }
 
@@ -161,6 +174,27 @@ mod tests {
         let fixes = CLOSES_AFTER_EACH.fixes_for(("ingress", "gunicorn"), &[]);
         assert!(fixes.iter().all(|fix| fix.product != "uwsgi"));
         assert!(CLOSES_AFTER_EACH.fixes_for(("", "app"), &[]).iter().any(|fix| fix.product == "uwsgi"));
+    }
+
+    #[test]
+    fn a_proxy_that_was_asked_has_its_own_fixes_first() {
+        let changes = |words: &Words, from: &str, to: &str| -> Vec<(String, String)> {
+            let fixes = words.fixes_for((from, to), &[]);
+            fixes.into_iter().map(|fix| (fix.product, fix.change)).collect()
+        };
+        let reloaded = changes(&RESTARTED, "edge", "nginx");
+        assert_eq!(reloaded[0].0, "nginx");
+        assert!(reloaded[0].1.starts_with("keepalive_min_timeout"), "{reloaded:?}");
+        assert!(changes(&RESTARTED, "nginx", "balancer").iter().any(|fix| fix.0 == "nginx"));
+        assert!(changes(&RESTARTED, "nginx", "uwsgi").iter().all(|fix| fix.0 != "nginx"));
+        for words in [&CLOSES_AFTER_EACH, &IDLE_TIMEOUT, &MAX_REQUESTS, &MIDDLEBOX] {
+            assert_eq!(changes(words, "haproxy", "app")[0].0, "haproxy", "{}", words.cause);
+            assert_eq!(changes(words, "nginx", "app")[0].0, "nginx", "{}", words.cause);
+        }
+        let values = [("below_s", String::new()), ("below", "500ms".to_owned())];
+        let short = IDLE_TIMEOUT.fixes_for(("nginx", "app"), &values);
+        assert_eq!(short[0].change, "keepalive_timeout 500ms;");
+        assert!(short.iter().all(|fix| !fix.change.contains("upstream-keepalive-timeout")));
     }
 
     #[test]

@@ -8,10 +8,9 @@ pub(in crate::diagnose) static CLOSED_BEFORE_RESPONSE: Words = Words {
     cause: "",
     rule: "P1",
     severity: Severity::Error,
-    summary: "{link}: {to} closed new connections without answering their first request, {times}",
-    explanation: "{to} closed ({ends}) {took} after the request began (median), without a byte of a response. The first \
-        request on a connection meets no stale pool, so the server itself gave up: a crash, a killed worker, a limit. \
-        {users}",
+    summary: "{link}: {to} {asked}, {times}",
+    explanation: "{to} closed ({ends}) {took} after the request began (median), without a byte of a response. {why}, so \
+        the server itself gave up: a crash, a killed worker, a limit. {users}",
     fixes: &[
         ("server", "look in the server's log at these times: crash, out of memory, worker timeout", ""),
         (

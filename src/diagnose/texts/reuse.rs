@@ -55,6 +55,11 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
             "In the upstream block, from nginx 1.29.7 on: there keep-alive is on by default.",
         ),
         (
+            "haproxy",
+            "option http-server-close",
+            "In the backend: closes the connection to the server after each response ('http-reuse never' does not).",
+        ),
+        (
             "uwsgi",
             "--http :8000 --http-keepalive=75",
             "Instead of http-socket: keeps connections, longer than the proxy's 60 s.",
@@ -151,18 +156,18 @@ pub(in crate::diagnose) static IDLE_TIMEOUT: Words = Words {
     fixes: &[
         (
             "ingress-nginx",
-            "upstream-keepalive-timeout: \"{below}\"",
+            "upstream-keepalive-timeout: \"{below_s}\"",
             "In the controller's ConfigMap, in seconds: below the server's {t}.",
         ),
-        ("nginx", "keepalive_timeout {below}s;", "In the upstream block: below the server's {t}."),
+        ("nginx", "keepalive_timeout {below};", "In the upstream block: below the server's {t}."),
         (
             "haproxy",
-            "http-reuse safe, and pool-purge-delay below the server's timeout",
-            "Idle server connections are then closed before the server does.",
+            "option http-server-close",
+            "In the backend: no idle connection to the server is kept then; pool-purge-delay closes only half of them at a time.",
         ),
         (
             "envoy",
-            "common_http_protocol_options: { idle_timeout: {below}s }",
+            "common_http_protocol_options: { idle_timeout: {below_envoy} }",
             "On the cluster: below the server's {t}.",
         ),
         ("gunicorn", "--keep-alive 75", "Longer than the proxy keeps idle connections (60 s by default)."),
@@ -200,6 +205,11 @@ pub(in crate::diagnose) static MAX_REQUESTS: Words = Words {
         ),
         ("nginx", "keepalive_requests {k_below};", "In the upstream block: nginx then closes first."),
         (
+            "haproxy",
+            "option http-server-close",
+            "In the backend: closes the connection to the server after each response.",
+        ),
+        (
             "server",
             "announce the last response with 'Connection: close', or raise its limit of {k} requests",
             "",
@@ -217,9 +227,19 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {server} was restarted with requests on its connections, {times}",
-    explanation: "{server} closed {share} within {window}{refused}. Before that, reused connections worked: it was \
+    explanation: "{server} closed {share} within {window}{refused}. {before} was \
         restarted, reloaded or killed, or its workers ended together (max-requests), and the requests on those connections were lost. {users}",
     fixes: &[
+        (
+            "@nginx",
+            "keepalive_min_timeout 5s;",
+            "Where {to} is nginx 1.27.4 or later: a worker that ends on a reload then keeps idle connections open for so long.",
+        ),
+        (
+            "@haproxy",
+            "option idle-close-on-response",
+            "Where {to} is HAProxy, in the frontend: on a reload it then closes kept connections only after one more response.",
+        ),
         (
             "kubernetes",
             "lifecycle.preStop: sleep 15, and a terminationGracePeriodSeconds above it",
@@ -234,7 +254,8 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
         RETRY_WARNING,
     ],
     log_line: "{logged}",
-    doubt: "The packets show the burst, not its reason: compare with the events of the cluster and the server's log.",
+    doubt: "The packets show the burst, not its reason: compare with the events of the cluster and the server's log. A \
+        firewall or load balancer between them that cuts all connections at once looks the same.",
 };
 
 /// Single workers went away, one at a time.
@@ -274,15 +295,24 @@ pub(in crate::diagnose) static MIDDLEBOX: Words = Words {
     fixes: &[
         (
             "nginx",
-            "keepalive_timeout 60s;",
+            "keepalive_timeout {below};",
             "In the upstream block: below the idle limit of what stands between.",
+        ),
+        (
+            "haproxy",
+            "option srvtcpka",
+            "In the backend: TCP probes keep the entry alive; srvtcpka-idle below the limit.",
         ),
         (
             "nginx",
             "proxy_socket_keepalive on;",
             "TCP probes keep the entry alive; net.ipv4.tcp_keepalive_time below the limit.",
         ),
-        ("ingress-nginx", "upstream-keepalive-timeout: \"60\"", "In the controller's ConfigMap, in seconds."),
+        (
+            "ingress-nginx",
+            "upstream-keepalive-timeout: \"{below_s}\"",
+            "In the controller's ConfigMap, in seconds.",
+        ),
     ],
     log_line: "{logged}",
     doubt: "A capture that misses the server's FIN looks the same; a capture at the server tells.",
@@ -331,6 +361,7 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
             "Ends the reuse of connections for this one Ingress.",
         ),
         ("nginx", "proxy_http_version 1.0;", "Ends the reuse of connections to it."),
+        ("haproxy", "option http-server-close", "In the backend: ends the reuse of connections to it."),
         RETRY_WARNING,
     ],
     log_line: "{logged}",

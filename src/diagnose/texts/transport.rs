@@ -20,7 +20,8 @@ pub(in crate::diagnose) static RESTART_BURST: Words = Words {
         ("server", "drain before exit: stop accepting, finish requests, then close", ""),
     ],
     log_line: "",
-    doubt: "The packets show the event, not its reason.",
+    doubt: "The packets show the event, not its reason: a firewall or load balancer between them that cuts all \
+        connections at once looks the same.",
 };
 
 /// T1.

@@ -1,0 +1,95 @@
+//! Closes that answer a request: the server read it and closed in place of a response, on a kept connection as it would
+//! on a new one. That is no stale connection, whatever the ordinal of the request.
+//!
+//! ```text
+//!   stale     resp 1 |--|FIN                    the close follows the response, whatever the client does
+//!                       req 2 ──>
+//!   answered  resp 1 |------- idle ------- req 2 ──>|--|FIN     the close follows the request
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::analysis::Analysis;
+use crate::topology::LinkId;
+
+use super::burst::Burst;
+use super::habits::Habits;
+use super::life::{Life, at_least};
+use super::{Outcome, RejectForm, Rejection};
+
+/// One close with a request in hand may be chance.
+const FEWEST: usize = 2;
+
+/// Closes with a request in hand, for one of a connection that nobody asked: more of these and the server closes of its
+/// own accord.
+const FOR_ONE_UNASKED: usize = 4;
+
+/// Times between an answer and a close that differ by this factor come from no habit of closing after an answer.
+const VARIED: i64 = 3;
+
+/// Takes the rejections that are answers to their requests for requests without a response.
+pub(super) fn settle(
+    analysis: &Analysis,
+    habits: &[Habits],
+    bursts: &[Vec<Burst>],
+    outcomes: &mut [Outcome],
+    rejections: &mut Vec<Rejection>,
+) {
+    let mut groups: BTreeMap<(LinkId, SocketAddr), Vec<usize>> = BTreeMap::new();
+    for (at, rejection) in rejections.iter().enumerate() {
+        let connection = analysis.exchange(rejection.exchange).connection();
+        let link = connection.inner.link;
+        let habits = &habits[usize::from(link.0)];
+        let own = habits.close_of(connection.id).is_some_and(|c| habits.by_timer(c) || habits.by_limit(c));
+        let together = bursts[usize::from(link.0)].iter().any(|burst| burst.holds(connection.id));
+        if in_hand(analysis, rejection) && !own && !together {
+            groups.entry((link, connection.inner.server)).or_default().push(at);
+        }
+    }
+    let mut answered = vec![false; rejections.len()];
+    for ((link, server), group) in groups {
+        let cases: Vec<&Rejection> = group.iter().map(|&at| &rejections[at]).collect();
+        if cases.len() >= FEWEST && follow_requests(analysis, link, server, &cases) {
+            group.into_iter().for_each(|at| answered[at] = true);
+        }
+    }
+    let mut at = 0;
+    rejections.retain(|rejection| {
+        let is_answer = answered[at];
+        at += 1;
+        if is_answer {
+            outcomes[rejection.exchange.0 as usize] = Outcome::NoResponse;
+        }
+        !is_answer
+    });
+}
+
+/// Whether the server's side had the request, or its beginning, when it closed.
+fn in_hand(analysis: &Analysis, rejection: &Rejection) -> bool {
+    let form = rejection.form;
+    let exchange = analysis.exchange(rejection.exchange);
+    let close = Life::of(exchange.connection()).server_ended();
+    let had = close
+        .is_some_and(|close| close.has_ack && at_least(close.ack, exchange.raw.request.seq.wrapping_add(1)));
+    had && matches!(form, RejectForm::Swallowed | RejectForm::QueuedReset | RejectForm::WriteToDead)
+}
+
+/// Whether a server closes only connections on which it was asked, and lets others wait for as long.
+fn follow_requests(analysis: &Analysis, link: LinkId, server: SocketAddr, cases: &[&Rejection]) -> bool {
+    let habits = Habits::where_server(analysis, link, |other| other == server);
+    let unannounced = habits.closes.iter().filter(|close| !close.announced).count();
+    if unannounced.saturating_sub(cases.len()) * FOR_ONE_UNASKED > cases.len() {
+        return false;
+    }
+    let gap = |case: &&Rejection| {
+        habits.close_of(analysis.exchange(case.exchange).connection_id()).map(|close| close.gap_ns)
+    };
+    let mut gaps: Vec<i64> = cases.iter().filter_map(gap).collect();
+    gaps.sort_unstable();
+    let (Some(&shortest), Some(&longest)) = (gaps.first(), gaps.last()) else { return false };
+    let kept_longer = habits.longest_answered_ns >= gaps[gaps.len() / 2];
+    // Who closes with unread bytes resets: where a FIN comes, the request was read.
+    let read = cases.iter().all(|case| case.form == RejectForm::Swallowed);
+    kept_longer || read && longest >= shortest.saturating_mul(VARIED)
+}
