@@ -75,8 +75,8 @@ fn mixed_causes_on_one_link_are_told_apart_by_request() {
             }
         } else {
             // All at one moment, however old the requests on them are.
-            let closed = 101 * S + number as i64 * MS;
-            conn.request(Get, "/3", 101 * S - 3 * number as i64 * MS).sync().rst(Server, closed, true);
+            let closed = 101_300 * MS + number as i64 * MS;
+            conn.request(Get, "/3", 101_300 * MS - 3 * number as i64 * MS).sync().rst(Server, closed, true);
         }
     });
     assert_eq!(
