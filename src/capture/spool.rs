@@ -94,8 +94,14 @@ impl Spool {
 /// Appends `len` bytes of a file from `offset` on.
 pub(super) fn read_from(file: &mut File, offset: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
-    let read = file.take(len as u64).read_to_end(bytes)?;
-    if read < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    // In one piece: `read_to_end` feels its way with reads of a few bytes.
+    let start = bytes.len();
+    bytes.resize(start + len, 0);
+    let read = file.read_exact(&mut bytes[start..]);
+    if read.is_err() {
+        bytes.truncate(start);
+    }
+    read
 }
 
 impl Inner {

@@ -536,10 +536,20 @@ impl CaptureFacts {
     /// Puts connections and server names into their order, once all are there. Connections come in as they
     /// end, which depends on when others do; they are kept by their first packet.
     pub fn settle(&mut self) {
-        let mut order: Vec<u32> = (0..self.flows.len() as u32).collect();
-        order.sort_unstable_by_key(|&i| self.flows[i as usize].first.1);
-        let mut unsorted: Vec<Option<Flow>> = std::mem::take(&mut self.flows).into_iter().map(Some).collect();
-        self.flows = order.iter().filter_map(|&i| unsorted[i as usize].take()).collect();
+        let mut order: Vec<(u32, u32)> = self.flows.iter().map(|flow| flow.first.1).zip(0..).collect();
+        order.sort_unstable();
+        // In place, for they are large: along each circle of connections that stand in each other's places.
+        for start in 0..order.len() {
+            let mut at = start;
+            loop {
+                let from = std::mem::replace(&mut order[at].1, at as u32) as usize;
+                if from == at || from == start {
+                    break;
+                }
+                self.flows.swap(at, from);
+                at = from;
+            }
+        }
         for (id, flow) in self.flows.iter().enumerate() {
             for exchange in &mut self.exchanges[flow.exchanges.start as usize..flow.exchanges.end as usize] {
                 exchange.flow = FlowId(id as u32);

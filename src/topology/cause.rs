@@ -137,6 +137,7 @@ pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart) -> Causes {
 
 fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut Causes) {
     let sample = Sample::of(seen);
+    let sampled = sample.all(seen, causes);
     let mut orders = Orders::by_address(causes);
     let by_ids = (0..ids.len() as u8).map(Common::Id);
     let broke_off = |facts: &Arc<CaptureFacts>| {
@@ -148,7 +149,7 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
         if !causes.legs.iter().any(open) {
             break;
         }
-        let electorate = sample.requests(seen, causes, ids, common);
+        let electorate = sample.requests(seen, causes, &sampled, ids, common);
         vote(causes, &electorate, common, &mut orders, apart);
     }
     by_time::follow(seen, causes, &sample);
@@ -219,11 +220,34 @@ impl Sample {
         at.saturating_sub(self.first).rem_euclid(self.period) <= self.width
     }
 
+    /// The requests of the sample.
+    fn all(&self, seen: &Seen<'_>, causes: &Causes) -> Vec<Sampled> {
+        let mut all = Vec::new();
+        for at in 0..seen.len() {
+            let (facts, flow) = (seen.facts(at), seen.flow(at));
+            let leg = causes.leg_of[at] as u32;
+            for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
+                let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
+                if exchange.request.is_present() && self.holds(start) {
+                    all.push(Sampled { start, leg, connection: at as u32, exchange: index });
+                }
+            }
+        }
+        all
+    }
+
     /// The requests of the sample that have their key in common with one at another endpoint, sorted by key and
     /// start; the others can tell nothing, and only count.
-    fn requests(&self, seen: &Seen<'_>, causes: &mut Causes, ids: &IdHeaders, common: Common) -> Electorate {
-        let keys = self.keys(seen, causes, ids, common);
-        let shared = SharedKeys::of(&keys);
+    fn requests(
+        &self,
+        seen: &Seen<'_>,
+        causes: &mut Causes,
+        sampled: &[Sampled],
+        ids: &IdHeaders,
+        common: Common,
+    ) -> Electorate {
+        let keys = keys(seen, causes, sampled, ids, common);
+        let known = KnownKeys::of(&keys);
         let mut electorate = Electorate {
             requests: Vec::new(),
             alone: Vec::new(),
@@ -231,18 +255,28 @@ impl Sample {
             spans: self.spans.clone(),
             asked: Vec::new(),
         };
-        for &Keyed { key, endpoint, connection, exchange } in &keys {
-            let at = connection as usize;
-            let leg = causes.leg_of[at];
-            let (facts, flow) = (seen.facts(at), seen.flow(at));
-            let exchange = &facts.exchanges[exchange as usize];
-            let capture = seen.capture(at);
-            let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
-            if !shared.holds(key) {
-                let group = seen.clocks[capture.index()].group;
-                electorate.alone.push(Alone { leg: leg as u32, key, start, group });
+        let (mut shared, mut once) = (Vec::new(), Vec::new());
+        for (keyed, &Sampled { start, leg, connection, .. }) in
+            keys.iter().map(|keyed| (keyed, &sampled[keyed.request as usize]))
+        {
+            let seen_at = known.of_key(keyed.key);
+            if seen_at == SEVERAL {
+                shared.push((keyed.key, start, keyed.endpoint, leg, keyed.request));
                 continue;
             }
+            let group = seen.clocks[seen.capture(connection as usize).index()].group;
+            let alone = Alone { leg, key: keyed.key, start, group };
+            let list = if seen_at & AGAIN == 0 { &mut once } else { &mut electorate.alone };
+            list.push(alone);
+        }
+        // Sorted before they are made, for what they are made into is large.
+        shared.sort_unstable();
+        electorate.requests.reserve_exact(shared.len());
+        for (key, start, endpoint, leg, request) in shared {
+            let Sampled { connection, exchange, .. } = sampled[request as usize];
+            let at = connection as usize;
+            let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
+            let exchange = &facts.exchanges[exchange as usize];
             let (end, over) = ends(facts, flow, exchange);
             electorate.requests.push(Request {
                 key,
@@ -250,69 +284,67 @@ impl Sample {
                 end: end.map(|end| seen.time(at, end.0, end.1)),
                 is_error: exchange.status.is_some_and(|status| status.get() >= 500),
                 over: over.map(|over| seen.time(at, over.0, over.1)),
-                leg: leg as u32,
+                leg,
                 endpoint,
                 capture,
                 group: seen.clocks[capture.index()].group,
                 tolerance: seen.tolerance(at),
-                votes: causes.legs[leg].parents.is_empty(),
+                votes: causes.legs[leg as usize].parents.is_empty(),
             });
         }
-        electorate.requests.sort_unstable_by_key(|r| (r.key, r.start, r.endpoint, r.leg));
-        electorate.thin_out();
+        electorate.thin_out(once);
         electorate
-    }
-
-    /// The keys of all requests of the sample.
-    fn keys(&self, seen: &Seen<'_>, causes: &mut Causes, ids: &IdHeaders, common: Common) -> Vec<Keyed> {
-        let names: Vec<IdNames> = seen.captures.iter().map(|facts| ids.of(facts)).collect();
-        let mut all = Vec::new();
-        for at in 0..seen.len() {
-            let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
-            let endpoint = causes.legs[causes.leg_of[at]].endpoint;
-            for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
-                if !exchange.request.is_present()
-                    || !self.holds(seen.time(at, exchange.request.start, exchange.request.first_frame))
-                {
-                    continue;
-                }
-                let body = u64::from(exchange.request.body_crc);
-                let key = match common {
-                    Common::Id(rank) => names[capture.index()].id(usize::from(rank), facts, exchange),
-                    Common::Target => request_key(facts, exchange) ^ body,
-                    Common::TargetEnd => suffix_key(facts, exchange) ^ body,
-                    Common::AnyBody => request_key(facts, exchange),
-                };
-                let shapes = &mut causes.endpoints[endpoint].shapes;
-                if common == Common::Target && shapes.len() < 512 {
-                    shapes.push(shape_key(facts, exchange));
-                }
-                if key != 0 {
-                    all.push(Keyed {
-                        key,
-                        endpoint: endpoint as u32,
-                        connection: at as u32,
-                        exchange: index,
-                    });
-                }
-            }
-        }
-        all
     }
 }
 
+/// The keys of all requests of the sample that have one.
+fn keys(
+    seen: &Seen<'_>,
+    causes: &mut Causes,
+    sampled: &[Sampled],
+    ids: &IdHeaders,
+    common: Common,
+) -> Vec<Keyed> {
+    let names: Vec<IdNames> = seen.captures.iter().map(|facts| ids.of(facts)).collect();
+    let mut all = Vec::with_capacity(sampled.len());
+    for (&Sampled { leg, connection, exchange, .. }, request) in sampled.iter().zip(0..) {
+        let facts = seen.facts(connection as usize);
+        let exchange = &facts.exchanges[exchange as usize];
+        let endpoint = causes.legs[leg as usize].endpoint;
+        let body = u64::from(exchange.request.body_crc);
+        let key = match common {
+            Common::Id(rank) => {
+                names[seen.capture(connection as usize).index()].id(usize::from(rank), facts, exchange)
+            }
+            Common::Target => request_key(facts, exchange) ^ body,
+            Common::TargetEnd => suffix_key(facts, exchange) ^ body,
+            Common::AnyBody => request_key(facts, exchange),
+        };
+        let shapes = &mut causes.endpoints[endpoint].shapes;
+        if common == Common::Target && shapes.len() < 512 {
+            shapes.push(shape_key(facts, exchange));
+        }
+        if key != 0 {
+            all.push(Keyed { key, endpoint: endpoint as u32, request });
+        }
+    }
+    all
+}
+
 impl Electorate {
-    /// Leaves the vote to evenly spread requests of each leg.
-    fn thin_out(&mut self) {
+    /// Leaves the vote to evenly spread requests of each leg. To those who have nobody to vote for come some whose keys
+    /// were seen once only.
+    fn thin_out(&mut self, once: Vec<Alone>) {
         let Self { requests, alone, steps, asked, .. } = self;
         let count = |legs: &mut dyn Iterator<Item = u32>, counts: &mut [usize]| {
             legs.for_each(|leg| counts[leg as usize] += 1);
         };
         count(&mut requests.iter().map(|request| request.leg), steps);
         asked.clone_from(steps);
-        count(&mut alone.iter().map(|alone| alone.leg), asked);
+        count(&mut alone.iter().chain(&once).map(|alone| alone.leg), asked);
         alone.sort_unstable();
         alone.dedup_by_key(|alone| (alone.leg, alone.key));
+        alone.extend(once);
         count(&mut alone.iter().map(|alone| alone.leg), steps);
         for step in steps.iter_mut() {
             *step = step.div_ceil(VOTERS).max(1);
@@ -355,36 +387,50 @@ fn spans(seen: &Seen<'_>) -> Vec<(u16, i64, i64)> {
     span.collect()
 }
 
-/// A request of the sample by its key, before it is known whether that tells anything.
-struct Keyed {
-    key: u64,
-    endpoint: u32,
+/// Where a request of the sample lies.
+struct Sampled {
+    start: i64,
+    leg: u32,
     /// Index of its connection in the input, and of itself in its capture.
     connection: u32,
     exchange: u32,
 }
 
-/// Which keys were seen at several endpoints; of the others most are known.
-struct SharedKeys {
-    /// By the key's last bits: 0, or the only endpoint and 1, or [`SEVERAL`].
+/// A request of the sample by its key, before it is known whether that tells anything.
+struct Keyed {
+    key: u64,
+    endpoint: u32,
+    /// Its place in the sample.
+    request: u32,
+}
+
+/// Which keys were seen at several endpoints, and which several times; of the others most are known.
+struct KnownKeys {
+    /// By the key's last bits: 0, or the only endpoint and 1 with or without [`AGAIN`], or [`SEVERAL`].
     endpoints: Vec<u32>,
 }
 
 /// Stands for more than one endpoint.
 const SEVERAL: u32 = u32::MAX;
+/// Marks an endpoint where a key may have been seen again.
+const AGAIN: u32 = 1 << 31;
 
-impl SharedKeys {
+impl KnownKeys {
     fn of(keys: &[Keyed]) -> Self {
         let size = (4 * keys.len()).next_power_of_two();
         let mut endpoints = vec![0; size];
         for Keyed { key, endpoint, .. } in keys {
             let slot = &mut endpoints[*key as usize & (size - 1)];
-            *slot = if *slot == 0 || *slot == endpoint + 1 { endpoint + 1 } else { SEVERAL };
+            *slot = match *slot & !AGAIN {
+                0 => endpoint + 1,
+                known if known == endpoint + 1 => known | AGAIN,
+                _ => SEVERAL,
+            };
         }
         Self { endpoints }
     }
 
-    fn holds(&self, key: u64) -> bool {
-        self.endpoints[key as usize & (self.endpoints.len() - 1)] == SEVERAL
+    fn of_key(&self, key: u64) -> u32 {
+        self.endpoints[key as usize & (self.endpoints.len() - 1)]
     }
 }

@@ -40,8 +40,10 @@ fn normal(target: &[u8]) -> Cow<'_, [u8]> {
         let authority = &target[at + 3..];
         target = memchr::memchr(b'/', authority).map_or(b"/", |path| &authority[path..]);
     }
-    // Targets are short: a plain walk is over before a searcher is set up.
-    if !target.contains(&b'%') && !target.windows(2).any(|pair| pair == b"//") {
+    // Targets are short: a plain walk is over before a searcher is set up, and one that never stops needs no branches.
+    let coded = target.iter().fold(false, |any, &byte| any | (byte == b'%'));
+    let pairs = target.iter().zip(target.get(1..).unwrap_or_default());
+    if !coded && !pairs.fold(false, |any, (&a, &b)| any | ((a == b'/') & (b == b'/'))) {
         return Cow::Borrowed(target);
     }
     let mut out = Vec::with_capacity(target.len());

@@ -72,6 +72,9 @@ impl Orders {
         let weight = if by_id { CLEAR as i64 } else { 1 };
         let mut taken: Vec<Taken<'_>> = Vec::new();
         for same in requests.chunk_by(|a, b| a.key == b.key) {
+            if same.iter().all(|request| request.endpoint == same[0].endpoint) {
+                continue;
+            }
             taken.clear();
             for request in same {
                 match taken.iter().position(|known| known.first.endpoint == request.endpoint) {

@@ -38,7 +38,8 @@ pub(super) fn vote(
 ) {
     let requests = &electorate.requests;
     orders.learn(requests, causes, matches!(common, Common::Id(_)));
-    let shares = Shares::of(electorate, causes);
+    let one_group = requests.iter().all(|request| request.group == requests[0].group);
+    let shares = if one_group { Shares::default() } else { Shares::of(electorate, causes) };
     let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
     let mut voters: Vec<Voter> = Vec::new();
     // By endpoint: latest start of a request that holds the voter, and how many do.
@@ -68,7 +69,7 @@ pub(super) fn vote(
             }
             let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
             voters.push(Voter { leg: request.leg, start: request.start, group: request.group, weight });
-            if above.is_empty() {
+            if above.is_empty() && !one_group {
                 // Nothing ties some captures' clocks: that the same is asked for there, as often, and takes longer,
                 // must do.
                 let others = beyond.get_or_insert_with(|| endpoints_of(same)).iter();
@@ -148,9 +149,6 @@ impl Shares {
     fn of(electorate: &Electorate, causes: &Causes) -> Self {
         let mut shares = Self::default();
         let requests = &electorate.requests;
-        if requests.iter().all(|request| request.group == requests[0].group) {
-            return shares;
-        }
         for (leg, asked) in causes.legs.iter().zip(&electorate.asked) {
             *shares.all.entry(leg.endpoint as u32).or_default() += asked;
         }
