@@ -446,7 +446,8 @@ fn tcp_cut_in_options<'a, A: Into<IpAddr> + Copy>(
 }
 
 /// The segment of a header; `None` where the header claims to be shorter than it can be, or longer than its packet.
-#[inline]
+/// Inlined also where [`tcp`] uses it: as a call it wrote the segment twice.
+#[inline(always)]
 fn segment<'a, A: Into<IpAddr> + Copy>(
     packet: &Packet<'a>,
     ip: &Ip<'a, A>,

@@ -239,8 +239,16 @@ impl<'a> Around<'a> {
     fn unclaimed(&self) -> Vec<(LaneId, SessionTime)> {
         let is_check =
             |x: &ExchangeView<'_>| matches!(self.analysis.trees.orphan(x.id), Some(Orphan::HealthCheck));
-        let asked = |x: ExchangeView<'_>| (self.analysis.link(x.link_id()).from, x.started());
-        let mut all: Vec<_> = self.orphans().filter(|x| !is_check(x)).map(asked).collect();
+        let mut serves = vec![false; self.analysis.topology.lanes.len()];
+        for link in &self.analysis.topology.links {
+            serves[usize::from(link.to.0)] = true;
+        }
+        // Nobody asks for those of lanes that are asked nothing themselves, and these are the many of the users.
+        let asked = |x: ExchangeView<'_>| {
+            let lane = self.analysis.link(x.link_id()).from;
+            (serves[usize::from(lane.0)] && !is_check(&x)).then(|| (lane, x.started()))
+        };
+        let mut all: Vec<_> = self.orphans().filter_map(asked).collect();
         all.sort_unstable();
         all
     }

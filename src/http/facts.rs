@@ -625,9 +625,18 @@ pub fn encode_extent(out: &mut Vec<u8>, previous: Extent, next: Extent) {
         out.truncate(end);
         return;
     }
-    for value in [frame, offset, len] {
-        write_varint(out, value);
+    // The first extent of a message, mostly. Three numbers of up to ten bytes.
+    let (mut coded, mut at) = ([0; 30], 0);
+    for mut value in [frame, offset, len] {
+        while value >= 0x80 {
+            coded[at] = value as u8 | 0x80;
+            value >>= 7;
+            at += 1;
+        }
+        coded[at] = value as u8;
+        at += 1;
     }
+    out.extend_from_slice(&coded[..at]);
 }
 
 fn zigzag(value: i64) -> u64 {
@@ -646,15 +655,6 @@ fn short_varint(value: u64) -> (u64, u32) {
         let four = two | (value << 2) & 0x7f_0000 | (value << 3) & 0x7f00_0000;
         if value < 1 << 21 { (four | 0x8080, 24) } else { (four | 0x80_8080, 32) }
     }
-}
-
-#[cold]
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {

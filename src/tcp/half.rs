@@ -365,6 +365,7 @@ impl Half {
 
     /// The peer acknowledged everything before `ack` in a packet; `speaks` tells that the packet carries
     /// payload too. What is missing before `ack` was received and is only not in the capture.
+    #[inline(always)]
     pub(super) fn acknowledged(
         &mut self,
         ack: u32,
@@ -377,6 +378,21 @@ impl Half {
             self.facts.largest_acked = self.facts.largest_acked.max(self.largest.1);
             self.largest.1 = 0;
         }
+        // Nearly always of bytes that were seen.
+        if self.covered.is_some() || self.next.is_none_or(|next| seq_diff(ack, next) > 0) {
+            self.acknowledged_unseen(ack, speaks, at, frame, out);
+        }
+    }
+
+    #[inline(never)]
+    fn acknowledged_unseen(
+        &mut self,
+        ack: u32,
+        speaks: bool,
+        at: CaptureTime,
+        frame: u32,
+        out: &mut impl FnMut(Piece<'_>),
+    ) {
         let Some(next) = self.next else {
             if speaks && !self.held.is_empty() {
                 self.choose_start(out);

@@ -327,6 +327,7 @@ impl<H: Handler> Live<H> {
         self.events.note(segment, kind, side);
     }
 
+    #[inline(always)]
     fn on_ack(&mut self, segment: &Segment<'_>, side: Side, context: &mut H::Context) {
         self.note_ack(side, segment.ack);
         let peer = side.peer();

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use hashbrown::HashTable;
 
@@ -60,6 +60,14 @@ impl Key {
     /// The key, and whether the segment's sender is the lower end.
     #[inline]
     fn of(src: SocketAddr, dst: SocketAddr) -> (Self, bool) {
+        if let (SocketAddr::V4(src), SocketAddr::V4(dst)) = (src, dst) {
+            // As below, with an address and its port in one number.
+            let number = |end: SocketAddrV4| u64::from(u32::from(*end.ip())) << 16 | u64::from(end.port());
+            let (from, to) = (number(src), number(dst));
+            let (low, high) = (from.min(to), from.max(to));
+            let ports = (low as u32) << 16 | high as u32 & 0xffff;
+            return (Self { low: (low >> 16).into(), high: (high >> 16).into(), ports }, from <= to);
+        }
         let number = |ip: IpAddr| match ip {
             IpAddr::V4(ip) => u128::from(u32::from(ip)),
             IpAddr::V6(ip) => u128::from(ip),

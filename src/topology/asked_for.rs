@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use hashbrown::HashMap;
+
+use crate::capture::CaptureId;
+use crate::http::NameId;
+
 use super::lanes::{Chain, Seen};
 use super::products::is_product;
 
@@ -25,6 +30,9 @@ pub(super) fn names(
         return BTreeMap::new();
     }
     let mut asked: BTreeMap<usize, BTreeMap<String, usize>> = BTreeMap::new();
+    // As each capture calls them first, since there are few of them and many requests.
+    let mut counts: HashMap<(usize, CaptureId, Option<NameId>), usize, foldhash::fast::FixedState> =
+        HashMap::default();
     for (at, &leg) in leg_of.iter().enumerate() {
         let lane = chain.ends[leg].1;
         if !lanes.contains(&lane) {
@@ -33,12 +41,15 @@ pub(super) fn names(
         let (facts, flow) = (seen.facts(at), seen.flow(at));
         let hosts = asked.entry(lane).or_default();
         for exchange in facts.exchanges_of(flow).iter().filter(|exchange| exchange.request.is_present()) {
-            let host = exchange.host.map_or("", |name| facts.name(name));
-            *hosts.entry(plain(host)).or_default() += 1;
+            *counts.entry((lane, seen.capture(at), exchange.host)).or_default() += 1;
         }
         if let Some(name) = flow.wire.tls.as_ref().and_then(|tls| tls.server_name.as_deref()) {
             *hosts.entry(plain(name)).or_default() += 1;
         }
+    }
+    for ((lane, capture, host), count) in counts {
+        let host = host.map_or("", |name| seen.captures[capture.index()].name(name));
+        *asked.entry(lane).or_default().entry(plain(host)).or_default() += count;
     }
     let hosts: BTreeMap<usize, String> = asked
         .into_iter()

@@ -222,7 +222,8 @@ impl Sample {
 
     /// The requests of the sample.
     fn all(&self, seen: &Seen<'_>, causes: &Causes) -> Vec<Sampled> {
-        let mut all = Vec::new();
+        let total: usize = causes.legs.iter().map(|leg| leg.exchanges).sum();
+        let mut all = Vec::with_capacity(total.min(2 * SAMPLE));
         for at in 0..seen.len() {
             let (facts, flow) = (seen.facts(at), seen.flow(at));
             let leg = causes.leg_of[at] as u32;

@@ -208,21 +208,18 @@ impl Form {
 
     #[inline]
     pub(super) fn header(&self, data: &[u8]) -> Option<Header> {
-        let record = data.first_chunk::<RECORD_HEADER>()?;
-        let field = |at: usize| {
-            let bytes = [record[at], record[at + 1], record[at + 2], record[at + 3]];
-            match self.order {
-                Endianness::Big => u32::from_be_bytes(bytes),
-                Endianness::Little => u32::from_le_bytes(bytes),
-            }
-        };
-        let (first, second) = (field(8), field(12));
+        let (fields, _) = data.first_chunk::<RECORD_HEADER>()?.as_chunks::<4>();
+        let mut fields = [fields[0], fields[1], fields[2], fields[3]].map(u32::from_le_bytes);
+        if self.order == Endianness::Big {
+            fields = fields.map(u32::swap_bytes);
+        }
+        let [time, fraction, first, second] = fields;
         let swap = match self.swapped {
             Swapped::Never => false,
             Swapped::WhenLonger => first > second,
             Swapped::Always => true,
         };
         let (captured, original) = if swap { (second, first) } else { (first, second) };
-        Some(Header { second: field(0), fraction: field(4), captured, original })
+        Some(Header { second: time, fraction, captured, original })
     }
 }

@@ -22,6 +22,13 @@ const MAX_NAMES: usize = 512;
 const MAX_KEPT: usize = 1024;
 /// A header whose value changed so often has another one each time: it is not kept to compare the next with.
 const CHANGES: u8 = 8;
+/// Values kept of such a header, to know them again: hosts, agents and types are few and alternate.
+const VALUES: usize = 64;
+/// The longest line kept among them, in bytes.
+const MAX_VALUE: usize = 256;
+/// So many values one after the other that were not known are of a header with values without number, such as a date:
+/// none are kept any more.
+const STRANGERS: u8 = 200;
 /// Methods that a usual request begins with, the most common first (RFC 9110, section 9).
 const METHODS: [&[u8]; 9] =
     [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"TRACE ", b"CONNECT "];
@@ -129,8 +136,20 @@ struct Line {
     changes: u8,
     digest: HeaderDigest,
     tells: Tells,
+    /// Lines with other values, each at the place that [`place_of`] gives it; none before the value changed often.
+    values: Box<[Value]>,
+    /// How many values were not among them since one was.
+    strangers: u8,
     /// Place of the line that followed it last.
     next: usize,
+}
+
+/// A line that was read before.
+#[derive(Debug)]
+struct Value {
+    bytes: Vec<u8>,
+    digest: HeaderDigest,
+    tells: Tells,
 }
 
 /// What a header is to the reading of its head, by its name.
@@ -246,6 +265,8 @@ impl Lines {
             changes: 0,
             digest: HeaderDigest::new(id, b""),
             tells: Tells::Nothing,
+            values: Box::default(),
+            strangers: 0,
             next: place + 1,
         };
         self.places.insert(line.name.as_bytes().into(), place);
@@ -278,6 +299,16 @@ impl Role {
     }
 }
 
+/// The place of a line among [`VALUES`], by the start and the end of its value, which stands behind `name` bytes.
+fn place_of(line: &[u8], name: usize) -> usize {
+    let word =
+        |at: usize| line.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
+    let end = line.len().saturating_sub(8);
+    let mixed = (word(name.min(end)) ^ word(end).rotate_left(29) ^ line.len() as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as usize % VALUES
+}
+
 impl Line {
     /// Length of the line at the start of `bytes` if it is the same as last time, or 0.
     #[inline]
@@ -287,6 +318,14 @@ impl Line {
 
     /// Takes the line as it is now.
     fn take(&mut self, bytes: &[u8], facts: &mut CaptureFacts, asks: bool) -> Option<()> {
+        let alternates = self.changes == CHANGES && self.strangers < STRANGERS && bytes.len() <= MAX_VALUE;
+        let place = place_of(bytes, self.name.len());
+        if alternates && let Some(known) = self.values.get(place).filter(|known| known.bytes == bytes) {
+            (self.digest, self.tells) = (known.digest, known.tells);
+            self.strangers = 0;
+            self.bytes.clear();
+            return Some(());
+        }
         let field = &bytes[self.name.len()..bytes.len() - 2];
         if !is_field_value(field) {
             return None;
@@ -302,7 +341,27 @@ impl Line {
         if self.role != Role::Plain {
             self.tells = self.tells_of(field.trim_ascii(), facts);
         }
+        if alternates {
+            self.keep(bytes, place);
+        }
         Some(())
+    }
+
+    /// Keeps the line that was read to know it again.
+    fn keep(&mut self, bytes: &[u8], place: usize) {
+        self.strangers += 1;
+        if self.strangers == STRANGERS {
+            self.values = Box::default();
+            return;
+        }
+        let Self { digest, tells, .. } = *self;
+        if self.values.is_empty() {
+            self.values = (0..VALUES).map(|_| Value { bytes: Vec::new(), digest, tells }).collect();
+        }
+        let value = &mut self.values[place];
+        (value.digest, value.tells) = (digest, tells);
+        value.bytes.clear();
+        value.bytes.extend_from_slice(bytes);
     }
 
     fn tells_of(&self, value: &[u8], facts: &mut CaptureFacts) -> Tells {
