@@ -101,19 +101,25 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orpha
         }
     }
     let mut all = Vec::new();
-    for exchange in analysis.exchanges().filter(|x| x.raw.request.is_present()) {
-        let link = analysis.link(exchange.link_id());
+    for connection in analysis.connections() {
+        let link = analysis.link(connection.inner.link);
         let span = |lane: LaneId, spans: &[Option<(i64, i64)>]| spans[usize::from(lane.0)];
-        let orphan = match (span(link.from, &into), span(link.to, &out)) {
-            (Some(captured), _) if trees.parent(exchange.id).is_none() => {
-                Some(without_parent(&exchange, captured))
-            }
-            (_, Some(captured)) if trees.children(exchange.id).is_empty() => {
-                without_children(&exchange, captured)
-            }
-            _ => None,
-        };
-        all.extend(orphan.map(|orphan| (exchange.id, orphan)));
+        let spans = (span(link.from, &into), span(link.to, &out));
+        if spans == (None, None) {
+            continue;
+        }
+        for exchange in connection.exchanges().filter(|x| x.raw.request.is_present()) {
+            let orphan = match spans {
+                (Some(captured), _) if trees.parent(exchange.id).is_none() => {
+                    Some(without_parent(&exchange, captured))
+                }
+                (_, Some(captured)) if trees.children(exchange.id).is_empty() => {
+                    without_children(&exchange, captured)
+                }
+                _ => None,
+            };
+            all.extend(orphan.map(|orphan| (exchange.id, orphan)));
+        }
     }
     name_refreshes(analysis, &mut all);
     all

@@ -243,6 +243,9 @@ impl<'a> Around<'a> {
         for link in &self.analysis.topology.links {
             serves[usize::from(link.to.0)] = true;
         }
+        if !self.analysis.topology.links.iter().any(|link| serves[usize::from(link.from.0)]) {
+            return Vec::new();
+        }
         // Nobody asks for those of lanes that are asked nothing themselves, and these are the many of the users.
         let asked = |x: ExchangeView<'_>| {
             let lane = self.analysis.link(x.link_id()).from;

@@ -172,24 +172,24 @@ fn legs(seen: &Seen<'_>) -> Causes {
             .collect(),
         ..Causes::default()
     };
-    let mut known: Vec<(IpAddr, SocketAddr)> =
-        seen.ends.iter().map(|(client, server)| (client.ip(), *server)).collect();
-    known.sort_unstable();
-    known.dedup();
-    for &(client, server) in &known {
+    // With its place each, so that nobody's leg has to be looked for.
+    let mut callers: Vec<(IpAddr, SocketAddr, usize)> =
+        seen.ends.iter().enumerate().map(|(at, (client, server))| (client.ip(), *server, at)).collect();
+    callers.sort_unstable();
+    causes.leg_of = vec![0; callers.len()];
+    for same in callers.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        let (client, server, _) = same[0];
         let endpoint = causes.endpoints.partition_point(|e| e.address < server);
         let host = seen.hosts.of(client);
+        same.iter().for_each(|caller| causes.leg_of[caller.2] = causes.legs.len());
         causes.legs.push(Leg { client, host, endpoint, parents: Vec::new(), exchanges: 0 });
     }
-    for at in 0..seen.len() {
-        let flow = seen.flow(at);
-        let (client, server) = seen.ends[at];
-        let leg = known.partition_point(|leg| *leg < (client.ip(), server));
+    for (at, &leg) in causes.leg_of.iter().enumerate() {
+        let exchanges = seen.flow(at).exchanges.len();
         let endpoint = causes.legs[leg].endpoint;
-        causes.legs[leg].exchanges += flow.exchanges.len();
-        causes.endpoints[endpoint].exchanges += flow.exchanges.len();
+        causes.legs[leg].exchanges += exchanges;
+        causes.endpoints[endpoint].exchanges += exchanges;
         causes.endpoints[endpoint].connections += 1;
-        causes.leg_of.push(leg);
     }
     causes
 }
@@ -256,7 +256,9 @@ impl Sample {
             spans: self.spans.clone(),
             asked: Vec::new(),
         };
-        let (mut shared, mut once) = (Vec::new(), Vec::new());
+        // Few keys are shared, or seen again: most requests are alone.
+        let (mut shared, mut again) = (Vec::new(), Vec::new());
+        electorate.alone.reserve_exact(keys.len());
         for (keyed, &Sampled { start, leg, connection, .. }) in
             keys.iter().map(|keyed| (keyed, &sampled[keyed.request as usize]))
         {
@@ -267,7 +269,7 @@ impl Sample {
             }
             let group = seen.clocks[seen.capture(connection as usize).index()].group;
             let alone = Alone { leg, key: keyed.key, start, group };
-            let list = if seen_at & AGAIN == 0 { &mut once } else { &mut electorate.alone };
+            let list = if seen_at & AGAIN == 0 { &mut electorate.alone } else { &mut again };
             list.push(alone);
         }
         // Sorted before they are made, for what they are made into is large.
@@ -293,7 +295,7 @@ impl Sample {
                 votes: causes.legs[leg as usize].parents.is_empty(),
             });
         }
-        electorate.thin_out(once);
+        electorate.thin_out(again);
         electorate
     }
 }
@@ -333,19 +335,19 @@ fn keys(
 }
 
 impl Electorate {
-    /// Leaves the vote to evenly spread requests of each leg. To those who have nobody to vote for come some whose keys
-    /// were seen once only.
-    fn thin_out(&mut self, once: Vec<Alone>) {
+    /// Leaves the vote to evenly spread requests of each leg. To those who have nobody to vote for, whose keys were seen
+    /// once only, come the others.
+    fn thin_out(&mut self, mut again: Vec<Alone>) {
         let Self { requests, alone, steps, asked, .. } = self;
         let count = |legs: &mut dyn Iterator<Item = u32>, counts: &mut [usize]| {
             legs.for_each(|leg| counts[leg as usize] += 1);
         };
         count(&mut requests.iter().map(|request| request.leg), steps);
         asked.clone_from(steps);
-        count(&mut alone.iter().chain(&once).map(|alone| alone.leg), asked);
-        alone.sort_unstable();
-        alone.dedup_by_key(|alone| (alone.leg, alone.key));
-        alone.extend(once);
+        count(&mut alone.iter().chain(&again).map(|alone| alone.leg), asked);
+        again.sort_unstable();
+        again.dedup_by_key(|alone| (alone.leg, alone.key));
+        alone.append(&mut again);
         count(&mut alone.iter().map(|alone| alone.leg), steps);
         for step in steps.iter_mut() {
             *step = step.div_ceil(VOTERS).max(1);

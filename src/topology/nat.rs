@@ -40,7 +40,7 @@ type Index = HashMap<Key, Vec<u32>, foldhash::fast::FixedState>;
 /// Joins groups of sightings that are one connection under several addresses. The order of groups stays that of
 /// their first members.
 pub(super) fn join(captures: &[Arc<CaptureFacts>], groups: Vec<Vec<Sighting>>) -> Vec<Vec<Sighting>> {
-    let mut index = Index::default();
+    let mut index = Index::with_capacity_and_hasher(groups.len(), Default::default());
     for (at, group) in groups.iter().enumerate() {
         for sighting in group {
             for key in own_keys(captures, *sighting) {
