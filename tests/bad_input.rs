@@ -193,3 +193,42 @@ fn a_session_file_whose_captures_are_gone_says_so_first() {
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.starts_with("[remark] This report is of the session file alone: uwsgi.pcap"), "{text}");
 }
+
+#[test]
+fn a_session_file_that_cannot_be_read_leaves_the_captures_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.ron");
+    std::fs::write(&broken, "(schema: 7").unwrap();
+    let output = report(&[&broken, &sample("paas-fixed/uwsgi.pcap")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("broken.ron: unreadable: the session file cannot be read at line 1"));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json["captures"][0]["packets"].as_u64().unwrap() > 1_000);
+    let alone = report(&[&broken]);
+    assert_eq!(alone.status.code(), Some(2));
+    assert!(stderr(&alone).contains("broken.ron"), "{}", stderr(&alone));
+}
+
+#[test]
+fn a_session_file_is_reported_alone_with_its_captures_loaded_again() {
+    use hopscope::analysis::analyse;
+    use hopscope::load::{Progress, load};
+    let folder = tempfile::tempdir().unwrap();
+    let (capture, file) = (folder.path().join("uwsgi.pcap"), folder.path().join("case.ron"));
+    std::fs::copy(sample("paas-502/uwsgi.pcap"), &capture).unwrap();
+    let analysis = analyse(load(std::slice::from_ref(&capture), &Progress::default()), &Default::default());
+    hopscope::session::Snapshot::of(&analysis, &Default::default(), &[]).save(&file).unwrap();
+    let exchanges = |paths: &[&Path]| {
+        let mut all = vec![Path::new("--exchanges")];
+        all.extend(paths);
+        let output = report(&all);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (json["exchanges"].as_array().unwrap().len(), stderr(&output))
+    };
+    let (all, _) = exchanges(&[&capture]);
+    let (again, said) = exchanges(&[&file, &sample("paas-fixed")]);
+    assert_eq!(again, all, "not only those that the findings cite");
+    assert!(said.contains("A snapshot is opened alone") && said.contains("paas-fixed left out"), "{said}");
+    std::fs::remove_file(&capture).unwrap();
+    assert!(exchanges(&[&file]).0 < all);
+}

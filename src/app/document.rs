@@ -5,19 +5,9 @@ use std::sync::Arc;
 use super::series::Series;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
+use crate::session::Held;
 use crate::timeline::Model;
 use crate::topology::{ExchangeId, LaneId};
-
-/// How much of a session its snapshot holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Exchanges that the captures held.
-    pub exchanges: u64,
-    /// Exchanges of them that the snapshot holds.
-    pub held: u64,
-    /// What became of the captures, one sentence each.
-    pub notes: Vec<String>,
-}
 
 /// What is open.
 #[derive(Clone)]

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::background::{Background, Progressing, Task};
-use super::document::{Document, Held};
+use super::document::Document;
 use crate::analysis;
-use crate::capture::{self, CaptureInfo};
+use crate::capture::{Bodies, CaptureInfo};
 use crate::http::CaptureFacts;
 use crate::load::{self, Given, Progress};
 use crate::logs::LogFile;
-use crate::session::{CaptureState, Session, Snapshot, SnapshotError};
+use crate::session::{self, Chosen, Opened, Session, Snapshot, SnapshotError};
 use crate::topology::{self, Overrides};
 
 /// What to read, and what to keep.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// Files and folders to read; a session snapshot among them is opened, and then nothing else is.
+    /// Files and folders to read; a sound session snapshot among them is opened, and then nothing else is.
     pub paths: Vec<PathBuf>,
     /// Captures already read that stay.
     pub keep: Vec<Arc<CaptureFacts>>,
@@ -168,34 +168,39 @@ impl Loader {
     }
 }
 
-fn read(request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
-    match request.paths.iter().find(|path| is_snapshot(path)) {
-        Some(path) => Ok(read_snapshot(path, progress)?),
-        None => read_captures(request, progress),
+fn read(mut request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
+    match session::choose(&request.paths)? {
+        Chosen::Snapshot { snapshot, path, left_out } => {
+            Ok(read_snapshot(*snapshot, &path, &left_out, progress))
+        }
+        Chosen::Captures { paths, broken } => {
+            request.paths = paths;
+            read_captures(request, broken, progress)
+        }
     }
 }
 
-/// Whether a path names a session snapshot.
-pub fn is_snapshot(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("ron"))
-}
-
-fn read_captures(request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
-    let (added, again) = (!request.keep.is_empty(), request.paths.is_empty());
+fn read_captures(
+    request: Request,
+    broken: Vec<Arc<CaptureFacts>>,
+    progress: &Progress,
+) -> Result<Loaded, LoadError> {
+    let (added, again) = (!request.keep.is_empty(), request.paths.is_empty() && broken.is_empty());
     let (mut captures, mut logs) = (request.keep, request.keep_logs);
     let Given { captures: mut files, logs: mut more_logs, unread } = load::sort_out(&request.paths, None);
     // What is shown already would count everything in it twice.
     files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
     more_logs.retain(|log| logs.iter().all(|known| known.path != log.path));
-    let read = load::load(&files, progress);
-    let logs_only = files.is_empty() && !more_logs.is_empty();
+    let mut read = load::load(&files, progress);
+    read.extend(broken);
+    let logs_only = read.is_empty() && !more_logs.is_empty();
     let needs_packets = !(again || added && logs_only);
     // What was open before must not give way to, or be mixed with, files that hold nothing.
     if needs_packets && read.iter().all(|capture| capture.info.packets == 0) {
         return Err(match progress.is_cancelled() {
             true => LoadError::Cancelled,
             false if logs_only => LoadError::OnlyLogs,
-            false if files.is_empty() => LoadError::OpenAlready,
+            false if read.is_empty() => LoadError::OpenAlready,
             false => LoadError::Nothing(read.iter().map(|capture| Unread::of(&capture.info)).collect()),
         });
     }
@@ -226,46 +231,26 @@ fn cancelled_words(progress: &Progress) -> Option<String> {
     progress.is_cancelled().then(|| words.to_owned())
 }
 
-fn read_snapshot(path: &Path, progress: &Progress) -> Result<Loaded, SnapshotError> {
-    let snapshot = Snapshot::open(path)?;
-    let base = path.parent().unwrap_or(Path::new(""));
-    let located = snapshot.locate(base, |file| capture::fingerprint(file, || progress.is_cancelled()));
-    let notes: Vec<String> =
-        located.iter().map(|capture| capture.note.clone()).filter(|note| !note.is_empty()).collect();
-    if located.iter().all(|capture| capture.state == CaptureState::Present) {
-        let files: Vec<PathBuf> = located.into_iter().map(|capture| capture.path).collect();
-        let captures = topology::heal(load::load(&files, progress));
-        let overrides = snapshot.overrides(&captures);
-        let (logs, lost) = snapshot.read_logs(base);
-        let mut analysis = analysis::analyse_with_logs(captures, logs, &overrides);
-        snapshot.keep_log_lines(&mut analysis);
-        let (session, mut words) = snapshot.restore(&analysis);
-        words.extend(lost);
+fn read_snapshot(snapshot: Snapshot, path: &Path, left_out: &[PathBuf], progress: &Progress) -> Loaded {
+    let Opened { analysis, session, mut words, held, .. } =
+        session::open(snapshot, path, Bodies::Kept, progress);
+    words.splice(..0, session::left_out_words(path, left_out));
+    if held.is_none() {
         words.extend(cancelled_words(progress));
-        return Ok(Loaded {
-            document: Document::new(analysis),
-            session,
-            overrides,
-            cancelled: progress.is_cancelled(),
-            added: false,
-            again: false,
-            restored: true,
-            words: words.join("; "),
-        });
     }
-    let (exchanges, held) = snapshot.exchange_counts();
-    let (analysis, session) = snapshot.into_analysis();
-    let held = Held { exchanges, held, notes };
-    Ok(Loaded {
-        document: Document::of_snapshot(analysis, held),
+    Loaded {
+        document: match held {
+            Some(held) => Document::of_snapshot(analysis, held),
+            None => Document::new(analysis),
+        },
         overrides: session.overrides.clone(),
         session,
         cancelled: progress.is_cancelled(),
         added: false,
         again: false,
         restored: true,
-        words: String::new(),
-    })
+        words: words.join("; "),
+    }
 }
 
 fn describe(paths: &[PathBuf]) -> String {

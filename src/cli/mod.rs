@@ -12,11 +12,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::analysis::{Analysis, analyse_with_logs};
-use crate::capture::{self, Bodies, ProblemKind, STDIN};
+use crate::capture::{Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report, Wanted};
 use crate::load::{self, Progress};
 use crate::logs::LogFormat;
-use crate::session::{Annotation, Snapshot, SnapshotError};
+use crate::session::{self, Annotation, Chosen, Opened, Snapshot, SnapshotError};
 use crate::topology::{self, LaneOverride, Overrides};
 
 pub use lanes::{LaneError, parse_lane};
@@ -221,14 +221,18 @@ struct Read {
     notes: Vec<Annotation>,
 }
 
-/// The analysis of the captures, or what a session file holds of one.
+/// The analysis of the captures, or of a session file.
 fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError> {
-    if let [path] = &input.paths[..]
-        && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ron"))
-    {
-        return snapshot(path);
-    }
-    let load::Given { captures, logs, unread } = load::sort_out(&input.paths, format);
+    let (paths, broken) = match session::choose(&input.paths)? {
+        Chosen::Snapshot { snapshot, path, left_out } => {
+            if let Some(words) = session::left_out_words(&path, &left_out) {
+                eprintln!("hopscope: {words}.");
+            }
+            return Ok(snapshot_of(*snapshot, &path));
+        }
+        Chosen::Captures { paths, broken } => (paths, broken),
+    };
+    let load::Given { captures, logs, unread } = load::sort_out(&paths, format);
     for (path, error) in unread {
         eprintln!("hopscope: {}: {error}", path.display());
     }
@@ -236,20 +240,22 @@ fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError
         interrupt::let_the_writer_end();
     }
     // A report quotes no bodies, so that nothing of standard input need be kept.
-    let captures = topology::heal(load::load_for(&captures, Bodies::NotNeeded, &Progress::default()));
-    let analysis = analyse_with_logs(captures, logs, &input.overrides());
+    let mut captures = load::load_for(&captures, Bodies::NotNeeded, &Progress::default());
+    captures.extend(broken);
+    let analysis = analyse_with_logs(topology::heal(captures), logs, &input.overrides());
     Ok(Read { analysis, notes: Vec::new() })
 }
 
-/// What a session file holds: its figures and findings are those of the whole captures, which need not be there any
-/// more. Then it is said.
-fn snapshot(path: &Path) -> Result<Read, SnapshotError> {
-    let snapshot = Snapshot::open(path)?;
-    let base = path.parent().unwrap_or(Path::new(""));
-    let remark = snapshot.remark(&snapshot.locate(base, |file| capture::fingerprint(file, || false)));
-    let (mut analysis, session) = snapshot.into_analysis();
+/// The session of a session file, with its captures where they still are as they were. Otherwise its figures and
+/// findings are those of the whole captures, and a remark says that these are gone.
+fn snapshot_of(snapshot: Snapshot, path: &Path) -> Read {
+    let Opened { mut analysis, session, words, remark, .. } =
+        session::open(snapshot, path, Bodies::NotNeeded, &Progress::default());
+    for words in words {
+        eprintln!("hopscope: {}: {words}", path.display());
+    }
     analysis.topology.remarks.splice(..0, remark);
-    Ok(Read { analysis, notes: session.annotations })
+    Read { analysis, notes: session.annotations }
 }
 
 /// A `log_format` of the command line.

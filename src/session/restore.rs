@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{FileCapture, FileConnection, FileExchange, FileFinding};
@@ -30,7 +30,7 @@ pub enum CaptureState {
 pub struct Located {
     /// What was found.
     pub state: CaptureState,
-    /// Where: the path given at the time, or the file of that name beside the session file.
+    /// Where: the path given at the time, or the file beside the session file.
     pub path: PathBuf,
     /// What to tell the user, file name first; empty when all is well.
     pub note: String,
@@ -51,8 +51,8 @@ fn name(path: &Path) -> Option<&std::ffi::OsStr> {
 }
 
 impl Snapshot {
-    /// Looks for the captures: at the paths given, then below `base` (the session file's folder), then by name
-    /// in it. `fingerprint` reads a file's size and SHA-256; it is only asked where the size agrees.
+    /// Looks for the captures: at the paths given, then beside `base` (the session file's folder), as [`places`]
+    /// tells. `fingerprint` reads a file's size and SHA-256; it is only asked where the size agrees.
     pub fn locate(
         &self,
         base: &Path,
@@ -319,10 +319,23 @@ fn describe_connection(view: ConnectionView<'_>) -> String {
     )
 }
 
-/// Where a file may be: at the path given, then below `base`, then by its name in it.
+/// How many folders of a path are looked for beside a session file.
+const MAX_FOLDERS: usize = 16;
+
+/// Where a file may be: at the path given, or as it lay beside the session file, with which it may have been sent to
+/// somebody else: by the end of its path, as long as can be (captures of several hops often have one name), below
+/// `base`, then below the folder of that, where a folder's name must agree.
 fn places(given: &Path, base: &Path) -> Vec<PathBuf> {
-    let mut places = vec![given.to_owned(), base.join(given)];
-    places.extend(given.file_name().map(|name| base.join(name)));
+    let mut places = vec![given.to_owned()];
+    let names: Vec<_> = given.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    let base = std::path::absolute(base).unwrap_or_else(|_| base.to_owned());
+    let longest = names.len().min(MAX_FOLDERS);
+    let below = |folder: &Path, least: usize| -> Vec<PathBuf> {
+        let ends = (least..=longest).rev().map(|count| &names[names.len() - count..]);
+        ends.map(|end| folder.join(end.iter().collect::<PathBuf>())).collect()
+    };
+    places.extend(below(&base, 1));
+    places.extend(base.parent().into_iter().flat_map(|above| below(above, 2)));
     places
 }
 

@@ -162,6 +162,15 @@ impl Snapshot {
 }
 
 impl SnapshotError {
+    /// What is wrong, without the file's name.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::InFile { source, .. } => source.reason(),
+            Self::Io { doing, source, .. } => format!("{doing} failed: {source}"),
+            other => other.to_string(),
+        }
+    }
+
     fn of(self, path: &Path) -> Self {
         Self::InFile { source: Box::new(self), path: path.to_owned() }
     }

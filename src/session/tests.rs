@@ -356,6 +356,31 @@ fn captures_are_looked_for_beside_the_file_and_changes_are_said() {
 }
 
 #[test]
+fn captures_are_found_from_any_folder_and_where_they_were_sent_with_the_file() {
+    let text = snapshot().to_ron().unwrap();
+    let whole = std::env::current_dir().unwrap().join("traces/nginx.pcap");
+    assert!(text.contains(&format!("path: {:?}", whole.display().to_string())), "{text}");
+    let fingerprint = |_: &Path| Ok((4, "ab12".repeat(16)));
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("notes");
+    std::fs::create_dir_all(&notes).unwrap();
+    let found = |base: &Path| snapshot().locate(base, fingerprint).remove(0);
+    // Of several files of one name the one in the folder of the same name is meant, below the file or beside it.
+    for below in ["traces", "notes/traces"] {
+        let path = folder.path().join(below).join("nginx.pcap");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "abcd").unwrap();
+        std::fs::write(notes.join("nginx.pcap"), "another hop's").unwrap();
+        let found = found(&notes);
+        assert_eq!((found.state, found.path), (CaptureState::Present, path));
+    }
+    std::fs::remove_dir_all(notes.join("traces")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("traces")).unwrap();
+    std::fs::write(folder.path().join("nginx.pcap"), "abcd").unwrap();
+    assert_eq!(found(&notes).state, CaptureState::Changed, "a name alone, above, is another file");
+}
+
+#[test]
 fn saving_leaves_one_whole_file_and_errors_name_it_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("case.ron");

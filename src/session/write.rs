@@ -1,5 +1,7 @@
 //! Analysis and session to the structs of the session file.
 
+use std::path::Path;
+
 use super::file::{
     File, FileCapture, FileClock, FileConnection, FileDirection, FileEvent, FileExchange, FileFailures,
     FileFinding, FileLane, FileLink, FileMessage, FileNote, FileParent, FileProblem, FileProof,
@@ -9,6 +11,7 @@ use super::keep::{self, Kept};
 use super::wire::FileWire;
 use super::{Session, Target};
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::capture::STDIN;
 use crate::diagnose::{Diagnosis, Finding, Retries};
 use crate::http::Message;
 use crate::tcp::{DirectionFacts, Event, Side};
@@ -32,7 +35,7 @@ pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64,
         schema: format!("{SCHEMA_PREFIX}{SCHEMA_VERSION}"),
         program: format!("hopscope {}", env!("CARGO_PKG_VERSION")),
         captures: captures(analysis, fingerprints),
-        logs: analysis.logs.iter().map(|log| log.path.display().to_string()).collect(),
+        logs: analysis.logs.iter().map(|log| lasting(&log.path)).collect(),
         totals: Totals {
             connections: analysis.topology.connections.len() as u64,
             exchanges: analysis.topology.exchanges.len() as u64,
@@ -84,6 +87,15 @@ pub(super) fn user_state(file: &mut File, session: &Session) {
     };
 }
 
+/// A path that is found from another working directory too.
+fn lasting(path: &Path) -> String {
+    let whole = match path == Path::new(STDIN) {
+        true => path.to_owned(),
+        false => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    };
+    whole.to_string_lossy().into_owned()
+}
+
 fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapture> {
     let one = |(at, facts): (usize, &std::sync::Arc<crate::http::CaptureFacts>)| {
         let info = &facts.info;
@@ -94,7 +106,7 @@ fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapt
             count: p.count,
         };
         FileCapture {
-            path: info.path.to_string_lossy().into_owned(),
+            path: lasting(&info.path),
             size,
             sha256,
             format: info.format.clone(),

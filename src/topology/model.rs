@@ -241,6 +241,11 @@ impl Clock {
     /// What the offset rests on, in words, such as `812 packets that both captures hold`.
     pub fn basis(&self) -> String {
         match self.method {
+            // A snapshot whose captures are gone does not know how many.
+            ClockMethod::SameSegment if self.compared == 0 => "packets that both captures hold".to_owned(),
+            ClockMethod::Containment if self.compared == 0 => {
+                "exchanges, each inside the one that caused it".to_owned()
+            }
             ClockMethod::SameSegment => format!("{} packets that both captures hold", self.compared),
             ClockMethod::Containment => {
                 format!("{} exchanges, each inside the one that caused it", self.compared.div_ceil(2))

@@ -352,3 +352,37 @@ fn logs_alone_are_told_from_captures_and_may_be_added_to_them() {
     window.run_steps(4);
     assert_eq!(window.state().document.as_ref().unwrap().analysis.logs.len(), logs);
 }
+
+#[test]
+fn a_broken_snapshot_among_captures_is_named_and_the_captures_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("bad.ron"), "(schema: 7").unwrap();
+    std::fs::write(path("notes.pcap"), "hello").unwrap();
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![path("notes.pcap"), path("bad.ron"), sample()], false);
+    window.run_steps(4);
+    assert_eq!(window.state().document.as_ref().unwrap().analysis.captures.len(), 5);
+    click(&mut window, "Show all");
+    window.get_by_label_contains("notes.pcap: not a capture");
+    window.get_by_label_contains("bad.ron: unreadable");
+    // With nothing beside them that can be read each is named.
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![path("notes.pcap"), path("bad.ron")], false);
+    window.run_steps(4);
+    assert!(window.state().document.is_none());
+    assert!(window.query_all_by_label_contains("bad.ron: ").count() > 0);
+    assert!(window.query_all_by_label_contains("notes.pcap: ").count() > 0);
+}
+
+#[test]
+fn a_snapshot_among_captures_is_shown_alone_and_the_others_are_said_to_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.ron");
+    Snapshot::of(&fixture::analysis(), &Session::default(), &[]).save(&path).unwrap();
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![sample(), path], false);
+    window.run_steps(4);
+    assert!(window.state().document.as_ref().unwrap().held.is_some());
+    window.get_by_label_contains("paas-502 left out");
+}
