@@ -9,6 +9,7 @@ mod input;
 mod labels;
 mod legend;
 mod marks;
+mod notes;
 mod overview;
 mod request;
 mod shapes;
@@ -115,6 +116,7 @@ pub struct TimelineState {
     arrangement: Option<(arrange::Key, Arrangement)>,
     window_grab: Option<overview::Grab>,
     bar_grab: Option<f32>,
+    body_height: f32,
 }
 
 /// Where the parts of the pane lie.
@@ -214,6 +216,9 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
         return actions;
     }
     follow_selection(&frame, state, &mut actions);
+    // What was in sight may lie below the edge of a lower pane.
+    let height = std::mem::replace(&mut state.body_height, regions.body.height());
+    state.scroll_to_request |= regions.body.height() < height;
     let arrangement = arrange::cached(&frame, state);
     if std::mem::take(&mut state.scroll_to_request) {
         state.scroll = arrangement.scroll_to_show(&frame, state.scroll);
@@ -225,8 +230,10 @@ pub fn timeline_ui(ui: &mut Ui, input: TimelineInput<'_>, state: &mut TimelineSt
     let shown = bars::body_ui(ui, &frame, state, &arrangement, &mut actions);
     input::empty_clicks(&canvas, &frame, &shown, state, &arrangement, &mut actions);
     request::request_ui(ui, &frame, state.scroll, &arrangement);
-    ui.painter_at(regions.body).extend(shown.words);
     overview::cursor_ui(ui, &frame);
+    ui.painter_at(regions.body).extend(shown.words);
+    overview::cursor_time_ui(ui, &frame);
+    notes::notes_ui(ui, &frame, state.scroll, &arrangement);
     input::scroll_bar_ui(ui, &frame, state, &arrangement);
     legend::legend_ui(ui, &frame, state);
     state.arrangement = state.arrangement.take().map(|(key, _)| (key, arrangement));

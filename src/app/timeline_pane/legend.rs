@@ -3,6 +3,7 @@
 use egui::{Align2, FontId, Id, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo};
 
 use super::{Frame, RowMode, TimelineState, shapes};
+use crate::correlate::Confidence;
 
 /// The legend, as much of it as fits, and the choice of rows on its right.
 pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
@@ -10,8 +11,19 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
     let painter = ui.painter_at(rect);
     let y = rect.center().y;
     let right = row_choice(ui, frame, state);
-    let mut x = rect.left() + 2.0;
     let font = FontId::proportional(10.5);
+    let mut x = rect.left() + 2.0;
+    // Only where such a line is to be seen, and then first: there is no room for it beside all the others.
+    if has_doubtful(frame) {
+        let line = [Pos2::new(x, y), Pos2::new(x + 16.0, y)];
+        let stroke = Stroke::new(1.6, palette.attention);
+        painter.extend(Shape::dashed_line(&line, stroke, 4.0, 3.0));
+        let mark = "? or another's";
+        let words = painter.layout_no_wrap(mark.to_owned(), font.clone(), palette.attention);
+        let width = words.size().x;
+        painter.galley(Pos2::new(x + 18.0, y - words.size().y / 2.0), words, palette.attention);
+        x += 18.0 + width + 6.0;
+    }
     let swatch = |x: f32| Rect::from_min_max(Pos2::new(x, y - 4.5), Pos2::new(x + 14.0, y + 4.5));
     let sign_width = |at: usize| if matches!(at, 2 | 5) { 30.0 } else { 14.0 };
     let mut galleys =
@@ -70,6 +82,13 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
         painter.galley(Pos2::new(x, y - size.y / 2.0), galley, palette.muted);
         x += size.x + gap;
     }
+}
+
+/// Whether one of the selected request may belong to another one as well.
+fn has_doubtful(frame: &Frame<'_>) -> bool {
+    let trees = &frame.input.analysis.trees;
+    let mut parents = frame.lit.iter().filter_map(|&id| trees.parent(id));
+    parents.any(|parent| parent.confidence == Confidence::Ambiguous)
 }
 
 /// Space between a sign and its words.

@@ -1,6 +1,9 @@
 //! The strip above the lanes: how much went on when, the window on it, the time axis and the cursor.
 
-use egui::{Align2, FontId, Id, Mesh, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo};
+use egui::{
+    Align2, FontId, Galley, Id, Mesh, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui,
+    WidgetInfo,
+};
 
 use super::{Frame, TimelineAction, TimelineState, shapes};
 use crate::capture::SessionTime;
@@ -66,7 +69,7 @@ pub(super) fn overview_ui(
     painter.text(Pos2::new(left, strip.top() + 22.0), Align2::LEFT_CENTER, all, font, palette.muted);
 }
 
-fn density(painter: &egui::Painter, frame: &Frame<'_>, map: &Minimap, strip: Rect) {
+fn density(painter: &Painter, frame: &Frame<'_>, map: &Minimap, strip: Rect) {
     let palette = &frame.palette;
     let width = strip.width() / map.buckets.len() as f32;
     let mut mesh = Mesh::default();
@@ -182,18 +185,21 @@ pub(super) fn axis_ui(ui: &Ui, frame: &Frame<'_>) {
         font.clone(),
         palette.text,
     );
+    let cursor = cursor_time(&painter, frame);
     for tick in &axis.ticks {
         let x = frame.scale.x_from_time(tick.at).round();
         let label = painter.layout_no_wrap(tick.label.clone(), font.clone(), palette.muted);
         painter.vline(x, rect.bottom() - 8.0..=rect.bottom(), Stroke::new(1.0, palette.muted));
-        if x + 4.0 + label.size().x <= rect.right() {
-            painter.galley(Pos2::new(x + 4.0, y - label.size().y / 2.0), label, palette.muted);
+        let place = Rect::from_min_size(Pos2::new(x + 4.0, y - label.size().y / 2.0), label.size());
+        // Half a label beside the cursor's would read as another time.
+        if place.right() <= rect.right() && !cursor.as_ref().is_some_and(|(c, _)| c.intersects(place)) {
+            painter.galley(place.min, label, palette.muted);
         }
     }
     painter.hline(rect.x_range(), rect.bottom() - 0.5, Stroke::new(1.0, palette.line));
 }
 
-/// The cursor with its time, and the notes at moments.
+/// The lines of the cursor and of the notes at moments.
 pub(super) fn cursor_ui(ui: &Ui, frame: &Frame<'_>) {
     let body = frame.regions.body;
     let area = Rect::from_min_max(frame.regions.axis.min, body.max);
@@ -204,12 +210,7 @@ pub(super) fn cursor_ui(ui: &Ui, frame: &Frame<'_>) {
         let Target::Moment(at) = note.target else { continue };
         let x = frame.scale.x_from_time(at);
         if inside(x) {
-            let flag = [
-                Pos2::new(x, area.top() + 2.0),
-                Pos2::new(x + 8.0, area.top() + 6.0),
-                Pos2::new(x, area.top() + 10.0),
-            ];
-            painter.add(Shape::convex_polygon(flag.to_vec(), palette.note, Stroke::NONE));
+            painter.add(shapes::flag(Pos2::new(x, area.top() + 2.0), palette.note, palette.panel));
             painter.vline(x, area.top()..=body.bottom(), Stroke::new(1.0, palette.note.gamma_multiply(0.6)));
         }
     }
@@ -218,12 +219,30 @@ pub(super) fn cursor_ui(ui: &Ui, frame: &Frame<'_>) {
     if !inside(x) {
         return;
     }
-    let line = [Pos2::new(x, body.top()), Pos2::new(x, body.bottom() - 18.0)];
+    let line = [Pos2::new(x, body.top()), Pos2::new(x, body.bottom())];
     painter.extend(Shape::dashed_line(&line, Stroke::new(1.2, palette.path), 4.0, 3.0));
-    let label = painter.layout_no_wrap(frame.scale.moment(at), FontId::monospace(10.5), palette.path);
+}
+
+/// The cursor's time and where it stands: on the axis, as over the rows it would hide bars.
+fn cursor_time(painter: &Painter, frame: &Frame<'_>) -> Option<(Rect, std::sync::Arc<Galley>)> {
+    let axis = frame.regions.axis;
+    let at = frame.input.selection.cursor?;
+    let x = frame.scale.x_from_time(at);
+    if !(frame.scale.left - 1.0..=axis.right()).contains(&x) {
+        return None;
+    }
+    let label = painter.layout_no_wrap(frame.scale.moment(at), FontId::monospace(10.5), frame.palette.path);
     let size = label.size() + egui::vec2(12.0, 5.0);
-    let centre_x = x.clamp(frame.scale.left + size.x / 2.0, body.right() - size.x / 2.0);
-    let rect = Rect::from_center_size(Pos2::new(centre_x, body.bottom() - 10.0), size);
+    let least = frame.scale.left + size.x / 2.0;
+    let centre_x = x.clamp(least, (axis.right() - size.x / 2.0).max(least));
+    Some((Rect::from_center_size(Pos2::new(centre_x, axis.center().y), size), label))
+}
+
+/// Paints the cursor's time.
+pub(super) fn cursor_time_ui(ui: &Ui, frame: &Frame<'_>) {
+    let palette = &frame.palette;
+    let painter = ui.painter_at(frame.regions.axis);
+    let Some((rect, label)) = cursor_time(&painter, frame) else { return };
     painter.rect(rect, 2.0, palette.panel, Stroke::new(1.0, palette.path), StrokeKind::Inside);
     painter.galley(rect.min + egui::vec2(6.0, 2.5), label, palette.path);
 }

@@ -13,6 +13,12 @@ pub(super) fn cross(out: &mut Vec<Shape>, centre: Pos2, radius: f32, colour: Col
     }
 }
 
+/// The flag of a note, to the right of its staff's upper end, with a rim in the background's colour.
+pub(super) fn flag(top: Pos2, colour: Color32, rim: Color32) -> Shape {
+    let corners = [top, top + Vec2::new(9.0, 4.5), top + Vec2::new(0.0, 9.0)];
+    Shape::convex_polygon(corners.to_vec(), colour, Stroke::new(1.2, rim))
+}
+
 /// Diagonal lines inside a rectangle, with an outline.
 pub(super) fn hatch(out: &mut Vec<Shape>, rect: Rect, colour: Color32) {
     let height = rect.height();
