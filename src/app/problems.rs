@@ -21,7 +21,8 @@ fn is_serious(problem: &Problem) -> bool {
         | ProblemKind::UnsupportedLinkType
         | ProblemKind::DroppedPackets
         | ProblemKind::LimitReached => true,
-        ProblemKind::JoinedFiles
+        ProblemKind::LookLimited
+        | ProblemKind::JoinedFiles
         | ProblemKind::UnknownVersion
         | ProblemKind::UndecodablePacket
         | ProblemKind::CaptureLoss
@@ -199,4 +200,16 @@ fn problem_ui(ui: &mut Ui, palette: &Palette, (name, info): (&str, &CaptureInfo)
     let text = format!("{mark} {}", problem_words(name, problem));
     ui.add(egui::Label::new(RichText::new(text).color(color)).wrap())
         .on_hover_text(info.path.display().to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_left_all_traffic_read_is_a_remark() {
+        let of = |kind| Problem { kind, detail: String::new(), count: 1 };
+        assert!(is_serious(&of(ProblemKind::LimitReached)));
+        assert!(!is_serious(&of(ProblemKind::LookLimited)));
+    }
 }

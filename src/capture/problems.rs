@@ -36,6 +36,8 @@ pub enum ProblemKind {
     DroppedPackets,
     /// A named limit was reached and data left unread for it.
     LimitReached,
+    /// A named limit was reached on a second look or on what stands beside the traffic: nothing of this is missing.
+    LookLimited,
     /// Bytes that the receivers had and the capture does not hold.
     CaptureLoss,
     /// Segments that repeat bytes of a stream with other contents; the first ones were taken.
@@ -64,6 +66,7 @@ impl ProblemKind {
             Self::TimeMissing => "time-missing",
             Self::DroppedPackets => "dropped-packets",
             Self::LimitReached => "limit-reached",
+            Self::LookLimited => "look-limited",
             Self::CaptureLoss => "capture-loss",
             Self::ConflictingBytes => "conflicting-bytes",
             Self::LenientHttp => "lenient-http",

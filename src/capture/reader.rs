@@ -329,7 +329,7 @@ impl Reader {
             && let Some((kept, why)) = spool.stopped()
         {
             problems.report(
-                ProblemKind::LimitReached,
+                ProblemKind::LookLimited,
                 format_args!("bodies behind byte {kept} of standard input cannot be shown: {why}"),
             );
         }

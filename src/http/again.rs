@@ -45,7 +45,7 @@ impl RepeatedBytes {
         context.repeated += 1;
         if context.repeated > MAX_REPEATED {
             context.report(
-                ProblemKind::LimitReached,
+                ProblemKind::LookLimited,
                 format_args!(
                     "packet {}: more than {MAX_REPEATED} segments repeat bytes; whether these differ from the first ones \
                      was not looked at",

@@ -68,7 +68,7 @@ impl Context {
         self.aside += bytes;
         if self.aside > MAX_ASIDE {
             self.report(
-                ProblemKind::LimitReached,
+                ProblemKind::LookLimited,
                 format_args!(
                     "packet {frame}: more than {MAX_ASIDE} bytes of FastCGI's STDERR; the rest was not kept"
                 ),

@@ -50,7 +50,7 @@ fn report_limit(facts: &mut CaptureFacts) {
     let detail = format!(
         "of connections with gaps, {MAX_HEALED} and {MAX_LENT_BYTES} bytes at most are completed from other captures"
     );
-    facts.info.problems.push(Problem { kind: ProblemKind::LimitReached, detail, count: 1 });
+    facts.info.problems.push(Problem { kind: ProblemKind::LookLimited, detail, count: 1 });
     facts.info.problems.sort_by_key(|problem| problem.kind);
 }
 
