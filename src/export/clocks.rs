@@ -27,12 +27,27 @@ pub(super) fn write_clocks(analysis: &Analysis, out: &mut String) {
         let name = analysis.capture_name(id);
         if clock.manual_ns != 0 {
             let (computed, manual) = (offset(clock.computed_ns), offset(clock.manual_ns));
-            paragraph(out, "  ", &format!("{name}: {computed} computed and {manual} by hand."));
+            let doubt = contradiction(clock).map_or_else(String::new, |words| format!(" {words}"));
+            paragraph(out, "  ", &format!("{name}: {computed} computed and {manual} by hand.{doubt}"));
         }
         if let Some(words) = over_time(clock, &analysis.capture(id).info) {
             paragraph(out, "  ", &format!("{name}: {words}"));
         }
     }
+}
+
+/// Says so where the user's part takes a clock out of the band that the traffic allows.
+pub fn contradiction(clock: &Clock) -> Option<String> {
+    let ns = clock.band_ns?;
+    let is_computed = !matches!(clock.method, ClockMethod::None | ClockMethod::Declared);
+    (is_computed && clock.manual_ns.unsigned_abs() > ns.unsigned_abs()).then(|| {
+        format!(
+            "{} by hand is outside what the traffic allows ({} {}): requests are shown outside those that caused them.",
+            offset(clock.manual_ns),
+            offset(clock.computed_ns),
+            band(ns),
+        )
+    })
 }
 
 /// The name of a method.

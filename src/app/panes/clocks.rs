@@ -8,7 +8,7 @@ use crate::app::chain::{ChainEdit, manual_ns, parse_offset};
 use crate::app::state::Action;
 use crate::capture::CaptureId;
 use crate::diagnose::words::{band, drift, offset};
-use crate::export::clocks::{band_words, method_name, over_time};
+use crate::export::clocks::{band_words, contradiction, method_name, over_time};
 use crate::topology::{Clock, ClockMethod, LaneId};
 
 const HEADS: [(&str, &str); 8] = [
@@ -46,6 +46,17 @@ pub fn clocks_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, out: &mut Acti
             }
         });
     });
+    contradictions_ui(ui, pane);
+}
+
+/// Below the table: whose clock the user set to what the traffic rules out.
+fn contradictions_ui(ui: &mut Ui, pane: &Pane<'_>) {
+    for (clock, id) in pane.analysis.topology.clocks.iter().zip(0..) {
+        if let Some(words) = contradiction(clock) {
+            let words = format!("⚠ {}: {words}", pane.analysis.capture_name(CaptureId(id)));
+            ui.add(egui::Label::new(RichText::new(words).color(pane.palette.attention)).wrap());
+        }
+    }
 }
 
 fn clock_row(
@@ -64,8 +75,15 @@ fn clock_row(
     ui.label(quiet(offset(clock.offset_ns.saturating_sub(manual)), palette.text));
     manual_ui(ui, pane, id, manual, draft, out);
     ui.label(quiet(offset(clock.offset_ns), palette.text));
-    let color = if clock.band_ns.is_some() { palette.text } else { palette.attention };
-    ui.label(quiet(band_words(&clock), color));
+    match contradiction(&clock) {
+        Some(doubt) => {
+            ui.label(quiet(format!("⚠ {}", band_words(&clock)), palette.attention)).on_hover_text(doubt);
+        }
+        None => {
+            let color = if clock.band_ns.is_some() { palette.text } else { palette.attention };
+            ui.label(quiet(band_words(&clock), color));
+        }
+    }
     ui.label(method_name(clock.method)).on_hover_text(format!(
         "{}. It rests on: {}",
         method_help(clock.method),
@@ -78,7 +96,9 @@ fn clock_row(
 fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, clock: &Clock) {
     let info = &pane.analysis.capture(id).info;
     let Some(help) = over_time(clock, info) else {
-        ui.label(quiet("steady", pane.palette.muted));
+        // Of a clock that nothing was compared with nobody knows how it went.
+        let is_known = clock.method != ClockMethod::None && clock.method != ClockMethod::Declared;
+        ui.label(quiet(if is_known { "steady" } else { "not known" }, pane.palette.muted));
         return;
     };
     let mut parts = Vec::new();

@@ -3,7 +3,7 @@
 use egui::{Align, Color32, Layout, RichText, Sense, Ui};
 use egui_extras::{Column as Width, TableBuilder};
 
-use super::tree::{first_reason, reasons};
+use super::tree::{confidence_words, first_reason, link_reasons, link_words};
 use super::{Actions, Pane};
 use crate::analysis::ExchangeView;
 use crate::app::command::Command;
@@ -13,6 +13,7 @@ use crate::app::state::Action;
 use crate::app::widgets::{
     attempt_badge, command_button, is_remade, is_resized, outcome_words, status_color,
 };
+use crate::correlate::Confidence;
 
 const ROW: f32 = 22.0;
 const HEAD: f32 = 20.0;
@@ -149,9 +150,8 @@ fn head_ui(ui: &mut Ui, pane: &Pane<'_>, column: Column, sort: Sort, out: &mut A
 }
 
 fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column, short: bool) {
-    if column == Column::Attempt && exchange.attempts() > 1 {
-        attempt_badge(ui, &pane.palette, exchange.attempt());
-        return;
+    if column == Column::Attempt {
+        return attempt_ui(ui, pane, exchange);
     }
     let (text, color) = cell(pane, exchange, column);
     let ports = short && column == Column::Connection;
@@ -169,7 +169,28 @@ fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Co
     } else if column == Column::Reason
         && let Some(parent) = pane.analysis.trees.parent(exchange.id)
     {
-        cell.on_hover_text(reasons(&parent.evidence.names()));
+        cell.on_hover_text(format!(
+            "{}: {}",
+            confidence_words(parent.confidence),
+            link_reasons(pane, exchange.id)
+        ));
+    }
+}
+
+/// The attempt, and a question mark where another request may have caused this one as well.
+fn attempt_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
+    if exchange.attempts() > 1 {
+        attempt_badge(ui, &pane.palette, exchange.attempt());
+    } else {
+        let text = RichText::new(exchange.attempt().to_string()).monospace().color(pane.palette.muted);
+        ui.add(egui::Label::new(text).selectable(false));
+    }
+    let parent = exchange.parentage().filter(|parent| parent.confidence == Confidence::Ambiguous);
+    if parent.is_some() {
+        let mark = RichText::new("?").monospace().strong().color(pane.palette.attention);
+        let mark = ui.add(egui::Label::new(mark).selectable(false));
+        mark.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, "ambiguous"));
+        mark.on_hover_text(link_words(pane, exchange.id));
     }
 }
 
@@ -195,7 +216,13 @@ fn cell(pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column) -> (String
         Column::Attempt => (exchange.attempt().to_string(), palette.muted),
         Column::Reason => {
             let parent = pane.analysis.trees.parent(exchange.id);
-            (parent.map_or("–".to_owned(), |p| first_reason(&p.evidence.names())), palette.muted)
+            match parent {
+                Some(p) if p.confidence == Confidence::Ambiguous => {
+                    (format!("? {}", first_reason(&p.evidence.names())), palette.attention)
+                }
+                Some(p) => (first_reason(&p.evidence.names()), palette.muted),
+                None => ("–".to_owned(), palette.muted),
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use egui::{Align, Layout, RichText, ScrollArea, Ui};
 
 use super::{Actions, Pane};
-use crate::analysis::ExchangeView;
+use crate::analysis::{Analysis, ExchangeView};
 use crate::app::format::duration;
 use crate::app::state::Action;
 use crate::app::widgets::{attempt_badge, outcome_name, padded_row, status_color};
@@ -17,7 +17,6 @@ const LIMIT: usize = 200;
 pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Actions) {
     let trees = &pane.analysis.trees;
     let tree = trees.tree(trees.root(selected));
-    let room = ui.available_height();
     ScrollArea::vertical().id_salt("tree").auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         for &(id, depth) in tree.iter().take(LIMIT) {
@@ -27,18 +26,8 @@ pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Act
             ui.weak(format!("and {} more", tree.len() - LIMIT));
         }
         let words = RichText::new(link_words(pane, selected)).small().color(pane.palette.muted);
-        let words = egui::WidgetText::from(words).into_galley(
-            ui,
-            Some(egui::TextWrapMode::Wrap),
-            ui.available_width(),
-            egui::TextStyle::Small,
-        );
-        // Where the tree ends just above the edge, half a line would be left of them; the row's tooltip has them too.
-        let rows = ui.min_rect().height();
-        if rows + 6.0 + words.size().y <= room || rows > room {
-            ui.add_space(6.0);
-            ui.label(words);
-        }
+        ui.add_space(6.0);
+        ui.add(egui::Label::new(words).wrap());
     });
 }
 
@@ -134,9 +123,9 @@ fn asks<'a>(pane: &Pane<'a>, id: ExchangeId) -> &'a crate::topology::Lane {
     pane.analysis.lane(pane.analysis.link(pane.analysis.exchange(id).link_id()).from)
 }
 
-fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
+pub(super) fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
     match pane.analysis.trees.parent(id) {
-        Some(parent) => why_linked(&parent.confidence, &parent.evidence.names()),
+        Some(parent) => why_linked(&parent.confidence, &link_reasons(pane, id)),
         None if pane.analysis.trees.orphan(id).is_some() => {
             let words = pane.analysis.trees.orphan(id).map_or("", Orphan::words);
             format!("No neighbouring hop shows this request: {words}.")
@@ -149,7 +138,7 @@ fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
     }
 }
 
-fn confidence_words(confidence: Confidence) -> &'static str {
+pub(super) fn confidence_words(confidence: Confidence) -> &'static str {
     match confidence {
         Confidence::Certain => "certain",
         Confidence::Likely => "likely",
@@ -175,19 +164,39 @@ fn reason(name: &str) -> String {
     .to_owned()
 }
 
-/// All reasons, in words.
-pub fn reasons(names: &[&str]) -> String {
-    names.iter().map(|name| reason(name)).collect::<Vec<_>>().join(", ")
+/// All reasons for the parent of a request, in words.
+pub(super) fn link_reasons(pane: &Pane<'_>, id: ExchangeId) -> String {
+    let Some(parent) = pane.analysis.trees.parent(id) else { return String::new() };
+    let words = |name: &str| match name {
+        "containment" if is_moved_out(pane.analysis, id, parent.parent) => {
+            "runs inside it in the capture that holds both, though not by the offset given by hand".to_owned()
+        }
+        name => reason(name),
+    };
+    parent.evidence.names().into_iter().map(words).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a request is shown outside the one that caused it because the user moved a clock.
+fn is_moved_out(analysis: &Analysis, child: ExchangeId, parent: ExchangeId) -> bool {
+    let (child, parent) = (analysis.exchange(child), analysis.exchange(parent));
+    let clocks = [child.capture, parent.capture].map(|capture| analysis.topology.clocks[capture.index()]);
+    if clocks[0].manual_ns == clocks[1].manual_ns {
+        return false;
+    }
+    let slack = clocks.iter().filter_map(|clock| clock.band_ns).fold(0i64, i64::saturating_add);
+    child.started().0.saturating_add(slack) < parent.started().0
+        || child.started().0.saturating_sub(slack) > parent.settled().0
+        || child.status().is_some() && child.settled().0.saturating_sub(slack) > parent.settled().0
 }
 
 /// Why a request is taken for the cause of another one, in a sentence.
-fn why_linked(confidence: &Confidence, names: &[&str]) -> String {
+fn why_linked(confidence: &Confidence, reasons: &str) -> String {
     let sure = match confidence {
         Confidence::Certain => "Certain: nothing else fits, or an id says so.",
         Confidence::Likely => "Likely: other candidates fit worse.",
         Confidence::Ambiguous => "Ambiguous: another request fits as well, and nothing tells them apart.",
     };
-    format!("Linked to the request above: {}. {sure}", reasons(names))
+    format!("Linked to the request above: {reasons}. {sure}")
 }
 
 /// The strongest reason, and how many more there are: `request id and 6 more`.
