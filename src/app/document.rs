@@ -1,10 +1,12 @@
 //! An analysis with what the panes need made once, on the loading thread: failures in time order and statistics.
 
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::series::Series;
 use crate::analysis::{Analysis, ExchangeView};
-use crate::capture::SessionTime;
+use crate::capture::{CaptureId, SessionTime};
 use crate::session::Held;
 use crate::timeline::Model;
 use crate::topology::{ExchangeId, LaneId};
@@ -20,6 +22,8 @@ pub struct Document {
     pub series: Arc<Series>,
     /// The lane at which each capture seems to have been taken.
     pub taken_at: Arc<Vec<Option<LaneId>>>,
+    /// Which captures hold connections of which servers' addresses.
+    pub heard: Arc<HashSet<(CaptureId, IpAddr)>>,
     /// The timeline's lanes and rows.
     pub model: Arc<Model>,
     /// Set when this is only what a snapshot holds.
@@ -37,11 +41,13 @@ impl Document {
         let series = Arc::new(Series::new(&analysis));
         let model = Arc::new(Model::new(&analysis));
         let taken_at = Arc::new(analysis.topology.taken_at(analysis.captures.len()));
+        let heard = Arc::new(heard(&analysis));
         Self {
             analysis: Arc::new(analysis),
             failures: Arc::new(failures),
             series,
             taken_at,
+            heard,
             model,
             held: None,
             generation: next_generation(),
@@ -52,6 +58,20 @@ impl Document {
     pub fn of_snapshot(analysis: Analysis, held: Held) -> Self {
         Self { held: Some(Arc::new(held)), ..Self::new(analysis) }
     }
+}
+
+fn heard(analysis: &Analysis) -> HashSet<(CaptureId, IpAddr)> {
+    let topology = &analysis.topology;
+    let serves = topology.lanes.iter().flat_map(|lane| &lane.serves);
+    let servers: HashSet<IpAddr> = serves.map(SocketAddr::ip).collect();
+    let mut heard = HashSet::new();
+    for connection in &topology.connections {
+        let ends = [connection.client.ip(), connection.server.ip()];
+        for end in ends.into_iter().filter(|end| servers.contains(end)) {
+            heard.extend(connection.sightings.iter().map(|sighting| (sighting.capture, end)));
+        }
+    }
+    heard
 }
 
 fn next_generation() -> u64 {

@@ -1,7 +1,7 @@
 //! The lane editor: drag to reorder and to assign, rename, merge, split; and below it the clock table.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use egui::{
     Align, Button, Color32, Frame, Id, Layout, Margin, Rect, RichText, ScrollArea, Sense, Stroke, TextEdit,
@@ -264,16 +264,29 @@ fn menu_ui(ui: &mut Ui, pane: &Pane<'_>, id: LaneId, lane: &Lane, out: &mut Acti
 
 /// The captures taken at a lane.
 fn captures_words(pane: &Pane<'_>, id: LaneId) -> String {
-    let names: Vec<_> = (0..pane.analysis.captures.len())
+    let captures: Vec<_> = (0..pane.analysis.captures.len())
         .map(|at| crate::capture::CaptureId(at as u16))
         .filter(|&capture| clocks::lane_of(pane, capture) == Some(id))
-        .map(|capture| pane.analysis.capture_name(capture))
         .collect();
-    match &names[..] {
+    let names: Vec<_> = captures.iter().map(|&capture| pane.analysis.capture_name(capture)).collect();
+    let words = match &names[..] {
         [] if pane.analysis.lane(id).inferred => "not captured itself".to_owned(),
         [] => "no capture of its own".to_owned(),
         [one] => format!("captured in {one}"),
         many => format!("captured in {}", counted(many.len() as u64, "file")),
+    };
+    // Of replicas some may be captured and others not.
+    let serves = &pane.analysis.lane(id).serves;
+    let hosts: std::collections::BTreeSet<IpAddr> = serves.iter().map(SocketAddr::ip).collect();
+    let is_heard =
+        |host: &IpAddr| captures.iter().any(|&capture| pane.document.heard.contains(&(capture, *host)));
+    let unheard: Vec<_> = hosts.iter().filter(|host| !is_heard(host)).collect();
+    match &unheard[..] {
+        [one] if !captures.is_empty() => format!("{words}, but not {one}"),
+        [_, _, ..] if !captures.is_empty() => {
+            format!("{words}, but not {} other addresses", unheard.len())
+        }
+        _ => words,
     }
 }
 
