@@ -1,6 +1,8 @@
 //! The window's frame: top bar, messages, and where each pane sits.
 
-use egui::{Align, CentralPanel, Frame, Layout, Margin, Panel, RichText, ScrollArea, TextEdit, Ui};
+use egui::{
+    Align, Align2, Area, CentralPanel, Frame, Layout, Margin, Panel, RichText, ScrollArea, TextEdit, Ui,
+};
 
 use super::Palette;
 use super::command::{self, Command};
@@ -49,6 +51,7 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
     if let Some(pointer) = pointer {
         ui.input_mut(|i| i.pointer = pointer);
     }
+    passing_ui(ui, state);
     modal_ui(ui, state, &mut out);
     panes::dropping::dropping_ui(ui, state.document.is_some());
     state.apply(ui.ctx(), out);
@@ -193,7 +196,7 @@ fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
             });
         });
     }
-    if let Some(notice) = &state.notice {
+    if let Some(notice) = state.notice.as_ref().filter(|notice| !notice.is_passing) {
         Panel::top("notice").frame(frame).show(ui, |ui| {
             ui.horizontal(|ui| {
                 if ui.small_button("×").on_hover_text("Close this message").clicked() {
@@ -206,6 +209,19 @@ fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
     }
     held_ui(ui, state, frame);
     problems::problems_ui(ui, state, frame, out);
+}
+
+/// A message that goes with the next action lies over the panes: they would move for it, and back.
+fn passing_ui(ui: &Ui, state: &AppState) {
+    let Some(notice) = state.notice.as_ref().filter(|notice| notice.is_passing) else { return };
+    let area = Area::new(egui::Id::unique("passing notice")).order(egui::Order::Foreground);
+    area.anchor(Align2::CENTER_BOTTOM, [0.0, -28.0]).interactable(false).show(ui.ctx(), |ui| {
+        let palette = Palette::of(ui.ctx());
+        let frame = Frame::new().fill(palette.raised).stroke(egui::Stroke::new(1.0, palette.path));
+        frame.corner_radius(6).inner_margin(Margin::symmetric(14, 8)).show(ui, |ui| {
+            ui.add(egui::Label::new(RichText::new(&notice.text).color(palette.text)).extend());
+        });
+    });
 }
 
 /// Says that only a snapshot is shown, and what became of its captures.

@@ -114,7 +114,7 @@ pub fn to_step(state: &mut AppState, index: usize) {
 /// Goes forward or back by steps.
 pub fn step_by(state: &mut AppState, by: isize) {
     if state.story.steps().is_empty() {
-        state.tell("Select a connection or an exchange to step through");
+        state.hint("Select a connection or an exchange to step through");
         return;
     }
     let next = match state.session().selection.step {
@@ -140,7 +140,7 @@ pub fn failure_by(state: &mut AppState, forward: bool) {
     };
     match next.map(|failure| failure.1) {
         Some(id) => to_exchange(state, id),
-        None => state.tell(if forward { "No failure after this one" } else { "No failure before this one" }),
+        None => state.hint(if forward { "No failure after this one" } else { "No failure before this one" }),
     }
 }
 
@@ -226,8 +226,15 @@ fn frame_selection(state: &mut AppState) {
         return;
     }
     let span = if readable { span } else { length.saturating_mul(ROOM) };
+    let Some(whole) = state.document.as_ref().map(|document| document.model.fit()) else { return };
+    if span >= whole.end.since_ns(whole.start) {
+        // Beside what the captures hold there is nothing to give room to.
+        state.edits.look().view = None;
+        return;
+    }
     let middle = start.0.saturating_add(end.since_ns(start) / 2);
-    set_view(state, middle.saturating_sub(span / 2), middle.saturating_add(span / 2));
+    let first = middle.saturating_sub(span / 2).clamp(whole.start.0, whole.end.0.saturating_sub(span));
+    set_view(state, first, first.saturating_add(span));
 }
 
 /// From the first to the last moment of the selected request across the hops, or of the connection.

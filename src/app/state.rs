@@ -131,6 +131,8 @@ pub struct Notice {
     pub text: String,
     /// Whether something failed.
     pub is_error: bool,
+    /// Whether it goes with the next thing that is done.
+    pub is_passing: bool,
 }
 
 /// What the window itself remembers: which tab, which modal, which zone.
@@ -229,11 +231,16 @@ impl AppState {
 
     /// Shows a message.
     pub(super) fn tell(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: false });
+        self.notice = Some(Notice { text: text.into(), is_error: false, is_passing: false });
+    }
+
+    /// Shows a message about what was just asked for: it goes with the next thing that is done.
+    pub(super) fn hint(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), is_error: false, is_passing: true });
     }
 
     /// Shows a message about something that failed.
     pub(super) fn complain(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: true });
+        self.notice = Some(Notice { text: text.into(), is_error: true, is_passing: false });
     }
 }

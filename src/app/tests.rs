@@ -17,6 +17,7 @@ use super::{chrome, fixture, theme};
 use crate::session::Target;
 
 mod clocks;
+mod going;
 mod opening;
 mod wire;
 

@@ -64,6 +64,9 @@ impl AppState {
     /// Carries out the wishes of one frame, in order.
     pub fn apply(&mut self, ctx: &Context, actions: Vec<Action>) {
         for action in actions {
+            if self.notice.as_ref().is_some_and(|notice| notice.is_passing) {
+                self.notice = None;
+            }
             self.apply_one(ctx, action);
         }
     }
@@ -99,7 +102,7 @@ impl AppState {
                         session.annotations.remove(index);
                     }
                 });
-                self.tell("Note deleted; Ctrl+Z brings it back");
+                self.hint("Note deleted; Ctrl+Z brings it back");
             }
             Action::SaveNote { index, target, text } => self.save_note(index, target, text.trim()),
             Action::Open { paths, add } => self.open(paths, add),
@@ -378,7 +381,7 @@ impl AppState {
     fn go_back(&mut self, step: fn(&mut History) -> bool, nothing: &str) {
         let before = self.edits.session().overrides.clone();
         if !step(&mut self.edits) {
-            self.tell(nothing);
+            self.hint(nothing);
         } else if self.edits.session().overrides != before {
             self.analyse_again();
         }
@@ -403,7 +406,7 @@ impl AppState {
         let first = selected_targets(&self.edits.session().selection).next();
         match first {
             Some(target) => self.show_note(None, target, String::new()),
-            None => self.tell("Select an exchange, a connection or a moment first; then write the note"),
+            None => self.hint("Select an exchange, a connection or a moment first; then write the note"),
         }
     }
 
@@ -439,12 +442,12 @@ impl AppState {
         match fix {
             Some(fix) => {
                 ctx.copy_text(fix.change);
-                self.tell(match fix.product.as_str() {
+                self.hint(match fix.product.as_str() {
                     "" => "Copied the change".to_owned(),
                     product => format!("Copied the change for {product}"),
                 });
             }
-            None => self.tell("This finding has no fix to copy"),
+            None => self.hint("This finding has no fix to copy"),
         }
     }
 
@@ -457,9 +460,9 @@ impl AppState {
         match filter {
             Some(filter) => {
                 ctx.copy_text(filter);
-                self.tell("Copied the Wireshark display filter of this connection");
+                self.hint("Copied the Wireshark display filter of this connection");
             }
-            None => self.tell("Select a connection first"),
+            None => self.hint("Select a connection first"),
         }
     }
 

@@ -73,25 +73,56 @@ fn is_mixed(pane: &Pane<'_>) -> bool {
     pane.analysis.topology.remarks.iter().any(|remark| remark.kind == RemarkKind::UnrelatedCaptures)
 }
 
-/// Right edges of the number columns, from the right border, in points.
+/// Right edges of the number columns, from the right border, in points, where the numbers are not wider.
 const COLUMNS: [f32; 3] = [98.0, 56.0, 0.0];
-/// Width of the first of them.
-const NUMBER: f32 = 44.0;
+/// Least space between two columns.
+const COLUMN_GAP: f32 = 7.0;
 const ROW: f32 = 20.0;
+/// Height of the line above the numbers that holds a name for which there is no room beside them.
+const NAME_LINE: f32 = 16.0;
+
+/// Where the numbers stand: no two run into each other, however large they are.
+struct Columns {
+    /// Right edges, from the right border.
+    edges: [f32; 3],
+    /// What the numbers take from the right border on.
+    width: f32,
+}
+
+impl Columns {
+    /// For rows of numbers.
+    fn of<'a>(rows: impl Iterator<Item = &'a [String; 3]>, width: impl Fn(&str) -> f32) -> Self {
+        let mut widest = [0.0f32; 3];
+        for cells in rows {
+            for (widest, cell) in widest.iter_mut().zip(cells) {
+                *widest = widest.max(width(cell));
+            }
+        }
+        let retried = COLUMNS[1].max(widest[2] + COLUMN_GAP);
+        let failed = (COLUMNS[0] - COLUMNS[1]).max(widest[1] + COLUMN_GAP);
+        let edges = [retried + failed, retried, 0.0];
+        Self { edges, width: edges[0] + widest[0] + 6.0 }
+    }
+}
 
 fn matrix_ui(ui: &mut Ui, pane: &Pane<'_>, board: &Board, out: &mut Actions) {
     let palette = pane.palette;
     let status = board.status.as_deref().unwrap_or("5xx");
     let small = egui::FontId::proportional(11.5);
     let (head, _) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
-    for (edge, text) in COLUMNS.iter().zip(["requests", status, "retried"]) {
+    let cells: Vec<[String; 3]> = board.links.iter().map(|figures| cells(figures, board)).collect();
+    let mono = egui::FontId::monospace(12.0);
+    let width =
+        |text: &str| ui.painter().layout_no_wrap(text.to_owned(), mono.clone(), palette.text).size().x;
+    let columns = Columns::of(cells.iter(), width);
+    for (edge, text) in columns.edges.iter().zip(["requests", status, "retried"]) {
         let at = egui::pos2(head.right() - edge, head.center().y);
         ui.painter().text(at, Align2::RIGHT_CENTER, text, small.clone(), palette.muted);
     }
     ui.spacing_mut().item_spacing.y = 0.0;
-    for (at, figures) in board.links.iter().enumerate() {
+    for (at, (figures, cells)) in board.links.iter().zip(&cells).enumerate() {
         let id = LinkId(at as u16);
-        link_row(ui, pane, id, figures, board, out);
+        link_row(ui, pane, id, (cells, failures_of(figures, board) > 0), &columns, out);
         if board.boundary == Some(id) {
             let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), 7.0), Sense::hover());
             let ends = [line.left_center(), line.right_center()];
@@ -101,40 +132,44 @@ fn matrix_ui(ui: &mut Ui, pane: &Pane<'_>, board: &Board, out: &mut Actions) {
     }
 }
 
+/// The numbers of a link: requests, failures, retried ones.
+fn cells(figures: &LinkFigures, board: &Board) -> [String; 3] {
+    [figures.requests_words(), grouped(failures_of(figures, board)), retried_words(figures)]
+}
+
 fn link_row(
     ui: &mut Ui,
     pane: &Pane<'_>,
     id: LinkId,
-    figures: &LinkFigures,
-    board: &Board,
+    (cells, has_failures): (&[String; 3], bool),
+    columns: &Columns,
     out: &mut Actions,
 ) {
     let palette = pane.palette;
     let name = pane.analysis.link_name(id);
-    let failures = failures_of(figures, board);
-    let retried = retried_words(figures);
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
-    let label =
-        format!("{name}: {} requests, {failures} failures, {retried} retried", figures.requests_words());
+    let [requests, failures, retried] = cells;
+    // Names that differ at their ends only must not be cut to the same words.
+    let room = ui.available_width() - columns.width;
+    let text = |mode, room| {
+        let text = egui::WidgetText::from(RichText::new(&name).color(palette.text));
+        text.into_galley(ui, Some(mode), room, egui::TextStyle::Body)
+    };
+    let whole = text(egui::TextWrapMode::Extend, f32::INFINITY);
+    let above = if whole.size().x > room { NAME_LINE } else { 0.0 };
+    let text = if above > 0.0 { text(egui::TextWrapMode::Truncate, ui.available_width()) } else { whole };
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW + above), Sense::click());
+    let label = format!("{name}: {requests} requests, {failures} failures, {retried} retried");
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
     if response.hovered() || response.has_focus() {
         ui.painter().rect_filled(rect, 3.0, palette.raised);
     }
     let mono = egui::FontId::monospace(12.0);
-    let requests = figures.requests_words();
-    let number = ui.painter().layout_no_wrap(requests.clone(), mono.clone(), palette.text).size().x;
-    let room = rect.width() - COLUMNS[0] - NUMBER.max(number + 6.0);
-    let text = egui::WidgetText::from(RichText::new(&name).color(palette.text)).into_galley(
-        ui,
-        Some(egui::TextWrapMode::Truncate),
-        room,
-        egui::TextStyle::Body,
-    );
-    ui.painter().galley(egui::pos2(rect.left(), rect.center().y - text.size().y / 2.0), text, palette.text);
-    let failed = if failures > 0 { palette.failed } else { palette.muted };
-    let cells = [(requests, palette.text), (grouped(failures), failed), (retried, palette.muted)];
-    for (edge, (text, color)) in COLUMNS.iter().zip(cells) {
-        let at = egui::pos2(rect.right() - edge, rect.center().y);
+    let (first, last) = (rect.top() + ROW / 2.0, rect.bottom() - ROW / 2.0);
+    ui.painter().galley(egui::pos2(rect.left(), first - text.size().y / 2.0), text, palette.text);
+    let failed = if has_failures { palette.failed } else { palette.muted };
+    let colors = [palette.text, failed, palette.muted];
+    for ((edge, text), color) in columns.edges.iter().zip(cells).zip(colors) {
+        let at = egui::pos2(rect.right() - edge, last);
         ui.painter().text(at, Align2::RIGHT_CENTER, text, mono.clone(), color);
     }
     if response.on_hover_text(format!("{name}: show its failures in the table")).clicked() {
@@ -250,5 +285,29 @@ fn ordinals_ui(ui: &mut Ui, pane: &Pane<'_>, link: LinkId, figures: &LinkFigures
     ui.add(egui::Label::new(RichText::new(head).small().color(palette.muted)).wrap());
     for (name, (requests, answered)) in ["1st", "2nd", "3rd+"].iter().zip(figures.ordinals) {
         share_row(ui, &palette, name, 34.0, answered, requests);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_stand_apart() {
+        let rows = ["157,051 157,760 12 GET", "7 3 –"].map(|row| {
+            let mut cells = row.splitn(3, ' ').map(str::to_owned);
+            [(); 3].map(|()| cells.next().unwrap())
+        });
+        let width = |text: &str| text.chars().count() as f32 * 7.2;
+        let columns = Columns::of(rows.iter(), width);
+        for row in &rows {
+            for at in 0..2 {
+                let left = columns.edges[at + 1] + width(&row[at + 1]);
+                assert!(left + 5.0 < columns.edges[at], "{row:?}: {:?}", columns.edges);
+            }
+            assert!(columns.edges[0] + width(&row[0]) < columns.width);
+        }
+        let few = Columns::of(rows[1..].iter(), width);
+        assert_eq!(few.edges, COLUMNS, "as they stand elsewhere");
     }
 }

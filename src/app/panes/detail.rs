@@ -65,13 +65,15 @@ fn contents_ui(
         ui.weak("Reading…");
         return;
     };
-    ScrollArea::both().id_salt("contents").auto_shrink(false).show(ui, |ui| {
+    // Values of headers are wrapped; lines of a body stay lines.
+    let sideways = shown == DetailTab::Body;
+    ScrollArea::new([sideways, true]).id_salt("contents").auto_shrink(false).show(ui, |ui| {
         for (name, part) in [("Request", &contents.request), ("Response", &contents.response)] {
             ui.label(RichText::new(name).small().color(pane.palette.muted));
             match part {
                 None => drop(ui.weak("Not a byte of it was captured.")),
                 Some(Err(error)) => error_ui(ui, pane, error),
-                Some(Ok(part)) if shown == DetailTab::Headers => headers_ui(ui, pane, name, part),
+                Some(Ok(part)) if shown == DetailTab::Headers => headers_ui(ui, pane, part),
                 Some(Ok(part)) => body_ui(ui, pane, part),
             }
             ui.add_space(8.0);
@@ -92,15 +94,25 @@ fn error_ui(ui: &mut Ui, pane: &Pane<'_>, error: &ExtentError) {
     ui.add(egui::Label::new(text).wrap());
 }
 
-fn headers_ui(ui: &mut Ui, pane: &Pane<'_>, name: &str, part: &Part) {
-    ui.label(RichText::new(&part.start_line).monospace().strong());
-    Grid::new(name).num_columns(2).spacing([12.0, 2.0]).show(ui, |ui| {
-        for (name, value) in &part.headers {
-            ui.label(RichText::new(name).monospace().color(pane.palette.muted));
-            ui.label(RichText::new(value).monospace());
-            ui.end_row();
-        }
-    });
+/// Names in a column as wide as the widest, values whole behind them on as many lines as they need.
+fn headers_ui(ui: &mut Ui, pane: &Pane<'_>, part: &Part) {
+    ui.add(egui::Label::new(RichText::new(&part.start_line).monospace().strong()).wrap());
+    let font = egui::TextStyle::Monospace.resolve(ui.style());
+    let letter = ui.painter().layout_no_wrap("m".to_owned(), font, pane.palette.text).size().x;
+    let longest = part.headers.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let column = (longest as f32 * letter + 4.0).min(ui.available_width() * 0.45);
+    ui.spacing_mut().item_spacing.y = 2.0;
+    for (name, value) in &part.headers {
+        ui.horizontal_top(|ui| {
+            ui.vertical(|ui| {
+                ui.set_width(column);
+                ui.add(
+                    egui::Label::new(RichText::new(name).monospace().color(pane.palette.muted)).truncate(),
+                );
+            });
+            ui.vertical(|ui| ui.add(egui::Label::new(RichText::new(value).monospace()).wrap()));
+        });
+    }
 }
 
 fn body_ui(ui: &mut Ui, pane: &Pane<'_>, part: &Part) {

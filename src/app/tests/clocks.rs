@@ -101,3 +101,67 @@ fn a_lane_that_cannot_be_merged_says_why() {
     window.run_steps(8);
     window.get_by_label("requests of nginx lead to uwsgi: they are two hops, and no replicas of one");
 }
+
+#[test]
+fn an_offset_by_hand_that_the_traffic_rules_out_is_said_to_be() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let words = "nginx.pcap: +2,000 ms by hand is outside what the traffic allows";
+    assert!(window.query_by_label_contains(words).is_none());
+    type_offset(&mut window, "2 s");
+    assert!(window.query_by_label_contains(words).is_some());
+    press(&mut window, Key::Escape);
+    click(&mut window, FINDING_OF_SAMPLE);
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    // Of a request whose bars stand apart by two seconds it is not said that one runs inside the other.
+    let moved = |id: &ExchangeId| {
+        let parent = analysis.trees.parent(*id).filter(|p| p.evidence.names().contains(&"containment"));
+        parent.is_some_and(|p| {
+            let start = |id| analysis.exchange(id).started();
+            start(*id).since_ns(start(p.parent)).abs() > 1_000_000_000
+        })
+    };
+    let mut all = (0..analysis.topology.exchanges.len() as u32).map(ExchangeId);
+    if let Some(id) = all.find(moved) {
+        window.state_mut().apply(&egui::Context::default(), vec![Action::SelectExchange(id)]);
+        window.run_steps(3);
+        window.get_by_label_contains("though not by the offset given by hand");
+    }
+}
+
+#[test]
+fn of_a_clock_that_nothing_was_compared_with_it_is_not_said_that_it_went_evenly() {
+    let mut analysis = recorded().state().document.as_ref().unwrap().analysis.as_ref().clone();
+    for clock in &mut analysis.topology.clocks {
+        *clock = crate::topology::Clock::default();
+    }
+    let mut window = window_with(None, Some(Document::new(analysis)));
+    press(&mut window, Key::L);
+    assert_eq!(window.query_all_by_label("steady").count(), 0);
+    assert_eq!(window.query_all_by_label("not known").count(), 3);
+}
+
+#[test]
+fn the_table_marks_what_is_ambiguous() {
+    let mut analysis = fixture::analysis();
+    let ids = (0..analysis.topology.exchanges.len() as u32).map(ExchangeId);
+    let child = ids.into_iter().find(|&id| analysis.trees.parent(id).is_some()).unwrap();
+    analysis.trees.parents[child.0 as usize].as_mut().unwrap().confidence = Confidence::Ambiguous;
+    let mut window = window_with(None, Some(Document::new(analysis)));
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SelectExchange(child)]);
+    window.run_steps(3);
+    window.get_by_label("ambiguous").hover();
+    window.run_steps(8);
+    let words = "Ambiguous: another request fits as well, and nothing tells them apart";
+    assert!(window.query_all_by_label_contains(words).count() > 1, "in the tree and in the tooltip");
+}
+
+#[test]
+fn of_replicas_it_is_said_which_one_was_not_captured() {
+    let mut analysis = recorded().state().document.as_ref().unwrap().analysis.as_ref().clone();
+    let at = analysis.topology.lanes.iter().position(|lane| lane.name == "nginx").unwrap();
+    analysis.topology.lanes[at].serves.push("10.88.9.9:80".parse().unwrap());
+    let mut window = window_with(None, Some(Document::new(analysis)));
+    press(&mut window, Key::L);
+    window.get_by_label("captured in nginx.pcap, but not 10.88.9.9");
+}

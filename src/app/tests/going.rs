@@ -1,0 +1,73 @@
+//! Going somewhere, and what stays in sight.
+
+use super::*;
+use crate::session::Annotation;
+use crate::topology::ConnectionId;
+
+#[test]
+fn a_hint_goes_with_the_next_step_and_moves_no_pane() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let place = |window: &Window| window.get_by_label("Exchanges").rect();
+    let before = place(&window);
+    let hint = "No failure before this one";
+    for _ in 0..60 {
+        press(&mut window, Key::Comma);
+        if window.query_by_label(hint).is_some() {
+            break;
+        }
+    }
+    window.get_by_label(hint);
+    assert_eq!(place(&window), before);
+    press(&mut window, Key::Period);
+    assert!(window.query_by_label(hint).is_none());
+}
+
+#[test]
+fn a_connection_as_long_as_the_capture_is_shown_without_emptiness_around() {
+    let mut window = window();
+    let document = window.state().document.clone().unwrap();
+    let whole = document.model.fit();
+    let length = |id: &ConnectionId| {
+        let connection = document.analysis.connection(*id).inner;
+        connection.last.since_ns(connection.first)
+    };
+    let all = (0..document.analysis.topology.connections.len() as u32).map(ConnectionId);
+    for id in [all.clone().max_by_key(length).unwrap(), all.clone().min_by_key(length).unwrap()] {
+        for _ in 0..8 {
+            press(&mut window, Key::Plus);
+        }
+        window.state_mut().apply(&egui::Context::default(), vec![Action::SelectConnection(id)]);
+        window.run_steps(3);
+        let view = window.state().session().view.unwrap_or(whole);
+        assert!(whole.start <= view.start && view.end <= whole.end, "{view:?} of {whole:?}");
+    }
+}
+
+#[test]
+fn notes_on_exchanges_and_connections_have_a_flag_in_the_timeline() {
+    let mut window = window();
+    note(&mut window, "ticket 4411");
+    window.get_by_label("Note: ticket 4411");
+    let connection = window.state().session().selection.connection.unwrap();
+    window.state_mut().edits.edit(|session| {
+        session.annotations =
+            vec![Annotation { target: Target::Connection(connection), text: "the old pod".into() }];
+    });
+    window.run_steps(3);
+    window.get_by_label("Note: the old pod");
+}
+
+#[test]
+fn in_a_small_window_why_a_request_is_linked_is_reached_without_a_tooltip() {
+    let mut window = window_of([1280.0, 800.0], None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    click(&mut window, FINDING_OF_SAMPLE);
+    let label = "Linked to the request above: same request id";
+    window.get_by_label_contains(label).scroll_to_me();
+    window.run_steps(4);
+    let words = window.get_by_label_contains(label).rect();
+    let head = window.get_by_label("Tree").rect();
+    assert!(words.top() > head.bottom() && words.bottom() < 800.0, "{words:?}");
+}
