@@ -4,6 +4,7 @@ mod asked_for;
 mod by_time;
 mod cause;
 mod clocks;
+mod closer;
 mod copies;
 mod edits;
 mod fit;
