@@ -100,4 +100,29 @@ mod tests {
         let shared: IpAddr = [10, 0, 2, 1].into();
         assert_eq!(hosts.of(shared), shared);
     }
+
+    #[test]
+    fn two_addresses_of_one_machine_that_are_asked_for_the_same_are_one_hop() {
+        let lanes = |passage| {
+            let mut script = Script::new("any.pcap");
+            for n in 0..8 {
+                let (at, port) = (n * 10_000_000, 3_000 + n);
+                let ends = [
+                    (format!("10.0.0.9:{port}"), "10.0.1.9:80"),
+                    (format!("10.0.1.9:{port}"), ["10.0.2.1:9100", "10.0.2.2:9101"][n as usize % 2]),
+                    (format!("10.0.3.1:{port}"), "10.0.3.9:8000"),
+                ];
+                let conns = ends.map(|(client, server)| script.connection(at, &client, server, 100));
+                for (depth, conn) in (0..).zip(conns) {
+                    script.request(conn, at + depth * 100_000, "GET", &format!("/item/{n}"), &[], "");
+                    script.response(conn, at + 5_000_000 - depth * 100_000, 200, 20);
+                }
+                script.flow(conns[1]).directions[Side::Server as usize].passage = passage;
+                script.flow(conns[2]).directions[Side::Client as usize].passage = passage;
+            }
+            build(&[script.finish()], &Overrides::default()).lanes.len()
+        };
+        assert_eq!(lanes(Passage::OUT), 4);
+        assert_ne!(lanes(Passage::UNKNOWN), 4);
+    }
 }

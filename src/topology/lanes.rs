@@ -210,22 +210,24 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
         .collect()
 }
 
-/// Pairs of endpoints that might be replicas: neighbours by address, and neighbours by port.
+/// Pairs of endpoints that might be replicas: neighbours by address, by port, and on one machine.
 fn neighbours(endpoints: &[Endpoint]) -> Vec<(usize, usize)> {
-    let mut pairs = Vec::new();
-    let mut by_port: Vec<usize> = (0..endpoints.len()).collect();
-    by_port.sort_by_key(|&at| (endpoints[at].address.port(), at));
-    for (list, by_address) in [((0..endpoints.len()).collect::<Vec<_>>(), true), (by_port, false)] {
+    fn pairs<K: Ord>(endpoints: &[Endpoint], key: impl Fn(&Endpoint) -> K, out: &mut Vec<(usize, usize)>) {
+        let mut list: Vec<usize> = (0..endpoints.len()).collect();
+        list.sort_by_key(|&at| key(&endpoints[at]));
         for (at, &one) in list.iter().enumerate() {
             for &other in list[at + 1..].iter().take(16) {
-                let (a, b) = (endpoints[one].address, endpoints[other].address);
-                if if by_address { a.ip() == b.ip() } else { a.port() == b.port() } {
-                    pairs.push((one.min(other), one.max(other)));
+                if key(&endpoints[one]) == key(&endpoints[other]) {
+                    out.push((one.min(other), one.max(other)));
                 }
             }
         }
     }
-    pairs
+    let mut all = Vec::new();
+    pairs(endpoints, |endpoint| endpoint.address.ip(), &mut all);
+    pairs(endpoints, |endpoint| endpoint.address.port(), &mut all);
+    pairs(endpoints, |endpoint| endpoint.host, &mut all);
+    all
 }
 
 fn are_replicas(a: &Endpoint, b: &Endpoint, over_a: &BTreeSet<usize>, over_b: &BTreeSet<usize>) -> bool {
