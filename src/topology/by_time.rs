@@ -12,6 +12,7 @@ use super::lanes::Seen;
 const MOST_CLIENTS: usize = 8;
 /// Pairs of a client and an endpoint that are compared at most.
 const MOST_PAIRS: usize = 4_096;
+
 /// Start and end in session time, nanoseconds.
 type Span = (i64, i64);
 
@@ -44,16 +45,14 @@ fn follow_loopback(seen: &Seen<'_>, causes: &mut Causes, sample: &Sample) {
 /// A machine may ask from another address than the one it is asked at, and nothing need tell that both are its own.
 fn follow_addresses(seen: &Seen<'_>, causes: &mut Causes, sample: &Sample) {
     let hosts: BTreeSet<IpAddr> = causes.endpoints.iter().map(|endpoint| endpoint.host).collect();
-    let mut clients: Vec<BTreeSet<IpAddr>> = vec![BTreeSet::new(); causes.endpoints.len()];
-    for leg in &causes.legs {
-        clients[leg.endpoint].insert(leg.client);
-    }
+    let mut clients = vec![0usize; causes.endpoints.len()];
+    causes.legs.iter().for_each(|leg| clients[leg.endpoint] += 1);
     let may_be_proxy = |leg: &Leg| {
         let stranger = !leg.client.is_loopback() && !hosts.contains(&leg.host);
         stranger
             && is_open(leg)
             && leg.exchanges >= FEWEST_OF_STRANGERS
-            && clients[leg.endpoint].len() <= MOST_CLIENTS
+            && clients[leg.endpoint] <= MOST_CLIENTS
     };
     let open: Vec<bool> = causes.legs.iter().map(may_be_proxy).collect();
     let group = |at: usize| usize::from(seen.clocks[seen.capture(at).index()].group);
@@ -71,7 +70,7 @@ fn follow_addresses(seen: &Seen<'_>, causes: &mut Causes, sample: &Sample) {
         let mut best: Option<(f64, usize)> = None;
         for (&(endpoint, of), outer) in &spans.outer {
             // Who asks both has reasons of its own.
-            if endpoint == own || of != group || clients[endpoint].contains(&causes.legs[leg].client) {
+            if endpoint == own || of != group || causes.is_asked_by(endpoint, causes.legs[leg].client) {
                 continue;
             }
             pairs += 1;

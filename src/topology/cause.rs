@@ -71,9 +71,17 @@ pub(super) struct Endpoint {
 #[derive(Debug, Default)]
 pub(super) struct Causes {
     pub endpoints: Vec<Endpoint>,
+    /// By client, then by endpoint.
     pub legs: Vec<Leg>,
     /// The leg of each connection, in the order of the input.
     pub leg_of: Vec<usize>,
+}
+
+impl Causes {
+    /// Whether clients of this address call an endpoint.
+    pub(super) fn is_asked_by(&self, endpoint: usize, client: IpAddr) -> bool {
+        self.legs.binary_search_by_key(&(client, endpoint), |leg| (leg.client, leg.endpoint)).is_ok()
+    }
 }
 
 /// A request of the sample.

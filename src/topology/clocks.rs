@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::capture::CaptureTime;
 use crate::http::{CaptureFacts, LentBytes};
 use crate::tcp::{EventKind, Side};
 
+use super::cause::Moment;
 use super::fit::{Bound, Bounds, Fit};
 use super::keys::{IdHeaders, request_key};
 use super::{Clock, ClockMethod, Overrides, Sighting};
@@ -153,9 +153,6 @@ fn compare([one, other]: [Saw<'_>; 2], most: usize, out: &mut Bounds) {
         }
     }
 }
-
-/// Time and packet.
-type Moment = (CaptureTime, u32);
 
 fn bound(a: Moment, b: Moment) -> Bound {
     Bound { at: a.0.0, by: b.0.0.saturating_sub(a.0.0), frames: [a.1, b.1] }

@@ -39,9 +39,7 @@ pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
     }
     let failed = failed_answers(seen, causes);
     for (client, all) in attempts {
-        let asked_by_it =
-            |endpoint: usize| causes.legs.iter().any(|leg| leg.endpoint == endpoint && leg.client == client);
-        let candidates = failed.iter().filter(|(endpoint, _)| !asked_by_it(**endpoint));
+        let candidates = failed.iter().filter(|(endpoint, _)| !causes.is_asked_by(**endpoint, client));
         let lucky = candidates.filter_map(|(endpoint, spans)| Some((luck(&all, spans)?, *endpoint)));
         if let Some((_, endpoint)) = lucky.max_by(|a, b| a.0.total_cmp(&b.0)) {
             let legs = causes.legs.iter_mut().enumerate();

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::ClockMethod;
-use super::super::cause::ends;
+use super::super::cause::{Moment, ends};
 use super::super::fit::Bounds;
 use super::super::inside::{
     FEWEST_OF_STRANGERS, LUCK_OF_STRANGERS, holders, is_steady, lie_inside, may_lie_inside,
 };
-use super::{LEAST_EXCHANGES, Moment, Tie, bound};
+use super::{LEAST_EXCHANGES, Tie, bound};
 use crate::http::CaptureFacts;
 
 /// Servers of each capture that are looked at, those with the most requests first.
