@@ -98,7 +98,10 @@ pub(super) fn request(bytes: &[u8], crlf: bool, frame: u32, context: &mut Contex
 /// Reads a request's head that breaks the grammar.
 #[cold]
 fn lenient_request(lines: &LenientHead<'_>, frame: u32, context: &mut Context) -> Option<RequestHead> {
-    if !sniff::resembles_request_line(lines.start_line) {
+    let names_host = || lines.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+    let is_request = sniff::resembles_request_line(lines.start_line)
+        || sniff::is_bare_method(lines.start_line) && names_host();
+    if !is_request {
         return None;
     }
     let mut reading = Reading::start(context);

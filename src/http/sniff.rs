@@ -218,10 +218,22 @@ fn ends_in_version(line: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"HTTP")
 }
 
-/// Whether a line is a request's, if a broken one: it ends in a version, or begins as only requests do. Lines of other
-/// text protocols (`EHLO mail.example`, `USER anonymous`) are none.
+/// Whether a line is a request's, if a broken one: it ends in a version, be that broken too (`HTTP/1.`), or begins as only
+/// requests do. Lines of other text protocols (`EHLO mail.example`, `USER anonymous`) are none.
 pub(super) fn resembles_request_line(line: &[u8]) -> bool {
-    method_len(line).is_some() && ends_in_version(line.trim_ascii_end()) || begins_request(line)
+    method_len(line).is_some() && ends_like_version(line.trim_ascii_end()) || begins_request(line)
+}
+
+/// Whether a line's last word is `HTTP/` with whatever stands behind.
+fn ends_like_version(line: &[u8]) -> bool {
+    let last = line.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+    last.len() <= 8 && last.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"HTTP/"))
+        || ends_in_version(line)
+}
+
+/// Whether a line is a well-known method and nothing else: no request, save above header fields that only requests have.
+pub(super) fn is_bare_method(line: &[u8]) -> bool {
+    KNOWN_METHODS.contains(&line.trim_ascii_end())
 }
 
 /// Whether bytes whose line goes on may be the start of a request line where requests are sent: any method in capitals,
@@ -235,7 +247,10 @@ pub(super) fn has_method_and_target(bytes: &[u8]) -> bool {
 pub(super) fn may_become_request(bytes: &[u8]) -> bool {
     match method_len(bytes) {
         Some(blank) => bytes.get(blank + 1).is_none_or(|b| !matches!(b, b'\r' | b'\n')),
-        None => bytes.len() <= MAX_METHOD && bytes.iter().all(|&b| is_token_byte(b)),
+        None => {
+            bytes.len() <= MAX_METHOD && bytes.iter().all(|&b| is_token_byte(b))
+                || memchr(b'\n', bytes).is_some_and(|end| is_bare_method(&bytes[..end]))
+        }
     }
 }
 

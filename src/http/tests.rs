@@ -344,6 +344,25 @@ fn any_token_may_be_a_method_and_text_of_other_protocols_is_no_request() {
 }
 
 #[test]
+fn a_request_line_that_servers_refuse_is_a_request_all_the_same() {
+    const REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let told = |request: &[u8], size: usize| {
+        let facts = play(&[(0, request.to_vec()), (1, REFUSED.to_vec())], &[size]).facts();
+        (lines(&facts).join(", "), flags(&facts, ExchangeFlags::REQUEST_INVALID))
+    };
+    for size in [9, 999] {
+        let (line, flags) = told(b"CCM_POST / HTTP/1.\nHost: shop\n\n", size);
+        assert_eq!((&*line, flags.len()), ("1 CCM_POST / Complete 0 -> 400 Complete 0", 1), "{size}");
+        assert_ne!(flags[0], 0);
+        let (line, flags) = told(b"OPTIONS\r\nHost: shop\r\n\r\n", size);
+        assert_eq!((&*line, flags.len()), ("1 OPTIONS  Complete 0 -> 400 Complete 0", 1), "{size}");
+        assert_ne!(flags[0], 0);
+        // A word of another protocol is none.
+        assert_eq!(told(b"LOCK\r\nname: shop\r\n\r\n", size).1, [0], "{size}");
+    }
+}
+
+#[test]
 fn sides_taken_one_for_the_other_are_set_right_by_the_first_message() {
     // A server on a high port: without the start, its side is taken for the client's.
     let mut script = Script::midstream("10.0.0.1:80", "10.0.0.2:40000");

@@ -64,7 +64,7 @@ FIELDS = ("frame.number", "tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip
           "http.request.method", "http.request.uri", "http.response.code", "frame.protocols",
           "tcp.analysis.lost_segment", "tcp.analysis.ack_lost_segment", "tcp.analysis.retransmission",
           "tcp.analysis.out_of_order", "tcp.flags.fin", "frame.len", "frame.cap_len", "http.content_length_header",
-          "http.transfer_encoding", "tcp.flags.syn", "tcp.flags.ack")
+          "http.transfer_encoding", "tcp.flags.syn", "tcp.flags.ack", "tcp.seq_raw")
 SEPARATOR, AGGREGATOR = "\x1d", "\x1e"
 
 Message = collections.namedtuple("Message", "key frame first exchange", defaults=(None, None))
@@ -138,7 +138,7 @@ class Capture:
             source = address(last["ipv6.src" if six else "ip.src"], last["tcp.srcport"])
             target = address(last["ipv6.dst" if six else "ip.dst"], last["tcp.dstport"])
             frame = int(last["frame.number"])
-            row.update(source=source, target=target, stream=last["tcp.stream"], length=int(last["tcp.len"] or 0))
+            row.update(source=source, target=target, stream=last["tcp.stream"], length=int(last["tcp.len"] or 0), seq=last["tcp.seq_raw"])
             self.frames[frame] = row
             methods, uris = split(row["http.request.method"]), split(row["http.request.uri"])
             for number, method in enumerate(methods):
@@ -349,10 +349,9 @@ class Comparison:
         if any(self.capture.frames[t.frame]["tcp.analysis.retransmission"] or self.capture.frames[t.frame]["tcp.analysis.out_of_order"]
                for t in again):
             return "repeated"
-        # Another connection of ours may be this one under other addresses.
-        key = collections.Counter(m.key for m in self.capture.whole[0].get(pair, []))
-        if key and pair not in self.ours[0] and any(
-                sum((collections.Counter((m.key[0], (m.key[1] or "").partition(" ")[0]) for m in messages) & key).values()) >= 0.9 * sum(key.values()) for messages in self.ours[0].values()):
+        # Another connection of ours may be this one under other addresses: translated bytes keep their numbers.
+        elsewhere = (m for ends, messages in self.ours[kind == "response"].items() if ends != pair for m in messages)
+        if any(self.capture.frames.get(frame, {}).get("seq") == row["seq"] for m in elsewhere for frame in {m.first, m.frame}):
             return "other-tuple"
         messages = self.ours[0].get(pair, [])
         if any((m.exchange["method"] == "CONNECT" or m.exchange["status"] == 101) and m.frame < other.frame for m in messages):

@@ -113,6 +113,7 @@ impl Http1 {
         if from == Side::Client
             && let Some(end) = memchr(b'\n', &self.requests.carry)
             && !sniff::resembles_request_line(&self.requests.carry[..end])
+            && !sniff::is_bare_method(&self.requests.carry[..end])
         {
             self.on_no_request();
             return chunk.data.len();
