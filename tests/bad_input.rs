@@ -229,6 +229,12 @@ fn a_session_file_is_reported_alone_with_its_captures_loaded_again() {
     let (again, said) = exchanges(&[&file, &sample("paas-fixed")]);
     assert_eq!(again, all, "not only those that the findings cite");
     assert!(said.contains("A snapshot is opened alone") && said.contains("paas-fixed left out"), "{said}");
+    let server = analysis.connections().next().unwrap().inner.server.ip();
+    let named = |lane: &str| report(&[Path::new("--lane"), Path::new(&format!("{lane}={server}")), &file]);
+    let found = named("chosen");
+    assert!(String::from_utf8_lossy(&found.stdout).contains(r#""name": "chosen""#), "{}", stderr(&found));
     std::fs::remove_file(&capture).unwrap();
     assert!(exchanges(&[&file]).0 < all);
+    let gone = named("chosen");
+    assert!(stderr(&gone).contains("the lanes given have no effect"), "{}", stderr(&gone));
 }

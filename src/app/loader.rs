@@ -12,7 +12,7 @@ use crate::http::CaptureFacts;
 use crate::load::{self, Given, Progress};
 use crate::logs::LogFile;
 use crate::session::{self, Chosen, Opened, Session, Snapshot, SnapshotError};
-use crate::topology::{self, Overrides};
+use crate::topology::{self, LaneOverride, Overrides};
 
 /// What to read, and what to keep.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Request {
     pub keep_logs: Vec<Arc<LogFile>>,
     /// What the user said about the chain.
     pub overrides: Overrides,
+    /// Lanes that a snapshot takes for its own: those of the command line.
+    pub lanes: Vec<LaneOverride>,
 }
 
 /// What came of a request.
@@ -171,7 +173,7 @@ impl Loader {
 fn read(mut request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
     match session::choose(&request.paths)? {
         Chosen::Snapshot { snapshot, path, left_out } => {
-            Ok(read_snapshot(*snapshot, &path, &left_out, progress))
+            Ok(read_snapshot(*snapshot, &path, &left_out, &request.lanes, progress))
         }
         Chosen::Captures { paths, broken } => {
             request.paths = paths;
@@ -231,9 +233,15 @@ fn cancelled_words(progress: &Progress) -> Option<String> {
     progress.is_cancelled().then(|| words.to_owned())
 }
 
-fn read_snapshot(snapshot: Snapshot, path: &Path, left_out: &[PathBuf], progress: &Progress) -> Loaded {
+fn read_snapshot(
+    snapshot: Snapshot,
+    path: &Path,
+    left_out: &[PathBuf],
+    lanes: &[LaneOverride],
+    progress: &Progress,
+) -> Loaded {
     let Opened { analysis, session, mut words, held, .. } =
-        session::open(snapshot, path, Bodies::Kept, progress);
+        session::open(snapshot, path, lanes, Bodies::Kept, progress);
     words.splice(..0, session::left_out_words(path, left_out));
     if held.is_none() {
         words.extend(cancelled_words(progress));

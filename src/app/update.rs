@@ -259,7 +259,7 @@ impl AppState {
 
     /// Opens paths in place of what is shown, with what the user said about the chain.
     pub fn open_with(&mut self, paths: Vec<PathBuf>, overrides: Overrides) {
-        self.start(Request { paths, overrides, ..Request::default() });
+        self.start(Request { paths, lanes: overrides.lanes.clone(), overrides, ..Request::default() });
     }
 
     fn start(&mut self, request: Request) {
@@ -375,7 +375,7 @@ impl AppState {
         };
         let (keep, keep_logs) = (document.analysis.captures.clone(), document.analysis.logs.clone());
         let overrides = self.edits.session().overrides.clone();
-        self.loader.start(Request { paths: Vec::new(), keep, keep_logs, overrides }, &self.background);
+        self.loader.start(Request { keep, keep_logs, overrides, ..Request::default() }, &self.background);
     }
 
     fn go_back(&mut self, step: fn(&mut History) -> bool, nothing: &str) {

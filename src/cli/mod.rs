@@ -228,7 +228,7 @@ fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError
             if let Some(words) = session::left_out_words(&path, &left_out) {
                 eprintln!("hopscope: {words}.");
             }
-            return Ok(snapshot_of(*snapshot, &path));
+            return Ok(snapshot_of(*snapshot, &path, &input.lanes));
         }
         Chosen::Captures { paths, broken } => (paths, broken),
     };
@@ -248,9 +248,9 @@ fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError
 
 /// The session of a session file, with its captures where they still are as they were. Otherwise its figures and
 /// findings are those of the whole captures, and a remark says that these are gone.
-fn snapshot_of(snapshot: Snapshot, path: &Path) -> Read {
+fn snapshot_of(snapshot: Snapshot, path: &Path, lanes: &[LaneOverride]) -> Read {
     let Opened { mut analysis, session, words, remark, .. } =
-        session::open(snapshot, path, Bodies::NotNeeded, &Progress::default());
+        session::open(snapshot, path, lanes, Bodies::NotNeeded, &Progress::default());
     for words in words {
         eprintln!("hopscope: {}: {words}", path.display());
     }

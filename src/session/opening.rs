@@ -9,7 +9,10 @@ use crate::analysis::{self, Analysis};
 use crate::capture::{self, Bodies, CaptureInfo, Problem, ProblemKind};
 use crate::http::CaptureFacts;
 use crate::load::{self, Progress};
-use crate::topology::{self, Remark};
+use crate::topology::{self, LaneOverride, Remark};
+
+/// Said when lanes were given to a snapshot that cannot be analysed anew.
+const LANES_NEED_CAPTURES: &str = "the lanes given have no effect: the captures are not as they were, and a snapshot holds its lanes as they were found";
 
 /// Whether a path names a session snapshot.
 pub fn is_snapshot(path: &Path) -> bool {
@@ -97,9 +100,15 @@ pub struct Opened {
     pub remark: Option<Remark>,
 }
 
-/// Opens a snapshot that lies at `path`: its captures are loaded again where all of them are as they were. Otherwise
-/// the analysis is what the snapshot holds.
-pub fn open(snapshot: Snapshot, path: &Path, bodies: Bodies, progress: &Progress) -> Opened {
+/// Opens a snapshot that lies at `path`: its captures are loaded again where all of them are as they were, and `lanes`,
+/// when there are any, take the place of those that it was saved with. Otherwise the analysis is what the snapshot holds.
+pub fn open(
+    mut snapshot: Snapshot,
+    path: &Path,
+    lanes: &[LaneOverride],
+    bodies: Bodies,
+    progress: &Progress,
+) -> Opened {
     let base = path.parent().unwrap_or(Path::new(""));
     let fingerprint =
         |file: &Path| -> io::Result<_> { capture::fingerprint(file, || progress.is_cancelled()) };
@@ -110,8 +119,10 @@ pub fn open(snapshot: Snapshot, path: &Path, bodies: Bodies, progress: &Progress
         let held = Some(Held { exchanges, held, notes: notes.collect() });
         let remark = snapshot.remark(&located);
         let (analysis, session) = snapshot.into_analysis();
-        return Opened { analysis, session, words: Vec::new(), held, remark };
+        let words = if lanes.is_empty() { Vec::new() } else { vec![LANES_NEED_CAPTURES.to_owned()] };
+        return Opened { analysis, session, words, held, remark };
     }
+    snapshot.take_lanes(lanes);
     let files: Vec<PathBuf> = located.into_iter().map(|capture| capture.path).collect();
     let captures = topology::heal(load::load_for(&files, bodies, progress));
     let overrides = snapshot.overrides(&captures);

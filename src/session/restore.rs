@@ -12,7 +12,7 @@ use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::{CaptureId, short_name};
 use crate::http::CaptureFacts;
 use crate::logs::{LogFile, read_log};
-use crate::topology::{ConnectionId, ExchangeId, Overrides, Remark, RemarkKind};
+use crate::topology::{ConnectionId, ExchangeId, LaneOverride, Overrides, Remark, RemarkKind};
 
 /// Whether a capture of a snapshot is still what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,13 @@ impl Snapshot {
             short_name(Path::new(&own.path), all().map(|capture| Path::new(capture.path.as_str())))
         };
         all().map(|capture| locate(capture, &name(capture), base, &mut fingerprint)).collect()
+    }
+
+    /// Takes lanes for those it was saved with; none keep these.
+    pub fn take_lanes(&mut self, lanes: &[LaneOverride]) {
+        if !lanes.is_empty() {
+            self.file.overrides.lanes = lanes.to_vec();
+        }
     }
 
     /// What the user said about the chain, for captures loaded anew: their order may be another one now.
