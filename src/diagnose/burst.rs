@@ -119,11 +119,13 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
         return Vec::new();
     }
     let mut odd: Vec<Odd> = Vec::new();
+    let mut doubtful: Vec<(SocketAddr, SessionTime)> = Vec::new();
     let mut books: BTreeMap<SocketAddr, Book> = BTreeMap::new();
     for &id in &analysis.link(link).connections {
         let connection = analysis.connection(id);
         books.entry(connection.inner.server).or_default().add(connection);
         odd.extend(odd_close(connection, habits));
+        doubtful.extend(doubtful_close(connection).map(|at| (connection.inner.server, at)));
     }
     for book in books.values_mut() {
         book.sort();
@@ -152,14 +154,21 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
     }
     // A server that closes a few of many connections evicts or times out; it was not restarted.
     all.retain(|burst| {
-        burst.closed.len() as u64 * 3 >= burst.open && stands_out(analysis, link, burst, &odd)
+        burst.closed.len() as u64 * 3 >= burst.open && stands_out(analysis, link, burst, &odd, &doubtful)
     });
     all
 }
 
 /// Whether a burst is more than the coming and going of connections: they were open when it began, it was short
-/// against the time in which the server was seen, and the server closed few others.
-fn stands_out(analysis: &Analysis, link: LinkId, burst: &Burst, odd: &[Odd]) -> bool {
+/// against the time in which the server was seen, and the server closed few others. Closes of connections of which bytes
+/// are missing may have been such.
+fn stands_out(
+    analysis: &Analysis,
+    link: LinkId,
+    burst: &Burst,
+    odd: &[Odd],
+    doubtful: &[(SocketAddr, SessionTime)],
+) -> bool {
     let closed = burst.closed.len();
     let begun = |&&id: &&ConnectionId| analysis.connection(id).inner.first <= burst.from;
     let open = burst.closed.iter().filter(begun).count();
@@ -168,9 +177,13 @@ fn stands_out(analysis: &Analysis, link: LinkId, burst: &Burst, odd: &[Odd]) -> 
     let span = seen.map(|one| (one.first, one.last)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     let seen_ns = span.map_or(0, |(first, last)| last.since_ns(first));
     let other = |one: &&Odd| one.server == burst.server && !one.usual && !burst.holds(one.connection);
+    let others = odd.iter().filter(other).count();
+    let elsewhere = |&&(server, at): &&(SocketAddr, SessionTime)| {
+        server == burst.server && (at < burst.from || at > burst.to)
+    };
     open * 3 >= closed * 2
         && seen_ns >= burst.window_ns().saturating_mul(LEAST_CALM)
-        && odd.iter().filter(other).count() <= closed
+        && others + doubtful.iter().filter(elsewhere).count() <= closed
 }
 
 /// The runs of closes of one server that may be a restart.
@@ -292,6 +305,15 @@ fn closes_at(connection: ConnectionView<'_>) -> Option<SessionTime> {
     let life = Life::of(connection);
     let ends = [life.server_ended(), life.client_ended()];
     ends.into_iter().flatten().map(|end| connection.time(end.at, end.frame)).min()
+}
+
+/// When the server closed a connection of which the capture lost bytes: whether as usual, nobody can tell.
+fn doubtful_close(connection: ConnectionView<'_>) -> Option<SessionTime> {
+    let flow = connection.flow();
+    let end = (!connection.inner.exchanges.is_empty() && flow.is_lossy())
+        .then(|| Life::of(connection).server_ended())
+        .flatten()?;
+    Some(connection.time(end.at, end.frame))
 }
 
 fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {

@@ -125,6 +125,26 @@ fn a_burst_without_a_lost_request_is_a_note_and_the_end_of_a_load_is_none() {
 }
 
 #[test]
+fn a_server_that_may_have_closed_as_many_others_was_not_restarted() {
+    // Of those that it closed before, bytes are missing: what these closes were nobody can tell.
+    let seen = |before: i64| {
+        let starts: Vec<i64> = (0..6 + before).map(|n| n * 300 * MS).collect();
+        link(&starts, |conn, number, start| {
+            twice(conn, start);
+            let closed = if number < 6 { 20 * S } else { start + 300 * MS } + number as i64 * MS;
+            conn.fin(Server, closed).fin_acked(Client, closed + MS).fin(Client, closed + MS);
+            if number >= 6 {
+                conn.lossy();
+            }
+        })
+    };
+    let bursts =
+        |diagnosis: &Diagnosis| told(diagnosis).iter().filter(|one| one.starts_with("restart")).count();
+    assert_eq!(bursts(&seen(3)), 1);
+    assert_eq!(bursts(&seen(7)), 0);
+}
+
+#[test]
 fn closes_that_each_answer_a_request_are_no_restart() {
     // The same page crashes on six kept connections within a few milliseconds: who closed each had its request.
     let starts: Vec<i64> = (0..6).map(|n| n * 3 * MS).collect();
