@@ -35,7 +35,7 @@ pub trait Handler: Default {
     /// Which side sends a stream that has these bytes at the start of a segment, where they tell.
     fn sender_of(payload: &[u8]) -> Option<Side>;
     /// Takes payload in stream order.
-    fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Self::Context);
+    fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Self::Context);
     /// Takes note of bytes that the capture does not hold.
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Self::Context);
     /// Takes note of bytes that came again; the first ones were handed over. A second copy of a packet is told.
