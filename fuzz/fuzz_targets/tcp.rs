@@ -46,7 +46,7 @@ impl Handler for Checker {
         None
     }
 
-    fn data(&mut self, from: Side, chunk: Chunk<'_>, _context: &mut Count) {
+    fn data(&mut self, from: Side, chunk: &Chunk<'_>, _context: &mut Count) {
         assert!(!chunk.data.is_empty());
         self.bytes[from as usize] += chunk.data.len() as u64;
         self.pass(from, chunk.seq, chunk.data.len() as u32);

@@ -411,6 +411,8 @@ impl<A> Ip<'_, A> {
     }
 }
 
+const BROKEN_TCP: NoSegment = NoSegment::Broken("has a broken or cut TCP header");
+
 /// Reads the TCP header. Kept out of line: merged into the caller's loop, the segment went through memory twice
 /// and cost 14 ns more a packet.
 #[inline(never)]
@@ -419,16 +421,18 @@ fn tcp<'a, A: Into<IpAddr> + Copy>(
     ip: &Ip<'a, A>,
     problems: &mut impl Problems,
 ) -> Option<Segment<'a>> {
-    let found = match TcpHeaderSlice::from_slice(ip.payload) {
-        Ok(header) => segment(packet, ip, &header, header.slice().len()),
-        Err(_) => tcp_cut_in_options(packet, ip),
-    };
-    match &found {
-        Some(segment) if segment.payload.len() < segment.wire_len as usize => report_cut(segment, problems),
-        Some(_) => {}
-        None => return refuse(packet, &NoSegment::Broken("has a broken or cut TCP header"), problems),
+    match TcpHeaderSlice::from_slice(ip.payload) {
+        Ok(header) if header.slice().len() <= ip.wire_len => {
+            let header_len = header.slice().len();
+            if ip.payload.len() < ip.wire_len {
+                report_cut(packet.frame, ip.payload.len() - header_len, ip.wire_len - header_len, problems);
+            }
+            // Made where it is returned: looked at once more it would be moved there.
+            Some(segment(packet, ip, &header, header_len))
+        }
+        Ok(_) => refuse(packet, &BROKEN_TCP, problems),
+        Err(_) => tcp_cut_in_options(packet, ip, problems),
     }
-    found
 }
 
 /// Reads a TCP header of which the snap length left the fixed part only: enough for the connection's events.
@@ -436,16 +440,26 @@ fn tcp<'a, A: Into<IpAddr> + Copy>(
 fn tcp_cut_in_options<'a, A: Into<IpAddr> + Copy>(
     packet: &Packet<'a>,
     ip: &Ip<'a, A>,
+    problems: &mut impl Problems,
 ) -> Option<Segment<'a>> {
-    let mut fixed = *ip.payload.first_chunk::<TCP_HEADER>()?;
+    let Some(&(mut fixed)) = ip.payload.first_chunk::<TCP_HEADER>() else {
+        return refuse(packet, &BROKEN_TCP, problems);
+    };
     let header_len = usize::from(fixed[12] >> 4) * 4;
     // Without options, so that the fixed part is a whole header.
     fixed[12] = (TCP_HEADER as u8 / 4) << 4;
-    let header = TcpHeaderSlice::from_slice(&fixed).ok()?;
-    segment(packet, ip, &header, header_len)
+    match TcpHeaderSlice::from_slice(&fixed) {
+        Ok(header) if (TCP_HEADER..=ip.wire_len).contains(&header_len) => {
+            if header_len < ip.wire_len {
+                report_cut(packet.frame, 0, ip.wire_len - header_len, problems);
+            }
+            Some(segment(packet, ip, &header, header_len))
+        }
+        _ => refuse(packet, &BROKEN_TCP, problems),
+    }
 }
 
-/// The segment of a header; `None` where the header claims to be shorter than it can be, or longer than its packet.
+/// The segment of a header that is no longer than its packet.
 /// Inlined also where [`tcp`] uses it: as a call it wrote the segment twice.
 #[inline(always)]
 fn segment<'a, A: Into<IpAddr> + Copy>(
@@ -453,13 +467,10 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
     ip: &Ip<'a, A>,
     header: &TcpHeaderSlice<'_>,
     header_len: usize,
-) -> Option<Segment<'a>> {
-    if header_len < TCP_HEADER || header_len > ip.wire_len {
-        return None;
-    }
+) -> Segment<'a> {
     let before = position_in(packet, ip.payload);
     let flags = TcpFlags(header.slice()[13]);
-    Some(Segment {
+    Segment {
         frame: packet.frame,
         at: packet.at,
         src: SocketAddr::from((ip.src, header.source_port())),
@@ -476,16 +487,13 @@ fn segment<'a, A: Into<IpAddr> + Copy>(
         payload: ip.payload.get(header_len..).unwrap_or_default(),
         wire_len: (ip.wire_len - header_len) as u32,
         file_offset: packet.file_offset + (before + header_len) as u64,
-    })
+    }
 }
 
 #[cold]
-fn report_cut(segment: &Segment<'_>, problems: &mut impl Problems) {
-    let (held, whole) = (segment.payload.len(), segment.wire_len);
-    problems.report(
-        ProblemKind::CutPacket,
-        format_args!("packet {} holds {held} of {whole} payload bytes", segment.frame),
-    );
+fn report_cut(frame: u32, held: usize, whole: usize, problems: &mut impl Problems) {
+    problems
+        .report(ProblemKind::CutPacket, format_args!("packet {frame} holds {held} of {whole} payload bytes"));
 }
 
 /// Says why a packet gives no segment, where that is a problem.

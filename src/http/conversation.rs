@@ -77,11 +77,11 @@ impl Handler for Conversation {
     }
 
     #[inline]
-    fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Context) {
+    fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         if self.starts[from as usize] == Start::Known {
-            self.feed(from, &chunk, context);
+            self.feed(from, chunk, context);
         } else {
-            self.open(from, &chunk, context);
+            self.open(from, chunk, context);
         }
     }
 
@@ -260,7 +260,7 @@ impl Conversation {
     /// Hands on a chunk without its first `skip` bytes.
     fn hand_on(&mut self, from: Side, chunk: &Chunk<'_>, skip: usize, context: &mut Context) {
         if skip < chunk.data.len() {
-            self.data(from, chunk.behind(skip), context);
+            self.data(from, &chunk.behind(skip), context);
         }
     }
 }

@@ -186,7 +186,7 @@ pub struct Message {
     pub head_bytes: u32,
     /// Number of header lines in the head.
     pub header_lines: u16,
-    /// CRC-32 of the head's bytes as sent: equal heads have equal ones.
+    /// CRC-32 of the head's bytes as sent: equal heads have equal ones. For requests only; 0 for responses.
     pub head_crc: u32,
     /// CRC-32 of the body without chunk framing. For requests only; 0 for responses.
     pub body_crc: u32,

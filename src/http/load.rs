@@ -217,8 +217,9 @@ fn read(mut reader: Reader, read_once: &mut ReadOnce, go_on: &mut dyn FnMut(u64)
     let mut tracker = Tracker::<Conversation>::default();
     let mut countdown = STRIDE;
     while let Some(packet) = reader.next_packet(&mut context.problems) {
-        match decoder.segment(&packet, &mut context.problems) {
-            Some(segment) => tracker.push(&segment, context),
+        // By reference, or it is moved once more.
+        match &decoder.segment(&packet, &mut context.problems) {
+            Some(segment) => tracker.push(segment, context),
             None => push_pieces(&mut decoder, &mut tracker, context),
         }
         countdown -= 1;

@@ -49,7 +49,7 @@ impl<const PATIENT: bool> Handler for Again<PATIENT> {
     fn sender_of(payload: &[u8]) -> Option<Side> {
         Conversation::sender_of(payload)
     }
-    fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Context) {
+    fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         self.0.data(from, chunk, context);
     }
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Context) {

@@ -10,7 +10,7 @@
 use memchr::memchr;
 
 use crate::capture::{CaptureTime, Extent};
-use crate::tcp::{Chunk, Hole};
+use crate::tcp::{Chunk, Hole, Side};
 
 use super::facts::encode_extent;
 use super::oddity::{Oddities, Oddity};
@@ -124,16 +124,18 @@ impl Stream {
     }
 
     /// A message starts with this chunk, which holds its whole head: `len` bytes.
-    pub fn begin_with_head(&mut self, chunk: &Chunk<'_>, len: usize) {
+    pub fn begin_with_head(&mut self, from: Side, chunk: &Chunk<'_>, len: usize) {
         self.begin(chunk);
         self.account(chunk, len);
-        self.note_head(&chunk.data[..len]);
+        self.note_head(from, &chunk.data[..len]);
     }
 
-    /// The head of the message under way is whole.
-    pub fn note_head(&mut self, bytes: &[u8]) {
+    /// The head of the message under way is whole. Only those of requests are compared.
+    pub fn note_head(&mut self, from: Side, bytes: &[u8]) {
         self.message.head_bytes = bytes.len() as u32;
-        self.message.head_crc = crc32fast::hash(bytes);
+        if from == Side::Client {
+            self.message.head_crc = crc32fast::hash(bytes);
+        }
     }
 
     /// The first `len` bytes of the chunk belong to the message.

@@ -568,7 +568,7 @@ impl<H: Handler> Sink<'_, H> {
     #[inline]
     fn take(&mut self, piece: Piece<'_>) {
         match piece {
-            Piece::Data(chunk) => self.handler.data(self.from, chunk, self.context),
+            Piece::Data(ref chunk) => self.handler.data(self.from, chunk, self.context),
             Piece::Hole(hole) => {
                 // What the snap length cut off was captured as a packet, and is no loss.
                 if !hole.cut {

@@ -226,7 +226,7 @@ impl Handler for Silent {
     fn sender_of(_: &[u8]) -> Option<Side> {
         None
     }
-    fn data(&mut self, _: Side, _: Chunk<'_>, _: &mut Count) {}
+    fn data(&mut self, _: Side, _: &Chunk<'_>, _: &mut Count) {}
     fn hole(&mut self, _: Side, _: Hole, _: &mut Count) {}
     fn swap_sides(&mut self) {}
     fn fin(&mut self, _: Side, _: crate::capture::CaptureTime, _: u32, _: &mut Count) {}

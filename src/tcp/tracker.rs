@@ -35,7 +35,7 @@ pub trait Handler: Default {
     /// Which side sends a stream that has these bytes at the start of a segment, where they tell.
     fn sender_of(payload: &[u8]) -> Option<Side>;
     /// Takes payload in stream order.
-    fn data(&mut self, from: Side, chunk: Chunk<'_>, context: &mut Self::Context);
+    fn data(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Self::Context);
     /// Takes note of bytes that the capture does not hold.
     fn hole(&mut self, from: Side, hole: Hole, context: &mut Self::Context);
     /// Takes note of bytes that came again; the first ones were handed over. A second copy of a packet is told.
@@ -124,6 +124,8 @@ pub struct Tracker<H: Handler> {
     /// Those that closed lately, and of those before them the ones that stay known for longer.
     closed: VecDeque<Closed>,
     unacked: VecDeque<Closed>,
+    /// When the first of `closed` is to be let go of: each packet asks.
+    due: i64,
     /// Bytes held by all connections, those counted that were handed on since.
     held: usize,
     /// Connections of which packets stand in the file behind those that were sent after them, see
@@ -140,6 +142,7 @@ impl<H: Handler> Default for Tracker<H> {
             last: 0,
             closed: VecDeque::new(),
             unacked: VecDeque::new(),
+            due: i64::MAX,
             held: 0,
             disordered: 0,
         }
@@ -150,7 +153,9 @@ impl<H: Handler> Tracker<H> {
     /// Takes the next segment of the capture. Inlined into the loop over packets: as a call it costs 60 instructions more.
     #[inline(always)]
     pub fn push(&mut self, segment: &Segment<'_>, context: &mut H::Context) {
-        self.release_closed(segment.at, context);
+        if segment.at.0 >= self.due {
+            self.release_closed(segment.at, context);
+        }
         let (key, src_is_low) = Key::of(segment.src, segment.dst);
         loop {
             let mut slot = self.slot_of(&key);
@@ -177,6 +182,7 @@ impl<H: Handler> Tracker<H> {
             if live.is_over() && !live.quarantined {
                 live.quarantined = true;
                 self.closed.push_back(Closed { at: segment.at, slot, first_frame: live.first.1 });
+                self.set_due();
             }
             if taken == Taken::Here || !self.gives_way(slot, taken, segment, src_is_low, context) {
                 return;
@@ -303,14 +309,21 @@ impl<H: Handler> Tracker<H> {
     }
 
     /// Lets go of connections that closed long enough ago.
-    #[inline]
+    #[cold]
     fn release_closed(&mut self, now: CaptureTime, context: &mut H::Context) {
-        while let Some(&Closed { at, .. }) = self.closed.front() {
-            if now.0.saturating_sub(at.0) < QUARANTINE_NS && self.closed.len() <= MAX_QUARANTINE {
-                return;
-            }
+        while now.0 >= self.due && !self.closed.is_empty() {
             self.release(now, context);
+            self.set_due();
         }
+    }
+
+    /// Tells when the next connection is to be let go of: the first that closed, or one of too many at once.
+    fn set_due(&mut self) {
+        self.due = match self.closed.front() {
+            None => i64::MAX,
+            Some(_) if self.closed.len() > MAX_QUARANTINE => i64::MIN,
+            Some(first) => first.at.0.saturating_add(QUARANTINE_NS),
+        };
     }
 
     /// Lets go of the connection that closed first, unless it is to stay known for longer; then looks for those that

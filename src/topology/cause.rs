@@ -13,6 +13,7 @@ use crate::capture::{CaptureId, CaptureTime};
 use crate::http::{CaptureFacts, Exchange, ExchangeFlags};
 use crate::tcp::Flow;
 
+use super::by_hash::sort_by_hash;
 use super::by_time;
 use super::gateways;
 use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
@@ -237,9 +238,20 @@ impl Sample {
             let leg = causes.leg_of[at] as u32;
             for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
                 let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
-                if exchange.request.is_present() && self.holds(start) {
-                    all.push(Sampled { start, leg, connection: at as u32, exchange: index });
+                if !exchange.request.is_present() || !self.holds(start) {
+                    continue;
                 }
+                let (end, over) = ends(facts, flow, exchange);
+                let time = |moment: Moment| seen.time(at, moment.0, moment.1);
+                all.push(Sampled {
+                    start,
+                    end: end.map(time),
+                    over: over.map(time),
+                    is_error: exchange.status.is_some_and(|status| status.get() >= 500),
+                    leg,
+                    connection: at as u32,
+                    exchange: index,
+                });
             }
         }
         all
@@ -281,20 +293,18 @@ impl Sample {
             list.push(alone);
         }
         // Sorted before they are made, for what they are made into is large.
-        shared.sort_unstable();
+        sort_by_hash(&mut shared, |&(key, ..)| key);
         electorate.requests.reserve_exact(shared.len());
         for (key, start, endpoint, leg, request) in shared {
-            let Sampled { connection, exchange, .. } = sampled[request as usize];
+            let Sampled { end, over, is_error, connection, .. } = sampled[request as usize];
             let at = connection as usize;
-            let (facts, flow, capture) = (seen.facts(at), seen.flow(at), seen.capture(at));
-            let exchange = &facts.exchanges[exchange as usize];
-            let (end, over) = ends(facts, flow, exchange);
+            let capture = seen.capture(at);
             electorate.requests.push(Request {
                 key,
                 start,
-                end: end.map(|end| seen.time(at, end.0, end.1)),
-                is_error: exchange.status.is_some_and(|status| status.get() >= 500),
-                over: over.map(|over| seen.time(at, over.0, over.1)),
+                end,
+                is_error,
+                over,
                 leg,
                 endpoint,
                 capture,
@@ -398,9 +408,12 @@ fn spans(seen: &Seen<'_>) -> Vec<(u16, i64, i64)> {
     span.collect()
 }
 
-/// Where a request of the sample lies.
+/// A request of the sample: read once, for the rounds look it up out of order.
 struct Sampled {
     start: i64,
+    end: Option<i64>,
+    over: Option<i64>,
+    is_error: bool,
     leg: u32,
     /// Index of its connection in the input, and of itself in its capture.
     connection: u32,

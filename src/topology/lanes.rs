@@ -170,10 +170,13 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
         parents[leg.endpoint].extend(leg.parents.iter().map(|parent| parent.0));
     }
     let above = ancestors(&parents);
-    let mut callers: Vec<BTreeSet<IpAddr>> = vec![BTreeSet::new(); count];
+    // Sorted, as the legs are.
+    let mut callers: Vec<Vec<IpAddr>> = vec![Vec::new(); count];
     for leg in &causes.legs {
-        callers[leg.endpoint].insert(leg.client);
+        callers[leg.endpoint].push(leg.client);
     }
+    let share_callers =
+        |a: usize, b: usize| callers[a].iter().any(|client| callers[b].binary_search(client).is_ok());
     // Endpoints are few against requests, and are only compared with those of the same address or port.
     let mut root: Vec<usize> = (0..count).collect();
     for round in 0..3 {
@@ -184,9 +187,7 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
             }
             let lanes = |at: usize| -> BTreeSet<usize> { parents[at].iter().map(|&p| before[p]).collect() };
             // Who is called by the host itself stands behind who is called from elsewhere (an auth service).
-            if callers[a].is_disjoint(&callers[b])
-                && causes.endpoints[a].address.ip() == causes.endpoints[b].address.ip()
-            {
+            if causes.endpoints[a].address.ip() == causes.endpoints[b].address.ip() && !share_callers(a, b) {
                 continue;
             }
             if are_replicas(&causes.endpoints[a], &causes.endpoints[b], &lanes(a), &lanes(b)) {
@@ -300,7 +301,10 @@ fn callers(
     let voted: Vec<Option<usize>> = causes.legs.iter().map(|leg| voted(leg, hop_of)).collect();
     let mut asking: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
     for (leg, hop) in causes.legs.iter().zip(&voted).filter(|(leg, _)| !leg.client.is_loopback()) {
-        asking.entry(leg.host).or_default().extend(hop);
+        // Of most legs none is known.
+        if let Some(hop) = hop {
+            asking.entry(leg.host).or_default().insert(*hop);
+        }
     }
     for (at, leg) in causes.legs.iter().enumerate() {
         let to = hop_of[leg.endpoint];

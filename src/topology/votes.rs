@@ -51,8 +51,8 @@ pub(super) fn vote(
             let later = same[at + 1..].iter().take(LOOK_AHEAD);
             for parent in same[..at].iter().rev().take(LOOK_BACK).chain(later) {
                 if parent.endpoint == request.endpoint
-                    || orders.of(parent.endpoint, request.endpoint) != Ordering::Greater
                     || !holds(parent, request)
+                    || orders.of(parent.endpoint, request.endpoint) != Ordering::Greater
                 {
                     continue;
                 }

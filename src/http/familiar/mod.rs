@@ -228,15 +228,16 @@ impl Lines {
         facts: &mut CaptureFacts,
         asks: bool,
     ) -> Option<usize> {
-        let place = match self.lines.get(expected) {
-            Some(line) if bytes.starts_with(line.name.as_bytes()) => expected,
-            _ => {
-                let name = &bytes[..=memchr(b':', bytes)?];
-                match self.places.get(name) {
-                    Some(&place) => place,
-                    None => self.meet(bytes, facts, asks)?,
-                }
-            }
+        if let Some(line) = self.lines.get_mut(expected)
+            && bytes.starts_with(line.name.as_bytes())
+        {
+            line.take(bytes, facts, asks)?;
+            return Some(expected);
+        }
+        let name = &bytes[..=memchr(b':', bytes)?];
+        let place = match self.places.get(name) {
+            Some(&place) => place,
+            None => self.meet(bytes, facts, asks)?,
         };
         let line = &mut self.lines[place];
         if line.known_at_start_of(bytes) == 0 {
@@ -313,13 +314,14 @@ impl Line {
     /// Length of the line at the start of `bytes` if it is the same as last time, or 0.
     #[inline]
     fn known_at_start_of(&self, bytes: &[u8]) -> usize {
-        if bytes.starts_with(&self.bytes) { self.bytes.len() } else { 0 }
+        // Not to be compared with nothing: that is a call for each line of which none is kept.
+        if !self.bytes.is_empty() && bytes.starts_with(&self.bytes) { self.bytes.len() } else { 0 }
     }
 
     /// Takes the line as it is now.
     fn take(&mut self, bytes: &[u8], facts: &mut CaptureFacts, asks: bool) -> Option<()> {
         let alternates = self.changes == CHANGES && self.strangers < STRANGERS && bytes.len() <= MAX_VALUE;
-        let place = place_of(bytes, self.name.len());
+        let place = if alternates { place_of(bytes, self.name.len()) } else { 0 };
         if alternates && let Some(known) = self.values.get(place).filter(|known| known.bytes == bytes) {
             (self.digest, self.tells) = (known.digest, known.tells);
             self.strangers = 0;

@@ -266,7 +266,6 @@ impl FastCgi {
         open.response.account(chunk, in_head);
         // Where the head's bytes end on the wire: record headers between them count.
         open.response.message.head_bytes = open.response.message.wire_bytes as u32;
-        open.response.message.head_crc = crc32fast::hash(&bytes[..end.len]);
         let exchange = &mut self.exchanges[open.exchange];
         match head::gateway_response(&bytes[..end.len], open.response.message.first_frame, context) {
             Some(head) => {

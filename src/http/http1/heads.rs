@@ -68,7 +68,7 @@ impl Http1 {
     ) -> Option<usize> {
         if from == Side::Client {
             let (head, len) = familiar::request(chunk.data, chunk.frame, context)?;
-            self.requests.begin_with_head(chunk, len);
+            self.requests.begin_with_head(from, chunk, len);
             self.on_request(&head, context);
             return Some(len);
         }
@@ -76,7 +76,7 @@ impl Http1 {
             return None;
         }
         let (head, len) = familiar::response(chunk.data, chunk.frame, context)?;
-        self.responses.begin_with_head(chunk, len);
+        self.responses.begin_with_head(from, chunk, len);
         self.on_response(&head, context);
         Some(len)
     }
@@ -104,7 +104,7 @@ impl Http1 {
         if from == Side::Client && self.exchanges.is_empty() && sniff::is_simple_request(&self.requests.carry)
         {
             let line = std::mem::take(&mut self.requests.carry);
-            self.requests.note_head(&line);
+            self.requests.note_head(from, &line);
             let head = head::simple_request(&line, context);
             self.simple = true;
             self.on_request(&head, context);
@@ -199,7 +199,7 @@ impl Http1 {
 
     pub(super) fn on_head(&mut self, from: Side, bytes: &[u8], crlf: bool, context: &mut Context) {
         let stream = self.stream(from);
-        stream.note_head(bytes);
+        stream.note_head(from, bytes);
         let frame = stream.message.first_frame;
         if from == Side::Client {
             // With an empty line behind it, which some clients add.
