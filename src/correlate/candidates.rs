@@ -33,6 +33,12 @@ pub(super) fn holds(parent: &Node, child: &Node) -> bool {
         && (!child.answered || child.settled <= parent.limit.saturating_add(slack))
 }
 
+/// Whether the child has the id that the parent has, where it has one.
+fn ids_agree(parent: &Node, child: &Node) -> bool {
+    let agrees = |own: u64, other: u64| own == 0 || own == other;
+    agrees(parent.request_id, child.request_id) && agrees(parent.shared_id, child.shared_id)
+}
+
 /// Children that `wants` and the parents with the same key that hold them.
 pub(super) fn candidates(
     above: &[Node],
@@ -78,8 +84,7 @@ pub(super) fn candidates(
         fitting.clear();
         fitting.extend(open.iter().filter_map(|&parent| {
             let node = &above[parent as usize];
-            let ids_agree = node.request_id == 0 || node.request_id == child.request_id;
-            (ids_agree && holds(node, child)).then(|| {
+            (ids_agree(node, child) && holds(node, child)).then(|| {
                 let late = before.cost(child.start.saturating_sub(node.start));
                 let rest = if child.answered && node.answered {
                     after.cost(node.settled.saturating_sub(child.settled))

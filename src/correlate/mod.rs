@@ -7,6 +7,7 @@ mod chain;
 mod gaps;
 mod habits;
 mod home;
+mod ids;
 #[cfg(test)]
 mod kinds_tests;
 mod matching;
@@ -48,7 +49,7 @@ pub fn build(analysis: &Analysis) -> Trees {
         for pool in pools::pools(&above, &links) {
             let mut below = pool.iter().flat_map(|&at| &links[at]).copied().collect::<Vec<Node>>();
             below.sort_unstable_by_key(|node| (node.start, node.id));
-            let shared = node::set_ids(analysis, &mut above, &mut below);
+            let shared = ids::set_ids(analysis, &mut above, &mut below);
             let originals = node::set_originals(analysis, &mut above, &mut below);
             let habits = habits::Habits::learn(analysis, &above, &below);
             if habits.keeps_headers() {
@@ -59,7 +60,9 @@ pub fn build(analysis: &Analysis) -> Trees {
             {
                 parents[child as usize] = Some(parentage);
             }
-            above.iter_mut().for_each(|node| (node.request_id, node.kept, node.original) = (0, 0, 0));
+            above.iter_mut().for_each(|node| {
+                (node.request_id, node.shared_id, node.kept, node.original) = (0, 0, 0, 0);
+            });
         }
     }
     let mut trees = Trees::new(parents, |id| analysis.exchange(id).started().0);

@@ -25,6 +25,8 @@ use super::votes::vote;
 const SAMPLE: usize = 120_000;
 /// Stretches of time that the sample is taken from.
 const WINDOWS: i64 = 16;
+/// Requests with one id at one endpoint; more of them have nothing but that in common.
+const MOST_OF_AN_ID: usize = 16;
 /// Requests that vote for each leg.
 const VOTERS: usize = 1_024;
 
@@ -282,6 +284,9 @@ impl Sample {
         }
         // Sorted before they are made, for what they are made into is large.
         shared.sort_unstable();
+        if matches!(common, Common::Id(_)) {
+            without_common_ids(&mut shared);
+        }
         electorate.requests.reserve_exact(shared.len());
         for (key, start, endpoint, leg, request) in shared {
             let Sampled { connection, exchange, .. } = sampled[request as usize];
@@ -306,6 +311,22 @@ impl Sample {
         electorate.thin_out(again);
         electorate
     }
+}
+
+/// Drops ids that an endpoint got more often than a request is tried: a load generator gives all of its requests one, or one
+/// of a few in turn. `shared` holds keys, starts and endpoints, sorted.
+fn without_common_ids(shared: &mut Vec<(u64, i64, u32, u32, u32)>) {
+    let mut common: Vec<u64> = Vec::new();
+    let mut endpoints: Vec<u32> = Vec::new();
+    for same in shared.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > MOST_OF_AN_ID) {
+        endpoints.clear();
+        endpoints.extend(same.iter().map(|request| request.2));
+        endpoints.sort_unstable();
+        if endpoints.chunk_by(|a, b| a == b).any(|of_one| of_one.len() > MOST_OF_AN_ID) {
+            common.push(same[0].0);
+        }
+    }
+    shared.retain(|request| common.binary_search(&request.0).is_err());
 }
 
 /// The keys of all requests of the sample that have one.
