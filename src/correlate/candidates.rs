@@ -3,6 +3,7 @@
 use super::assign::{Choice, Choices};
 use super::gaps::Gaps;
 use super::node::Node;
+use super::replicas::Replicas;
 
 /// Parents in flight that a child is compared with.
 pub(super) const MOST_OPEN: usize = 512;
@@ -43,6 +44,7 @@ fn ids_agree(parent: &Node, child: &Node) -> bool {
 pub(super) fn candidates(
     above: &[Node],
     below: &[Node],
+    replicas: &Replicas,
     key: fn(&Node) -> u64,
     wants: impl Fn(u32) -> bool,
 ) -> Candidates {
@@ -84,7 +86,7 @@ pub(super) fn candidates(
         fitting.clear();
         fitting.extend(open.iter().filter_map(|&parent| {
             let node = &above[parent as usize];
-            (ids_agree(node, child) && holds(node, child)).then(|| {
+            (replicas.agree(node, child) && ids_agree(node, child) && holds(node, child)).then(|| {
                 let late = before.cost(child.start.saturating_sub(node.start));
                 let rest = if child.answered && node.answered {
                     after.cost(node.settled.saturating_sub(child.settled))

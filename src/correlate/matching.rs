@@ -20,6 +20,7 @@ use super::candidates::{MOST_OPEN, holds};
 use super::gaps::Gaps;
 use super::habits::Habits;
 use super::node::Node;
+use super::replicas::Replicas;
 use super::{Confidence, Parentage};
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -36,6 +37,7 @@ pub(super) struct Matching<'a> {
     /// By parent: its children in time order.
     attempts: FixedMap<u32, Vec<u32>>,
     pub(super) habits: Habits,
+    replicas: &'a Replicas,
     before: Gaps,
     after: Gaps,
     /// From a failure to its retry.
@@ -44,6 +46,8 @@ pub(super) struct Matching<'a> {
     end_place: Vec<u32>,
     /// Some requests of the lane may be missing.
     pub(super) is_lossy: bool,
+    /// The children are copies sent aside: nobody waits for their ends. How sure their parents are at the most.
+    aside: Option<Confidence>,
 }
 
 #[derive(Clone, Copy)]
@@ -55,19 +59,31 @@ struct Found {
 }
 
 impl<'a> Matching<'a> {
-    pub(super) fn new(parents: &'a [Node], children: &'a [Node], habits: Habits) -> Self {
+    pub(super) fn new(
+        parents: &'a [Node],
+        children: &'a [Node],
+        habits: Habits,
+        replicas: &'a Replicas,
+    ) -> Self {
         Self {
             parents,
             children,
             found: vec![None; children.len()],
             attempts: FixedMap::default(),
             habits,
+            replicas,
             before: Gaps::default(),
             after: Gaps::default(),
             waits: Gaps::default(),
             end_place: end_places(parents),
             is_lossy: parents.iter().chain(children).any(|node| node.near_hole),
+            aside: None,
         }
+    }
+
+    /// The same for children that nobody waits for.
+    pub(super) fn aside(self, most: Confidence) -> Self {
+        Self { aside: Some(most), ..self }
     }
 
     /// Matches everything; `shared_ids` when parents and children carry the same request ids.
@@ -75,6 +91,7 @@ impl<'a> Matching<'a> {
         if shared_ids {
             self.by_ids();
         }
+        let most = self.aside.unwrap_or(Confidence::Certain);
         if self.children.iter().any(|child| child.socket != 0) {
             // A PROXY header says which connection it stands for.
             self.by_time(
@@ -83,9 +100,12 @@ impl<'a> Matching<'a> {
             );
         }
         if self.habits.keeps_headers() {
-            self.by_time(|node| node.key ^ node.kept, Confidence::Certain);
+            self.by_time(|node| node.key ^ node.kept, most);
         }
-        self.by_time(|node| node.key, Confidence::Certain);
+        self.by_time(|node| node.key, most);
+        if self.aside.is_some() {
+            return self.parentages();
+        }
         // A proxy that passes a body on as it comes stops when it is answered before the end.
         if self.children.iter().any(|child| child.bare != 0) {
             self.by_time(|node| node.bare, Confidence::Likely);

@@ -118,6 +118,9 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 if let Some(sighting) = sighting {
                     home::set_times(analysis, &mut node, &exchange, sighting);
                 }
+                if let Some(end) = answered_by(&exchange, sighting.is_some()) {
+                    node.settled = node.settled.min(end);
+                }
                 (node.begun, node.left, node.news) = (node.start, node.settled, node.settled);
                 if !as_parents {
                     node.bare = if is_cut(exchange.raw) { node.bare } else { 0 };
@@ -137,6 +140,20 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
     }
     nodes.sort_unstable_by_key(|node| (node.start, node.id));
     nodes
+}
+
+/// When a request whose answer the capture misses had been answered: on one connection answers come in the order of the
+/// requests (RFC 9112, section 9.3.2). Else it would seem to wait until the connection ends. A look from elsewhere has a
+/// delay that may make this too early.
+fn answered_by(exchange: &ExchangeView<'_>, elsewhere: bool) -> Option<i64> {
+    let lost = exchange.raw.flags.has(ExchangeFlags::NEAR_HOLE) && !exchange.raw.response.is_present();
+    let next = ExchangeId(exchange.id.0 + 1);
+    if !lost || elsewhere || next.0 >= exchange.connection().inner.exchanges.end {
+        return None;
+    }
+    let next = exchange.analysis.exchange(next);
+    let response = next.raw.response.is_present().then_some(&next.raw.response)?;
+    Some(exchange.analysis.session_time(next.capture, response.start, response.first_frame).0)
 }
 
 /// Whether a request has a head, and a body that its client did not send to its end.

@@ -19,6 +19,7 @@ use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
 use super::orders::Orders;
 use super::recordings::Apart;
+use super::replicas;
 use super::votes::vote;
 
 /// Requests looked at in all; captures with more are sampled by time, so that parents and children stay together.
@@ -40,6 +41,8 @@ pub(super) struct Leg {
     pub endpoint: usize,
     /// Endpoints whose requests cause this leg's, with the number of votes, most first.
     pub parents: Vec<(usize, usize)>,
+    /// Ids told the parents.
+    pub is_told_by_id: bool,
     /// Exchanges seen on it.
     pub exchanges: usize,
 }
@@ -161,7 +164,11 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
         }
         let electorate = sample.requests(seen, causes, &sampled, ids, common);
         vote(causes, &electorate, common, &mut orders, apart);
+        if matches!(common, Common::Id(_)) {
+            causes.legs.iter_mut().for_each(|leg| leg.is_told_by_id = !leg.parents.is_empty());
+        }
     }
+    replicas::follow(causes);
     by_time::follow(seen, causes, &sample);
 }
 
@@ -192,7 +199,14 @@ fn legs(seen: &Seen<'_>) -> Causes {
         let endpoint = causes.endpoints.partition_point(|e| e.address < server);
         let host = seen.hosts.of(client);
         same.iter().for_each(|caller| causes.leg_of[caller.2] = causes.legs.len());
-        causes.legs.push(Leg { client, host, endpoint, parents: Vec::new(), exchanges: 0 });
+        causes.legs.push(Leg {
+            client,
+            host,
+            endpoint,
+            parents: Vec::new(),
+            is_told_by_id: false,
+            exchanges: 0,
+        });
     }
     for (at, &leg) in causes.leg_of.iter().enumerate() {
         let exchanges = seen.flow(at).exchanges.len();

@@ -24,6 +24,7 @@ mod orders;
 mod products;
 mod recordings;
 mod remark;
+mod replicas;
 mod rewriting;
 mod taken;
 #[cfg(test)]

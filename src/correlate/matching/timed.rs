@@ -32,22 +32,32 @@ struct Lines {
 impl Matching<'_> {
     /// Children without a parent yet, among parents with the same key that are in flight when they start.
     pub(super) fn by_time(&mut self, key: fn(&Node) -> u64, most: Confidence) {
-        let candidates =
-            candidates(self.parents, self.children, key, |child| self.found[child as usize].is_none());
+        let candidates = self.open(key);
+        self.by_time_of(&candidates, most);
+    }
+
+    /// The children without a parent yet, with the parents that may be.
+    pub(super) fn open(&self, key: fn(&Node) -> u64) -> Candidates {
+        let is_open = |child: u32| self.found[child as usize].is_none();
+        candidates(self.parents, self.children, self.replicas, key, is_open)
+    }
+
+    /// Gives these children their parents.
+    pub(super) fn by_time_of(&mut self, candidates: &Candidates, most: Confidence) {
         if candidates.rows.is_empty() {
             return;
         }
         self.learn(self.known_pairs());
-        let passed_on = passed_on(self, &candidates);
-        let mut joined = units(self, &candidates, &passed_on);
+        let passed_on = passed_on(self, candidates);
+        let mut joined = units(self, candidates, &passed_on);
         if joined.len() < candidates.rows.len() {
             // What the first round taught of the gaps tells a retry from a request of its own better.
-            self.assign(&candidates, &joined, None);
+            self.assign(candidates, &joined, None);
             self.learn_waits(&joined);
-            joined = units(self, &candidates, &passed_on);
+            joined = units(self, candidates, &passed_on);
         }
-        self.assign(&candidates, &joined, Some(most));
-        self.assign_attempts(&candidates, &passed_on, most);
+        self.assign(candidates, &joined, Some(most));
+        self.assign_attempts(candidates, &passed_on, most);
     }
 
     /// Gives each parent without a child the unit that answered it; without a confidence only learns.
@@ -115,8 +125,12 @@ impl Matching<'_> {
     }
 
     fn line_cost(&self, lines: &Lines, row: usize, parent: u32) -> i64 {
-        lines.start.cost(&lines.starts[row], parent)
-            + lines.end.cost(&lines.ends[row], self.end_place[parent as usize])
+        let end = if self.aside.is_some() {
+            0
+        } else {
+            lines.end.cost(&lines.ends[row], self.end_place[parent as usize])
+        };
+        lines.start.cost(&lines.starts[row], parent) + end
     }
 
     fn choices_of(&self, candidates: &Candidates, unit: &Unit) -> Vec<Choice> {
@@ -144,14 +158,16 @@ impl Matching<'_> {
         let node = &self.parents[parent as usize];
         let (first, last) = (&self.children[first as usize], &self.children[last as usize]);
         let mut cost = self.before.cost(late(node, first));
-        cost += if node.answered {
+        cost += if self.aside.is_some() {
+            0
+        } else if node.answered {
             self.after.cost(node.settled.saturating_sub(last.settled))
         } else {
             // Its client left: when, says nothing about the child.
             Gaps::default().cost(1_000_000)
         };
-        let both = node.answered && last.answered;
-        let lost = node.answered && node.status < 500 && !last.answered;
+        let both = self.aside.is_none() && node.answered && last.answered;
+        let lost = self.aside.is_none() && node.answered && node.status < 500 && !last.answered;
         let disagrees = [
             both && node.status != last.status,
             lost,
@@ -178,6 +194,9 @@ impl Matching<'_> {
     fn gaps_of(&self, parent: u32, (first, last): (u32, u32)) -> Option<(i64, i64)> {
         let node = &self.parents[parent as usize];
         let (first, last) = (&self.children[first as usize], &self.children[last as usize]);
+        if self.aside.is_some() {
+            return Some((late(node, first), 0));
+        }
         (last.answered && node.answered && last.status == node.status)
             .then(|| (late(node, first), node.settled.saturating_sub(last.settled)))
     }
@@ -269,7 +288,9 @@ impl Matching<'_> {
             return None;
         }
         // What went well was passed on: nothing comes after it.
-        let done = |last: &Node| last.answered && last.status < 500 && last.status == node.status;
+        let done = |last: &Node| {
+            last.answered && last.status < 500 && (last.status == node.status || !node.answered)
+        };
         let same = |other: &Node| other.head == own.head;
         if before.is_some_and(|b| done(b) || !same(b)) || after.is_some_and(|a| done(own) || !same(a)) {
             return None;

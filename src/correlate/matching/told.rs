@@ -26,10 +26,12 @@ impl Matching<'_> {
                 let (count, repeated) =
                     same.fold((0, false), |(n, same), b| (n + 1, same || b.head == own.head));
                 let Some(found) = self.found[child as usize] else { continue };
+                let mut evidence = evidence(node, own, found.by_id, repeated, hedges);
+                evidence.0 |= if self.aside.is_some() { Evidence::COPY } else { 0 };
                 let parentage = Parentage {
                     parent: node.id,
                     confidence: found.confidence,
-                    evidence: evidence(node, own, found.by_id, repeated, hedges),
+                    evidence,
                     runner_up: found.runner_up.map(|other| self.parents[other as usize].id),
                     attempt: count + 1,
                 };
@@ -43,7 +45,8 @@ impl Matching<'_> {
 /// Whether a child lies inside its parent by the times that are told: what clocks allow proves nothing, and nobody is to
 /// be shown a child outside its parent as if it did.
 fn is_inside(parent: &Node, child: &Node) -> bool {
-    let told = |node: &Node| Node { tolerance: node.tolerance.min(TOLD_NS), ..*node };
+    let limit = |node: &Node| if node.answered { node.settled } else { node.limit };
+    let told = |node: &Node| Node { tolerance: node.tolerance.min(TOLD_NS), limit: limit(node), ..*node };
     holds(&told(parent), &told(child))
 }
 

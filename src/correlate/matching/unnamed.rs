@@ -1,7 +1,7 @@
 //! Requests that a hop passes on under another name: by their bodies, else by the time alone.
 
 use super::super::Confidence;
-use super::super::candidates::candidates;
+use super::super::candidates::Candidates;
 use super::super::node::Node;
 use super::{FixedMap, Found, MOST_ATTEMPTS, Matching};
 use crate::topology::inside::lie_inside;
@@ -14,8 +14,7 @@ const PASSED_ON_PERCENT: usize = 95;
 impl Matching<'_> {
     /// Children whose body only one parent has. Of several, a copy that outlasts what it was made of would get another.
     pub(super) fn by_body(&mut self) {
-        let open = |child: u32| self.found[child as usize].is_none();
-        let candidates = candidates(self.parents, self.children, |node| node.body, open);
+        let candidates = self.open(|node| node.body);
         let sole =
             (0..candidates.rows.len()).filter(|&row| candidates.fits[row] == 1 && !candidates.repeated[row]);
         let sole: Vec<(u32, u32)> = sole
@@ -47,32 +46,20 @@ impl Matching<'_> {
         let inner: Vec<(i64, i64)> = left.iter().map(|&child| span(&self.children[child as usize])).collect();
         let outer: Vec<(i64, i64)> = self.childless().filter(|parent| parent.answered).map(span).collect();
         let parents = self.childless().count();
+        let candidates = self.open(|_| 1);
         let nearly_all = left.len() * 10 >= self.children.len() * 9;
         if nearly_all && lie_inside(&inner, &outer).is_some() {
-            if !self.by_loops() {
-                self.by_time(|_| 1, Confidence::Likely);
+            if !self.by_loops(&candidates) {
+                self.by_time_of(&candidates, Confidence::Likely);
             }
-        } else if self.is_passed_on(left.len(), parents) {
-            self.by_time(|_| 1, Confidence::Ambiguous);
+        } else if is_passed_on(&candidates, left.len(), parents) {
+            self.by_time_of(&candidates, Confidence::Ambiguous);
         }
-    }
-
-    /// Whether the children without a parent are about as many as the parents without a child, and hardly one lies
-    /// outside of all: what a lane is asked, and passes on under another name.
-    fn is_passed_on(&self, left: usize, parents: usize) -> bool {
-        if left < FEWEST_PASSED_ON || left > 2 * parents || parents > 2 * left {
-            return false;
-        }
-        let all =
-            candidates(self.parents, self.children, |_| 1, |child| self.found[child as usize].is_none());
-        all.rows.len() * 100 >= left * PASSED_ON_PERCENT
     }
 
     /// Where a hop asks several times for one request, one after the other, none of them is an attempt that takes
     /// another's place. Returns whether that is so.
-    fn by_loops(&mut self) -> bool {
-        let candidates =
-            candidates(self.parents, self.children, |_| 1, |child| self.found[child as usize].is_none());
+    fn by_loops(&mut self, candidates: &Candidates) -> bool {
         let rows = || candidates.rows.iter().enumerate();
         let sole: Vec<(u32, u32)> = rows()
             .filter(|(row, _)| candidates.fits[*row] == 1)
@@ -99,4 +86,13 @@ impl Matching<'_> {
         }
         true
     }
+}
+
+/// Whether the children without a parent are about as many as the parents without a child, and hardly one lies outside of
+/// all: what a lane is asked, and passes on under another name.
+fn is_passed_on(candidates: &Candidates, left: usize, parents: usize) -> bool {
+    left >= FEWEST_PASSED_ON
+        && left <= 2 * parents
+        && parents <= 2 * left
+        && candidates.rows.len() * 100 >= left * PASSED_ON_PERCENT
 }
