@@ -48,6 +48,16 @@ pub(super) struct Matching<'a> {
     pub(super) is_lossy: bool,
     /// The children are copies sent aside: nobody waits for their ends. How sure their parents are at the most.
     aside: Option<Confidence>,
+    /// What of the times counts.
+    looks_at: Ends,
+}
+
+/// The ends of a child that are compared with those of its parent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Both,
+    Start,
+    End,
 }
 
 #[derive(Clone, Copy)]
@@ -78,6 +88,7 @@ impl<'a> Matching<'a> {
             end_place: end_places(parents),
             is_lossy: parents.iter().chain(children).any(|node| node.near_hole),
             aside: None,
+            looks_at: Ends::Both,
         }
     }
 

@@ -9,7 +9,7 @@ use super::super::chain::{Unit, passed_on, units, wait};
 use super::super::gaps::Gaps;
 use super::super::node::Node;
 use super::super::order::{Around, Order, around};
-use super::{Confidence, Found, MOST_ATTEMPTS, Matching};
+use super::{Confidence, Ends, Found, MOST_ATTEMPTS, Matching};
 
 /// Rounds in which the gaps are learnt from the last assignment.
 const ROUNDS: usize = 6;
@@ -125,12 +125,15 @@ impl Matching<'_> {
     }
 
     fn line_cost(&self, lines: &Lines, row: usize, parent: u32) -> i64 {
-        let end = if self.aside.is_some() {
-            0
-        } else {
-            lines.end.cost(&lines.ends[row], self.end_place[parent as usize])
-        };
-        lines.start.cost(&lines.starts[row], parent) + end
+        let start = if self.counts(Ends::Start) { lines.start.cost(&lines.starts[row], parent) } else { 0 };
+        let place = self.end_place[parent as usize];
+        start + if self.counts(Ends::End) { lines.end.cost(&lines.ends[row], place) } else { 0 }
+    }
+
+    /// Whether these ends of children and parents are compared. Nobody waits for the ends of copies.
+    fn counts(&self, ends: Ends) -> bool {
+        (self.looks_at == Ends::Both || self.looks_at == ends)
+            && (ends == Ends::Start || self.aside.is_none())
     }
 
     fn choices_of(&self, candidates: &Candidates, unit: &Unit) -> Vec<Choice> {
@@ -157,8 +160,8 @@ impl Matching<'_> {
     fn cost(&self, parent: u32, (first, last): (u32, u32)) -> i64 {
         let node = &self.parents[parent as usize];
         let (first, last) = (&self.children[first as usize], &self.children[last as usize]);
-        let mut cost = self.before.cost(late(node, first));
-        cost += if self.aside.is_some() {
+        let mut cost = if self.counts(Ends::Start) { self.before.cost(late(node, first)) } else { 0 };
+        cost += if !self.counts(Ends::End) {
             0
         } else if node.answered {
             self.after.cost(node.settled.saturating_sub(last.settled))

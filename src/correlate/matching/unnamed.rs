@@ -2,12 +2,15 @@
 
 use super::super::Confidence;
 use super::super::candidates::Candidates;
+use super::super::habits::Habits;
 use super::super::node::Node;
-use super::{FixedMap, Found, MOST_ATTEMPTS, Matching};
+use super::{Ends, FixedMap, Found, MOST_ATTEMPTS, Matching};
 use crate::topology::inside::lie_inside;
 
 /// Fewer requests do not show that a lane passes them on.
 const FEWEST_PASSED_ON: usize = 20;
+/// For so many of a hundred children starts and ends must name the same parent, where only the time tells.
+const AGREE_PERCENT: usize = 80;
 /// So many of a hundred of them must lie inside one of those it is asked.
 const PASSED_ON_PERCENT: usize = 95;
 
@@ -50,10 +53,37 @@ impl Matching<'_> {
         let nearly_all = left.len() * 10 >= self.children.len() * 9;
         if nearly_all && lie_inside(&inner, &outer).is_some() {
             if !self.by_loops(&candidates) {
+                let seen = [Ends::Start, Ends::End].map(|ends| self.by_one_end(&candidates, ends));
                 self.by_time_of(&candidates, Confidence::Likely);
+                self.doubt(&candidates, &seen);
             }
         } else if is_passed_on(&candidates, left.len(), parents) {
             self.by_time_of(&candidates, Confidence::Ambiguous);
+        }
+    }
+
+    /// The parents by child if only these ends counted.
+    fn by_one_end(&self, candidates: &Candidates, looks_at: Ends) -> Vec<Option<u32>> {
+        let new = Matching::new(self.parents, self.children, Habits::default(), self.replicas);
+        let mut other = Matching { looks_at, ..new };
+        other.by_time_of(candidates, Confidence::Likely);
+        other.found.iter().map(|found| Some((*found)?.parent)).collect()
+    }
+
+    /// Where a hop starts what waits in an order of its own, that seems to be as regular as any. But then starts and ends
+    /// name other parents, while of a hop that keeps to the order in which it was asked they name the same.
+    fn doubt(&mut self, candidates: &Candidates, seen: &[Vec<Option<u32>>; 2]) {
+        let rows = candidates.rows.iter().zip(&candidates.fits);
+        let contested: Vec<u32> = rows.filter(|(_, fits)| **fits > 1).map(|(child, _)| *child).collect();
+        let agree = |child: &&u32| seen[0][**child as usize] == seen[1][**child as usize];
+        let agreeing = contested.iter().filter(agree).count();
+        let is_regular = agreeing * 100 >= contested.len() * AGREE_PERCENT;
+        for child in contested {
+            let Some(found) = &mut self.found[child as usize] else { continue };
+            let own = seen.iter().all(|seen| seen[child as usize] == Some(found.parent));
+            if !is_regular || !own {
+                found.confidence = Confidence::Ambiguous;
+            }
         }
     }
 
