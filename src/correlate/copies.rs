@@ -20,7 +20,6 @@ use super::replicas::Replicas;
 use super::{Confidence, Parentage, habits::Habits};
 use crate::analysis::Analysis;
 use crate::topology::ExchangeId;
-use crate::topology::inside::lie_inside;
 
 /// Fewer requests without a cause show no habit.
 const FEWEST: usize = 8;
@@ -30,6 +29,11 @@ const LEFT_PERCENT: usize = 10;
 const ORIGINAL_PERCENT: usize = 90;
 /// So many of a hundred copies must begin inside a request for the same.
 const BEGUN_PERCENT: usize = 95;
+
+/// Moves in tenths of a usual request.
+const MOVES: [i64; 5] = [-29, -17, -11, 13, 23];
+/// Half of the copies begin as near to an original as only one in so many would by chance.
+const TOGETHER: usize = 4;
 
 pub(super) type Ids = HashSet<ExchangeId, foldhash::fast::FixedState>;
 
@@ -70,7 +74,11 @@ pub(super) fn find(
         } else {
             continue;
         };
-        for (parentage, child) in of(analysis, above, copies, is_apart) {
+        let is_original = |pool: usize| if is_apart { !has_copies[pool] } else { pool == at };
+        let originals = (0..pools.len()).filter(|&pool| is_original(pool)).flat_map(|pool| &pools[pool]);
+        let originals: Vec<Node> =
+            originals.filter(|node| parents[node.id.0 as usize].is_some()).copied().collect();
+        for (parentage, child) in of(analysis, above, copies, &originals, is_apart) {
             parents[child as usize] = Some(parentage);
         }
     }
@@ -79,7 +87,13 @@ pub(super) fn find(
 /// The requests that these are copies of; none where they need not be copies.
 ///
 /// `is_apart` where they are all on links of their own.
-fn of(analysis: &Analysis, above: &[Node], mut copies: Vec<Node>, is_apart: bool) -> Vec<(Parentage, u32)> {
+fn of(
+    analysis: &Analysis,
+    above: &[Node],
+    mut copies: Vec<Node>,
+    originals: &[Node],
+    is_apart: bool,
+) -> Vec<(Parentage, u32)> {
     if copies.len() > above.len() * 2 {
         return Vec::new();
     }
@@ -90,12 +104,9 @@ fn of(analysis: &Analysis, above: &[Node], mut copies: Vec<Node>, is_apart: bool
     if begun.rows.len() * 100 < copies.len() * BEGUN_PERCENT {
         return Vec::new();
     }
-    // What others asked begins inside equal requests as well, but not so soon after they came.
+    // What others asked begins inside equal requests as well, but not together with what was asked for those.
     let told = begun.fits.iter().filter(|fits| **fits == 1).count() * 2 >= copies.len();
-    let starts: Vec<(i64, i64)> = copies.iter().map(|node| (node.start, node.start)).collect();
-    let requests: Vec<(i64, i64)> =
-        above.iter().filter(|node| node.answered).map(|node| (node.start, node.settled)).collect();
-    if !told && lie_inside(&starts, &requests).is_none() {
+    if !told && !begin_together(&copies, originals) {
         return Vec::new();
     }
     let shared = set_ids(analysis, &mut open, &mut copies);
@@ -107,6 +118,30 @@ fn of(analysis: &Analysis, above: &[Node], mut copies: Vec<Node>, is_apart: bool
     // Beside equal requests on the same links nothing tells which of them is the copy.
     let most = if told || is_apart { Confidence::Likely } else { Confidence::Ambiguous };
     Matching::new(&open, &copies, habits, &none).aside(most).solve(shared, false)
+}
+
+/// Whether copies begin nearer to originals than chance would have it: than they would do if they were moved.
+fn begin_together(copies: &[Node], originals: &[Node]) -> bool {
+    let mut starts: Vec<i64> = originals.iter().map(|node| node.start).collect();
+    let mut lengths: Vec<i64> =
+        originals.iter().map(|node| node.settled.saturating_sub(node.start)).collect();
+    starts.sort_unstable();
+    lengths.sort_unstable();
+    let Some(&usual) = lengths.get(lengths.len() / 2) else { return false };
+    let nearest = |at: i64| {
+        let next = starts.partition_point(|start| *start < at);
+        let around = starts[next.saturating_sub(1)..].iter().take(2);
+        around.map(|start| start.saturating_sub(at).saturating_abs()).min().unwrap_or(i64::MAX)
+    };
+    let mut apart: Vec<i64> = copies.iter().map(|node| nearest(node.start)).collect();
+    apart.sort_unstable();
+    let Some(&near) = apart.get(apart.len() / 2) else { return false };
+    let count =
+        |moved: i64| copies.iter().filter(|node| nearest(node.start.saturating_add(moved)) <= near).count();
+    // Half of them are as near as that.
+    let mut chances = MOVES.map(|tenths| count(usual.max(1).saturating_mul(tenths) / 10));
+    chances.sort_unstable();
+    chances[MOVES.len() / 2] * TOGETHER <= copies.len()
 }
 
 /// Whether nearly all requests of the hop are among these.
@@ -165,5 +200,28 @@ mod tests {
         assert_eq!(copies("10.0.1.4:9900", |_| "/".to_owned()), (60, 0));
         // The same server gets both.
         assert_eq!(copies("10.0.1.3:9000", |n| format!("/item/{n}")), (60, 0));
+    }
+
+    #[test]
+    fn what_another_replica_asks_from_the_same_address_is_no_copy() {
+        let mut script = Script::new("any.pcap");
+        for n in 0..60 {
+            let (at, takes) = (n * 3 * MS, 20 * MS + n * 37 % 11 * MS);
+            let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100);
+            let app = script.connection(at, &format!("10.0.1.2:{}", 4_000 + n), "10.0.1.3:9000", 500);
+            let other =
+                script.connection(0, &format!("10.0.1.2:{}", 5_000 + n), "10.0.1.3:9000", 900 + n as u32);
+            script.request(user, at + MS, "GET", "/", &[], "");
+            script.request(app, at + MS + MS / 9, "GET", "/", &[], "");
+            script.response(app, at + MS + takes, 200, 20);
+            script.response(user, at + MS + takes + MS / 10, 200, 20);
+            // At any time, and at a pace of its own.
+            let at = 2 * MS + n * 2_900_000 + n * n % 13 * MS / 7;
+            script.request(other, at, "GET", "/", &[], "");
+            script.response(other, at + takes, 200, 20);
+        }
+        let analysis = analyse(vec![script.finish()], &Overrides::default());
+        let copies = analysis.trees.parents.iter().flatten().filter(|p| p.evidence.0 & Evidence::COPY != 0);
+        assert_eq!(copies.count(), 0);
     }
 }

@@ -166,9 +166,9 @@ fn what_is_passed_on_under_another_name_is_known_by_its_body_and_never_without_a
 
 #[test]
 fn what_a_hop_starts_in_an_order_of_its_own_under_another_name_is_likely_only_where_it_is_right() {
-    for spread in [20_000, 100_000, 250_000] {
+    for spread in [20_000, 250_000] {
         let mut script = Script::new("any.pcap");
-        for round in 0..12 {
+        for round in 0..6 {
             for n in 0..60 {
                 let at = round * 700 * MS + n * spread;
                 let place = (n * 37 + round * 11) % 60;
