@@ -251,6 +251,7 @@ impl AppState {
                 keep: shown.captures.clone(),
                 keep_logs: shown.logs.clone(),
                 overrides: ours.clone(),
+                ..Request::default()
             },
             None => Request { paths, overrides: for_other_captures(ours), ..Request::default() },
         };

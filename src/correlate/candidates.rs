@@ -3,6 +3,7 @@
 use super::assign::{Choice, Choices};
 use super::gaps::Gaps;
 use super::node::Node;
+use super::replicas::Replicas;
 
 /// Parents in flight that a child is compared with.
 pub(super) const MOST_OPEN: usize = 512;
@@ -33,10 +34,17 @@ pub(super) fn holds(parent: &Node, child: &Node) -> bool {
         && (!child.answered || child.settled <= parent.limit.saturating_add(slack))
 }
 
+/// Whether the child has the id that the parent has, where it has one.
+fn ids_agree(parent: &Node, child: &Node) -> bool {
+    let agrees = |own: u64, other: u64| own == 0 || own == other;
+    agrees(parent.request_id, child.request_id) && agrees(parent.shared_id, child.shared_id)
+}
+
 /// Children that `wants` and the parents with the same key that hold them.
 pub(super) fn candidates(
     above: &[Node],
     below: &[Node],
+    replicas: &Replicas,
     key: fn(&Node) -> u64,
     wants: impl Fn(u32) -> bool,
 ) -> Candidates {
@@ -78,8 +86,7 @@ pub(super) fn candidates(
         fitting.clear();
         fitting.extend(open.iter().filter_map(|&parent| {
             let node = &above[parent as usize];
-            let ids_agree = node.request_id == 0 || node.request_id == child.request_id;
-            (ids_agree && holds(node, child)).then(|| {
+            (replicas.agree(node, child) && ids_agree(node, child) && holds(node, child)).then(|| {
                 let late = before.cost(child.start.saturating_sub(node.start));
                 let rest = if child.answered && node.answered {
                     after.cost(node.settled.saturating_sub(child.settled))

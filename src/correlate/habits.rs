@@ -10,6 +10,7 @@ use crate::http::NameId;
 
 use super::candidates::{Candidates, candidates};
 use super::node::Node;
+use super::replicas::Replicas;
 
 /// Children looked at.
 const SAMPLE: usize = 2_000;
@@ -97,9 +98,9 @@ impl Tally {
 
 impl Habits {
     /// Learns what a link's children keep of their parents.
-    pub(super) fn learn(analysis: &Analysis, above: &[Node], below: &[Node]) -> Self {
+    pub(super) fn learn(analysis: &Analysis, above: &[Node], below: &[Node], replicas: &Replicas) -> Self {
         let step = below.len().div_ceil(SAMPLE).max(1) as u32;
-        let sample = candidates(above, below, |node| node.key, |child| child.is_multiple_of(step));
+        let sample = candidates(above, below, replicas, |node| node.key, |child| child.is_multiple_of(step));
         if (0..sample.rows.len()).all(|row| sample.fitting.of(row).len() < 2) {
             return Self::default();
         }

@@ -163,3 +163,37 @@ fn what_is_passed_on_under_another_name_is_known_by_its_body_and_never_without_a
     let equal = renamed(MS / 5, |_| String::new());
     assert!(below(&equal).count() == 60 && below(&equal).all(|child| equal.trees.parent(child.id).is_some()));
 }
+
+#[test]
+fn what_a_hop_starts_in_an_order_of_its_own_under_another_name_is_likely_only_where_it_is_right() {
+    for spread in [20_000, 250_000] {
+        let mut script = Script::new("any.pcap");
+        for round in 0..6 {
+            for n in 0..60 {
+                let at = round * 700 * MS + n * spread;
+                let place = (n * 37 + round * 11) % 60;
+                let starts = round * 700 * MS + 60 * spread + place * spread / 2;
+                let ends = starts + 3 * MS + (n * 7_919 + round * 31) % 97 * MS / 4;
+                let port = round * 60 + n;
+                let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + port), "10.0.1.2:80", 100);
+                let app = script.connection(0, &format!("10.0.1.2:{}", 13_000 + port), "10.0.1.3:9000", 500);
+                script.request(user, at, "GET", "/", &[], "");
+                script.request(app, starts, "GET", "/index.php", &[], "");
+                script.response(app, ends, 200, 5);
+                script.response(user, ends + MS / 4, 200, 5);
+            }
+        }
+        let analysis = analyse(vec![script.finish()]);
+        let (mut right, mut all) = (0, 0);
+        for child in below(&analysis) {
+            let Some(parentage) = analysis.trees.parent(child.id) else { continue };
+            let user = analysis.exchange(parentage.parent).connection().inner.client.port();
+            all += usize::from(parentage.confidence > Confidence::Ambiguous);
+            right += usize::from(
+                parentage.confidence > Confidence::Ambiguous
+                    && user + 10_000 == child.connection().inner.client.port(),
+            );
+        }
+        assert!(right * 100 >= all * 95, "{spread}: {right} of {all}");
+    }
+}

@@ -4,9 +4,11 @@ mod assign;
 mod attempts;
 mod candidates;
 mod chain;
+mod copies;
 mod gaps;
 mod habits;
 mod home;
+mod ids;
 #[cfg(test)]
 mod kinds_tests;
 mod matching;
@@ -15,6 +17,7 @@ mod node;
 mod order;
 mod orphan;
 mod pools;
+mod replicas;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +33,7 @@ use node::Node;
 pub fn build(analysis: &Analysis) -> Trees {
     let topology = &analysis.topology;
     let mut parents = vec![None; topology.exchanges.len()];
+    let mut strangers = copies::Ids::default();
     for lane in 0..topology.lanes.len() as u16 {
         let ends = |link: &u16| analysis.link(LinkId(*link));
         let links = 0..topology.links.len() as u16;
@@ -45,24 +49,36 @@ pub fn build(analysis: &Analysis) -> Trees {
         }
         let links: Vec<Vec<Node>> =
             outs.iter().map(|&out| node::gather(analysis, &[out], false, &home)).collect();
-        for pool in pools::pools(&above, &links) {
-            let mut below = pool.iter().flat_map(|&at| &links[at]).copied().collect::<Vec<Node>>();
-            below.sort_unstable_by_key(|node| (node.start, node.id));
-            let shared = node::set_ids(analysis, &mut above, &mut below);
+        let pools: Vec<Vec<Node>> = pools::pools(&above, &links)
+            .into_iter()
+            .map(|pool| {
+                let mut below = pool.iter().flat_map(|&at| &links[at]).copied().collect::<Vec<Node>>();
+                below.sort_unstable_by_key(|node| (node.start, node.id));
+                below
+            })
+            .collect();
+        for below in &pools {
+            let mut below = below.clone();
+            let shared = ids::set_ids(analysis, &mut above, &mut below);
             let originals = node::set_originals(analysis, &mut above, &mut below);
-            let habits = habits::Habits::learn(analysis, &above, &below);
+            let replicas = replicas::Replicas::learn(&above, &below);
+            strangers.extend(below.iter().filter(|node| replicas.is_stranger(node)).map(|node| node.id));
+            let habits = habits::Habits::learn(analysis, &above, &below, &replicas);
             if habits.keeps_headers() {
                 habits.mark(analysis, &mut above);
                 habits.mark(analysis, &mut below);
             }
-            for (parentage, child) in matching::Matching::new(&above, &below, habits).solve(shared, originals)
-            {
+            let matching = matching::Matching::new(&above, &below, habits, &replicas);
+            for (parentage, child) in matching.solve(shared, originals) {
                 parents[child as usize] = Some(parentage);
             }
-            above.iter_mut().for_each(|node| (node.request_id, node.kept, node.original) = (0, 0, 0));
+            above.iter_mut().for_each(|node| {
+                (node.request_id, node.shared_id, node.kept, node.original) = (0, 0, 0, 0);
+            });
         }
+        copies::find(analysis, &above, &pools, &strangers, &mut parents);
     }
     let mut trees = Trees::new(parents, |id| analysis.exchange(id).started().0);
-    trees.orphans = orphan::find(analysis, &trees);
+    trees.orphans = orphan::find(analysis, &trees, &strangers);
     trees
 }

@@ -54,10 +54,12 @@ impl Evidence {
     /// Byte-identical to one that still waited for its answer, on another connection of the link: the hop takes the
     /// answer that comes first.
     pub const HEDGE: u16 = 1 << 10;
+    /// Sent aside when the parent came, and answered whenever: the parent's answer is that to another one.
+    pub const COPY: u16 = 1 << 11;
 
     /// The names that reports use, in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        const NAMES: [(u16, &str); 11] = [
+        const NAMES: [(u16, &str); 12] = [
             (Evidence::REQUEST_ID, "request-id"),
             (Evidence::TARGET, "target"),
             (Evidence::HOST, "host"),
@@ -69,6 +71,7 @@ impl Evidence {
             (Evidence::FORWARDED_FOR, "forwarded-for"),
             (Evidence::PROXY_HEADER, "proxy-header"),
             (Evidence::HEDGE, "hedge"),
+            (Evidence::COPY, "copy"),
         ];
         NAMES.iter().filter(|(bit, _)| self.0 & bit != 0).map(|&(_, name)| name).collect()
     }

@@ -4,7 +4,7 @@ use super::home;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::CaptureId;
 use crate::http::{Exchange, ExchangeFlags, HeaderDigest, MessageState, NameId};
-use crate::topology::keys::{IdNames, MOST_IDS, request_key, suffix_key, text_hash};
+use crate::topology::keys::{request_key, suffix_key, text_hash};
 use crate::topology::{ConnectionId, ExchangeId, LinkId, SLACK_NS, tolerance_ns};
 
 /// What a hop waits at least before it asks a second server, in nanoseconds.
@@ -28,8 +28,10 @@ pub(super) struct Node {
     pub method: u32,
     /// CRC of the request's head: attempts of one request have equal ones.
     pub head: u32,
-    /// The request id chosen for this pair of links; 0 for none.
+    /// The request id chosen for this pair of links; 0 for none, or where many requests have it.
     pub request_id: u64,
+    /// The same where several requests have it, few or many: it tells which may belong together, and not which do.
+    pub shared_id: u64,
     pub authority: u64,
     /// As a parent: what its target is called in headers such as `X-Original-URI`. As a child: what it names so.
     pub original: u64,
@@ -116,6 +118,9 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 if let Some(sighting) = sighting {
                     home::set_times(analysis, &mut node, &exchange, sighting);
                 }
+                if let Some(end) = answered_by(&exchange, sighting.is_some()) {
+                    node.settled = node.settled.min(end);
+                }
                 (node.begun, node.left, node.news) = (node.start, node.settled, node.settled);
                 if !as_parents {
                     node.bare = if is_cut(exchange.raw) { node.bare } else { 0 };
@@ -135,6 +140,20 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
     }
     nodes.sort_unstable_by_key(|node| (node.start, node.id));
     nodes
+}
+
+/// When a request whose answer the capture misses had been answered: on one connection answers come in the order of the
+/// requests (RFC 9112, section 9.3.2). Else it would seem to wait until the connection ends. A look from elsewhere has a
+/// delay that may make this too early.
+fn answered_by(exchange: &ExchangeView<'_>, elsewhere: bool) -> Option<i64> {
+    let lost = exchange.raw.flags.has(ExchangeFlags::NEAR_HOLE) && !exchange.raw.response.is_present();
+    let next = ExchangeId(exchange.id.0 + 1);
+    if !lost || elsewhere || next.0 >= exchange.connection().inner.exchanges.end {
+        return None;
+    }
+    let next = exchange.analysis.exchange(next);
+    let response = next.raw.response.is_present().then_some(&next.raw.response)?;
+    Some(exchange.analysis.session_time(next.capture, response.start, response.first_frame).0)
 }
 
 /// Whether a request has a head, and a body that its client did not send to its end.
@@ -165,6 +184,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         method: text_hash(exchange.method()) as u32,
         head: raw.request.head_crc,
         request_id: 0,
+        shared_id: 0,
         authority: exchange.host().map_or(0, text_hash),
         original: 0,
         client: 0,
@@ -185,53 +205,6 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         body: if raw.request.body_bytes > 0 { text_hash(exchange.method()) ^ mixed } else { 0 },
         response_bytes: raw.response.body_bytes,
     }
-}
-
-/// Sets the request ids of parents and children, by the header that most of them share. Returns whether
-/// they share one; when not, children may still share ids among themselves.
-pub(super) fn set_ids(analysis: &Analysis, parents: &mut [Node], children: &mut [Node]) -> bool {
-    let names: Vec<IdNames> =
-        analysis.captures.iter().map(|facts| analysis.topology.id_headers.of(facts)).collect();
-    let ids = |node: &Node| {
-        let exchange = analysis.exchange(node.id);
-        names[exchange.capture.index()].ids(exchange.facts, exchange.raw)
-    };
-    let mut sample: Vec<[u64; MOST_IDS]> =
-        children.iter().step_by(children.len().div_ceil(2_000).max(1)).map(ids).collect();
-    let mut carried = [0usize; MOST_IDS];
-    let mut shared = [0usize; MOST_IDS];
-    let mut known: Vec<Vec<u64>> = Vec::with_capacity(MOST_IDS);
-    for rank in 0..MOST_IDS {
-        let mut values: Vec<u64> = sample.iter().map(|ids| ids[rank]).filter(|id| *id != 0).collect();
-        values.sort_unstable();
-        values.dedup();
-        carried[rank] = values.len();
-        known.push(values);
-    }
-    sample.clear();
-    if carried.iter().all(|count| *count == 0) {
-        return false;
-    }
-    for parent in parents.iter() {
-        for (rank, id) in ids(parent).into_iter().enumerate() {
-            shared[rank] += usize::from(id != 0 && known[rank].binary_search(&id).is_ok());
-        }
-    }
-    let best = |counts: &[usize; MOST_IDS]| {
-        (0..MOST_IDS).max_by_key(|&rank| (counts[rank], std::cmp::Reverse(rank))).unwrap_or(0)
-    };
-    let (common, own) = (best(&shared), best(&carried));
-    let is_shared = shared[common] > 0 && shared[common] * 10 >= carried[common];
-    let rank = if is_shared { common } else { own };
-    for child in children {
-        child.request_id = ids(child)[rank];
-    }
-    if is_shared {
-        for parent in parents {
-            parent.request_id = ids(parent)[rank];
-        }
-    }
-    is_shared
 }
 
 /// Headers in which a subrequest names the target of the request that it serves, and whether as a whole URL.

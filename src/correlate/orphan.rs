@@ -1,5 +1,8 @@
 //! Requests without a cause or without consequences, and why that is as it should be.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ExchangeView};
@@ -8,6 +11,7 @@ use crate::topology::keys::request_key;
 use crate::topology::{ExchangeId, LaneId};
 
 use super::Trees;
+use super::copies::Ids;
 
 /// Why a request has no parent, or why the lane that got it did not pass it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +30,8 @@ pub enum Orphan {
     HealthCheck,
     /// It came before the capture of the other link began, or after it had ended.
     OutsideCapture,
+    /// What this replica of the lane was asked, or what it asks, was not captured, as that of others was.
+    NotCaptured,
     /// The capture misses packets around it.
     CaptureLoss,
     /// Nothing captured explains it.
@@ -43,6 +49,7 @@ impl Orphan {
             Self::FailedHere => "failed-here",
             Self::HealthCheck => "health-check",
             Self::OutsideCapture => "outside-capture",
+            Self::NotCaptured => "not-captured",
             Self::CaptureLoss => "capture-loss",
             Self::Unexplained => "unexplained",
         }
@@ -58,12 +65,17 @@ impl Orphan {
             Self::FailedHere => "failed without an attempt to ask on that was captured",
             Self::HealthCheck => "a health check: no request caused it",
             Self::OutsideCapture => "the other link was not captured at that time",
+            Self::NotCaptured => "the other link of this replica was not captured",
             Self::CaptureLoss => "the capture misses packets around it",
             Self::Unexplained => "nothing captured explains it",
         }
     }
 }
 
+/// Fewer requests at a replica do not show that nothing that it asks was captured.
+const FEWEST: usize = 8;
+/// So many of a hundred requests at the others must lead to another one.
+const PASSED_ON_PERCENT: usize = 90;
 /// A cache asks for what is to be made new this soon after it answered, in nanoseconds.
 const REFRESH_NS: i64 = 250_000_000;
 
@@ -83,7 +95,9 @@ const HEALTH: [&str; 11] = [
 ];
 
 /// All orphans in the order of their ids.
-pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orphan)> {
+///
+/// `strangers` came from replicas of which nobody captured what they were asked.
+pub(super) fn find(analysis: &Analysis, trees: &Trees, strangers: &Ids) -> Vec<(ExchangeId, Orphan)> {
     let topology = &analysis.topology;
     let lanes = topology.lanes.len();
     // By lane: from when to when the links into it and out of it were captured.
@@ -100,6 +114,7 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orpha
             }
         }
     }
+    let mute = mute_replicas(analysis, trees);
     let mut all = Vec::new();
     for connection in analysis.connections() {
         let link = analysis.link(connection.inner.link);
@@ -111,7 +126,12 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orpha
         for exchange in connection.exchanges().filter(|x| x.raw.request.is_present()) {
             let orphan = match spans {
                 (Some(captured), _) if trees.parent(exchange.id).is_none() => {
-                    Some(without_parent(&exchange, captured))
+                    let why = without_parent(&exchange, captured);
+                    let is_stranger = why != Orphan::HealthCheck && strangers.contains(&exchange.id);
+                    Some(if is_stranger { Orphan::NotCaptured } else { why })
+                }
+                (_, Some(_)) if mute.contains(&(link.to, connection.inner.server.ip())) => {
+                    Some(Orphan::NotCaptured)
                 }
                 (_, Some(captured)) if trees.children(exchange.id).is_empty() => {
                     without_children(&exchange, captured)
@@ -123,6 +143,32 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees) -> Vec<(ExchangeId, Orpha
     }
     name_refreshes(analysis, &mut all);
     all
+}
+
+/// The addresses of lanes at which no request leads to another one, while at the others nearly every one does.
+fn mute_replicas(analysis: &Analysis, trees: &Trees) -> BTreeSet<(LaneId, IpAddr)> {
+    let mut counts: BTreeMap<(LaneId, IpAddr), (usize, usize)> = BTreeMap::new();
+    for connection in analysis.connections() {
+        let place = (analysis.link(connection.inner.link).to, connection.inner.server.ip());
+        let counts = counts.entry(place).or_default();
+        for exchange in connection.exchanges() {
+            counts.0 += 1;
+            counts.1 += usize::from(!trees.children(exchange.id).is_empty());
+        }
+    }
+    let mut mute = BTreeSet::new();
+    for &place in
+        counts.iter().filter(|(_, counts)| counts.0 >= FEWEST && counts.1 == 0).map(|(place, _)| place)
+    {
+        let lane = counts.range((place.0, IpAddr::V4([0; 4].into()))..).take_while(|(at, _)| at.0 == place.0);
+        let mut others = lane.map(|(_, counts)| counts).filter(|counts| counts.1 > 0).peekable();
+        let pass_on = others.peek().is_some()
+            && others.all(|(asked, passed_on)| passed_on * 100 >= asked * PASSED_ON_PERCENT);
+        if pass_on {
+            mute.insert(place);
+        }
+    }
+    mute
 }
 
 /// When requests that a lane answered by itself came and were answered, by lane, method and target.

@@ -20,12 +20,15 @@ use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
 use super::orders::Orders;
 use super::recordings::Apart;
+use super::replicas;
 use super::votes::vote;
 
 /// Requests looked at in all; captures with more are sampled by time, so that parents and children stay together.
 const SAMPLE: usize = 120_000;
 /// Stretches of time that the sample is taken from.
 const WINDOWS: i64 = 16;
+/// Requests with one id at one endpoint; more of them have nothing but that in common.
+const MOST_OF_AN_ID: usize = 16;
 /// Requests that vote for each leg.
 const VOTERS: usize = 1_024;
 
@@ -39,6 +42,8 @@ pub(super) struct Leg {
     pub endpoint: usize,
     /// Endpoints whose requests cause this leg's, with the number of votes, most first.
     pub parents: Vec<(usize, usize)>,
+    /// Ids told the parents.
+    pub is_told_by_id: bool,
     /// Exchanges seen on it.
     pub exchanges: usize,
 }
@@ -160,7 +165,11 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
         }
         let electorate = sample.requests(seen, causes, &sampled, ids, common);
         vote(causes, &electorate, common, &mut orders, apart);
+        if matches!(common, Common::Id(_)) {
+            causes.legs.iter_mut().for_each(|leg| leg.is_told_by_id = !leg.parents.is_empty());
+        }
     }
+    replicas::follow(causes);
     by_time::follow(seen, causes, &sample);
 }
 
@@ -191,7 +200,14 @@ fn legs(seen: &Seen<'_>) -> Causes {
         let endpoint = causes.endpoints.partition_point(|e| e.address < server);
         let host = seen.hosts.of(client);
         same.iter().for_each(|caller| causes.leg_of[caller.2] = causes.legs.len());
-        causes.legs.push(Leg { client, host, endpoint, parents: Vec::new(), exchanges: 0 });
+        causes.legs.push(Leg {
+            client,
+            host,
+            endpoint,
+            parents: Vec::new(),
+            is_told_by_id: false,
+            exchanges: 0,
+        });
     }
     for (at, &leg) in causes.leg_of.iter().enumerate() {
         let exchanges = seen.flow(at).exchanges.len();
@@ -294,6 +310,9 @@ impl Sample {
         }
         // Sorted before they are made, for what they are made into is large.
         sort_by_hash(&mut shared, |&(key, ..)| key);
+        if matches!(common, Common::Id(_)) {
+            without_common_ids(&mut shared);
+        }
         electorate.requests.reserve_exact(shared.len());
         for (key, start, endpoint, leg, request) in shared {
             let Sampled { end, over, is_error, connection, .. } = sampled[request as usize];
@@ -316,6 +335,22 @@ impl Sample {
         electorate.thin_out(again);
         electorate
     }
+}
+
+/// Drops ids that an endpoint got more often than a request is tried: a load generator gives all of its requests one, or one
+/// of a few in turn. `shared` holds keys, starts and endpoints, sorted.
+fn without_common_ids(shared: &mut Vec<(u64, i64, u32, u32, u32)>) {
+    let mut common: Vec<u64> = Vec::new();
+    let mut endpoints: Vec<u32> = Vec::new();
+    for same in shared.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > MOST_OF_AN_ID) {
+        endpoints.clear();
+        endpoints.extend(same.iter().map(|request| request.2));
+        endpoints.sort_unstable();
+        if endpoints.chunk_by(|a, b| a == b).any(|of_one| of_one.len() > MOST_OF_AN_ID) {
+            common.push(same[0].0);
+        }
+    }
+    shared.retain(|request| common.binary_search(&request.0).is_err());
 }
 
 /// The keys of all requests of the sample that have one.

@@ -126,6 +126,8 @@ pub(crate) const MOST_IDS: usize = 16;
 const LEARNT_FROM: usize = 4_096;
 /// Values that a header which nobody knows must at least have to count as an id.
 const LEAST_VALUES: usize = 8;
+/// A header known for ids has one value for no more than so many requests: a load generator may give all of them one.
+const MOST_OF_A_VALUE: usize = 16;
 /// Headers whose values may all differ without naming a request.
 const NEVER_IDS: [&str; 8] = [
     "content-length",
@@ -138,8 +140,8 @@ const NEVER_IDS: [&str; 8] = [
     "content-md5",
 ];
 
-/// The names of request headers that name one request: those known for it, and those whose values in these
-/// captures are (nearly) all different. Whether two hops share the ids is for others to find out.
+/// The names of request headers that name one request: those known for it whose values are not the same all the time, and
+/// those whose values in these captures are (nearly) all different. Whether two hops share the ids is for others to find out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdHeaders {
     /// Names in lower case, best first.
@@ -149,7 +151,7 @@ pub(crate) struct IdHeaders {
 impl IdHeaders {
     /// Learns the names from the captures.
     pub(crate) fn learn(captures: &[Arc<CaptureFacts>]) -> Self {
-        let mut learnt: BTreeSet<&str> = BTreeSet::new();
+        let (mut learnt, mut varied) = (BTreeSet::<&str>::new(), BTreeSet::<&str>::new());
         for facts in captures {
             let step = facts.exchanges.len().div_ceil(LEARNT_FROM).max(1);
             let mut values: BTreeMap<NameId, Vec<u64>> = BTreeMap::new();
@@ -166,11 +168,13 @@ impl IdHeaders {
                 if list.len() >= LEAST_VALUES && list.len() * 4 >= total {
                     learnt.insert(facts.name(name));
                 }
+                if list.len() * MOST_OF_A_VALUE >= total {
+                    varied.insert(facts.name(name));
+                }
             }
         }
         let is_known = |name: &&str| ID_HEADERS.contains(name);
-        let known =
-            ID_HEADERS.into_iter().filter(|name| captures.iter().any(|f| f.find_name(name).is_some()));
+        let known = ID_HEADERS.into_iter().filter(|name| varied.contains(name));
         let others = learnt.iter().copied().filter(|name| !is_known(name) && !NEVER_IDS.contains(name));
         Self { names: known.chain(others).take(MOST_IDS).map(str::to_owned).collect() }
     }

@@ -25,6 +25,7 @@ mod orders;
 mod products;
 mod recordings;
 mod remark;
+mod replicas;
 mod rewriting;
 mod taken;
 #[cfg(test)]

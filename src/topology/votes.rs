@@ -73,9 +73,14 @@ pub(super) fn vote(
                 // Nothing ties some captures' clocks: that the same is asked for there, as often, and takes longer,
                 // must do.
                 let others = beyond.get_or_insert_with(|| endpoints_of(same)).iter();
+                // What one client asks of two does not stand above the other.
+                let asks_both = |endpoint: u32| {
+                    !leg.client.is_loopback() && causes.is_asked_by(endpoint as usize, leg.client)
+                };
                 let others = others.filter(|other| {
                     other.1 != request.group
                         && !apart.are(other.1, request.group)
+                        && !asks_both(other.0)
                         && shares.are_alike(other.0, request.endpoint)
                 });
                 let longer = others.filter(|other| orders.of(other.0, request.endpoint) == Ordering::Greater);
@@ -356,5 +361,29 @@ mod tests {
             }
         }
         assert_eq!(lanes(script), [1, 2, 1]);
+    }
+
+    #[test]
+    fn of_two_that_one_client_asks_none_is_above_the_other_where_nothing_ties_their_clocks() {
+        let capture = |name: &str, server: &str, shift: i64, takes: i64, pace: i64| {
+            let mut script = Script::new(name);
+            let asked = script.connection(shift, "10.0.0.2:4000", server, 100);
+            for n in 0..40 {
+                let at = shift + n * n % pace * MS + n * 20 * MS;
+                script.request(asked, at, "GET", "/", &[], "");
+                script.response(asked, at + takes, 200, 20);
+            }
+            script.finish()
+        };
+        let captures = [
+            capture("one.pcap", "10.0.0.3:8080", 0, 5 * MS, 17),
+            capture("other.pcap", "10.0.0.4:8080", 3_700 * MS, 3 * MS, 13),
+        ];
+        let topology = build(&captures, &Overrides::default());
+        assert!(
+            topology.lanes.iter().all(|lane| lane.role != crate::topology::Role::Proxy),
+            "{:?}",
+            topology.lanes
+        );
     }
 }

@@ -157,6 +157,7 @@ fn reason(name: &str) -> String {
         "status" => "same status",
         "headers" => "has all its headers",
         "retry" => "repeats the failed attempt byte for byte",
+        "copy" => "a copy sent aside (mirrored): nobody waits for its answer",
         "hedge" => "sent byte for byte beside one that still waited; the first answer counts",
         "forwarded-for" => "names its client address",
         other => return other.replace('-', " "),
