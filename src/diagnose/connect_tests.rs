@@ -102,29 +102,6 @@ fn c3_is_also_what_the_proxy_answers_for_before_the_syn_is_due_again() {
     assert!(given_up(504, &requests, &[12 * S, 22 * S]).is_empty(), "nobody was waiting for them");
 }
 
-#[test]
-fn c4_is_a_server_that_answers_others_meanwhile() {
-    let busy = |chain: &mut Chain, from: i64| {
-        let at = chain.open(0, from);
-        for round in 0..10 {
-            let at_ns = from + round * 400 * MS;
-            chain.conns[at].request(Get, "/", at_ns + MS).response(200, at_ns + 2 * MS);
-        }
-    };
-    let full = around(|chain| {
-        busy(chain, S);
-        chain.unanswered(0, &[S + MS, 2 * S, 4 * S]);
-        chain.unanswered(0, &[S + 2 * MS, 2 * S, 4 * S]);
-    });
-    assert_eq!(full, ["accept-queue-overflow/ Error Likely ×2"]);
-    let alone = around(|chain| {
-        busy(chain, 20 * S);
-        chain.unanswered(0, &[S + MS, 2 * S, 4 * S]);
-        chain.unanswered(0, &[S + 2 * MS, 2 * S, 4 * S]);
-    });
-    assert_eq!(alone, ["connect-timeout/ Error Likely ×2"]);
-}
-
 /// User, nginx and app; requests that nginx answers 502 at once, between two that reach the app.
 fn gateway(then: impl FnOnce(&mut Chain)) -> Vec<String> {
     let mut chain = Chain::new(&["user", "nginx", "app"]);

@@ -1,5 +1,6 @@
 //! All of it to findings: what failed, where it began, how sure, and what to change.
 
+mod accept_queue;
 mod answers;
 mod blackhole;
 mod board;
@@ -37,6 +38,7 @@ mod reuse;
 mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
+mod spans;
 mod step_words;
 mod steps;
 #[cfg(test)]
@@ -85,8 +87,11 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         exhaustion::explained(&exhausted).chain(queue::given_up(&queues)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
     let attempts = connect::attempts(analysis, &outcomes);
+    let unaccepted: Vec<(ExchangeId, LinkId)> = connect::unaccepted(analysis, &outcomes, &attempts).collect();
+    exhaustion::settle(analysis, &unaccepted, &mut outcomes);
     let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
     let mut explained: BTreeMap<ExchangeId, LinkId> = starved.into_iter().collect();
+    explained.extend(unaccepted);
     explained.extend(gateways.explained.iter().copied());
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     explained.extend(mismatch::explained(analysis, &mismatches));

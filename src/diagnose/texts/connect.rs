@@ -99,10 +99,9 @@ pub(in crate::diagnose) static ACCEPT_QUEUE_OVERFLOW: Words = Words {
     cause: "",
     rule: "C4",
     severity: Severity::Error,
-    summary: "{link}: {servers} left connection attempts waiting while it served others, {times}",
-    explanation: "SYNs were sent again, or SYN,ACKs although the client had acknowledged, for up to {delay}, while the \
-        same server answered on other connections and no data was lost on the path: its queue of connections that \
-        wait for accept() was full. {lost} failed for it.",
+    summary: "{link}: {servers} does not accept connections fast enough, and its queue of them was full, {times}",
+    explanation: "{seen}; this went on for up to {delay} each. {meanwhile}. So it was the server's kernel that turned them \
+        away: its queue of connections that wait for accept() was full. {lost} failed for it. {hurt}",
     fixes: &[
         ("uwsgi", "--listen 1024", "100 is the default; net.core.somaxconn must be as large."),
         ("gunicorn", "--backlog 2048, and more --workers", "net.core.somaxconn must be as large."),
