@@ -13,6 +13,7 @@ mod connect;
 #[cfg(test)]
 mod connect_tests;
 pub(crate) mod coverage;
+mod decided;
 mod draft;
 mod exhaustion;
 #[cfg(test)]
