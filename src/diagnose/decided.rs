@@ -39,14 +39,19 @@ pub(super) struct Decided {
     answers: BTreeMap<(LinkId, SocketAddr), Vec<SessionTime>>,
 }
 
-fn key(exchange: ExchangeView<'_>) -> Key {
+/// What is asked for: method and path, without digits.
+pub(super) fn kind_of(exchange: ExchangeView<'_>) -> u64 {
     let mut hasher = foldhash::fast::FixedState::default().build_hasher();
     hasher.write(exchange.method().as_bytes());
     let target = exchange.target();
     let path = target.split('?').next().unwrap_or_default();
     path.bytes().filter(|byte| !byte.is_ascii_digit()).for_each(|byte| hasher.write_u8(byte));
+    hasher.finish()
+}
+
+fn key(exchange: ExchangeView<'_>) -> Key {
     let connection = exchange.connection();
-    (connection.inner.link, connection.inner.server, hasher.finish())
+    (connection.inner.link, connection.inner.server, kind_of(exchange))
 }
 
 impl Decided {

@@ -179,7 +179,7 @@ fn is_masked(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool 
 }
 
 /// `GET /.env (11 times) and POST /login (twice)`: what was asked for, the most frequent first.
-fn which(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
+pub(super) fn which(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
     for &id in exchanges {
         let exchange = analysis.exchange(id);

@@ -40,6 +40,7 @@ mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
 mod spans;
+mod stall;
 mod step_words;
 mod steps;
 #[cfg(test)]
@@ -84,8 +85,13 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let exhausted = exhaustion::find(analysis);
     let mut queues = queue::find(analysis, &outcomes);
     queues.retain(|queue| !exhaustion::holds(&exhausted, queue.server()));
-    let starved: Vec<(ExchangeId, LinkId)> =
-        exhaustion::explained(&exhausted).chain(queue::given_up(&queues)).collect();
+    let mut stalls = stall::find(analysis, &outcomes);
+    stalls.retain(|stall| {
+        let known = queues.iter().any(|queue| queue.server() == stall.server);
+        !known && !exhaustion::holds(&exhausted, stall.server)
+    });
+    let starved = exhaustion::explained(&exhausted).chain(queue::given_up(&queues));
+    let starved: Vec<(ExchangeId, LinkId)> = starved.chain(stall::starved(&stalls)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
     let attempts = connect::attempts(analysis, &outcomes);
     let unaccepted: Vec<(ExchangeId, LinkId)> = connect::unaccepted(analysis, &outcomes, &attempts).collect();
@@ -109,6 +115,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
     findings.extend(queue::findings(analysis, &diagnosis, queues));
+    findings.extend(stall::findings(analysis, &diagnosis, stalls));
     findings.extend(connect::findings(analysis, &diagnosis, &attempts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
