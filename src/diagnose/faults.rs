@@ -178,7 +178,7 @@ fn is_masked(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool 
         && analysis.exchange(root).status().is_some_and(|status| status < 400)
 }
 
-/// `GET /.env (11 times) and POST /login (twice)`: what was asked for, the most frequent first.
+/// `GET /.env (11 times) and POST /login`: what was asked for, the most frequent first.
 pub(super) fn which(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
     for &id in exchanges {
@@ -190,8 +190,11 @@ pub(super) fn which(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
     }
     let mut all: Vec<(String, u64)> = all.into_iter().collect();
     all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let mut parts: Vec<String> =
-        all.iter().take(MOST_NAMED).map(|(what, number)| format!("{what} ({})", times(*number))).collect();
+    let named = |(what, number): &(String, u64)| match number {
+        1 => what.clone(),
+        _ => format!("{what} ({})", times(*number)),
+    };
+    let mut parts: Vec<String> = all.iter().take(MOST_NAMED).map(named).collect();
     if all.len() > MOST_NAMED {
         parts.push(format!("{} more", grouped((all.len() - MOST_NAMED) as u64)));
     }

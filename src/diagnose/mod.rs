@@ -23,6 +23,7 @@ mod given_up;
 mod habits;
 mod life;
 mod limits;
+mod log_clocks;
 mod log_lines;
 mod log_writers;
 mod logs_alone;
@@ -135,6 +136,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         if findings.iter().all(|finding| finding.severity < Severity::Warning) {
             findings.extend(logs_alone::findings(analysis, &diagnosis));
         }
+        findings.extend(logs.clock_findings(&diagnosis));
     }
     rank(&mut findings);
     if let Some(logs) = &logs {

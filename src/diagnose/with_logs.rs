@@ -11,6 +11,7 @@ use crate::topology::keys::{IdNames, text_hash};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
 use super::draft::{Draft, ProofList};
+use super::log_clocks::LogClock;
 use super::log_writers::Writer;
 use super::reuse::CASES;
 use super::texts;
@@ -21,7 +22,7 @@ use super::{Diagnosis, Finding, Outcome};
 /// capture's clock is not the server's.
 pub(super) const TOLERANCE_NS: i64 = 2_500_000_000;
 /// Time zones lie at multiples of a quarter of an hour.
-const ZONE_STEP_S: i64 = 900;
+pub(super) const ZONE_STEP_S: i64 = 900;
 /// Lines looked at for one exchange, where many requests are alike.
 const MAX_ALIKE: usize = 512;
 
@@ -41,8 +42,9 @@ pub(super) struct LogIndex<'a> {
     pub(super) behind: [Places; 2],
     /// The lane that wrote each file.
     writers: Vec<Option<Writer>>,
-    /// What to add to a log's local times to get UTC, in seconds.
+    /// What to add to a log's local times to get the captures', in seconds.
     pub(super) zones: Vec<i64>,
+    pub(super) clocks: Vec<LogClock>,
     ids: Vec<IdNames>,
 }
 
@@ -93,8 +95,19 @@ impl<'a> LogIndex<'a> {
         let writers = super::log_writers::writers(analysis);
         let headers = &analysis.topology.id_headers;
         let ids = analysis.captures.iter().map(|facts| headers.of(facts)).collect();
-        let mut index = Self { analysis, by_id, by_request, faults, behind, writers, zones: Vec::new(), ids };
-        index.zones = index.find_zones();
+        let mut index = Self {
+            analysis,
+            by_id,
+            by_request,
+            faults,
+            behind,
+            writers,
+            zones: Vec::new(),
+            clocks: Vec::new(),
+            ids,
+        };
+        index.clocks = index.find_clocks();
+        index.zones = index.clocks.iter().map(|clock| clock.add_s).collect();
         Some(index)
     }
 
@@ -122,35 +135,8 @@ impl<'a> LogIndex<'a> {
         })
     }
 
-    /// The time zone of each log: the one in which most of its lines meet their exchanges.
-    fn find_zones(&self) -> Vec<i64> {
-        let mut votes: Vec<BTreeMap<i64, u64>> = vec![BTreeMap::new(); self.writers.len()];
-        let mut vote = |(file, _): (u16, u32), exchange: ExchangeView<'_>, local_s: i64| {
-            let off = (exchange.settled().0 / 1_000_000_000).saturating_sub(local_s);
-            let zone =
-                off.saturating_add(ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S).saturating_mul(ZONE_STEP_S);
-            if off.saturating_sub(zone).saturating_abs() <= TOLERANCE_NS / 1_000_000_000 {
-                *votes[usize::from(file)].entry(zone).or_default() += 1;
-            }
-        };
-        for exchange in self.analysis.exchanges() {
-            for place in self.faults_of(exchange).take(8) {
-                vote(place, exchange, self.error(place).local_s);
-            }
-            for place in self.alike(exchange).take(8) {
-                if let Some(at) = self.request(place).at_ns {
-                    vote(place, exchange, at.div_euclid(1_000_000_000));
-                }
-            }
-        }
-        let most = |votes: &BTreeMap<i64, u64>| {
-            votes.iter().max_by_key(|(zone, n)| (**n, -zone.abs())).map(|(z, _)| *z)
-        };
-        votes.iter().map(|votes| most(votes).unwrap_or(0)).collect()
-    }
-
     /// Lines of its lane about requests like this one.
-    fn alike(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
+    pub(super) fn alike(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
         let lane = Some(self.analysis.link(exchange.link_id()).to);
         let alike = self.by_request.get(&request_hash(exchange.method(), &exchange.target()));
         let alike = alike.map(Vec::as_slice).unwrap_or_default().iter().copied().take(MAX_ALIKE);
