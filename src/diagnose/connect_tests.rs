@@ -164,6 +164,33 @@ fn c5_needs_silence_behind_the_gateway() {
     assert!(orphan.iter().all(|finding| !finding.starts_with("no-live")), "{orphan:?}");
 }
 
+#[test]
+fn c5_is_found_while_another_group_of_servers_lives() {
+    let refused_then = |target: &'static str, refused: bool| {
+        let told = gateway(|chain| {
+            if refused {
+                chain.refused(1, 49 * S);
+            }
+            for at in [50 * S, 52 * S] {
+                let user = chain.open(0, at);
+                let conn = &mut chain.conns[user];
+                conn.request(Get, target, at + MS).response(502, at + 3 * MS).fin(Client, at + 4 * MS);
+            }
+            let (user, app) = (chain.open(0, 51 * S), chain.open(1, 51 * S));
+            let conn = &mut chain.conns[app];
+            conn.request(Get, "/s/1", 51 * S + 2 * MS).response(200, 51 * S + 3 * MS).fin(Client, 52 * S);
+            let conn = &mut chain.conns[user];
+            conn.request(Get, "/s/1", 51 * S + MS).response(200, 51 * S + 4 * MS).fin(Client, 52 * S);
+            chain.parent((app, 0), (user, 0), 1);
+        });
+        told.into_iter().filter(|one| one.starts_with("no-live")).collect::<Vec<_>>()
+    };
+    assert_eq!(refused_then("/", true), ["no-live-upstream/ Error Likely ×2"]);
+    // What it never passes on it may answer by itself: then only the one before which nothing got through counts.
+    assert_eq!(refused_then("/blocked", true), ["no-live-upstream/ Error Likely ×1"]);
+    assert!(refused_then("/", false).is_empty());
+}
+
 fn speak(client: FirstBytes, server: FirstBytes, then: impl Fn(&mut Conn)) -> Vec<String> {
     around(|chain| {
         let at = chain.open(0, S);
