@@ -194,7 +194,7 @@ impl<'a> LogIndex<'a> {
 
     /// Requests of which the log says one thing and the wire another: one finding for each link.
     pub(super) fn disagreements(&self, diagnosis: &Diagnosis) -> Vec<Finding> {
-        let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
+        let mut all: BTreeMap<ExchangeId, String> = BTreeMap::new();
         for exchange in self.analysis.exchanges() {
             let lane = self.analysis.link(exchange.link_id()).to;
             let known = self.writers.iter().flatten().any(|writer| writer.is_sure && writer.lane == lane);
@@ -208,10 +208,18 @@ impl<'a> LogIndex<'a> {
                 continue;
             }
             if let Some(says) = disagreement(self.request(place), exchange, outcome) {
-                let entry = by_link.entry(exchange.link_id()).or_default();
-                count(&mut entry.0, &says);
-                entry.1.push(exchange.id);
+                all.insert(exchange.id, says);
             }
+        }
+        let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
+        for (&id, says) in &all {
+            // What a hop only passed on was said where it began.
+            if self.analysis.trees.children(id).iter().any(|child| all.get(child) == Some(says)) {
+                continue;
+            }
+            let entry = by_link.entry(self.analysis.exchange(id).link_id()).or_default();
+            count(&mut entry.0, says);
+            entry.1.push(id);
         }
         let finding = |(link, (pairs, exchanges)): (LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>))| {
             let mut draft = Draft::new(self.analysis, diagnosis, &texts::LOG_DISAGREEMENT, link);
@@ -240,10 +248,10 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
             Some(format!("{said:03} in the log, a truncated answer on the wire"))
         }
         (Some(sent), Outcome::Complete) if sent != said => {
-            Some(format!("{said:03} in the log, {sent} on the wire"))
+            Some(format!("{} in the log, {sent} on the wire", request.status_name()))
         }
-        // 499 is how nginx logs a client that left, and no answer is what that looks like.
-        (None, _) if left && said == 499 => None,
+        // 499 is how nginx logs a client that left, HAProxy says that it sent nothing, and no answer is what both look like.
+        (None, _) if left && said == 499 || said == 0 => None,
         // And 408 is what it logs, and does not say, of a request that was never finished.
         (None, _) if said == 408 && exchange.raw.request.state == MessageState::Partial => None,
         (None, outcome) if outcome.is_failure() => {
@@ -256,8 +264,10 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::testkit::read_logs as logs;
+    use crate::diagnose::testkit::{Chain, MS, read_logs as logs};
     use crate::diagnose::wirekit::{FIN, Who, Wire};
+    use crate::http::Method::Get;
+    use crate::tcp::Side::Server;
 
     /// A truncated answer, with both logs of the proxy; the error log's host lives two hours east of Greenwich.
     fn truncated() -> Analysis {
@@ -285,6 +295,29 @@ mod tests {
         assert_eq!(lines, [("error.log", 1), ("access.log", 1)]);
         let words = &diagnosis.findings[1].explanation;
         assert!(words.contains("200 in the log, a truncated answer on the wire (1)"), "{words}");
+    }
+
+    #[test]
+    fn what_two_logs_disagree_on_is_said_where_it_began() {
+        let mut chain = Chain::new(&["user", "edge", "ingress", "app"]);
+        for link in 0..3 {
+            let at = chain.open(link, 0);
+            chain.conns[at].request(Get, "/cut", MS).response(200, 9 * MS).cut().fin(Server, 10 * MS);
+        }
+        chain.parent((1, 0), (0, 0), 1);
+        chain.parent((2, 0), (1, 0), 1);
+        let line = |to: u8| {
+            format!(
+                "0000000000.010 10.9.9.9 \"GET /cut HTTP/1.1\" 200 4 to=\"10.0.{to}.1:8000\" got=\"200\"\n"
+            )
+        };
+        let told = |logs: &[(&str, &str)], chain: Chain| {
+            let findings = chain.analyse_with(logs).diagnosis.findings;
+            let mine = findings.into_iter().filter(|finding| finding.kind == "log-disagreement");
+            mine.map(|finding| (finding.link.unwrap().0, finding.count)).collect::<Vec<_>>()
+        };
+        let (edge, ingress) = (line(2), line(3));
+        assert_eq!(told(&[("e.log", &edge), ("i.log", &ingress)], chain), [(1, 1)]);
     }
 
     #[test]
