@@ -106,8 +106,12 @@ pub(in crate::diagnose) static ACCEPT_QUEUE_OVERFLOW: Words = Words {
         ("uwsgi", "--listen 1024", "100 is the default; net.core.somaxconn must be as large."),
         ("gunicorn", "--backlog 2048, and more --workers", "net.core.somaxconn must be as large."),
         ("node", "server.listen({ port, backlog: 2048 })", "511 is the default."),
-        ("server", "sysctl -w net.core.somaxconn=4096", "The kernel cuts every backlog to it."),
         ("server", "more workers, or faster ones: the queue fills because nobody accepts", ""),
+        (
+            "server",
+            "a longer backlog (listen), and sysctl -w net.core.somaxconn=4096",
+            "The kernel cuts every backlog to it. A longer queue only helps against bursts.",
+        ),
     ],
     log_line: "upstream timed out (110: Connection timed out) while connecting to upstream; uwsgi: *** uWSGI listen \
         queue of socket … full !!!; nstat: TcpExtListenOverflows",

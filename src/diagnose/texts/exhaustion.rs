@@ -39,6 +39,11 @@ pub(in crate::diagnose) static WORKER_EXHAUSTION: Words = Words {
             "More children than the proxy keeps connections (fastcgi_keep_conn on); or let it keep none.",
         ),
         ("gunicorn", "--worker-class gthread --threads 8", "A thread then waits for requests, not a worker."),
+        (
+            "server",
+            "more workers than the proxy keeps connections, or none bound to an idle one",
+            "It has {n}.",
+        ),
         ("apache", "mpm_event instead of mpm_prefork", "Idle connections then hold no process."),
     ],
     log_line: "upstream timed out (110: Connection timed out) while reading response header from upstream, or status \
