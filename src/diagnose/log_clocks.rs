@@ -11,7 +11,7 @@ use crate::topology::LaneId;
 use super::draft::{Draft, ProofList};
 use super::texts::{self, Words};
 use super::with_logs::{LogIndex, TOLERANCE_NS, ZONE_STEP_S, request_hash};
-use super::words::{counted, duration};
+use super::words::{counted, duration, listed};
 use super::{Certainty, Diagnosis, Finding};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -24,6 +24,9 @@ const ALIKE_S: i64 = 2;
 
 /// No zone lies farther from UTC.
 const FARTHEST_ZONE_S: i64 = 14 * 3_600;
+
+/// From one time to another, in nanoseconds since the Unix epoch.
+type Span = (i64, i64);
 
 /// What is known of one log's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,67 +132,87 @@ impl LogIndex<'_> {
         }
     }
 
-    /// What is to be said of logs whose clock is off, or of whose time no capture is.
+    /// What is to be said of logs whose clock is off, those that are off alike together, and of logs of another time.
     pub(super) fn clock_findings(&self, diagnosis: &Diagnosis) -> Vec<Finding> {
         if self.analysis.topology.exchanges.is_empty() {
             return Vec::new();
         }
-        let one = |(at, clock): (usize, &LogClock)| {
-            let log = &self.analysis.logs[at];
+        let mut off: BTreeMap<i64, (Vec<String>, usize)> = BTreeMap::new();
+        let mut apart: Vec<(String, Span)> = Vec::new();
+        for (at, clock) in self.clocks.iter().enumerate() {
+            let name = self.analysis.log_name(at);
             if clock.pairs > 0 {
-                return Some(self.shifted(diagnosis, at, *clock));
+                let alike = off.entry(clock.shifted_s).or_default();
+                alike.0.push(name);
+                alike.1 += clock.pairs;
+            } else if !clock.joined
+                && let Some(span) = self.apart(&self.analysis.logs[at])
+            {
+                apart.push((name, span));
             }
-            (!clock.joined).then(|| self.apart(diagnosis, at, log)).flatten()
-        };
-        self.clocks.iter().enumerate().filter_map(one).collect()
+        }
+        let mut findings: Vec<Finding> = off
+            .into_iter()
+            .map(|(shifted_s, (files, pairs))| {
+                let which = if shifted_s > 0 { "behind" } else { "ahead of" };
+                let by = duration(shifted_s.saturating_abs().saturating_mul(SECOND_NS));
+                let whose = if files.len() == 1 { "its" } else { "their" };
+                let values = vec![("by", by), ("which", which.to_owned()), ("whose", whose.to_owned())];
+                self.said(diagnosis, &texts::LOG_CLOCK, &files, pairs, values)
+            })
+            .collect();
+        if let Some((captured, files)) = self.captured().filter(|_| !apart.is_empty()).map(|captured| {
+            let names: Vec<String> = apart.iter().map(|(name, _)| name.clone()).collect();
+            (captured, names)
+        }) {
+            let from = apart.iter().map(|(_, span)| span.0).min().unwrap_or_default();
+            let to = apart.iter().map(|(_, span)| span.1).max().unwrap_or_default();
+            let span = |(from, to): Span| format!("{} to {}", stamp(from), stamp(to));
+            let values = vec![("log", span((from, to))), ("captured", span(captured))];
+            findings.push(self.said(diagnosis, &texts::LOG_APART, &files, files.len(), values));
+        }
+        findings
     }
 
     fn said(
         &self,
         diagnosis: &Diagnosis,
         words: &'static Words,
-        file: usize,
-        lines: usize,
-        values: [(&'static str, String); 2],
+        files: &[String],
+        count: usize,
+        values: Vec<(&'static str, String)>,
     ) -> Finding {
         let mut draft = Draft::new(self.analysis, diagnosis, words, None);
         draft.certainty = Certainty::Likely;
-        draft.values.push(("file", self.analysis.log_name(file)));
-        draft.values.push(("lines", counted(lines as u64, "line")));
+        draft.values.push(("file", listed(files)));
+        draft.values.push(("lines", counted(count as u64, "line")));
         draft.values.extend(values);
         let mut finding = draft.finish(Vec::new(), ProofList::new(self.analysis));
-        finding.count = lines as u64;
+        finding.count = count as u64;
         finding
     }
 
-    fn shifted(&self, diagnosis: &Diagnosis, file: usize, clock: LogClock) -> Finding {
-        let which = if clock.shifted_s > 0 { "behind" } else { "ahead of" };
-        let by = duration(clock.shifted_s.saturating_abs().saturating_mul(SECOND_NS));
-        let values = [("by", by), ("which", which.to_owned())];
-        self.said(diagnosis, &texts::LOG_CLOCK, file, clock.pairs, values)
+    /// The first and the last packet of all captures.
+    fn captured(&self) -> Option<Span> {
+        let spans: Vec<Span> = self.analysis.capture_spans().map(|(from, to)| (from.0, to.0)).collect();
+        Some((spans.iter().map(|span| span.0).min()?, spans.iter().map(|span| span.1).max()?))
     }
 
-    /// `None` where the log may be of the captures' time, in some time zone.
-    fn apart(&self, diagnosis: &Diagnosis, file: usize, log: &LogFile) -> Option<Finding> {
+    /// The time of a log that no time zone brings together with the captures.
+    fn apart(&self, log: &LogFile) -> Option<Span> {
         let times: Vec<i64> = match log.kind {
             LogKind::Access => log.requests.iter().filter_map(|r| r.at_ns).collect(),
             LogKind::Error => log.errors.iter().map(|e| e.local_s.saturating_mul(SECOND_NS)).collect(),
         };
         let (first, last) = (*times.iter().min()?, *times.iter().max()?);
-        let spans: Vec<(i64, i64)> = self.analysis.capture_spans().map(|(from, to)| (from.0, to.0)).collect();
-        let captured = (spans.iter().map(|span| span.0).min()?, spans.iter().map(|span| span.1).max()?);
+        let captured = self.captured()?;
         let meets = |zone_s: i64| {
             let add = zone_s.saturating_mul(SECOND_NS);
             first.saturating_add(add) <= captured.1.saturating_add(TOLERANCE_NS)
                 && last.saturating_add(add) >= captured.0.saturating_sub(TOLERANCE_NS)
         };
         let mut zones = (-FARTHEST_ZONE_S..=FARTHEST_ZONE_S).step_by(ZONE_STEP_S as usize);
-        if zones.any(meets) {
-            return None;
-        }
-        let span = |from: i64, to: i64| format!("{} to {}", stamp(from), stamp(to));
-        let values = [("log", span(first, last)), ("captured", span(captured.0, captured.1))];
-        Some(self.said(diagnosis, &texts::LOG_APART, file, times.len(), values))
+        (!zones.any(meets)).then_some((first, last))
     }
 }
 

@@ -32,7 +32,7 @@ pub(in crate::diagnose) static LOG_CLOCK: Words = Words {
     cause: "",
     rule: "",
     severity: Severity::Warning,
-    summary: "{file}: its clock is {by} {which} the captures'; its lines were joined all the same",
+    summary: "{file}: {whose} clock is {by} {which} the captures'; {whose} lines were joined all the same",
     explanation: "{lines} about requests that occur once in the log and once on the wire all lie this far from them, besides \
         a time zone. The other lines were taken to be as far off.",
     fixes: &[("server", "set the clocks of both hosts (chronyc tracking, timedatectl)", "")],
@@ -46,8 +46,8 @@ pub(in crate::diagnose) static LOG_APART: Words = Words {
     cause: "",
     rule: "",
     severity: Severity::Warning,
-    summary: "{file}: none of its lines is of the captures' time, so none was joined",
-    explanation: "The log goes from {log}, and the captures from {captured}: no time zone brings them together, and no line \
+    summary: "{file}: no line is of the captures' time, so none was joined",
+    explanation: "Logged was from {log}, and captured from {captured}: no time zone brings them together, and no line \
         tells of requests by which a wrong clock could be told.",
     fixes: &[("hopscope", "give the log of the time of the captures", "")],
     log_line: "",
