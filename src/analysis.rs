@@ -207,6 +207,16 @@ impl Analysis {
         (0..self.captures.len() as u16).filter_map(|at| self.capture_span(CaptureId(at)))
     }
 
+    /// How many connections the servers behind a lane refused, in words; `None` where they refused none.
+    pub fn refused_behind(&self, lane: LaneId) -> Option<String> {
+        let links = self.topology.links.iter().zip(&self.diagnosis.board.links);
+        let behind = links.filter(|(link, _)| link.from == lane);
+        let refused: u64 = behind.map(|(_, figures)| figures.refused_connections).sum();
+        let were = if refused == 1 { "was" } else { "were" };
+        let name = &self.lane(lane).name;
+        (refused > 0).then(|| format!("Behind {name} {} {were} refused.", counted(refused, "connection")))
+    }
+
     /// First and last packet of a capture in session time; `None` when there is no packet.
     pub fn capture_span(&self, id: CaptureId) -> Option<(SessionTime, SessionTime)> {
         if let Some(&Some(span)) = self.topology.spans.get(id.index()) {

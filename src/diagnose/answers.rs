@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::Analysis;
-use crate::topology::LinkId;
+use crate::topology::{ExchangeId, LinkId};
 
 use super::burst::Burst;
+use super::decided::Decided;
 use super::habits::Habits;
 use super::life::{Life, at_least};
 use super::{Outcome, RejectForm, Rejection};
@@ -36,6 +37,13 @@ pub(super) fn settle(
     outcomes: &mut [Outcome],
     rejections: &mut Vec<Rejection>,
 ) {
+    let in_hands = rejections.iter().filter(|rejection| in_hand(analysis, rejection));
+    let in_hands: Vec<ExchangeId> = in_hands.map(|rejection| rejection.exchange).collect();
+    if in_hands.is_empty() {
+        return;
+    }
+    let decided = Decided::find(analysis, outcomes, in_hands.into_iter());
+    let mut answered = vec![false; rejections.len()];
     let mut groups: BTreeMap<(LinkId, SocketAddr), Vec<usize>> = BTreeMap::new();
     for (at, rejection) in rejections.iter().enumerate() {
         let connection = analysis.exchange(rejection.exchange).connection();
@@ -44,10 +52,10 @@ pub(super) fn settle(
         let own = habits.close_of(connection.id).is_some_and(|c| habits.by_timer(c) || habits.by_limit(c));
         let together = bursts[usize::from(link.0)].iter().any(|burst| burst.holds(connection.id));
         if in_hand(analysis, rejection) && !own && !together {
+            answered[at] = decided.also_as_first(analysis.exchange(rejection.exchange));
             groups.entry((link, connection.inner.server)).or_default().push(at);
         }
     }
-    let mut answered = vec![false; rejections.len()];
     for ((link, server), group) in groups {
         let cases: Vec<&Rejection> = group.iter().map(|&at| &rejections[at]).collect();
         if cases.len() >= FEWEST && follow_requests(analysis, link, server, &cases) {

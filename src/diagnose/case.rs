@@ -12,6 +12,7 @@ use crate::http::{Exchange, ExchangeFlags, Framing, MessageState, Method};
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
+use super::decided::Decided;
 use super::life::Life;
 use super::origins::{is_inherited_end, is_user_link};
 use super::texts::Words;
@@ -182,6 +183,7 @@ pub(super) struct Around<'a> {
     links: OnceCell<Vec<LinkAround>>,
     refusals: OnceCell<Vec<Refusal>>,
     /// Who asked, and when, where nothing tells for which request.
+    decided: OnceCell<Decided>,
     unclaimed: OnceCell<Vec<(LaneId, SessionTime)>>,
 }
 
@@ -223,6 +225,7 @@ impl<'a> Around<'a> {
             outcomes: &diagnosis.outcomes,
             links: OnceCell::new(),
             refusals: OnceCell::new(),
+            decided: OnceCell::new(),
             unclaimed: OnceCell::new(),
         }
     }
@@ -276,6 +279,11 @@ impl<'a> Around<'a> {
 
     fn orphans(&self) -> impl Iterator<Item = ExchangeView<'_>> {
         self.analysis.exchanges().filter(|x| self.analysis.trees.parent(x.id).is_none())
+    }
+
+    /// The kinds of requests that were closed on without an answer.
+    pub(super) fn decided(&self) -> &Decided {
+        self.decided.get_or_init(|| Decided::find(self.analysis, self.outcomes, std::iter::empty()))
     }
 
     pub(super) fn link(&self, link: LinkId) -> &LinkAround {

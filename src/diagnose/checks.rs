@@ -13,6 +13,7 @@ use crate::topology::{ConnectionId, LaneId, SLACK_NS, tolerance_ns};
 use super::Outcome;
 use super::connect::{Attempt, Failed};
 use super::origins::fails;
+use super::spans::Spans;
 
 /// Fewer attempts show no pace.
 const FEWEST: usize = 3;
@@ -42,31 +43,6 @@ impl Busy {
             let held = analysis.capture_span(id).is_some_and(|(first, last)| first <= at && at <= last);
             held && group(id) == group(connection.capture())
         })
-    }
-}
-
-/// Spans of time by their starts, each with the latest end of it and of those before it.
-#[derive(Default)]
-pub(super) struct Spans(Vec<(i64, i64)>);
-
-impl Spans {
-    pub(super) fn push(&mut self, span: (i64, i64)) {
-        self.0.push(span);
-    }
-
-    /// To be called once all are there, before one asks.
-    pub(super) fn settle(&mut self) {
-        self.0.sort_unstable();
-        let mut latest = i64::MIN;
-        for (_, end) in &mut self.0 {
-            latest = latest.max(*end);
-            *end = latest;
-        }
-    }
-
-    pub(super) fn meet(&self, from: i64, to: i64) -> bool {
-        let begun = self.0.partition_point(|&(start, _)| start <= to);
-        begun > 0 && self.0[begun - 1].1 >= from
     }
 }
 

@@ -1,26 +1,22 @@
 //! Connections that never came about: refused, unreachable, unanswered, or stuck before a full accept queue (C1 to C4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView};
-use crate::capture::SessionTime;
 use crate::tcp::{Event, EventKind, Opening, Side};
-use crate::topology::{ConnectionId, LinkId};
+use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
+use super::accept_queue;
 use super::draft::{Draft, ProofList};
 use super::given_up;
 use super::reuse::CASES;
 use super::texts::{self, Words};
-use super::words::{counted, duration, listed};
+use super::words::{counted, duration, grouped, listed};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity};
 
 /// SYNs are sent again after a second (RFC 6298, section 2); what comes sooner is a copy in the capture.
 const SYN_AGAIN_NS: i64 = 800_000_000;
-
-/// A SYN,ACK sent again this long after the client has acknowledged the first one was not lost: it is a refusal to
-/// believe the acknowledgement.
-const IGNORED_NS: i64 = 400_000_000;
 
 /// How a connection attempt failed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +42,8 @@ pub(super) struct Attempt {
 }
 
 /// What one connection's own packets say of its beginning.
-enum Start {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
     Refused,
     Unreachable,
     /// SYN after SYN and nothing back, or one and its client gave up.
@@ -55,6 +52,8 @@ enum Start {
     AnsweredLate,
     /// The handshake was done for the client and not for the server.
     Ignored,
+    /// The same, and the server said so by a RST.
+    Cut,
 }
 
 /// All failed attempts, ordered by connection.
@@ -74,7 +73,7 @@ pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Attempt
         starts.extend(silent.into_iter().map(|connection| (connection, Start::Unanswered)));
         starts.sort_unstable_by_key(|(connection, _)| connection.id);
     }
-    let stuck = overflowing(analysis, &starts);
+    let stuck = accept_queue::full(analysis, &starts);
     let attempt = |(connection, start): &(ConnectionView<'_>, Start)| {
         let full = stuck.contains(&connection.inner.server);
         let how = match start {
@@ -103,7 +102,8 @@ fn start(connection: ConnectionView<'_>) -> Option<Start> {
             let silent = is_silent(connection) && sent_again(connection) && waited_long(connection);
             silent.then_some(Start::Unanswered)
         }
-        Opening::Handshake if is_ignored(connection) => Some(Start::Ignored),
+        Opening::Handshake if accept_queue::is_cut(connection) => Some(Start::Cut),
+        Opening::Handshake if accept_queue::is_ignored(connection) => Some(Start::Ignored),
         Opening::Handshake => sent_again(connection).then_some(Start::AnsweredLate),
         Opening::MidStream => None,
     }
@@ -139,7 +139,8 @@ fn is_unreachable(event: &Event) -> bool {
     event.from == Side::Client && event.icmp().is_some_and(fatal)
 }
 
-fn syns(connection: ConnectionView<'_>) -> impl Iterator<Item = &Event> {
+/// The client's SYNs.
+pub(super) fn syns(connection: ConnectionView<'_>) -> impl Iterator<Item = &Event> {
     connection.events().iter().filter(|e| e.kind == EventKind::Syn && e.from == Side::Client)
 }
 
@@ -158,67 +159,18 @@ fn waited_long(connection: ConnectionView<'_>) -> bool {
     enough || end.is_some_and(|end| end.0.saturating_sub(last) >= SYN_AGAIN_NS)
 }
 
-/// Whether the server sent its SYN,ACK again although the client had acknowledged the first one and spoken.
-fn is_ignored(connection: ConnectionView<'_>) -> bool {
-    let events = connection.events();
-    let Some(done) = events.iter().find(|e| e.kind == EventKind::Established) else { return false };
-    let again = |e: &&Event| {
-        e.kind == EventKind::SynAck && e.at.0.saturating_sub(done.at.0) >= IGNORED_NS && e.frame > done.frame
-    };
-    let Some(again) = events.iter().find(again) else { return false };
-    // One lost acknowledgement is mended by the client's data: only where that was ignored too it is no loss.
-    let repeated =
-        |e: &&Event| e.kind == EventKind::Retransmission && e.from == Side::Client && e.frame < again.frame;
-    events.iter().any(|e| repeated(&e)) || connection.inner.exchanges.is_empty()
-}
-
-/// What shows that a server with unanswered attempts was alive, and its path sound.
-#[derive(Default)]
-struct Alive {
-    suspects: Vec<ConnectionId>,
-    /// When it began to answer requests, sorted.
-    answers: Vec<SessionTime>,
-    /// Connections on which data had to be sent again.
-    resent: usize,
-}
-
-/// Servers whose accept queue was full: alive, and yet several attempts were left without an answer.
-fn overflowing(analysis: &Analysis, starts: &[(ConnectionView<'_>, Start)]) -> BTreeSet<SocketAddr> {
-    let mut servers: BTreeMap<SocketAddr, Alive> = BTreeMap::new();
-    for (connection, start) in starts {
-        if matches!(start, Start::Unanswered | Start::AnsweredLate | Start::Ignored) {
-            servers.entry(connection.inner.server).or_default().suspects.push(connection.id);
-        }
-    }
-    if servers.is_empty() {
-        return BTreeSet::new();
-    }
-    for connection in analysis.connections() {
-        let Some(alive) = servers.get_mut(&connection.inner.server) else { continue };
-        let answered = connection.exchanges().filter(|x| x.raw.response.is_present());
-        alive
-            .answers
-            .extend(answered.map(|x| connection.time(x.raw.response.start, x.raw.response.first_frame)));
-        let resent = connection.flow().directions.iter().any(|d| d.retransmitted > 0);
-        alive.resent += usize::from(resent && !is_ignored(connection));
-    }
-    servers.retain(|_, alive| alive.is_full(analysis));
-    servers.into_keys().collect()
-}
-
-impl Alive {
-    fn is_full(&mut self, analysis: &Analysis) -> bool {
-        self.answers.sort_unstable();
-        let meanwhile = |id: &&ConnectionId| {
-            let waiting = analysis.connection(**id);
-            let from = waiting.inner.first;
-            let till = SessionTime(from.0.saturating_add(delay_ns(waiting)));
-            self.answers.partition_point(|&at| at < from) < self.answers.partition_point(|&at| at <= till)
-        };
-        let suspects = self.suspects.iter().filter(meanwhile).count();
-        // Where data is lost as well, SYNs may be.
-        suspects >= 2 && self.resent * 4 <= suspects
-    }
+/// Requests sent to a server that had not accepted their connection, and never answered.
+pub(super) fn unaccepted<'a>(
+    analysis: &'a Analysis,
+    outcomes: &'a [Outcome],
+    attempts: &'a [Attempt],
+) -> impl Iterator<Item = (ExchangeId, LinkId)> + 'a {
+    let full = attempts.iter().filter(|attempt| attempt.how == Failed::Overflow);
+    full.flat_map(move |attempt| {
+        let asked = analysis.connection(attempt.connection).exchanges();
+        let unanswered = asked.filter(|x| outcomes[x.id.0 as usize] != Outcome::Complete);
+        unanswered.map(move |x| (x.id, attempt.link))
+    })
 }
 
 /// One finding for each link and way to fail.
@@ -285,6 +237,8 @@ fn finding(
             let delay = views.iter().map(|c| delay_ns(*c)).max().unwrap_or_default();
             draft.values.push(("lost", counted(lost as u64, "connection")));
             draft.values.push(("delay", duration(delay)));
+            draft.values.push(("seen", left_waiting(&views)));
+            draft.values.push(("meanwhile", meanwhile(analysis, link, &views)));
         }
     }
     let mut proofs = ProofList::new(analysis);
@@ -301,14 +255,54 @@ fn hurt(analysis: &Analysis, link: LinkId, harmless: bool) -> String {
     if harmless { format!("No request that {from} had in hand meanwhile failed.") } else { String::new() }
 }
 
+/// How connections were left before a full queue.
+fn left_waiting(connections: &[ConnectionView<'_>]) -> String {
+    let mut numbers = [0; 3];
+    for &connection in connections {
+        let at = match start(connection) {
+            Some(Start::Cut) => 2,
+            Some(Start::Ignored) => 1,
+            _ => 0,
+        };
+        numbers[at] += 1;
+    }
+    let words = [
+        "whose SYNs it dropped",
+        "that were complete for the client, while the server ignored what it sent on them",
+        "that it answered with RST once they were complete for the client",
+    ];
+    let parts = numbers.into_iter().zip(words).filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, what)| format!("{} {what}", grouped(number))).collect();
+    listed(&parts)
+}
+
+/// Whether the server answered anybody while connections were left waiting.
+fn meanwhile(analysis: &Analysis, link: LinkId, waiting: &[ConnectionView<'_>]) -> String {
+    let first = waiting.iter().map(|c| c.inner.first).min();
+    let last = waiting.iter().map(|c| c.inner.first.0.saturating_add(delay_ns(*c))).max();
+    let mut all = analysis.link(link).connections.iter().flat_map(|&id| analysis.connection(id).exchanges());
+    let answered = all.any(|x| {
+        let at = x.connection().time(x.raw.response.start, x.raw.response.first_frame);
+        let at_one = waiting.iter().any(|c| c.inner.server == x.connection().inner.server);
+        x.raw.response.is_present() && Some(at) >= first && Some(at.0) <= last && at_one
+    });
+    let words = if answered {
+        "It went on answering on other connections meanwhile, and the path lost no data"
+    } else {
+        "It acknowledged requests on connections that came before, and answered none of them meanwhile: it takes no \
+            connection any more"
+    };
+    words.to_owned()
+}
+
 fn failed(diagnosis: &Diagnosis, analysis: &Analysis, id: ConnectionId) -> bool {
     analysis.connection(id).exchanges().any(|x| diagnosis.outcomes[x.id.0 as usize].is_failure())
 }
 
-/// From the first SYN to the last SYN or SYN,ACK.
-fn delay_ns(connection: ConnectionView<'_>) -> i64 {
+/// From the first SYN to the last sign that the connection was not there for both: SYN, SYN,ACK, or first bytes again.
+pub(super) fn delay_ns(connection: ConnectionView<'_>) -> i64 {
     let opened = connection.events().iter().filter(|e| matches!(e.kind, EventKind::Syn | EventKind::SynAck));
-    let times: Vec<i64> = opened.map(|e| e.at.0).collect();
+    let times: Vec<i64> = opened.chain(accept_queue::unheard(connection)).map(|e| e.at.0).collect();
     times.iter().max().zip(times.first()).map_or(0, |(last, first)| last.saturating_sub(*first))
 }
 
@@ -386,6 +380,12 @@ fn prove(connection: ConnectionView<'_>, how: Failed, proofs: &mut ProofList<'_>
             EventKind::Unreachable => "answered by an ICMP error".to_owned(),
             EventKind::SynAck if how == Failed::Overflow => "SYN,ACK".to_owned(),
             EventKind::Established if how == Failed::Overflow => "acknowledged by the client".to_owned(),
+            EventKind::Retransmission if how == Failed::Overflow && event.from == Side::Client => {
+                "the client's first bytes again".to_owned()
+            }
+            EventKind::Rst if how == Failed::Overflow && event.from == Side::Server => {
+                "the server knows no such connection".to_owned()
+            }
             _ => continue,
         };
         proofs.add_packet(connection.id, event.frame, note);

@@ -102,29 +102,6 @@ fn c3_is_also_what_the_proxy_answers_for_before_the_syn_is_due_again() {
     assert!(given_up(504, &requests, &[12 * S, 22 * S]).is_empty(), "nobody was waiting for them");
 }
 
-#[test]
-fn c4_is_a_server_that_answers_others_meanwhile() {
-    let busy = |chain: &mut Chain, from: i64| {
-        let at = chain.open(0, from);
-        for round in 0..10 {
-            let at_ns = from + round * 400 * MS;
-            chain.conns[at].request(Get, "/", at_ns + MS).response(200, at_ns + 2 * MS);
-        }
-    };
-    let full = around(|chain| {
-        busy(chain, S);
-        chain.unanswered(0, &[S + MS, 2 * S, 4 * S]);
-        chain.unanswered(0, &[S + 2 * MS, 2 * S, 4 * S]);
-    });
-    assert_eq!(full, ["accept-queue-overflow/ Error Likely ×2"]);
-    let alone = around(|chain| {
-        busy(chain, 20 * S);
-        chain.unanswered(0, &[S + MS, 2 * S, 4 * S]);
-        chain.unanswered(0, &[S + 2 * MS, 2 * S, 4 * S]);
-    });
-    assert_eq!(alone, ["connect-timeout/ Error Likely ×2"]);
-}
-
 /// User, nginx and app; requests that nginx answers 502 at once, between two that reach the app.
 fn gateway(then: impl FnOnce(&mut Chain)) -> Vec<String> {
     let mut chain = Chain::new(&["user", "nginx", "app"]);
@@ -185,6 +162,33 @@ fn c5_needs_silence_behind_the_gateway() {
         chain.conns[app].request(Get, "/y", 50 * S + 2 * MS).response(200, 50 * S + 3 * MS);
     });
     assert!(orphan.iter().all(|finding| !finding.starts_with("no-live")), "{orphan:?}");
+}
+
+#[test]
+fn c5_is_found_while_another_group_of_servers_lives() {
+    let refused_then = |target: &'static str, refused: bool| {
+        let told = gateway(|chain| {
+            if refused {
+                chain.refused(1, 49 * S);
+            }
+            for at in [50 * S, 52 * S] {
+                let user = chain.open(0, at);
+                let conn = &mut chain.conns[user];
+                conn.request(Get, target, at + MS).response(502, at + 3 * MS).fin(Client, at + 4 * MS);
+            }
+            let (user, app) = (chain.open(0, 51 * S), chain.open(1, 51 * S));
+            let conn = &mut chain.conns[app];
+            conn.request(Get, "/s/1", 51 * S + 2 * MS).response(200, 51 * S + 3 * MS).fin(Client, 52 * S);
+            let conn = &mut chain.conns[user];
+            conn.request(Get, "/s/1", 51 * S + MS).response(200, 51 * S + 4 * MS).fin(Client, 52 * S);
+            chain.parent((app, 0), (user, 0), 1);
+        });
+        told.into_iter().filter(|one| one.starts_with("no-live")).collect::<Vec<_>>()
+    };
+    assert_eq!(refused_then("/", true), ["no-live-upstream/ Error Likely ×2"]);
+    // What it never passes on it may answer by itself: then only the one before which nothing got through counts.
+    assert_eq!(refused_then("/blocked", true), ["no-live-upstream/ Error Likely ×1"]);
+    assert!(refused_then("/", false).is_empty());
 }
 
 fn speak(client: FirstBytes, server: FirstBytes, then: impl Fn(&mut Conn)) -> Vec<String> {

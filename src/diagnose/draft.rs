@@ -8,7 +8,7 @@ use crate::correlate::Orphan;
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::origins::{fails, failure_name};
-use super::texts::{Words, fill, kind_name};
+use super::texts::{Words, fill, is_proxy_product, kind_name, names_product};
 use super::words::{count, counted, grouped, listed, methods, times};
 use super::{ByMethod, Certainty, Diagnosis, Finding, Outcome, Proof, Severity};
 
@@ -82,11 +82,12 @@ impl<'a> Draft<'a> {
         let number = if exchanges.is_empty() { self.connections.len() } else { exchanges.len() } as u64;
         self.values.push(("times", times(number)));
         self.values.push(("users", users(self.analysis, self.diagnosis, &exchanges)));
-        let mut kinds = ("", "");
+        let (mut kinds, mut passes_on) = ((String::new(), String::new()), false);
         if let Some(id) = self.link {
             let link = self.analysis.link(id);
             let (from, to) = (self.analysis.lane(link.from), self.analysis.lane(link.to));
-            kinds = (kind_name(from), kind_name(to));
+            kinds = (product_of(self.analysis, link.from), product_of(self.analysis, link.to));
+            passes_on = self.analysis.topology.links.iter().any(|other| other.from == link.to);
             self.values.push(("link", self.analysis.link_name(id)));
             self.values.push(("from", from.name.clone()));
             self.values.push(("to", to.name.clone()));
@@ -102,7 +103,7 @@ impl<'a> Draft<'a> {
             count: number,
             summary: fill(self.words.summary, values),
             explanation: fill(self.words.explanation, values),
-            fixes: self.words.fixes_for(kinds, values),
+            fixes: self.words.fixes_for((&kinds.0, &kinds.1), passes_on, values),
             log_line: fill(self.words.log_line, values),
             doubt: fill(self.words.doubt, values),
             evidence: proofs.list,
@@ -110,6 +111,24 @@ impl<'a> Draft<'a> {
             connections: self.connections,
         }
     }
+}
+
+/// The name of a lane that tells the product there, else what its answers say (`Server`). Of a lane that passes on what
+/// others answer that says something only where it is a proxy's name.
+fn product_of(analysis: &Analysis, id: LaneId) -> String {
+    let lane = analysis.lane(id);
+    let name = kind_name(lane);
+    if names_product(name) {
+        return name.to_owned();
+    }
+    let passes_on = analysis.topology.links.iter().any(|link| link.from == id);
+    let headers = analysis.captures.iter().flat_map(|facts| {
+        let own = facts.server_headers.iter().filter(|(server, _)| lane.serves.contains(server));
+        own.map(|(_, header)| facts.name(*header).to_ascii_lowercase())
+    });
+    let mut named =
+        headers.filter(|header| names_product(header) && (!passes_on || is_proxy_product(header)));
+    named.next().unwrap_or_else(|| name.to_owned())
 }
 
 /// `Users saw 502 for 6 POSTs and 2 GETs; nginx retried 8 GETs, which hid 6 failures.`

@@ -18,8 +18,8 @@ use super::words::{counted, duration};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity, texts};
 
 /// A request that waits for less than this, or for less than so many usual answers take, is not starved.
-const STARVED_NS: i64 = 500_000_000;
-const STARVED_TIMES: i64 = 20;
+pub(super) const STARVED_NS: i64 = 500_000_000;
+pub(super) const STARVED_TIMES: i64 = 20;
 
 /// Fewer starved requests are no proof.
 const FEWEST: usize = 2;

@@ -15,8 +15,8 @@ use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
 use super::origins::{fails, is_refusable};
 use super::reuse::CASES;
-use super::texts::Words;
-use super::words::{counted, duration, grouped, listed};
+use super::texts::{self, Words};
+use super::words::{count, counted, duration, grouped, listed, printable, times};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity, request, response};
 
 /// What happened to an exchange, the most telling rule first: of these at most one counts for an exchange.
@@ -34,6 +34,10 @@ const ODD: u32 = ExchangeFlags::EARLY_RESPONSE
     | ExchangeFlags::RESPONSE_CONFLICTING_FRAMING
     | ExchangeFlags::EXPECTS_CONTINUE
     | ExchangeFlags::UNFRAMED;
+
+/// So many different requests are named in a finding's words, with so many characters of their paths.
+const MOST_NAMED: usize = 3;
+const LONGEST_PATH: usize = 40;
 
 /// The exchanges that other findings are about already.
 type Claimed = HashSet<ExchangeId, foldhash::fast::FixedState>;
@@ -143,6 +147,11 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     }
     draft.values.push(("forms", forms(&group.hits)));
     draft.values.push(("statuses", statuses(analysis, &exchanges)));
+    draft.values.push(("which", which(analysis, &exchanges)));
+    if std::ptr::eq(group.words, &texts::CLOSED_ON_REQUEST) {
+        let others = around.decided().answered_others(analysis.exchange(exchanges[0]));
+        draft.values.push(("others", counted(others as u64, "other request")));
+    }
     let cases = exchanges.iter().map(|&id| {
         let exchange = analysis.exchange(id);
         let (outcome, life) = (diagnosis.outcomes[id.0 as usize], Life::of(exchange.connection()));
@@ -167,6 +176,29 @@ fn is_masked(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool 
         && fails(analysis, outcomes, id)
         && outcomes[root.0 as usize] == Outcome::Complete
         && analysis.exchange(root).status().is_some_and(|status| status < 400)
+}
+
+/// `GET /.env (11 times) and POST /login`: what was asked for, the most frequent first.
+pub(super) fn which(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
+    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+    for &id in exchanges {
+        let exchange = analysis.exchange(id);
+        let target = exchange.target();
+        let path = target.split('?').next().unwrap_or_default();
+        let short: String = path.chars().take(LONGEST_PATH).collect();
+        count(&mut all, &format!("{} {}", exchange.method(), printable(&short)));
+    }
+    let mut all: Vec<(String, u64)> = all.into_iter().collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let named = |(what, number): &(String, u64)| match number {
+        1 => what.clone(),
+        _ => format!("{what} ({})", times(*number)),
+    };
+    let mut parts: Vec<String> = all.iter().take(MOST_NAMED).map(named).collect();
+    if all.len() > MOST_NAMED {
+        parts.push(format!("{} more", grouped((all.len() - MOST_NAMED) as u64)));
+    }
+    listed(&parts)
 }
 
 /// `3 in a body with a Content-Length and 2 in a chunked body`.

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use crate::analysis::{Analysis, ConnectionView};
 use crate::topology::{ConnectionId, LaneId};
 
-use super::checks::{Spans, span};
+use super::checks::span;
+use super::spans::Spans;
 
 /// One SYN without an answer may be a packet that the capture lacks.
 const FEWEST: usize = 2;

@@ -1,5 +1,6 @@
 //! All of it to findings: what failed, where it began, how sure, and what to change.
 
+mod accept_queue;
 mod answers;
 mod blackhole;
 mod board;
@@ -12,6 +13,7 @@ mod connect;
 #[cfg(test)]
 mod connect_tests;
 pub(crate) mod coverage;
+mod decided;
 mod draft;
 mod exhaustion;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod given_up;
 mod habits;
 mod life;
 mod limits;
+mod log_clocks;
 mod log_lines;
 mod log_writers;
 mod logs_alone;
@@ -37,6 +40,8 @@ mod reuse;
 mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
+mod spans;
+mod stall;
 mod step_words;
 mod steps;
 #[cfg(test)]
@@ -81,12 +86,20 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let exhausted = exhaustion::find(analysis);
     let mut queues = queue::find(analysis, &outcomes);
     queues.retain(|queue| !exhaustion::holds(&exhausted, queue.server()));
-    let starved: Vec<(ExchangeId, LinkId)> =
-        exhaustion::explained(&exhausted).chain(queue::given_up(&queues)).collect();
+    let mut stalls = stall::find(analysis, &outcomes);
+    stalls.retain(|stall| {
+        let known = queues.iter().any(|queue| queue.server() == stall.server);
+        !known && !exhaustion::holds(&exhausted, stall.server)
+    });
+    let starved = exhaustion::explained(&exhausted).chain(queue::given_up(&queues));
+    let starved: Vec<(ExchangeId, LinkId)> = starved.chain(stall::starved(&stalls)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
     let attempts = connect::attempts(analysis, &outcomes);
+    let unaccepted: Vec<(ExchangeId, LinkId)> = connect::unaccepted(analysis, &outcomes, &attempts).collect();
+    exhaustion::settle(analysis, &unaccepted, &mut outcomes);
     let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
     let mut explained: BTreeMap<ExchangeId, LinkId> = starved.into_iter().collect();
+    explained.extend(unaccepted);
     explained.extend(gateways.explained.iter().copied());
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     explained.extend(mismatch::explained(analysis, &mismatches));
@@ -103,6 +116,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
     findings.extend(queue::findings(analysis, &diagnosis, queues));
+    findings.extend(stall::findings(analysis, &diagnosis, stalls));
     findings.extend(connect::findings(analysis, &diagnosis, &attempts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
@@ -122,6 +136,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         if findings.iter().all(|finding| finding.severity < Severity::Warning) {
             findings.extend(logs_alone::findings(analysis, &diagnosis));
         }
+        findings.extend(logs.clock_findings(&diagnosis));
     }
     rank(&mut findings);
     if let Some(logs) = &logs {

@@ -1,12 +1,13 @@
 //! Gateways that answer 502 or 503 at once because they hold no upstream for alive (C5), and gateway errors that a
 //! failed connection explains.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, SessionTime};
 use crate::correlate::{Confidence, Orphan, Parentage};
 use crate::tcp::{Closing, Opening, Side};
+use crate::topology::keys::text_hash;
 use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::connect::{Attempt, Failed};
@@ -69,6 +70,9 @@ struct Candidate {
     /// Whether the captures behind the gateway hold its time on a clock that is tied to the gateway's.
     proven: bool,
     after_failure: bool,
+    /// Whether another request for the same host got through at about this time: one group of servers may be dead while
+    /// another one lives, and each worker process of a proxy holds its own for dead.
+    contested: bool,
 }
 
 /// Looks at every gateway error that no attempt explains.
@@ -99,11 +103,24 @@ pub(super) fn find(
             let since = SessionTime(from.0.saturating_sub(DEAD_NS));
             let after_failure = out.last_given_up(from).is_some() || out.checked_in(since, to);
             let proven = tied.is_some() && out.holds(analysis, from, to);
-            let one = Candidate { exchange: error.id, proven, after_failure };
+            let contested = out.serves_host(analysis, error, from, to);
+            let one = Candidate { exchange: error.id, proven, after_failure, contested };
             candidates.entry(lane).or_default().push(one);
         }
     }
-    for (lane, found) in candidates {
+    let contested = candidates.values().flatten().any(|one| one.contested);
+    let passed_on = if contested { passed_on(analysis) } else { BTreeSet::new() };
+    for (lane, mut found) in candidates {
+        // Then only what is passed on otherwise, right after failures and more than once, is no answer of its own.
+        let like = |one: &Candidate| {
+            let error = analysis.exchange(one.exchange);
+            one.proven
+                && one.after_failure
+                && error.status() == Some(502)
+                && passed_on.contains(&(lane, place_of(error)))
+        };
+        let alone = found.iter().filter(|one| !one.contested || like(one)).count() < 2;
+        found.retain(|one| !one.contested || !alone && like(one));
         // Without a common clock the count alone tells: more errors than there are attempts they could belong to.
         let unclaimed = lanes.get(&lane).map_or(0, |out| out.unclaimed(analysis));
         if found.iter().any(|one| one.proven) || found.len() > 2 * unclaimed + FEWEST {
@@ -112,6 +129,20 @@ pub(super) fn find(
         }
     }
     gateways
+}
+
+/// What a gateway chooses its servers by, as far as one can see: host and first part of the path.
+fn place_of(exchange: ExchangeView<'_>) -> u64 {
+    let target = exchange.target();
+    let path = target.split('?').next().unwrap_or_default();
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    text_hash(exchange.host().unwrap_or_default()).rotate_left(7) ^ text_hash(first)
+}
+
+/// The places for which each lane asked others, at any time.
+fn passed_on(analysis: &Analysis) -> BTreeSet<(LaneId, u64)> {
+    let asked = analysis.exchanges().filter(|x| !analysis.trees.children(x.id).is_empty());
+    asked.map(|x| (analysis.link(x.link_id()).to, place_of(x))).collect()
 }
 
 /// A gateway's own error, or a request that its client gave up on, where nothing is known behind the gateway.
@@ -221,7 +252,6 @@ impl Outgoing {
         prompt
             && matches!(error.status(), Some(502 | 503))
             && self.between(from, to).iter().all(|(_, start)| belongs_elsewhere(analysis, *start))
-            && !self.serves_host(analysis, error, from, to)
     }
 
     /// Whether the captures behind the lane go on over this time.

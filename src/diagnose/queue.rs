@@ -86,7 +86,7 @@ pub(super) fn find(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Queue> {
 }
 
 /// Whether the server had the whole request, and its client left before the answer.
-fn gave_up(exchange: &ExchangeView<'_>, outcomes: &[Outcome]) -> bool {
+pub(super) fn gave_up(exchange: &ExchangeView<'_>, outcomes: &[Outcome]) -> bool {
     let left = matches!(outcomes[exchange.id.0 as usize], Outcome::TimedOut | Outcome::Aborted);
     if !left || !exchange.raw.request.is_complete() {
         return false;

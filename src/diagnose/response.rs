@@ -60,6 +60,7 @@ pub(super) const ENDINGS: &[Rule] = &[
         form: "by a reset in place of its end",
         holds: cut_open,
     },
+    Rule { id: "P1", words: &texts::CLOSED_ON_REQUEST, form: "", holds: closed_on_request },
     Rule { id: "P1", words: &texts::CLOSED_BEFORE_RESPONSE, form: "", holds: closed_before_response },
     Rule { id: "", words: &texts::APPLICATION_ERROR, form: "", holds: application_error },
     Rule { id: "T8", words: &texts::NEXT_HOP_MISSING, form: "", holds: next_hop_missing },
@@ -255,6 +256,11 @@ fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
         return Some(Certainty::Possible);
     }
     Some(if request.state == MessageState::Complete { Certainty::Certain } else { Certainty::Likely })
+}
+
+/// P1, where the server closes on each request of this kind and answers others: it is the request, and no accident.
+fn closed_on_request(case: &Case<'_>) -> Option<Certainty> {
+    closed_before_response(case).filter(|_| case.around.decided().always(case.exchange))
 }
 
 /// A complete 5xx: the server's own.

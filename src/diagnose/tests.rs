@@ -252,10 +252,19 @@ fn refused_connections_and_own_errors_are_said_where_they_are() {
     chain.conns[app].request(Method::Get, "/1", 2 * MS).response(500, 8 * MS);
     chain.parent((app, 0), (user, 0), 1);
     chain.refused(1, 20 * MS);
-    let diagnosis = chain.analyse().diagnosis;
+    let analysis = chain.analyse();
+    let diagnosis = &analysis.diagnosis;
     let found: Vec<_> =
         diagnosis.findings.iter().map(|f| (f.kind.as_str(), f.link.map(|l| l.0), f.count)).collect();
     assert_eq!(found, [("application-error", Some(1), 1), ("connection-refused", Some(1), 1)]);
+    let report = crate::export::text(&analysis);
+    let row =
+        |head: &str| report.lines().find(|line| line.trim_start().starts_with(head)).unwrap().to_owned();
+    assert_eq!(row("link").split_whitespace().nth(3), Some("refused"), "{report}");
+    assert_eq!(row("nginx → app").split_whitespace().nth(5), Some("1"), "{report}");
+    let behind = analysis.topology.links[0].to;
+    assert_eq!(analysis.refused_behind(behind).as_deref(), Some("Behind nginx 1 connection was refused."));
+    assert_eq!(analysis.refused_behind(analysis.topology.links[1].to), None);
 }
 
 #[test]

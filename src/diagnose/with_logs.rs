@@ -11,6 +11,7 @@ use crate::topology::keys::{IdNames, text_hash};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
 use super::draft::{Draft, ProofList};
+use super::log_clocks::LogClock;
 use super::log_writers::Writer;
 use super::reuse::CASES;
 use super::texts;
@@ -21,7 +22,7 @@ use super::{Diagnosis, Finding, Outcome};
 /// capture's clock is not the server's.
 pub(super) const TOLERANCE_NS: i64 = 2_500_000_000;
 /// Time zones lie at multiples of a quarter of an hour.
-const ZONE_STEP_S: i64 = 900;
+pub(super) const ZONE_STEP_S: i64 = 900;
 /// Lines looked at for one exchange, where many requests are alike.
 const MAX_ALIKE: usize = 512;
 
@@ -41,8 +42,9 @@ pub(super) struct LogIndex<'a> {
     pub(super) behind: [Places; 2],
     /// The lane that wrote each file.
     writers: Vec<Option<Writer>>,
-    /// What to add to a log's local times to get UTC, in seconds.
+    /// What to add to a log's local times to get the captures', in seconds.
     pub(super) zones: Vec<i64>,
+    pub(super) clocks: Vec<LogClock>,
     ids: Vec<IdNames>,
 }
 
@@ -93,8 +95,19 @@ impl<'a> LogIndex<'a> {
         let writers = super::log_writers::writers(analysis);
         let headers = &analysis.topology.id_headers;
         let ids = analysis.captures.iter().map(|facts| headers.of(facts)).collect();
-        let mut index = Self { analysis, by_id, by_request, faults, behind, writers, zones: Vec::new(), ids };
-        index.zones = index.find_zones();
+        let mut index = Self {
+            analysis,
+            by_id,
+            by_request,
+            faults,
+            behind,
+            writers,
+            zones: Vec::new(),
+            clocks: Vec::new(),
+            ids,
+        };
+        index.clocks = index.find_clocks();
+        index.zones = index.clocks.iter().map(|clock| clock.add_s).collect();
         Some(index)
     }
 
@@ -122,35 +135,8 @@ impl<'a> LogIndex<'a> {
         })
     }
 
-    /// The time zone of each log: the one in which most of its lines meet their exchanges.
-    fn find_zones(&self) -> Vec<i64> {
-        let mut votes: Vec<BTreeMap<i64, u64>> = vec![BTreeMap::new(); self.writers.len()];
-        let mut vote = |(file, _): (u16, u32), exchange: ExchangeView<'_>, local_s: i64| {
-            let off = (exchange.settled().0 / 1_000_000_000).saturating_sub(local_s);
-            let zone =
-                off.saturating_add(ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S).saturating_mul(ZONE_STEP_S);
-            if off.saturating_sub(zone).saturating_abs() <= TOLERANCE_NS / 1_000_000_000 {
-                *votes[usize::from(file)].entry(zone).or_default() += 1;
-            }
-        };
-        for exchange in self.analysis.exchanges() {
-            for place in self.faults_of(exchange).take(8) {
-                vote(place, exchange, self.error(place).local_s);
-            }
-            for place in self.alike(exchange).take(8) {
-                if let Some(at) = self.request(place).at_ns {
-                    vote(place, exchange, at.div_euclid(1_000_000_000));
-                }
-            }
-        }
-        let most = |votes: &BTreeMap<i64, u64>| {
-            votes.iter().max_by_key(|(zone, n)| (**n, -zone.abs())).map(|(z, _)| *z)
-        };
-        votes.iter().map(|votes| most(votes).unwrap_or(0)).collect()
-    }
-
     /// Lines of its lane about requests like this one.
-    fn alike(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
+    pub(super) fn alike(&self, exchange: ExchangeView<'_>) -> impl Iterator<Item = (u16, u32)> {
         let lane = Some(self.analysis.link(exchange.link_id()).to);
         let alike = self.by_request.get(&request_hash(exchange.method(), &exchange.target()));
         let alike = alike.map(Vec::as_slice).unwrap_or_default().iter().copied().take(MAX_ALIKE);
@@ -208,7 +194,7 @@ impl<'a> LogIndex<'a> {
 
     /// Requests of which the log says one thing and the wire another: one finding for each link.
     pub(super) fn disagreements(&self, diagnosis: &Diagnosis) -> Vec<Finding> {
-        let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
+        let mut all: BTreeMap<ExchangeId, String> = BTreeMap::new();
         for exchange in self.analysis.exchanges() {
             let lane = self.analysis.link(exchange.link_id()).to;
             let known = self.writers.iter().flatten().any(|writer| writer.is_sure && writer.lane == lane);
@@ -222,10 +208,18 @@ impl<'a> LogIndex<'a> {
                 continue;
             }
             if let Some(says) = disagreement(self.request(place), exchange, outcome) {
-                let entry = by_link.entry(exchange.link_id()).or_default();
-                count(&mut entry.0, &says);
-                entry.1.push(exchange.id);
+                all.insert(exchange.id, says);
             }
+        }
+        let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
+        for (&id, says) in &all {
+            // What a hop only passed on was said where it began.
+            if self.analysis.trees.children(id).iter().any(|child| all.get(child) == Some(says)) {
+                continue;
+            }
+            let entry = by_link.entry(self.analysis.exchange(id).link_id()).or_default();
+            count(&mut entry.0, says);
+            entry.1.push(id);
         }
         let finding = |(link, (pairs, exchanges)): (LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>))| {
             let mut draft = Draft::new(self.analysis, diagnosis, &texts::LOG_DISAGREEMENT, link);
@@ -254,10 +248,10 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
             Some(format!("{said:03} in the log, a truncated answer on the wire"))
         }
         (Some(sent), Outcome::Complete) if sent != said => {
-            Some(format!("{said:03} in the log, {sent} on the wire"))
+            Some(format!("{} in the log, {sent} on the wire", request.status_name()))
         }
-        // 499 is how nginx logs a client that left, and no answer is what that looks like.
-        (None, _) if left && said == 499 => None,
+        // 499 is how nginx logs a client that left, HAProxy says that it sent nothing, and no answer is what both look like.
+        (None, _) if left && said == 499 || said == 0 => None,
         // And 408 is what it logs, and does not say, of a request that was never finished.
         (None, _) if said == 408 && exchange.raw.request.state == MessageState::Partial => None,
         (None, outcome) if outcome.is_failure() => {
@@ -270,8 +264,10 @@ fn disagreement(request: &LoggedRequest, exchange: ExchangeView<'_>, outcome: Ou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::testkit::read_logs as logs;
+    use crate::diagnose::testkit::{Chain, MS, read_logs as logs};
     use crate::diagnose::wirekit::{FIN, Who, Wire};
+    use crate::http::Method::Get;
+    use crate::tcp::Side::Server;
 
     /// A truncated answer, with both logs of the proxy; the error log's host lives two hours east of Greenwich.
     fn truncated() -> Analysis {
@@ -299,6 +295,29 @@ mod tests {
         assert_eq!(lines, [("error.log", 1), ("access.log", 1)]);
         let words = &diagnosis.findings[1].explanation;
         assert!(words.contains("200 in the log, a truncated answer on the wire (1)"), "{words}");
+    }
+
+    #[test]
+    fn what_two_logs_disagree_on_is_said_where_it_began() {
+        let mut chain = Chain::new(&["user", "edge", "ingress", "app"]);
+        for link in 0..3 {
+            let at = chain.open(link, 0);
+            chain.conns[at].request(Get, "/cut", MS).response(200, 9 * MS).cut().fin(Server, 10 * MS);
+        }
+        chain.parent((1, 0), (0, 0), 1);
+        chain.parent((2, 0), (1, 0), 1);
+        let line = |to: u8| {
+            format!(
+                "0000000000.010 10.9.9.9 \"GET /cut HTTP/1.1\" 200 4 to=\"10.0.{to}.1:8000\" got=\"200\"\n"
+            )
+        };
+        let told = |logs: &[(&str, &str)], chain: Chain| {
+            let findings = chain.analyse_with(logs).diagnosis.findings;
+            let mine = findings.into_iter().filter(|finding| finding.kind == "log-disagreement");
+            mine.map(|finding| (finding.link.unwrap().0, finding.count)).collect::<Vec<_>>()
+        };
+        let (edge, ingress) = (line(2), line(3));
+        assert_eq!(told(&[("e.log", &edge), ("i.log", &ingress)], chain), [(1, 1)]);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
     }
     let mut head: Vec<String> = vec!["link".to_owned(), "requests".to_owned()];
     head.extend(columns.iter().map(|status| (*status).to_owned()));
+    let some_refused = board.links.iter().any(|figures| figures.refused_connections > 0);
+    head.extend(some_refused.then(|| "refused".to_owned()));
     head.extend(["reused", "rejected", "retried"].map(str::to_owned));
     let some_ambiguous = board.links.iter().any(|figures| figures.ambiguous > 0);
     head.extend(some_ambiguous.then(|| "ambiguous".to_owned()));
@@ -43,6 +45,7 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
         let dash = |number: u64| if number == 0 { "-".to_owned() } else { grouped(number) };
         let mut row = vec![analysis.link_name(LinkId(at as u16)), figures.requests_words()];
         row.extend(columns.iter().map(|status| dash(figures.with_status(status))));
+        row.extend(some_refused.then(|| dash(figures.refused_connections)));
         row.push(dash(figures.reused_requests));
         row.push(dash(figures.rejected_by_method.values().sum()));
         row.push(dash(figures.retried.values().sum()));
@@ -90,9 +93,14 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
     if let (Some(link), Some(status)) = (board.boundary, &board.status) {
         let link = analysis.link(link);
         let name = &analysis.lane(link.to).name;
-        let begins =
-            format!("{status}s start at {name}: the links behind it show none, so {name} made them.");
+        let refused = analysis.refused_behind(link.to).map(|words| format!(" {words}")).unwrap_or_default();
+        let begins = format!(
+            "{status}s start at {name}: the links behind it show none, so {name} made them.{refused}"
+        );
         paragraph(out, "  ", &begins);
+    }
+    if some_refused {
+        paragraph(out, "  ", "Refused: connections whose SYN was answered by RST; they carry no request.");
     }
 }
 

@@ -79,7 +79,7 @@ pub struct LoggedRequest {
     pub method: Box<str>,
     /// The target as the client sent it.
     pub target: Box<str>,
-    /// The status that the log gives.
+    /// The status that the log gives; 0 where it says that none was sent (HAProxy: -1).
     pub status: u16,
     /// Bytes of the body sent.
     pub bytes: Option<u64>,
@@ -92,6 +92,11 @@ pub struct LoggedRequest {
 }
 
 impl LoggedRequest {
+    /// The status for people: `200`, or that it ended before one was sent.
+    pub fn status_name(&self) -> String {
+        if self.status == 0 { "aborted".to_owned() } else { format!("{:03}", self.status) }
+    }
+
     /// The attempts that failed. When the client left first, the one under way did not.
     pub fn failed_attempts(&self) -> impl Iterator<Item = &LoggedAttempt> {
         let left = |attempt: &LoggedAttempt| self.status == 499 && matches!(attempt.status, None | Some(499));
@@ -154,11 +159,11 @@ impl LogFigures {
     pub(super) fn add_request(&mut self, request: &LoggedRequest) {
         let known = self.status.len() < MAX_NAMES || self.status.contains_key(&*request.method);
         let method = if known { &request.method } else { OTHERS };
-        count(self.status.entry(method.to_owned()).or_default(), &request.status.to_string());
+        count(self.status.entry(method.to_owned()).or_default(), &request.status_name());
         self.attempts += request.attempts.len() as u64;
         if request.attempts.len() > 1 {
             count(&mut self.retried, method);
-            if request.status < 500 {
+            if (1..500).contains(&request.status) {
                 count(&mut self.saved, method);
             }
         }

@@ -21,13 +21,17 @@ pub(super) fn haproxy(line: &str) -> Option<LoggedRequest> {
     request.at_ns = begun.and_then(|at| at.checked_add(timers_ns(tokens[timers].value)));
     // The termination state begins with S or s where the server ended it or let it time out.
     let state = behind.iter().skip(2).find(|token| is_state(token.value)).map_or("", |token| token.value);
+    // Of a session that ended before any answer was sent (its manual, section 8.2.3, `status_code`).
+    let aborted = behind.first()?.value == "-1";
     if !server.contains("<NOSRV>") && server.contains('/') {
-        let failed = state.starts_with(['S', 's']) && request.status >= 500;
-        let status = (!failed && request.status > 0).then_some(request.status);
+        let failed = state.starts_with(['S', 's']) && (request.status >= 500 || aborted);
+        // 499 is nginx's word for a client that left, which is no failure of the server's.
+        let status = if aborted { Some(499) } else { Some(request.status).filter(|&status| status > 0) };
+        let status = status.filter(|_| !failed);
         let unconnected = status.is_none() && state.as_bytes().get(1) == Some(&b'C');
         request.attempts.push(LoggedAttempt { address: server.into(), status, unconnected });
     }
-    (request.status > 0 && !request.method.is_empty()).then_some(request)
+    ((request.status > 0 || aborted) && !request.method.is_empty()).then_some(request)
 }
 
 /// Five numbers with slashes between them; -1 for what was not reached, `+` where the log came before the end.
@@ -97,6 +101,12 @@ mod tests {
         );
         let refused = haproxy(&line.replace("SH--", "SC--")).unwrap();
         assert!(refused.attempts[0].unconnected);
+        let left = haproxy(&line.replace("502 204 - - SH--", "-1 0 - - CD--")).unwrap();
+        assert_eq!((left.status, left.status_name()), (0, "aborted".to_owned()));
+        assert_eq!(left.failed_attempts().count(), 0);
+        let ended = haproxy(&line.replace("502 204 - - SH--", "-1 0 - - SD--")).unwrap();
+        assert_eq!(ended.failed_attempts().count(), 1);
+        assert_eq!(haproxy(&line.replace("502 204", "x 204")), None);
         let nobody = line.replace("back/srv1", "back/<NOSRV>");
         assert!(haproxy(&nobody).unwrap().attempts.is_empty());
         let line = "[pid: 9|app: 0|req: 1/1] 10.0.0.1 () {40 vars in 500 bytes} [Wed Nov 25 14:35:00 2026] GET /a?b => \

@@ -6,7 +6,7 @@ use super::{Actions, Pane};
 use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, share_row};
-use crate::diagnose::words::ambiguous;
+use crate::diagnose::words::{ambiguous, counted};
 use crate::diagnose::{Board, LinkFigures};
 use crate::topology::{LinkId, RemarkKind};
 
@@ -22,6 +22,11 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
             ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
         }
         ambiguous_ui(ui, pane, board, out);
+        for (at, figures) in board.links.iter().enumerate().filter(|(_, f)| f.refused_connections > 0) {
+            let refused = counted(figures.refused_connections, "connection");
+            let words = format!("{}: {refused} refused", pane.analysis.link_name(LinkId(at as u16)));
+            ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.failed)).wrap());
+        }
         for (at, figures) in board.links.iter().enumerate() {
             if let Some(coverage) = &figures.coverage {
                 let words = crate::diagnose::coverage::words(pane.analysis, coverage);
@@ -205,11 +210,13 @@ fn boundary_words(pane: &Pane<'_>, board: &Board) -> Option<String> {
     let analysis = pane.analysis;
     let maker = &analysis.lane(analysis.link(boundary).to).name;
     let below = analysis.topology.links.iter().find(|link| link.from == analysis.link(boundary).to);
+    let refused = analysis.refused_behind(analysis.link(boundary).to);
+    let refused = refused.map(|words| format!(" {words}")).unwrap_or_default();
     Some(match below {
         Some(link) => {
             let server = &analysis.lane(link.to).name;
             format!(
-                "{status}s start at the dashed line: {server} never answered {status}, {maker} made them."
+                "{status}s start at the dashed line: {server} never answered {status}, {maker} made them.{refused}"
             )
         }
         None => format!("{maker} itself answers {status}."),

@@ -99,16 +99,19 @@ pub(in crate::diagnose) static ACCEPT_QUEUE_OVERFLOW: Words = Words {
     cause: "",
     rule: "C4",
     severity: Severity::Error,
-    summary: "{link}: {servers} left connection attempts waiting while it served others, {times}",
-    explanation: "SYNs were sent again, or SYN,ACKs although the client had acknowledged, for up to {delay}, while the \
-        same server answered on other connections and no data was lost on the path: its queue of connections that \
-        wait for accept() was full. {lost} failed for it.",
+    summary: "{link}: {servers} does not accept connections fast enough, and its queue of them was full, {times}",
+    explanation: "{seen}; this went on for up to {delay} each. {meanwhile}. So it was the server's kernel that turned them \
+        away: its queue of connections that wait for accept() was full. {lost} failed for it. {hurt}",
     fixes: &[
         ("uwsgi", "--listen 1024", "100 is the default; net.core.somaxconn must be as large."),
         ("gunicorn", "--backlog 2048, and more --workers", "net.core.somaxconn must be as large."),
         ("node", "server.listen({ port, backlog: 2048 })", "511 is the default."),
-        ("server", "sysctl -w net.core.somaxconn=4096", "The kernel cuts every backlog to it."),
         ("server", "more workers, or faster ones: the queue fills because nobody accepts", ""),
+        (
+            "server",
+            "a longer backlog (listen), and sysctl -w net.core.somaxconn=4096",
+            "The kernel cuts every backlog to it. A longer queue only helps against bursts.",
+        ),
     ],
     log_line: "upstream timed out (110: Connection timed out) while connecting to upstream; uwsgi: *** uWSGI listen \
         queue of socket … full !!!; nstat: TcpExtListenOverflows",

@@ -39,6 +39,11 @@ pub(in crate::diagnose) static WORKER_EXHAUSTION: Words = Words {
             "More children than the proxy keeps connections (fastcgi_keep_conn on); or let it keep none.",
         ),
         ("gunicorn", "--worker-class gthread --threads 8", "A thread then waits for requests, not a worker."),
+        (
+            "server",
+            "more workers than the proxy keeps connections, or none bound to an idle one",
+            "It has {n}.",
+        ),
         ("apache", "mpm_event instead of mpm_prefork", "Idle connections then hold no process."),
     ],
     log_line: "upstream timed out (110: Connection timed out) while reading response header from upstream, or status \
@@ -79,6 +84,43 @@ pub(in crate::diagnose) static WORKER_QUEUE: Words = Words {
         the server's count of workers tells.",
 };
 
+/// A few slow requests hold all workers.
+pub(in crate::diagnose) static WORKERS_HELD: Words = Words {
+    kind: "worker-exhaustion",
+    cause: "held",
+    rule: "P2",
+    severity: Severity::Error,
+    summary: "{link}: {held} hold all workers of {server}, and others are given up before it reads them, {times}",
+    explanation: "From when it had {which} in hand, {server} answered nobody for {span}. The kernel still accepted \
+        connections and acknowledged their requests; such requests are answered in {usual} otherwise, and here they were \
+        given up after up to {longest}. So the server works on {n} requests at a time at most, and the slow ones took all \
+        these places. {users}",
+    fixes: &[
+        (
+            "server",
+            "find what {which} waits for (a database, another service, a lock), and give it a timeout",
+            "",
+        ),
+        ("server", "more workers, or ones that serve others while a request waits", "It has {n} at most."),
+        (
+            "gunicorn",
+            "--worker-class gthread --threads {more}, or --workers {more}",
+            "Sync workers are the default.",
+        ),
+        ("uwsgi", "--processes {more} (or --threads, --gevent 100); --harakiri 30 ends what hangs", ""),
+        ("php-fpm", "pm.max_children = {more}; request_terminate_timeout = 30s", ""),
+        (
+            "nginx",
+            "a location of its own for the slow requests, to workers of their own",
+            "Others then find free workers.",
+        ),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while reading response header from upstream, or status \
+        499 in the access log",
+    doubt: "A server that stands still as a whole (paused, swapping, waiting for one lock) looks alike if slow requests \
+        happened to be in hand; its count of workers (here at most {n}) tells.",
+};
+
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 2] = [&WORKER_EXHAUSTION, &WORKER_QUEUE];
+pub(in crate::diagnose) static ALL: [&Words; 3] = [&WORKER_EXHAUSTION, &WORKER_QUEUE, &WORKERS_HELD];

@@ -26,6 +26,34 @@ pub(in crate::diagnose) static LOG_DISAGREEMENT: Words = Words {
     doubt: "A line is joined to a request by its id and its time: an id that clients use twice can join the wrong ones.",
 };
 
+/// A clock that was not set.
+pub(in crate::diagnose) static LOG_CLOCK: Words = Words {
+    kind: "log-clock",
+    cause: "",
+    rule: "",
+    severity: Severity::Warning,
+    summary: "{file}: {whose} clock is {by} {which} the captures'; {whose} lines were joined all the same",
+    explanation: "{lines} about requests that occur once in the log and once on the wire all lie this far from them, besides \
+        a time zone. The other lines were taken to be as far off.",
+    fixes: &[("server", "set the clocks of both hosts (chronyc tracking, timedatectl)", "")],
+    log_line: "",
+    doubt: "A log of another run with the same requests would be off by the time between the runs.",
+};
+
+/// A log of another time.
+pub(in crate::diagnose) static LOG_APART: Words = Words {
+    kind: "log-not-joined",
+    cause: "",
+    rule: "",
+    severity: Severity::Warning,
+    summary: "{file}: no line is of the captures' time, so none was joined",
+    explanation: "Logged was from {log}, and captured from {captured}: no time zone brings them together, and no line \
+        tells of requests by which a wrong clock could be told.",
+    fixes: &[("hopscope", "give the log of the time of the captures", "")],
+    log_line: "",
+    doubt: "Where the capturing host's clock was wrong, the log is right.",
+};
+
 /// Without captures.
 pub(in crate::diagnose) static FAULT_BEHIND: Words = Words {
     kind: "fault-behind-proxy",
@@ -90,5 +118,5 @@ pub(in crate::diagnose) static APPLICATION_LOGGED: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 4] =
-    [&LOG_DISAGREEMENT, &FAULT_BEHIND, &UPSTREAM_NOT_LOGGED, &APPLICATION_LOGGED];
+pub(in crate::diagnose) static ALL: [&Words; 6] =
+    [&LOG_APART, &LOG_CLOCK, &LOG_DISAGREEMENT, &FAULT_BEHIND, &UPSTREAM_NOT_LOGGED, &APPLICATION_LOGGED];

@@ -15,11 +15,13 @@ pub(super) use connect::{
     HTTP2_MISMATCH, NO_LIVE_UPSTREAM, PLAIN_TO_TLS, PROXY_EXPECTED, PROXY_NOT_EXPECTED, PROXY_TWICE,
     TLS_REFUSED, TLS_TO_PLAIN, TLS_UNANSWERED,
 };
-pub(super) use exhaustion::{WORKER_EXHAUSTION, WORKER_QUEUE};
+pub(super) use exhaustion::{WORKER_EXHAUSTION, WORKER_QUEUE, WORKERS_HELD};
 pub(super) use fastcgi::{
     FASTCGI_CANNOT_MULTIPLEX, FASTCGI_NO_OUTPUT, FASTCGI_OVERLOADED, FASTCGI_REFUSED, FASTCGI_UNKNOWN_ROLE,
 };
-pub(super) use logs::{APPLICATION_LOGGED, FAULT_BEHIND, LOG_DISAGREEMENT, UPSTREAM_NOT_LOGGED};
+pub(super) use logs::{
+    APPLICATION_LOGGED, FAULT_BEHIND, LOG_APART, LOG_CLOCK, LOG_DISAGREEMENT, UPSTREAM_NOT_LOGGED,
+};
 pub(super) use other::{CAPTURE_LOSS, PARTIAL_CAPTURE};
 pub(super) use request::{
     BAD_REQUEST, CLIENT_ABORT, CONTINUE_STALL, EARLY_RESPONSE_CLOSED, EARLY_RESPONSE_PASSED_ON,
@@ -27,7 +29,7 @@ pub(super) use request::{
     UNSOLICITED_1XX,
 };
 pub(super) use response::{
-    APPLICATION_ERROR, CLIENT_GAVE_UP, CLOSED_BEFORE_RESPONSE, CONFLICTING_FRAMING,
+    APPLICATION_ERROR, CLIENT_GAVE_UP, CLOSED_BEFORE_RESPONSE, CLOSED_ON_REQUEST, CONFLICTING_FRAMING,
     CONFLICTING_FRAMING_TOLERATED, EXTRA_BYTES_TAKEN, EXTRA_RESPONSE_BYTES, INVALID_HEADER,
     INVALID_HEADER_TOLERATED, MASKED_FAILURES, NEXT_HOP_MISSING, NOT_HTTP, RESPONSE_HEADER_TOO_LARGE,
     RESPONSE_TIMEOUT, SEND_STALL, TRUNCATED_RESPONSE, UNFRAMED_KEPT_OPEN, UNSOLICITED_RESPONSE, WRONG_ANSWER,
@@ -76,15 +78,34 @@ const PROXY_PRODUCTS: [&str; 5] = ["envoy", "haproxy", "nginx", "traefik", "varn
 /// The name of a lane that tells the product there: the one it is shown under, where that names one, else what traffic
 /// and captures call it. Who calls a lane "billing" has changed nothing of what runs there.
 pub(super) fn kind_name(lane: &Lane) -> &str {
-    let shown = lane.name.to_ascii_lowercase();
-    let mut products = SERVER_PRODUCTS.iter().chain(&PROXY_PRODUCTS).chain(&["ingress", "fastcgi"]);
-    if products.any(|product| shown.contains(product)) { &lane.name } else { &lane.found }
+    if names_product(&lane.name) { &lane.name } else { &lane.found }
 }
 
+/// Whether a lane's name tells the product there.
+pub(super) fn names_product(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let mut products = SERVER_PRODUCTS.iter().chain(&PROXY_PRODUCTS).chain(&["ingress", "fastcgi"]);
+    products.any(|product| name.contains(product))
+}
+
+/// Whether a product is a proxy more often than not, of those that fixes are for.
+pub(super) fn is_proxy_product(name: &str) -> bool {
+    PROXY_PRODUCTS.iter().any(|product| name.contains(product))
+}
+
+/// Fixes in general words, whatever the product.
+const GENERAL: [&str; 3] = ["server", "proxy", "client"];
+
 impl Words {
-    /// The fixes with their figures, without those for servers that the lane's name says it is not. Those that only an
-    /// ingress understands come last where no lane of the link is called one, and first what the lanes are called.
-    pub(super) fn fixes_for(&self, (from, to): (&str, &str), values: &[(&str, String)]) -> Vec<Fix> {
+    /// The fixes with their figures, without those for servers that the lane's name says it is not: no application
+    /// server is what asks others (`passes_on`). Those that only an ingress understands come last where no lane of the
+    /// link is called one, and first what the lanes are called; where that is not known, what holds for all of them.
+    pub(super) fn fixes_for(
+        &self,
+        (from, to): (&str, &str),
+        passes_on: bool,
+        values: &[(&str, String)],
+    ) -> Vec<Fix> {
         let (from, lane) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
         // Who speaks FastCGI is PHP, nearly always.
         let lane = lane.replace("fastcgi", "php-fpm");
@@ -98,7 +119,8 @@ impl Words {
             let lacks =
                 |(name, value): &(&str, String)| value.is_empty() && change.contains(&format!("{{{name}}}"));
             let product = product.to_ascii_lowercase();
-            let other = known && SERVER_PRODUCTS.contains(&product.as_str()) && !lane.contains(&product);
+            let is_other = known || passes_on || is_proxy_product(&lane);
+            let other = is_other && SERVER_PRODUCTS.contains(&product.as_str()) && !lane.contains(&product);
             !other && !values.iter().any(lacks)
         };
         let fix = |&(product, change, note): &(&str, &str, &str)| Fix {
@@ -122,6 +144,17 @@ impl Words {
         };
         let mut fixes: Vec<&(&str, &str, &str)> = self.fixes.iter().filter(|fix| fits(fix)).collect();
         fixes.sort_by_key(|fix| rank(fix.0));
+        // What is said in general comes before the lines of products of which none is known to be there.
+        let is_there = |product: &str| match product.to_ascii_lowercase() {
+            product if SERVER_PRODUCTS.contains(&product.as_str()) => lane.contains(&product),
+            product if PROXY_PRODUCTS.contains(&product.as_str()) => is_called(&product),
+            product => is_called("ingress") || product != INGRESS,
+        };
+        if fixes.first().is_some_and(|first| is_there(first.0.trim_start_matches(AS_SERVER))) {
+            fixes.retain(|fix| fix.0 != "proxy" || first == "proxy");
+        } else {
+            fixes.sort_by_key(|fix| !GENERAL.contains(&fix.0));
+        }
         fixes.into_iter().map(fix).collect()
     }
 }
@@ -171,15 +204,17 @@ mod tests {
     #[test]
     fn figures_go_into_their_braces_and_fixes_of_other_servers_stay_out() {
         assert_eq!(fill("{a}  of {b}", &[("a", "3".to_owned()), ("b", "4".to_owned())]), "3 of 4");
-        let fixes = CLOSES_AFTER_EACH.fixes_for(("ingress", "gunicorn"), &[]);
+        let fixes = CLOSES_AFTER_EACH.fixes_for(("ingress", "gunicorn"), false, &[]);
         assert!(fixes.iter().all(|fix| fix.product != "uwsgi"));
-        assert!(CLOSES_AFTER_EACH.fixes_for(("", "app"), &[]).iter().any(|fix| fix.product == "uwsgi"));
+        assert!(
+            CLOSES_AFTER_EACH.fixes_for(("", "app"), false, &[]).iter().any(|fix| fix.product == "uwsgi")
+        );
     }
 
     #[test]
     fn a_proxy_that_was_asked_has_its_own_fixes_first() {
         let changes = |words: &Words, from: &str, to: &str| -> Vec<(String, String)> {
-            let fixes = words.fixes_for((from, to), &[]);
+            let fixes = words.fixes_for((from, to), false, &[]);
             fixes.into_iter().map(|fix| (fix.product, fix.change)).collect()
         };
         let reloaded = changes(&RESTARTED, "edge", "nginx");
@@ -192,21 +227,39 @@ mod tests {
             assert_eq!(changes(words, "nginx", "app")[0].0, "nginx", "{}", words.cause);
         }
         let values = [("below_s", String::new()), ("below", "500ms".to_owned())];
-        let short = IDLE_TIMEOUT.fixes_for(("nginx", "app"), &values);
+        let short = IDLE_TIMEOUT.fixes_for(("nginx", "app"), false, &values);
         assert_eq!(short[0].change, "keepalive_timeout 500ms;");
         assert!(short.iter().all(|fix| !fix.change.contains("upstream-keepalive-timeout")));
     }
 
     #[test]
-    fn what_is_known_of_the_hop_to_change_comes_first() {
-        let products = |from: &str, to: &str| -> Vec<String> {
-            let fixes = CLOSES_AFTER_EACH.fixes_for((from, to), &[]);
+    fn what_holds_for_all_comes_before_products_of_which_none_is_known() {
+        let products = |words: &Words, from: &str, to: &str, passes_on: bool| -> Vec<String> {
+            let fixes = words.fixes_for((from, to), passes_on, &[]);
             fixes.into_iter().map(|fix| fix.product).collect()
         };
-        let table: Vec<&str> = CLOSES_AFTER_EACH.fixes.iter().map(|fix| fix.0).collect();
+        let full = |to: &str, passes_on| products(&ACCEPT_QUEUE_OVERFLOW, "proxy", to, passes_on);
+        assert_eq!(full("app", false), ["server", "server", "uwsgi", "gunicorn", "node"]);
+        assert_eq!(full("gunicorn", false), ["gunicorn", "server", "server"]);
+        // Who passes requests on is no application server, unless it is called one.
+        assert_eq!(full("balancer", true), ["server", "server"]);
+        assert_eq!(full("haproxy", false), ["server", "server"]);
+        let closes = products(&CLOSES_AFTER_EACH, "balancer", "app", false);
+        assert_eq!(closes[0], "proxy");
+        assert_eq!(products(&CLOSES_AFTER_EACH, "haproxy", "app", false)[0], "haproxy");
+    }
+
+    #[test]
+    fn what_is_known_of_the_hop_to_change_comes_first() {
+        let products = |from: &str, to: &str| -> Vec<String> {
+            let fixes = CLOSES_AFTER_EACH.fixes_for((from, to), false, &[]);
+            fixes.into_iter().map(|fix| fix.product).collect()
+        };
+        let table = CLOSES_AFTER_EACH.fixes.iter().map(|fix| fix.0);
+        let table: Vec<&str> = table.filter(|product| *product != "proxy").collect();
         assert_eq!(products("ingress", "uwsgi"), table);
         assert_eq!(products("ingress-nginx", "app"), table);
-        for from in ["nginx", "nginx 2", "proxy"] {
+        for from in ["nginx", "nginx 2"] {
             let found = products(from, "app");
             assert_eq!(found.len(), table.len());
             assert!(

@@ -32,6 +32,41 @@ pub(in crate::diagnose) static CLOSED_BEFORE_RESPONSE: Words = Words {
         header or TLS first: its log says so.",
 };
 
+/// P1, for requests that are always closed on.
+pub(in crate::diagnose) static CLOSED_ON_REQUEST: Words = Words {
+    kind: "closed-before-response",
+    cause: "this-request",
+    rule: "P1",
+    severity: Severity::Error,
+    summary: "{link}: {to} closes the connection on certain requests and never answers them, {times}: {which}",
+    explanation: "{to} read each of these requests and closed ({ends}) {took} after it began (median), without a byte of a \
+        response, whether it was the first on its connection or not; in between {to} answered {others}. So it is these \
+        requests that make it close: a rule that drops them, or a crash in what serves them. No stale connection is to \
+        blame, and timeouts of kept connections change nothing. {users}",
+    fixes: &[
+        (
+            "server",
+            "look for what handles {which}: a rule that closes (filter, WAF, bot protection), or a crash in the log",
+            "One such request by hand (curl -v) shows the same.",
+        ),
+        (
+            "nginx",
+            "return 403; (or 404) where the server has return 444;",
+            "444 closes without an answer: meant for users, but a proxy in front reports 502, tries again, and may hold \
+                the server for dead (max_fails).",
+        ),
+        ("haproxy", "http-request deny, where it has silent-drop or reject", "As nginx's 444."),
+        (
+            "uwsgi",
+            "the traceback or signal in its log at these times",
+            "A worker that dies takes its request along.",
+        ),
+    ],
+    log_line: "upstream prematurely closed connection while reading response header from upstream; nginx that closes logs \
+        status 444",
+    doubt: "A few requests of a kind that crash by chance look alike; the more there are, the less.",
+};
+
 /// P2.
 pub(in crate::diagnose) static RESPONSE_TIMEOUT: Words = Words {
     kind: "response-timeout",
@@ -443,9 +478,10 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 19] = [
+pub(in crate::diagnose) static ALL: [&Words; 20] = [
     &CLIENT_GAVE_UP,
     &CLOSED_BEFORE_RESPONSE,
+    &CLOSED_ON_REQUEST,
     &RESPONSE_TIMEOUT,
     &SEND_STALL,
     &RESPONSE_HEADER_TOO_LARGE,
