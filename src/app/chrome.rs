@@ -270,12 +270,20 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .show(ui, |ui| {
             // A bar that takes room would cut the names of links as soon as the cards grow longer than the window.
             ui.spacing_mut().scroll = egui::style::ScrollStyle::floating();
+            // Below the others it stood under the window's edge as soon as a finding had lines in the logs.
+            Panel::bottom(("notes", about))
+                .frame(Frame::new())
+                .show_separator_line(false)
+                .resizable(false)
+                .show(ui, |ui| {
+                    ui.add_space(GAP);
+                    panes::annotations::annotations_ui(ui, &pane, out);
+                });
             ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = GAP;
                 panes::findings::findings_ui(ui, &pane, out);
                 panes::board::board_ui(ui, &pane, out);
                 panes::log_lines::log_lines_ui(ui, &pane, out);
-                panes::annotations::annotations_ui(ui, &pane, out);
             });
         });
     // Plots need more height than rows of a table; each kind keeps the size that the user drags it to.

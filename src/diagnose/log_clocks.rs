@@ -123,11 +123,11 @@ impl LogIndex<'_> {
             .filter(|&at| clocks[at].pairs > 0)
             .filter_map(|at| Some((self.writer((at as u16, 0))?, clocks[at])))
             .collect();
-        for at in 0..clocks.len() {
+        for (at, clock) in clocks.iter_mut().enumerate() {
             let own = self.writer((at as u16, 0));
             let other = known.iter().find(|(lane, _)| Some(*lane) == own);
-            if let Some((_, other)) = other.filter(|_| !clocks[at].joined) {
-                clocks[at] = LogClock { pairs: 0, joined: true, ..*other };
+            if let Some((_, other)) = other.filter(|_| !clock.joined) {
+                *clock = LogClock { pairs: 0, joined: true, ..*other };
             }
         }
     }
