@@ -103,6 +103,26 @@ fn answers_from_a_cache_and_what_makes_its_copies_new_are_named() {
 }
 
 #[test]
+fn what_lies_inside_a_request_for_the_same_makes_no_copy_new() {
+    let mut script = Script::new("any.pcap");
+    for n in 0..24 {
+        let at = n * 100 * MS;
+        let user = script.connection(at, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100);
+        let app = script.connection(at, &format!("10.0.1.2:{}", 4_000 + n), "10.0.1.3:9000", 500);
+        let (own, other) = (format!("id-{n}"), format!("id-other-{n}"));
+        script.request(user, at + MS, "GET", "/", &[("X-Request-ID", &own)], "");
+        let id = if n < 20 { &own } else { &other };
+        script.request(app, at + 2 * MS, "GET", "/", &[("X-Request-ID", id)], "");
+        script.response(app, at + 5 * MS, 200, 3);
+        script.response(user, at + 6 * MS, 200, 3);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let count = |why: Orphan| analysis.trees.orphans.iter().filter(|(_, orphan)| *orphan == why).count();
+    let kinds = [Orphan::AnsweredHere, Orphan::BackgroundRefresh, Orphan::Unexplained];
+    assert_eq!(kinds.map(count), [4, 0, 4]);
+}
+
+#[test]
 fn failures_that_no_user_saw_say_so_and_health_checks_are_called_that() {
     for checks in [true, false] {
         let mut script = Script::new("edge.pcap");

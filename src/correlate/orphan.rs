@@ -78,6 +78,8 @@ const FEWEST: usize = 8;
 const PASSED_ON_PERCENT: usize = 90;
 /// A cache asks for what is to be made new this soon after it answered, in nanoseconds.
 const REFRESH_NS: i64 = 250_000_000;
+/// So many requests before one are looked at for what it may have been asked for.
+const LOOK_BACK: usize = 64;
 
 /// Parts of a path that ask whether a server lives.
 const HEALTH: [&str; 11] = [
@@ -174,7 +176,8 @@ fn mute_replicas(analysis: &Analysis, trees: &Trees) -> BTreeSet<(LaneId, IpAddr
 /// When requests that a lane answered by itself came and were answered, by lane, method and target.
 type Answered = HashMap<(LaneId, u64), Vec<(i64, i64)>, foldhash::fast::FixedState>;
 
-/// Tells those that a cache makes because of a request that it has answered: for the same, within a moment.
+/// Tells those that a cache makes because of a request that it has answered: for the same, within a moment. What begins and
+/// ends inside such a request may be what that was answered with.
 fn name_refreshes(analysis: &Analysis, all: &mut [(ExchangeId, Orphan)]) {
     let is_open = |orphan: Orphan| orphan == Orphan::Unexplained;
     if !all.iter().any(|(_, orphan)| is_open(*orphan)) {
@@ -192,10 +195,11 @@ fn name_refreshes(analysis: &Analysis, all: &mut [(ExchangeId, Orphan)]) {
     for (id, orphan) in all.iter_mut().filter(|(_, orphan)| is_open(*orphan)) {
         let exchange = analysis.exchange(*id);
         let key = (analysis.link(exchange.link_id()).from, request_key(exchange.facts, exchange.raw));
-        let at = exchange.started().0;
+        let (at, over) = (exchange.started().0, exchange.settled().0);
         let times = answered.get(&key).map_or(&[][..], Vec::as_slice);
         let before = &times[..times.partition_point(|(start, _)| *start <= at)];
-        if before.last().is_some_and(|(_, end)| at.saturating_sub(*end) <= REFRESH_NS) {
+        let is_soon = before.last().is_some_and(|(_, end)| at.saturating_sub(*end) <= REFRESH_NS);
+        if is_soon && before.iter().rev().take(LOOK_BACK).all(|(_, end)| *end < over) {
             *orphan = Orphan::BackgroundRefresh;
         }
     }
