@@ -16,16 +16,21 @@ use super::cause::Causes;
 /// Puts such legs below the replica that was captured, where no id says whose requests they are.
 pub(super) fn follow(causes: &mut Causes) {
     let served: BTreeSet<IpAddr> = causes.endpoints.iter().map(|endpoint| endpoint.host).collect();
+    let may_be = |at: &usize| {
+        let leg = &causes.legs[*at];
+        let is_told = leg.parents.is_empty() || leg.is_told_by_id;
+        !is_told && !leg.client.is_loopback() && !served.contains(&leg.host)
+    };
+    let open: Vec<usize> = (0..causes.legs.len()).filter(may_be).collect();
+    if open.is_empty() {
+        return;
+    }
+    let asking = causes.legs.iter().filter(|leg| leg.exchanges > 0).map(|leg| (leg.host, leg.endpoint));
+    let asking: BTreeSet<(IpAddr, usize)> = asking.collect();
+    let asks = |host: IpAddr, endpoint: usize| asking.contains(&(host, endpoint));
     let beside = |at: usize| {
         let leg = &causes.legs[at];
         let &(upper, votes) = leg.parents.first()?;
-        if leg.client.is_loopback() || leg.is_told_by_id || served.contains(&leg.host) {
-            return None;
-        }
-        let asks = |host: IpAddr, endpoint: usize| {
-            let mut legs = causes.legs.iter();
-            legs.any(|leg| leg.exchanges > 0 && leg.host == host && leg.endpoint == endpoint)
-        };
         let edge = causes.endpoints[upper].host;
         // What the edge asks from the address that it is asked at, and what asks on there.
         let between = causes.legs.iter().filter(|other| {
@@ -39,7 +44,7 @@ pub(super) fn follow(causes: &mut Causes) {
         let replica = between.max_by_key(|other| (other.exchanges, std::cmp::Reverse(other.endpoint)))?;
         (!asks(edge, leg.endpoint)).then_some((at, replica.endpoint, votes))
     };
-    let found: Vec<(usize, usize, usize)> = (0..causes.legs.len()).filter_map(beside).collect();
+    let found: Vec<(usize, usize, usize)> = open.into_iter().filter_map(beside).collect();
     for (at, replica, votes) in found {
         causes.legs[at].parents = vec![(replica, votes)];
     }
