@@ -87,7 +87,7 @@ impl<'a> Draft<'a> {
             let link = self.analysis.link(id);
             let (from, to) = (self.analysis.lane(link.from), self.analysis.lane(link.to));
             kinds = (product_of(self.analysis, link.from), product_of(self.analysis, link.to));
-            passes_on = self.analysis.topology.links.iter().any(|other| other.from == link.to);
+            passes_on = self::passes_on(self.analysis, link.to);
             self.values.push(("link", self.analysis.link_name(id)));
             self.values.push(("from", from.name.clone()));
             self.values.push(("to", to.name.clone()));
@@ -113,6 +113,11 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Whether a lane asks others.
+fn passes_on(analysis: &Analysis, id: LaneId) -> bool {
+    analysis.topology.links.iter().any(|link| link.from == id)
+}
+
 /// The name of a lane that tells the product there, else what its answers say (`Server`). Of a lane that passes on what
 /// others answer that says something only where it is a proxy's name.
 fn product_of(analysis: &Analysis, id: LaneId) -> String {
@@ -121,7 +126,7 @@ fn product_of(analysis: &Analysis, id: LaneId) -> String {
     if names_product(name) {
         return name.to_owned();
     }
-    let passes_on = analysis.topology.links.iter().any(|link| link.from == id);
+    let passes_on = passes_on(analysis, id);
     let headers = analysis.captures.iter().flat_map(|facts| {
         let own = facts.server_headers.iter().filter(|(server, _)| lane.serves.contains(server));
         own.map(|(_, header)| facts.name(*header).to_ascii_lowercase())
