@@ -74,10 +74,15 @@ pub(super) fn full(analysis: &Analysis, began: &[(ConnectionView<'_>, Start)]) -
     servers.into_keys().collect()
 }
 
+/// The frame of the first answer on a connection.
+fn first_answer(connection: ConnectionView<'_>) -> Option<u32> {
+    connection.exchanges().map(|x| x.raw.response.first_frame).find(|&frame| frame > 0)
+}
+
 /// The first bytes of the client, sent again for a timer's sake before the server sent any, and nothing else was lost.
 pub(super) fn unheard(connection: ConnectionView<'_>) -> impl Iterator<Item = &Event> {
     let isn = connection.flow().direction(Side::Client).isn;
-    let answered = connection.exchanges().map(|x| x.raw.response.first_frame).find(|&frame| frame > 0);
+    let answered = first_answer(connection);
     connection.events().iter().filter(move |event| {
         event.kind == EventKind::Retransmission
             && event.from == Side::Client
@@ -110,16 +115,17 @@ pub(super) fn is_cut(connection: ConnectionView<'_>) -> bool {
     let flow = connection.flow();
     let [client, server] = [flow.direction(Side::Client), flow.direction(Side::Server)];
     let (Some(from), Some(to)) = (client.isn, server.isn) else { return false };
-    let rst = Life::of(connection).server_rst;
+    let is_rejection = |rst: &Event| !rst.has_ack && rst.seq == to.wrapping_add(1);
+    // The events last: this is asked of each connection, and nearly all were answered.
     flow.opening == Opening::Handshake
         && server.bytes == 0
         && server.acked.is_none_or(|acked| acked == from.wrapping_add(1))
-        && rst.is_some_and(|rst| !rst.has_ack && rst.seq == to.wrapping_add(1))
+        && Life::of(connection).server_rst.is_some_and(is_rejection)
 }
 
 /// Whether bytes were sent again that a full queue does not drop: the server's, or the client's once it was answered.
 fn lost_data(connection: ConnectionView<'_>) -> bool {
-    let answered = connection.exchanges().map(|x| x.raw.response.first_frame).find(|&frame| frame > 0);
+    let answered = first_answer(connection);
     connection.events().iter().any(|event| {
         let behind = answered.is_some_and(|frame| event.frame > frame);
         event.kind == EventKind::Retransmission && (event.from == Side::Server || behind)

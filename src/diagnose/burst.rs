@@ -309,10 +309,10 @@ fn closes_at(connection: ConnectionView<'_>) -> Option<SessionTime> {
 
 /// When the server closed a connection of which the capture lost bytes: whether as usual, nobody can tell.
 fn doubtful_close(connection: ConnectionView<'_>) -> Option<SessionTime> {
-    let flow = connection.flow();
-    let end = (!connection.inner.exchanges.is_empty() && flow.is_lossy())
-        .then(|| Life::of(connection).server_ended())
-        .flatten()?;
+    if connection.inner.exchanges.is_empty() || !connection.flow().is_lossy() {
+        return None;
+    }
+    let end = Life::of(connection).server_ended()?;
     Some(connection.time(end.at, end.frame))
 }
 

@@ -316,8 +316,14 @@ fn prove(exchange: ExchangeView<'_>, workers: u64, proofs: &mut ProofList<'_>) {
     }
 }
 
+/// The packets of a request that was acknowledged, and given up before the server read it.
+pub(super) fn prove_unread(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
+    proofs.add(exchange, exchange.raw.request.first_frame, "request sent and acknowledged");
+    prove_given_up(exchange, proofs);
+}
+
 /// The packet with which the client left, and how long it had waited.
-pub(super) fn prove_given_up(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
+fn prove_given_up(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
     if let Some(end) = Life::of(exchange.connection()).client_ended() {
         let waited = end.at.0.saturating_sub(exchange.raw.request.end.0);
         proofs.add(exchange, end.frame, format!("given up after {}", duration(waited)));

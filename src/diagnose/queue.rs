@@ -16,7 +16,7 @@ use crate::analysis::{Analysis, ExchangeView};
 use crate::topology::{ExchangeId, LinkId, Role};
 
 use super::draft::{Draft, ProofList};
-use super::exhaustion::prove_given_up;
+use super::exhaustion::prove_unread;
 use super::life::Life;
 use super::reuse::CASES;
 use super::words::{counted, duration};
@@ -204,8 +204,7 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, one: Queue) -> Finding {
     let mut proofs = ProofList::new(analysis);
     for &id in exchanges.iter().take(CASES) {
         let exchange = analysis.exchange(id);
-        proofs.add(exchange, exchange.raw.request.first_frame, "request sent and acknowledged");
-        prove_given_up(exchange, &mut proofs);
+        prove_unread(exchange, &mut proofs);
         let late = exchange.raw.response.first_frame;
         proofs.add(exchange, late, "its turn has come: answered, when nobody waits any more");
     }

@@ -17,7 +17,7 @@ use crate::analysis::{Analysis, ExchangeView};
 use crate::topology::{ExchangeId, LinkId, Role};
 
 use super::draft::{Draft, ProofList};
-use super::exhaustion::{STARVED_NS, STARVED_TIMES, prove_given_up};
+use super::exhaustion::{STARVED_NS, STARVED_TIMES, prove_unread};
 use super::queue::gave_up;
 use super::reuse::CASES;
 use super::words::{counted, duration};
@@ -171,9 +171,7 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, one: Stall) -> Finding {
         proofs.add(exchange, exchange.raw.request.first_frame, "sent, and in hand all the time");
     }
     for &id in one.starved.iter().take(CASES) {
-        let exchange = analysis.exchange(id);
-        proofs.add(exchange, exchange.raw.request.first_frame, "request sent and acknowledged");
-        prove_given_up(exchange, &mut proofs);
+        prove_unread(analysis.exchange(id), &mut proofs);
     }
     draft.finish(one.starved, proofs)
 }
