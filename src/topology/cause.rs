@@ -6,6 +6,7 @@
 //!   uwsgi:8000          |---- GET /a ----|                    the request that votes
 //! ```
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -71,6 +72,8 @@ pub(super) struct Endpoint {
     pub connections: usize,
     /// Kinds of resources asked for there, as hashes, sorted.
     pub shapes: Vec<u64>,
+    /// The addresses by which clients called it, where those were translated.
+    pub services: BTreeSet<SocketAddr>,
 }
 
 /// All legs and endpoints, and who causes whom.
@@ -186,6 +189,7 @@ fn legs(seen: &Seen<'_>) -> Causes {
                 exchanges: 0,
                 connections: 0,
                 shapes: Vec::new(),
+                services: seen.services.get(&address).cloned().unwrap_or_default(),
             })
             .collect(),
         ..Causes::default()

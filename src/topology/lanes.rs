@@ -14,6 +14,8 @@ use super::{Clock, LaneOverride, Role, Sighting};
 
 /// More lanes than a person can read: the endpoints with the least traffic share the last one.
 const MOST_LANES: usize = 40;
+/// Endpoints behind translated addresses that each of them is compared with.
+const MOST_BEHIND: usize = 64;
 /// Slack of clocks that agree: timestamps of one host are taken at different points of its stack.
 pub(crate) const SLACK_NS: i64 = 20_000;
 /// Slack of clocks of which nothing is known.
@@ -32,6 +34,8 @@ pub(super) struct Seen<'a> {
     pub connections: &'a [Vec<Sighting>],
     /// Client and server of each connection, without translated addresses.
     pub ends: &'a [(SocketAddr, SocketAddr)],
+    /// By server: the addresses by which its clients called it, where those were translated.
+    pub services: &'a BTreeMap<SocketAddr, BTreeSet<SocketAddr>>,
 }
 
 impl<'a> Seen<'a> {
@@ -228,10 +232,18 @@ fn neighbours(endpoints: &[Endpoint]) -> Vec<(usize, usize)> {
     pairs(endpoints, |endpoint| endpoint.address.ip(), &mut all);
     pairs(endpoints, |endpoint| endpoint.address.port(), &mut all);
     pairs(endpoints, |endpoint| endpoint.host, &mut all);
+    // Translated addresses are few, and what stands behind one may be anywhere.
+    let behind: Vec<usize> = (0..endpoints.len()).filter(|&at| !endpoints[at].services.is_empty()).collect();
+    for (at, &one) in behind.iter().enumerate() {
+        all.extend(behind[at + 1..].iter().take(MOST_BEHIND).map(|&other| (one, other)));
+    }
     all
 }
 
 fn are_replicas(a: &Endpoint, b: &Endpoint, over_a: &BTreeSet<usize>, over_b: &BTreeSet<usize>) -> bool {
+    if a.services.intersection(&b.services).next().is_some() {
+        return true;
+    }
     let siblings = !over_a.is_empty() && over_a.intersection(over_b).next().is_some();
     let same_host = a.address.ip() == b.address.ip() && !a.address.ip().is_loopback();
     let roots = over_a.is_empty() && over_b.is_empty();

@@ -63,7 +63,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             best.flow,
         )
     });
-    let ends: Vec<_> = sightings.iter().map(|all| nat::ends(captures, all)).collect();
+    let ends = nat::ends(captures, &sightings);
     let hosts = hosts::Hosts::find(captures);
     let seen = lanes::Seen {
         captures,
@@ -71,7 +71,8 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         originals: &originals,
         clocks: &clocks,
         connections: &sightings,
-        ends: &ends,
+        ends: &ends.of,
+        services: &ends.services,
     };
     let apart = recordings::Apart::find(&seen);
     let causes = cause::find(&seen, &ids, &apart);
@@ -94,8 +95,8 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         topology.links[usize::from(link.0)].connections.push(id);
         topology.connections.push(Connection {
             sightings: all.clone(),
-            client: ends[at].0,
-            server: ends[at].1,
+            client: ends.of[at].0,
+            server: ends.of[at].1,
             link,
             exchanges: first..topology.exchanges.len() as u32,
             first: clock.session(flow.first.0, flow.first.1),

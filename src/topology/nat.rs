@@ -5,15 +5,19 @@
 //! random bits that two connections do not share. Where it draws new numbers nothing is provable, and the two stay
 //! apart.
 
+mod ends;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::http::CaptureFacts;
-use crate::tcp::{EventKind, Flow, Opening, Side};
+use crate::tcp::{Flow, Opening, Side};
 
 use super::Sighting;
+
+pub(super) use ends::ends;
 
 /// Numbers below this are those of a generator of captures, or counted from 0: they identify nothing.
 const LEAST_RANDOM: u32 = 1 << 16;
@@ -165,52 +169,4 @@ fn say_the_same(a: &CaptureFacts, flow_a: &Flow, b: &CaptureFacts, flow_b: &Flow
             })
         },
     )
-}
-
-/// The ends of a connection: the client as those nearest to it call it, and the server as those nearest to it do.
-///
-/// A packet to the server reaches a place nearer to it later, and its answer earlier: the difference of the two,
-/// taken between two sightings, needs no common clock.
-pub(super) fn ends(captures: &[Arc<CaptureFacts>], sightings: &[Sighting]) -> (SocketAddr, SocketAddr) {
-    let best = flow(captures, sightings[0]);
-    let (mut near_client, mut near_server) = ((0, best), (0, best));
-    for &sighting in &sightings[1..] {
-        let other = flow(captures, sighting);
-        if (other.client, other.server) == (best.client, best.server) || other.client == best.server {
-            continue;
-        }
-        let farther = farther_by(captures, sightings[0], sighting);
-        if farther < near_client.0 {
-            near_client = (farther, other);
-        }
-        if farther > near_server.0 {
-            near_server = (farther, other);
-        }
-    }
-    (near_client.1.client, near_server.1.server)
-}
-
-/// How much farther from the client the second sighting was made than the first, in nanoseconds of a round trip.
-fn farther_by(captures: &[Arc<CaptureFacts>], one: Sighting, other: Sighting) -> i64 {
-    let (a, b) = (&captures[one.capture.index()], &captures[other.capture.index()]);
-    let (flow_a, flow_b) = (flow(captures, one), flow(captures, other));
-    let event = |facts: &CaptureFacts, flow: &Flow, kind: EventKind| {
-        facts.events_of(flow).iter().find(|event| event.kind == kind).map(|event| event.at.0)
-    };
-    let answer = if flow_a.opening == Opening::Refused { EventKind::Rst } else { EventKind::SynAck };
-    let trip = |facts: &CaptureFacts, flow: &Flow| {
-        Some(event(facts, flow, answer)?.saturating_sub(event(facts, flow, EventKind::Syn)?))
-    };
-    if let (Some(trip_a), Some(trip_b)) = (trip(a, flow_a), trip(b, flow_b)) {
-        return trip_a.saturating_sub(trip_b);
-    }
-    let others = b.exchanges_of(flow_b);
-    let shared = a.exchanges_of(flow_a).iter().find_map(|x| {
-        let key = messages(x)?;
-        Some((x, others.iter().find(|other| messages(other) == Some(key))?))
-    });
-    shared.map_or(0, |(x, y)| {
-        let wait = |x: &crate::http::Exchange| x.response.start.0.saturating_sub(x.request.start.0);
-        wait(x).saturating_sub(wait(y))
-    })
 }
