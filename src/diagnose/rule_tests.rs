@@ -365,6 +365,29 @@ fn q5_is_a_client_that_left_and_what_followed_is_no_finding() {
 }
 
 #[test]
+fn who_leaves_a_stream_that_has_no_end_of_its_own_breaks_nothing_off() {
+    let left = |media_type: &str, end: &dyn Fn(&mut Wire)| {
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let event = "9\r\ndata: 1\n\n\r\n";
+        asked(|wire| {
+            wire.say(App, &head).say(Down, &head).say(App, event).say(Down, event).wait(5_000);
+            end(wire);
+        })
+    };
+    let by_user = |wire: &mut Wire| {
+        wire.end(User, FIN).end(Up, FIN).end(Down, FIN);
+    };
+    assert_eq!(left("text/event-stream; charset=utf-8", &by_user), none());
+    assert_eq!(left("text/plain", &by_user), ["user client-abort Q5 Possible"]);
+    // The proxy's timer is none of the user's doing.
+    let by_proxy = left("text/event-stream", &|wire| {
+        wire.end(Up, FIN).end(Down, FIN).end(User, FIN);
+    });
+    assert_eq!(by_proxy.len(), 1, "{by_proxy:?}");
+}
+
+#[test]
 fn who_left_is_not_known_where_all_hops_share_an_address_and_heads_are_cut() {
     let told = |cut: bool| {
         let mut chain = Chain::new(&["user", "app"]);

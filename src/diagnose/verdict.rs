@@ -53,11 +53,39 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
             outcomes[one.exchange.0 as usize] = Outcome::TimedOut;
         }
     }
+    let left_streams: Vec<ExchangeId> = left_streams(analysis, &gave_up);
     for (exchange, outcome) in settle_silences(gave_up) {
         outcomes[exchange.0 as usize] = outcome;
     }
+    for exchange in left_streams {
+        outcomes[exchange.0 as usize] = Outcome::Complete;
+    }
     rejections.sort_unstable_by_key(|r| r.exchange);
     (outcomes, rejections)
+}
+
+/// Streams without an end of their own that users left, which is how such a stream ends: at each hop, since a hop closes
+/// what it had opened for who has left.
+fn left_streams(analysis: &Analysis, gave_up: &[GaveUp]) -> Vec<ExchangeId> {
+    let is_stream = |id: ExchangeId| {
+        let exchange = analysis.exchange(id).raw;
+        exchange.flags.has(ExchangeFlags::ENDLESS) && exchange.response.head_bytes > 0
+    };
+    let mut streams: Vec<ExchangeId> =
+        gave_up.iter().map(|one| one.exchange).filter(|&id| is_stream(id)).collect();
+    streams.sort_unstable();
+    let is_left_by_user = |&id: &ExchangeId| {
+        let mut at = id;
+        while let Some(parent) = analysis.trees.parent(at) {
+            if streams.binary_search(&parent.parent).is_err() {
+                return false;
+            }
+            at = parent.parent;
+        }
+        let asks = analysis.link(analysis.exchange(at).link_id()).from;
+        analysis.lane(asks).users
+    };
+    streams.iter().copied().filter(is_left_by_user).collect()
 }
 
 fn judge_connection(

@@ -77,6 +77,10 @@ impl ExchangeFlags {
     /// The response says that it comes from a cache: of this hop or of one behind it.
     pub const FROM_CACHE: u32 = 1 << 30;
 
+    /// The response is a stream without an end of its own, which goes on until its client leaves: server-sent events
+    /// (`text/event-stream`; WHATWG HTML, section 9.2) or pictures that replace each other (`multipart/x-mixed-replace`).
+    pub const ENDLESS: u32 = 1 << 31;
+
     /// A response that ends with the connection ([`Self::UNFRAMED`]), and the server's FIN came a second or more
     /// after its last byte.
     pub const LATE_CLOSE: u32 = 1 << 20;

@@ -24,6 +24,8 @@ pub(super) struct Reading {
     pub via: Option<NameId>,
     /// The response says that it comes from a cache.
     pub cached: bool,
+    /// The response is a stream that its client ends.
+    pub endless: bool,
     pub lines: usize,
     pub oddities: Oddities,
 }
@@ -89,6 +91,7 @@ impl Reading {
                     Protocol::Tunnel
                 });
             }
+            12 if name.eq_ignore_ascii_case("content-type") => self.endless = is_endless(value),
             10 if name.eq_ignore_ascii_case("connection") => {
                 self.close |= contains_token(value, "close");
                 self.keep_alive |= contains_token(value, "keep-alive");
@@ -102,6 +105,12 @@ impl Reading {
 
     fn read_length(&mut self, value: &[u8]) {
         for one in value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+            let signless = one.strip_prefix(b"+").unwrap_or(one);
+            if signless.len() < one.len() {
+                // No number by RFC 9110, section 8.6; those who read it with their language's own means take it for one.
+                self.oddities.add(Oddity::LengthBroken);
+            }
+            let one = signless;
             let digits = !one.is_empty() && one.iter().all(u8::is_ascii_digit);
             let number = std::str::from_utf8(one).ok().filter(|_| digits).and_then(|text| text.parse().ok());
             match (number, self.length) {
@@ -230,6 +239,9 @@ impl Reading {
         if self.cached {
             flags |= ExchangeFlags::FROM_CACHE;
         }
+        if self.endless {
+            flags |= ExchangeFlags::ENDLESS;
+        }
         if !self.oddities.is_empty() {
             if invalid_line
                 || [Oddity::LengthsDiffer, Oddity::LengthBroken].into_iter().any(|o| self.oddities.has(o))
@@ -276,6 +288,14 @@ fn tells_cache(name: &str, value: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a media type is that of a stream without an end of its own, see [`ExchangeFlags::ENDLESS`].
+pub(super) fn is_endless(media_type: &[u8]) -> bool {
+    let essence = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 /// Whether a comma-separated list holds a token, whatever its case.

@@ -116,6 +116,22 @@ fn behind_a_chunk_size_that_makes_no_sense_the_next_answer_is_found() {
 }
 
 #[test]
+fn behind_a_length_that_is_no_number_the_next_answer_is_found() {
+    for length in ["+2", "2x"] {
+        let mut script = Script::new();
+        for n in 1..3 {
+            script.client(format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            script.server(format!("HTTP/1.1 20{n} OK\r\nContent-Length: {length}\r\n\r\nhi").as_bytes());
+        }
+        let facts = script.control(0, FIN).control(1, FIN).facts();
+        let read: Vec<_> =
+            facts.exchanges.iter().map(|x| (x.status.map(u16::from), x.response.body_bytes)).collect();
+        assert_eq!(read, [(Some(201), 2), (Some(202), 2)], "{length}");
+        assert!(facts.exchanges.iter().all(|x| x.flags.has(ExchangeFlags::INVALID_HEADER)));
+    }
+}
+
+#[test]
 fn responses_without_a_body_end_with_their_head() {
     let mut script = Script::new();
     script.client(b"HEAD /h HTTP/1.1\r\n\r\n").server(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n");

@@ -13,7 +13,7 @@ use memchr::memchr;
 
 use super::head::{MAX_HEADERS, RequestHead, ResponseHead};
 use super::load::Context;
-use super::reading::{Reading, contains_token, is_of_caches};
+use super::reading::{Reading, contains_token, is_endless, is_of_caches};
 use super::{CaptureFacts, HeaderDigest, NameId, Version};
 
 /// Most header names known of requests, and of responses.
@@ -163,6 +163,7 @@ enum Role {
     Caller,
     Connection,
     Length,
+    ContentType,
     /// It is seldom met, and read each time.
     Other,
 }
@@ -180,6 +181,7 @@ enum Tells {
         upgrade: bool,
     },
     Length(u64),
+    Endless,
     /// What has to be read each time.
     More,
 }
@@ -293,6 +295,7 @@ impl Role {
             "via" => Self::Via,
             "connection" => Self::Connection,
             "content-length" => Self::Length,
+            "content-type" if !asks => Self::ContentType,
             "expect" | "upgrade" | "transfer-encoding" => Self::Other,
             name if !asks && is_of_caches(name) => Self::Other,
             _ => Self::Plain,
@@ -381,6 +384,13 @@ impl Line {
                 keep_alive: contains_token(value, "keep-alive"),
                 upgrade: contains_token(value, "upgrade"),
             },
+            Role::ContentType => {
+                if is_endless(value) {
+                    Tells::Endless
+                } else {
+                    Tells::Nothing
+                }
+            }
             Role::Length => length(value).map_or(Tells::More, Tells::Length),
             Role::Other => Tells::More,
         }
@@ -402,6 +412,7 @@ impl Line {
                 reading.keep_alive |= keep_alive;
                 reading.connection_upgrade |= upgrade;
             }
+            Tells::Endless => reading.endless = true,
             Tells::Length(length) if reading.length.is_none() => reading.length = Some(length),
             Tells::Length(_) | Tells::More => {
                 let name = self.name.strip_suffix(':').unwrap_or_default();

@@ -145,6 +145,8 @@ fn line() -> impl Strategy<Value = &'static str> {
         "",
         "X\u{e4}: a",
         "Status: 404",
+        "Content-Type: text/event-stream; charset=utf-8",
+        "Content-type: text/plain",
     ])
 }
 

@@ -235,7 +235,8 @@ impl Http1 {
                 self.start(from, chunk, context)
             }
             Stage::UntilClose if from == Side::Server && self.resumes(chunk) => {
-                self.end_message(from, false, None, context);
+                let is_http = self.exchanges[self.answered].flags.has(ExchangeFlags::INVALID_HEADER);
+                self.end_message(from, is_http, None, context);
                 self.start(from, chunk, context)
             }
             _ => {
@@ -253,11 +254,11 @@ impl Http1 {
         matches!(method, Some(Method::Missing | Method::Head)) && sniff::starts_response(chunk.data)
     }
 
-    /// Whether a response starts here, behind bytes that stood in the place of one: the client has asked again since, and
-    /// would not have done so before that answer was over.
+    /// Whether a response starts here, behind bytes that stood in the place of one, or behind one whose length cannot be
+    /// read: the client has asked again since, and would not have done so before that answer was over.
     fn resumes(&self, chunk: &Chunk<'_>) -> bool {
-        let foreign =
-            self.exchanges.get(self.answered).is_some_and(|x| x.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE));
+        let odd = ExchangeFlags::NOT_HTTP_RESPONSE | ExchangeFlags::INVALID_HEADER;
+        let foreign = self.exchanges.get(self.answered).is_some_and(|x| x.flags.has(odd));
         let asked_again =
             self.exchanges.get(self.answered + 1).is_some_and(|x| seq_diff(chunk.ack, x.request.seq) > 0);
         foreign && asked_again && sniff::is_status_line(chunk.data)
