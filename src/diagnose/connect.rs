@@ -12,7 +12,7 @@ use super::draft::{Draft, ProofList};
 use super::given_up;
 use super::reuse::CASES;
 use super::texts::{self, Words};
-use super::words::{counted, duration, grouped, listed};
+use super::words::{addresses, counted, duration, grouped, listed};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity};
 
 /// SYNs are sent again after a second (RFC 6298, section 2); what comes sooner is a copy in the capture.
@@ -204,7 +204,7 @@ fn finding(
     let mut servers: Vec<SocketAddr> = views.iter().map(|c| c.inner.server).collect();
     servers.sort_unstable();
     servers.dedup();
-    draft.values.push(("servers", listed(&servers.iter().map(ToString::to_string).collect::<Vec<_>>())));
+    draft.values.push(("servers", addresses(&servers)));
     let harmless = cases.iter().all(|case| case.harmless);
     draft.values.push(("hurt", hurt(analysis, link, harmless)));
     if harmless {

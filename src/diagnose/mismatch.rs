@@ -14,7 +14,7 @@ use super::origins::is_user_link;
 use super::reuse::CASES;
 use super::texts::{self, Words};
 use super::with_logs::{is_near_in_some_zone, request_hash};
-use super::words::listed;
+use super::words::{addresses, listed};
 use super::{Certainty, Diagnosis, Finding};
 
 /// An answer to bytes that make no request comes this soon, beyond the round trip: no application was asked.
@@ -324,7 +324,7 @@ fn finding(
     let mut answers: Vec<String> = views.iter().map(said).collect();
     answers.sort_unstable();
     answers.dedup();
-    draft.values.push(("servers", listed(&servers.iter().map(ToString::to_string).collect::<Vec<_>>())));
+    draft.values.push(("servers", addresses(&servers)));
     let begins = match (clash, views.first().map(|c| first_bytes(*c).0)) {
         (Clash::Http2, Some(asked)) => {
             format!("{} begins with {}, and ", analysis.lane(analysis.link(link).from).name, asked.name())

@@ -34,6 +34,19 @@ pub fn listed(parts: &[String]) -> String {
     }
 }
 
+/// Addresses named in a sentence; of more the others are counted.
+const MOST_NAMED: usize = 4;
+
+/// Addresses, as in [`listed`]; of many the first ones: `a, b, c and 12 more`.
+pub fn addresses(all: &[std::net::SocketAddr]) -> String {
+    let shown = if all.len() > MOST_NAMED { MOST_NAMED - 1 } else { all.len() };
+    let mut parts: Vec<String> = all[..shown].iter().map(ToString::to_string).collect();
+    if shown < all.len() {
+        parts.push(format!("{} more", grouped((all.len() - shown) as u64)));
+    }
+    listed(&parts)
+}
+
 /// `6 POSTs and 2 GETs`, the most frequent first.
 pub fn methods(by_method: &ByMethod) -> String {
     let mut all: Vec<(&String, u64)> = by_method.iter().map(|(name, &count)| (name, count)).collect();

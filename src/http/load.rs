@@ -9,7 +9,7 @@ use hashbrown::HashSet;
 use crate::capture::{
     Backing, CaptureError, CaptureInfo, Decoder, Problem, ProblemKind, ProblemLog, Problems, Reader, STDIN,
 };
-use crate::tcp::{Flow, Tracker};
+use crate::tcp::{EventKind, Flow, Tracker};
 
 use super::again::{self, Doubt};
 use super::conversation::Conversation;
@@ -152,22 +152,25 @@ pub fn load_from(
 /// What share of the acknowledged bytes the capture does not hold; the count is that of the connections concerned.
 fn capture_loss(facts: &CaptureFacts) -> Option<Problem> {
     let (mut lost, mut had, mut lossy) = (0_u64, 0_u64, 0);
-    let mut first: Option<&Flow> = None;
+    let mut first: Option<(u32, &Flow)> = None;
     for flow in &facts.flows {
         let lost_here: u64 = flow.directions.iter().map(|d| d.uncaptured_bytes).sum();
         had = had.saturating_add(flow.directions.iter().map(|d| d.bytes).sum());
         lost = lost.saturating_add(lost_here);
         if lost_here > 0 {
             lossy += 1;
-            first = first.filter(|known| known.first.1 <= flow.first.1).or(Some(flow));
+            let shown_by = facts.events_of(flow).iter().find(|event| event.kind == EventKind::Hole);
+            let packet = shown_by.map_or(flow.first.1, |event| event.frame);
+            first = first.filter(|known| known.0 <= packet).or(Some((packet, flow)));
         }
     }
-    let first = first?;
+    let (packet, first) = first?;
     let all = had.saturating_add(lost);
     let share = 100.0 * lost as f64 / all as f64;
     let detail = format!(
-        "{lost} of {all} bytes that the receivers had ({share:.3} %) are not in the capture (first: {} → {}, packet {})",
-        first.client, first.server, first.first.1
+        "{lost} of {all} bytes that the receivers had ({share:.3} %) are not in the capture (first: {} → {}, before \
+         packet {packet})",
+        first.client, first.server
     );
     Some(Problem { kind: ProblemKind::CaptureLoss, detail, count: lossy })
 }

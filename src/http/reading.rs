@@ -91,7 +91,7 @@ impl Reading {
                     Protocol::Tunnel
                 });
             }
-            12 if name.eq_ignore_ascii_case("content-type") => self.endless = is_endless(value),
+            12 if name.eq_ignore_ascii_case("content-type") => self.endless |= is_endless(value),
             10 if name.eq_ignore_ascii_case("connection") => {
                 self.close |= contains_token(value, "close");
                 self.keep_alive |= contains_token(value, "keep-alive");

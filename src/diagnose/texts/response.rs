@@ -421,8 +421,8 @@ pub(in crate::diagnose) static APPLICATION_ERROR: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {to} itself answers {statuses}, {times}",
-    explanation: "The responses are complete and {to} asked nobody else: the error is its own, and no connection is to \
-        blame. It took {took} (median). {users}",
+    explanation: "The responses are complete and nothing shows that {to} asked somebody else for them: the error is its own, and \
+        no connection is to blame. It took {took} (median). {users}",
     fixes: &[("server", "look in the application's log for these requests", "")],
     log_line: "",
     doubt: "Where {to} is a proxy and what it asks was not captured, the error may come from behind it.",
