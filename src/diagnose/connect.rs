@@ -24,8 +24,12 @@ pub(super) enum Failed {
     Refused,
     /// The same, by a server that nobody's request was for.
     Checked,
+    /// The same, at a port that is nobody's way to the application.
+    RefusedStranger,
     Unreachable,
     Unanswered,
+    /// The same, at such a port.
+    UnansweredStranger,
     Overflow,
 }
 
@@ -88,6 +92,7 @@ pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Attempt
     };
     let mut attempts: Vec<Attempt> = starts.iter().filter_map(attempt).collect();
     super::checks::mark(analysis, outcomes, &mut attempts);
+    super::strangers::mark(analysis, &mut attempts);
     attempts
 }
 
@@ -186,8 +191,10 @@ fn words(how: Failed) -> &'static Words {
     match how {
         Failed::Refused => &texts::CONNECTION_REFUSED,
         Failed::Checked => &texts::CHECK_REFUSED,
+        Failed::RefusedStranger => &texts::STRANGER_REFUSED,
         Failed::Unreachable => &texts::HOST_UNREACHABLE,
         Failed::Unanswered => &texts::CONNECT_TIMEOUT,
+        Failed::UnansweredStranger => &texts::STRANGER_UNANSWERED,
         Failed::Overflow => &texts::ACCEPT_QUEUE_OVERFLOW,
     }
 }
@@ -211,7 +218,7 @@ fn finding(
         draft.severity = draft.severity.min(Severity::Warning);
     }
     match how {
-        Failed::Checked => {}
+        Failed::Checked | Failed::RefusedStranger | Failed::UnansweredStranger => {}
         Failed::Refused => {
             if let Some(why) = is_harmless(analysis, link, &views) {
                 draft.severity = Severity::Warning;
@@ -374,7 +381,7 @@ fn prove(connection: ConnectionView<'_>, how: Failed, proofs: &mut ProofList<'_>
                 number += 1;
                 if number == 1 { "SYN".to_owned() } else { format!("the same SYN again ({number})") }
             }
-            EventKind::Rst if matches!(how, Failed::Refused | Failed::Checked) => {
+            EventKind::Rst if matches!(how, Failed::Refused | Failed::Checked | Failed::RefusedStranger) => {
                 "answered by RST".to_owned()
             }
             EventKind::Unreachable => "answered by an ICMP error".to_owned(),

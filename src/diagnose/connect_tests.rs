@@ -53,6 +53,36 @@ fn c1_needs_a_reset_that_answers_the_syn() {
 }
 
 #[test]
+fn scanners_that_find_a_port_closed_break_nothing() {
+    // Another machine tries a port that serves nobody, beside users that are served.
+    let scanned = |silent: bool| {
+        let mut chain = Chain::new(&["user", "app"]);
+        let at = chain.open(0, 0);
+        chain.conns[at].request(Get, "/", MS).response(200, 2 * MS);
+        let tried = chain.conns.len();
+        if silent {
+            chain.unanswered(0, &[S, 2 * S, 4 * S]);
+        } else {
+            chain.refused(0, S);
+        }
+        chain.conns[tried].flow.client = "198.51.100.7:5000".parse().unwrap();
+        chain.conns[tried].flow.server.set_port(3389);
+        told(chain)
+    };
+    assert_eq!(scanned(false), ["connection-refused/unserved-port Note Certain ×1"]);
+    assert_eq!(scanned(true), ["connect-timeout/unserved-port Note Certain ×1"]);
+    // A user who is served may have been sent to the other port.
+    let mut chain = Chain::new(&["user", "app"]);
+    let at = chain.open(0, 0);
+    chain.conns[at].request(Get, "/", MS).response(301, 2 * MS);
+    let client = chain.conns[at].flow.client;
+    chain.refused(0, S);
+    chain.conns[1].flow.client = (client.ip(), 7_000).into();
+    chain.conns[1].flow.server.set_port(443);
+    assert_eq!(told(chain), ["connection-refused/ Error Certain ×1"]);
+}
+
+#[test]
 fn c2_is_an_icmp_error_that_ends_the_attempt() {
     let icmp = |kind, code| {
         around(|chain| {

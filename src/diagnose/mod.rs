@@ -44,6 +44,7 @@ mod spans;
 mod stall;
 mod step_words;
 mod steps;
+mod strangers;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]

@@ -41,6 +41,30 @@ pub(in crate::diagnose) static CHECK_REFUSED: Words = Words {
     ..CONNECTION_REFUSED
 };
 
+/// C1, at ports that nobody is served at.
+pub(in crate::diagnose) static STRANGER_REFUSED: Words = Words {
+    cause: "unserved-port",
+    severity: Severity::Note,
+    summary: "{link}: attempts at ports that serve nobody, {servers}, were refused {times}",
+    explanation: "The SYN was answered by a RST: nothing listens there. Who tried got no answer at a port that serves users, \
+        or tried one port after the other: that is how scanners look, which every machine on the Internet meets.",
+    fixes: &[("network", "nothing, or a firewall that drops what is for other ports", "")],
+    doubt: "A user who has the wrong port looks the same.",
+    ..CONNECTION_REFUSED
+};
+
+/// C3, at such ports.
+pub(in crate::diagnose) static STRANGER_UNANSWERED: Words = Words {
+    cause: "unserved-port",
+    severity: Severity::Note,
+    summary: "{link}: attempts at ports that serve nobody, {servers}, got no answer, {times}",
+    explanation: "Nothing came back, not even a refusal, as a firewall has it. Who tried got no answer at a port that serves \
+        users, or tried one port after the other: that is how scanners look, which every machine on the Internet meets.",
+    fixes: &[("network", "nothing: the firewall does what it is there for", "")],
+    doubt: "A user who has the wrong port looks the same.",
+    ..CONNECT_TIMEOUT
+};
+
 /// C2.
 pub(in crate::diagnose) static HOST_UNREACHABLE: Words = Words {
     kind: "host-unreachable",
@@ -330,10 +354,12 @@ pub(in crate::diagnose) static HTTP2_MISMATCH: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 14] = [
+pub(in crate::diagnose) static ALL: [&Words; 16] = [
     &TLS_REFUSED,
     &CONNECTION_REFUSED,
     &CHECK_REFUSED,
+    &STRANGER_REFUSED,
+    &STRANGER_UNANSWERED,
     &HOST_UNREACHABLE,
     &CONNECT_TIMEOUT,
     &ACCEPT_QUEUE_OVERFLOW,
