@@ -15,6 +15,7 @@ use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 use super::decided::Decided;
 use super::life::Life;
 use super::origins::{is_inherited_end, is_user_link};
+use super::strangers::Strangers;
 use super::texts::Words;
 use super::{Certainty, Diagnosis, Outcome};
 
@@ -185,6 +186,7 @@ pub(super) struct Around<'a> {
     /// Who asked, and when, where nothing tells for which request.
     decided: OnceCell<Decided>,
     unclaimed: OnceCell<Vec<(LaneId, SessionTime)>>,
+    strangers: OnceCell<Strangers>,
 }
 
 /// An answer 413 to a lane, of which nothing tells for which request it asked.
@@ -227,7 +229,13 @@ impl<'a> Around<'a> {
             refusals: OnceCell::new(),
             decided: OnceCell::new(),
             unclaimed: OnceCell::new(),
+            strangers: OnceCell::new(),
         }
+    }
+
+    /// Whether the client of this exchange is nobody's user.
+    pub(super) fn is_by_stranger(&self, exchange: ExchangeView<'_>) -> bool {
+        self.strangers.get_or_init(|| Strangers::find(self.analysis)).made(exchange.connection())
     }
 
     /// Whether the server of this exchange asked somebody meanwhile, and nothing tells for which request.

@@ -58,7 +58,9 @@ fn scanners_that_find_a_port_closed_break_nothing() {
     let scanned = |silent: bool| {
         let mut chain = Chain::new(&["user", "app"]);
         let at = chain.open(0, 0);
-        chain.conns[at].request(Get, "/", MS).response(200, 2 * MS);
+        for n in 0..12 {
+            chain.conns[at].request(Get, "/", (3 * n + 1) * MS).response(200, (3 * n + 2) * MS);
+        }
         let tried = chain.conns.len();
         if silent {
             chain.unanswered(0, &[S, 2 * S, 4 * S]);
@@ -71,6 +73,34 @@ fn scanners_that_find_a_port_closed_break_nothing() {
     };
     assert_eq!(scanned(false), ["connection-refused/unserved-port Note Certain ×1"]);
     assert_eq!(scanned(true), ["connect-timeout/unserved-port Note Certain ×1"]);
+    // Others speak what the port does not.
+    let spoke = |client: &str| {
+        let mut chain = Chain::new(&["user", "app"]);
+        let at = chain.open(0, 0);
+        for n in 0..24 {
+            chain.conns[at].request(Get, "/", (3 * n + 1) * MS).response(200, (3 * n + 2) * MS);
+        }
+        let tls = chain.open(0, S);
+        chain.conns[tls].speak(TlsHandshake, HttpResponse).fin(Server, S + MS);
+        let broken = chain.open(0, 2 * S);
+        chain.conns[broken].request(Get, "/", 2 * S + MS).response(400, 2 * S + 2 * MS);
+        let request = &mut chain.conns[broken].exchanges[0];
+        request.flags.set(crate::http::ExchangeFlags::REQUEST_INVALID);
+        request.request.head_bytes = 20;
+        for conn in &mut chain.conns[1..] {
+            conn.flow.client = (client.parse::<std::net::IpAddr>().unwrap(), 5_000).into();
+        }
+        told(chain)
+    };
+    assert_eq!(
+        spoke("198.51.100.7"),
+        ["bad-request/stranger Note Certain ×1", "tls-plain-mismatch/tls-to-plain Note Certain ×1"]
+    );
+    // The same by a client that is served has another reason.
+    assert_eq!(
+        spoke("10.0.0.1"),
+        ["bad-request/ Error Certain ×1", "tls-plain-mismatch/tls-to-plain Error Certain ×1"]
+    );
     // A user who is served may have been sent to the other port.
     let mut chain = Chain::new(&["user", "app"]);
     let at = chain.open(0, 0);

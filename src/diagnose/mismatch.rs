@@ -12,10 +12,11 @@ use super::draft::{Draft, ProofList};
 use super::life::{Life, at_least};
 use super::origins::is_user_link;
 use super::reuse::CASES;
+use super::strangers::Strangers;
 use super::texts::{self, Words};
 use super::with_logs::{is_near_in_some_zone, request_hash};
 use super::words::{addresses, listed};
-use super::{Certainty, Diagnosis, Finding};
+use super::{Certainty, Diagnosis, Finding, Severity};
 
 /// An answer to bytes that make no request comes this soon, beyond the round trip: no application was asked.
 const PARSED_NS: i64 = 1_000_000;
@@ -275,13 +276,20 @@ pub(super) fn explained<'a>(
 
 /// One finding for each link and clash.
 pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, all: &[Mismatch]) -> Vec<Finding> {
-    let mut groups: BTreeMap<(LinkId, Clash), Vec<&Mismatch>> = BTreeMap::new();
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let strangers = Strangers::find(analysis);
+    let mut groups: BTreeMap<(LinkId, Clash, bool), Vec<&Mismatch>> = BTreeMap::new();
     for one in all {
-        groups.entry((one.link, one.clash)).or_default().push(one);
+        let by_stranger = strangers.made(analysis.connection(one.connection));
+        groups.entry((one.link, one.clash, by_stranger)).or_default().push(one);
     }
     groups
         .into_iter()
-        .map(|((link, clash), cases)| finding(analysis, diagnosis, link, clash, &cases))
+        .map(|((link, clash, by_strangers), cases)| {
+            finding(analysis, diagnosis, (link, clash), by_strangers, &cases)
+        })
         .collect()
 }
 
@@ -301,8 +309,8 @@ fn words(clash: Clash) -> &'static Words {
 fn finding(
     analysis: &Analysis,
     diagnosis: &Diagnosis,
-    link: LinkId,
-    clash: Clash,
+    (link, clash): (LinkId, Clash),
+    by_strangers: bool,
     cases: &[&Mismatch],
 ) -> Finding {
     let mut draft = Draft::new(analysis, diagnosis, words(clash), link);
@@ -332,7 +340,13 @@ fn finding(
         _ => String::new(),
     };
     draft.values.push(("answer", format!("{begins}{}", listed(&answers))));
-    draft.values.push(("doubt", doubt(clash, draft.certainty).to_owned()));
+    let doubt = if by_strangers {
+        draft.severity = Severity::Note;
+        "Who did this was answered nothing else, or hardly anything, while others were served: scanners look like this."
+    } else {
+        doubt(clash, draft.certainty)
+    };
+    draft.values.push(("doubt", doubt.to_owned()));
     let mut proofs = ProofList::new(analysis);
     for connection in views.iter().take(CASES) {
         prove(*connection, to, &mut proofs);

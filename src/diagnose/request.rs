@@ -28,6 +28,7 @@ pub(super) const SHAPES: &[Rule] = &[
     Rule { id: "Q7", words: &texts::CONTINUE_STALL, form: "", holds: continue_stall },
     Rule { id: "Q7", words: &texts::UNSOLICITED_1XX, form: "", holds: unsolicited_1xx },
     Rule { id: "Q10", words: &texts::REQUEST_HEADER_TOO_LARGE, form: "", holds: header_too_large },
+    Rule { id: "Q9", words: &texts::BAD_REQUEST_OF_STRANGERS, form: "", holds: bad_request_of_stranger },
     Rule { id: "Q9", words: &texts::BAD_REQUEST, form: "", holds: bad_request },
     Rule { id: "Q2", words: &texts::REQUEST_TOO_LARGE, form: "", holds: request_too_large },
     Rule { id: "Q1", words: &texts::EARLY_RESPONSE_RESET, form: "", holds: early_response_reset },
@@ -101,6 +102,11 @@ fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
         }
         _ => None,
     }
+}
+
+/// Q9, by a client that gets nothing else answered while others are served.
+fn bad_request_of_stranger(case: &Case<'_>) -> Option<Certainty> {
+    bad_request(case).filter(|_| case.around.is_by_stranger(case.exchange))
 }
 
 /// Q9: the request breaks the protocol, and the server says so.

@@ -274,6 +274,18 @@ pub(in crate::diagnose) static BAD_REQUEST: Words = Words {
     doubt: "Scanners and attacks look like this: see whether the clients are yours.",
 };
 
+/// Q9, by clients that are nobody's users.
+pub(in crate::diagnose) static BAD_REQUEST_OF_STRANGERS: Words = Words {
+    cause: "stranger",
+    severity: Severity::Note,
+    summary: "{link}: strangers send requests that break HTTP, and {to} refuses them, {times}",
+    explanation: "{to} answered {statuses} by itself. Who sent them was answered nothing else, or hardly anything, while \
+        others were served: that is how scanners look, which every server on the Internet meets.",
+    fixes: &[("server", "nothing: it did what it should", "")],
+    doubt: "A new client that does it wrongly from the start looks the same.",
+    ..BAD_REQUEST
+};
+
 /// Q10.
 pub(in crate::diagnose) static REQUEST_HEADER_TOO_LARGE: Words = Words {
     kind: "request-header-too-large",
@@ -312,7 +324,7 @@ pub(in crate::diagnose) static REQUEST_HEADER_TOO_LARGE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 11] = [
+pub(in crate::diagnose) static ALL: [&Words; 12] = [
     &EARLY_RESPONSE_RESET,
     &EARLY_RESPONSE_CLOSED,
     &EARLY_RESPONSE_PASSED_ON,
@@ -323,5 +335,6 @@ pub(in crate::diagnose) static ALL: [&Words; 11] = [
     &CONTINUE_STALL,
     &UNSOLICITED_1XX,
     &BAD_REQUEST,
+    &BAD_REQUEST_OF_STRANGERS,
     &REQUEST_HEADER_TOO_LARGE,
 ];
