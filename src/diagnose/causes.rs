@@ -9,6 +9,7 @@ use crate::topology::LinkId;
 
 use super::burst::Burst;
 use super::habits::{Close, Habits, IdleTimeout};
+use super::life::at_least;
 use super::texts::{self, Words};
 use super::words::{counted, duration, grouped, listed};
 use super::{Certainty, RejectForm, Rejection};
@@ -33,6 +34,10 @@ pub(super) struct Cause {
 enum Kind {
     AfterEarly,
     AfterEach,
+    /// Behind a close that its sender had been told of.
+    Announced,
+    /// Sent before its sender could know of that.
+    Pipelined,
     Limit(u32),
     Idle(Scope),
     Restart(usize),
@@ -115,6 +120,12 @@ impl<'a> Judge<'a> {
         let connection = self.analysis.exchange(rejection.exchange).connection();
         let server = connection.inner.server;
         let close = self.all.close_of(connection.id);
+        let after_each = || self.scope(server, Habits::closes_after_each).is_some();
+        if let Some(known) = self.announcement(rejection)
+            && !after_each()
+        {
+            return if known { Kind::Announced } else { Kind::Pipelined };
+        }
         if let Some(at) = self.bursts.iter().position(|burst| burst.holds(connection.id)) {
             return Kind::Restart(at);
         }
@@ -124,7 +135,7 @@ impl<'a> Judge<'a> {
         if self.follows_early_answer(rejection) {
             return Kind::AfterEarly;
         }
-        if self.scope(server, Habits::closes_after_each).is_some() {
+        if after_each() {
             return Kind::AfterEach;
         }
         let Some(close) = close else { return Kind::Unknown };
@@ -142,6 +153,20 @@ impl<'a> Judge<'a> {
         let after_response = (close.at_once() || close.queued) && !close.announced;
         let recycled = unasked && after_response && self.all.answered_reused > 0;
         if recycled { Kind::Recycled } else { Kind::Unknown }
+    }
+
+    /// Whether the sender of a rejected request knew that the exchange before it was the connection's last (RFC 9112,
+    /// section 9.6): `None` where nobody had said so, `Some(false)` where the answer that says it was still under way.
+    fn announcement(&self, rejection: &Rejection) -> Option<bool> {
+        let exchange = self.analysis.exchange(rejection.exchange);
+        let before = exchange.connection().exchanges().take_while(|x| x.id < rejection.exchange);
+        let answered: Vec<_> = before.filter(|x| x.raw.response.is_complete()).collect();
+        if answered.iter().any(|x| x.raw.flags.has(ExchangeFlags::CLIENT_CLOSES)) {
+            return Some(true);
+        }
+        let last = answered.iter().find(|x| x.raw.flags.has(ExchangeFlags::SERVER_CLOSES))?;
+        let head = last.raw.response.seq.wrapping_add(last.raw.response.head_bytes.max(1));
+        Some(at_least(exchange.raw.request.ack, head))
     }
 
     /// Whether the answer before the rejected request came before its own request was read: then the server closes
@@ -172,6 +197,18 @@ impl<'a> Judge<'a> {
         match kind {
             Kind::AfterEarly => plain(&texts::AFTER_EARLY_ANSWER, Certainty::Certain),
             Kind::AfterEach => self.closes_after_each(),
+            Kind::Announced => Cause {
+                words: &texts::CLOSE_IGNORED,
+                values: vec![
+                    (
+                        "said_last",
+                        "The exchange before had said that it was the connection's last".to_owned(),
+                    ),
+                    ("close_gap", ", and {from} had it".to_owned()),
+                ],
+                certainty: Certainty::Certain,
+            },
+            Kind::Pipelined => plain(&texts::PIPELINED_BEHIND_CLOSE, Certainty::Certain),
             Kind::Limit(limit) => self.request_limit(limit, cases),
             Kind::Idle(scope) => self.idle_timeout(scope, cases),
             Kind::Restart(at) => self.restart(&self.bursts[at]),
@@ -205,7 +242,8 @@ impl<'a> Judge<'a> {
             _ => Certainty::Certain,
         };
         let close_gap = format!(": {closed}, {} after the response (median)", duration(median));
-        Cause { words, values: vec![("close_gap", close_gap)], certainty }
+        let said_last = "{to} closes each connection after one response, and that was announced".to_owned();
+        Cause { words, values: vec![("said_last", said_last), ("close_gap", close_gap)], certainty }
     }
 
     fn request_limit(&self, limit: u32, cases: &[&Rejection]) -> Cause {

@@ -34,6 +34,36 @@ fn twice(conn: &mut Conn, start: i64) {
 }
 
 #[test]
+fn who_was_told_of_a_close_is_told_from_who_could_not_know() {
+    use crate::http::ExchangeFlags;
+    // Most connections carry several requests, so nothing is closed after each.
+    let starts: Vec<i64> = (0..8).map(|n| n * S).collect();
+    let second = |knows: bool, reset: bool| {
+        let diagnosis = link(&starts, |conn, number, start| {
+            if number != 3 {
+                return twice(conn, start);
+            }
+            conn.request(Get, "/1", start + MS).response(200, start + 2 * MS);
+            conn.exchanges[0].flags.set(ExchangeFlags::SERVER_CLOSES);
+            conn.request(Get, "/2", start + 3 * MS);
+            if !knows {
+                conn.exchanges[1].request.ack = conn.exchanges[0].response.seq;
+            }
+            if reset {
+                conn.rst(Server, start + 40 * MS, false)
+            } else {
+                conn.fin(Server, start + 40 * MS)
+            };
+        });
+        told(&diagnosis)
+    };
+    let ignored = |rule| [format!("rejected-reused-request/announced-close-ignored {rule} Certain ×1")];
+    assert_eq!(second(true, false), ignored("R2"));
+    assert_eq!(second(true, true), ignored("R5"));
+    assert_eq!(second(false, false), ["rejected-reused-request/sent-ahead-of-a-close R2 Certain ×1"]);
+}
+
+#[test]
 fn an_idle_timeout_is_given_with_its_spread_and_how_long_the_proxy_keeps() {
     let starts: Vec<i64> = (0..6).map(|n| n * 20 * S).collect();
     let closes = |number: usize| 1_150 * MS + (number as i64 - 3) * 3 * MS;

@@ -1,12 +1,17 @@
 //! The list of findings, worst first; a click goes to the evidence.
 
-use egui::{Align, Layout, RichText, Ui};
+use egui::{Align, Layout, RichText, ScrollArea, Ui};
 
 use super::{Actions, Pane};
 use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, clickable_row, severity_mark};
 use crate::diagnose::{Certainty, Finding, RejectForm};
+
+/// More findings than this are scrolled through: where it starts shall stay in sight below them.
+const SHOWN: usize = 4;
+/// Height of a row of the list with the space behind it, in points; half of one more tells that the list goes on.
+const ROW: f32 = 46.0;
 
 /// Draws the list.
 pub fn findings_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
@@ -16,13 +21,38 @@ pub fn findings_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
             ui.weak("Nothing out of the ordinary.");
         }
         ui.spacing_mut().item_spacing.y = 2.0;
-        for (index, finding) in findings.iter().enumerate() {
-            finding_row(ui, pane, index, finding, out);
+        let selected = pane.session.selection.finding;
+        // Only when another one is selected, or nobody could scroll away from it.
+        let kept = ui.id().with("selected before");
+        let is_new = ui.data_mut(|data| {
+            let before: Option<usize> = data.get_temp(kept).flatten();
+            data.insert_temp(kept, selected);
+            before != selected
+        });
+        let rows = |ui: &mut Ui| {
+            for (index, finding) in findings.iter().enumerate() {
+                let row = finding_row(ui, pane, index, finding, out);
+                if is_new && selected == Some(index) {
+                    row.scroll_to_me(None);
+                }
+            }
+        };
+        if findings.len() > SHOWN {
+            let height = (SHOWN as f32 + 0.5) * ROW;
+            ScrollArea::vertical().id_salt("findings").max_height(height).show(ui, rows);
+        } else {
+            rows(ui);
         }
     });
 }
 
-fn finding_row(ui: &mut Ui, pane: &Pane<'_>, index: usize, finding: &Finding, out: &mut Actions) {
+fn finding_row(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    index: usize,
+    finding: &Finding,
+    out: &mut Actions,
+) -> egui::Response {
     let palette = pane.palette;
     let (mark, color) = severity_mark(&palette, finding.severity);
     let title = title(&finding.kind);
@@ -50,9 +80,11 @@ fn finding_row(ui: &mut Ui, pane: &Pane<'_>, index: usize, finding: &Finding, ou
     {
         whole.push_str(&format!("\n{}: {}", form_name(form), form_words(form)));
     }
-    if row.on_hover_text(whole).clicked() {
+    let row = row.on_hover_text(whole);
+    if row.clicked() {
         out.push(Action::SelectFinding(index));
     }
+    row
 }
 
 fn where_and_how_sure(pane: &Pane<'_>, finding: &Finding) -> String {

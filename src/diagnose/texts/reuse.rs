@@ -132,9 +132,8 @@ pub(in crate::diagnose) static CLOSE_IGNORED: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {from} sends a second request on connections that were announced to end, {times}",
-    explanation: "{ordinals} {users} {to} closes each connection after one response, and that was announced ('Connection: \
-        close' in the request or the response, or HTTP/1.0 without keep-alive; RFC 9112, section 9.6){close_gap}. {from} \
-        sends another request on it all the same, which nobody reads.",
+    explanation: "{ordinals} {users} {said_last} ('Connection: close' in the request or the response, or HTTP/1.0 without \
+        keep-alive; RFC 9112, section 9.6){close_gap}. {from} sends another request on it all the same, which nobody reads.",
     fixes: &[
         (
             "client",
@@ -146,6 +145,23 @@ pub(in crate::diagnose) static CLOSE_IGNORED: Words = Words {
     ],
     log_line: "{logged}",
     doubt: "Where something between the two changes the headers, each side may have been told something else.",
+};
+
+/// Requests were under way while the server said that the connection ends.
+pub(in crate::diagnose) static PIPELINED_BEHIND_CLOSE: Words = Words {
+    cause: "sent-ahead-of-a-close",
+    severity: Severity::Warning,
+    summary: "{link}: {from} had sent further requests when {to} said that the connection ends, {times}",
+    explanation: "{ordinals} {users} {to} answered with 'Connection: close' (or HTTP/1.0) while {from} had sent its next \
+        request already. A server reads none behind such an answer (RFC 9112, section 9.6); the client has to send it again \
+        on another connection, as it may: nobody acted on it.",
+    fixes: &[
+        ("client", "send again what a close left unanswered", "It is safe: the server read none of it."),
+        ("client", "turn off pipelining", ""),
+        RETRY_WARNING,
+    ],
+    doubt: "None: the acknowledgement numbers show what {from} knew.",
+    ..CLOSE_IGNORED
 };
 
 /// The server's idle timeout is shorter than the proxy's.
@@ -382,10 +398,11 @@ pub(in crate::diagnose) static UNKNOWN_CAUSE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 11] = [
+pub(in crate::diagnose) static ALL: [&Words; 12] = [
     &AFTER_EARLY_ANSWER,
     &UNSENT,
     &CLOSE_IGNORED,
+    &PIPELINED_BEHIND_CLOSE,
     &CLOSES_AFTER_EACH,
     &IDLE_TIMEOUT,
     &MAX_REQUESTS,
