@@ -382,6 +382,22 @@ fn a_connection_whose_syn_was_lost_follows_one_with_the_same_addresses() {
 }
 
 #[test]
+fn an_answer_to_a_syn_behind_bytes_of_its_sender_begins_another_connection() {
+    let mut tape = Tape::new();
+    // Its own SYN,ACK is missing, and so are its end and the next SYN.
+    tape.client(SYN, C, 0, b"").client(ACK, c(0), s(0), b"").client(ACK, c(0), s(0), GET);
+    tape.server(ACK, s(0), c(33), OK).client(ACK, c(33), s(40), b"");
+    let (client, server) = (c(28_000_000), s(65_000));
+    tape.server(SYN_ACK, server, client.wrapping_add(1), b"");
+    tape.client(ACK, client.wrapping_add(1), server.wrapping_add(1), GET);
+    tape.server(ACK, server.wrapping_add(1), client.wrapping_add(34), OK);
+    let facts = tape.facts();
+    assert_eq!(facts.flows.len(), 2);
+    assert!(facts.exchanges.iter().all(|x| x.response.is_complete()));
+    assert!(facts.flows.iter().flat_map(|flow| &flow.directions).all(|sent| sent.missing_bytes == 0));
+}
+
+#[test]
 fn a_jump_of_hundreds_of_megabytes_is_a_hole_and_no_memory() {
     const JUMP: u32 = 700 << 20;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", JUMP + 2);

@@ -29,9 +29,14 @@ impl<H: Handler> Live<H> {
             // may two servers that share an address.
             Some(_) if segment.flags.ack() => !self.answers_own_syn(segment, side),
             Some(_) => true,
-            // A SYN from the client of a connection whose start was not captured; a server's SYN,ACK may
-            // still belong to it.
-            None => !segment.flags.ack() && (side == Side::Client || self.opening == Opening::MidStream),
+            // A server's SYN,ACK may still belong to a connection whose start was not captured, if it stands before the
+            // first byte.
+            None if segment.flags.ack() => {
+                let next = self.halves[side as usize].next;
+                next.is_some_and(|next| seq_diff(segment.seq, next) >= 0)
+            }
+            // A SYN from the client of such a connection.
+            None => side == Side::Client || self.opening == Opening::MidStream,
         }
     }
 
