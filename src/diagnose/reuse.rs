@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::Analysis;
-use crate::tcp::{EventKind, Side};
+use crate::tcp::{EventKind, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::burst::Burst;
@@ -34,12 +34,26 @@ pub(super) fn drop_consequences(
         let failed = |child: &ExchangeId| fails(analysis, outcomes, *child);
         let passed_on = analysis.trees.children(rejection.exchange).iter().any(failed);
         let connection = analysis.exchange(rejection.exchange).connection().id;
-        let consequence = had_it(rejection.form) && passed_on || clashing.contains(&connection);
+        let had_it = had_it(rejection.form);
+        let consequence = had_it && (passed_on || fails_anew(analysis, outcomes, rejection.exchange))
+            || clashing.contains(&connection);
         if consequence {
             outcomes[rejection.exchange.0 as usize] = Outcome::NoResponse;
         }
         !consequence
     });
+}
+
+/// Whether another attempt of the same request was closed on as the first on a new connection: it is the request that its
+/// server does not survive, and not the connection that is stale.
+fn fails_anew(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+    let Some(parent) = analysis.trees.parent(id) else { return false };
+    let link = analysis.exchange(id).link_id();
+    analysis.trees.children(parent.parent).iter().filter(|&&other| other != id).any(|&other| {
+        let attempt = analysis.exchange(other);
+        let is_new = attempt.raw.ordinal == 1 && attempt.connection().flow().opening == Opening::Handshake;
+        is_new && attempt.link_id() == link && outcomes[other.0 as usize] == Outcome::NoResponse
+    })
 }
 
 /// One finding for each link and cause.

@@ -361,6 +361,32 @@ fn a_proxy_that_closes_because_its_own_request_was_rejected_is_no_second_fault()
 }
 
 #[test]
+fn a_request_that_its_server_dies_of_on_a_new_connection_too_was_not_rejected_for_reuse() {
+    let told_of = |again: bool| {
+        let mut chain = Chain::new(&["user", "nginx", "php"]);
+        let front = chain.open(0, 0);
+        chain.conns[front].request(Get, "/1", MS).response(200, 4 * MS);
+        chain.conns[front].request(Get, "/kill", 9 * MS).response(502, 40 * MS);
+        let kept = chain.open(1, 0);
+        chain.conns[kept].request(Get, "/1", 2 * MS).response(200, 3 * MS);
+        chain.conns[kept].request(Get, "/kill", 10 * MS).sync().fin(Server, 12 * MS);
+        let new = chain.open(1, 14 * MS);
+        chain.conns[new].request(Get, "/kill", 15 * MS);
+        if again {
+            chain.conns[new].sync().fin(Server, 17 * MS);
+        } else {
+            chain.conns[new].response(200, 17 * MS);
+        }
+        chain.parent((kept, 0), (front, 0), 1);
+        chain.parent((kept, 1), (front, 1), 1);
+        chain.parent((new, 0), (front, 1), 2);
+        told(&chain.analyse().diagnosis)
+    };
+    assert_eq!(told_of(true), ["closed-before-response/ P1 Certain ×2"]);
+    assert!(told_of(false)[0].starts_with("rejected-reused-request/"), "{:?}", told_of(false));
+}
+
+#[test]
 fn a_user_who_waits_for_a_taken_worker_did_not_leave_of_its_own_accord() {
     let mut chain = Chain::new(&["user", "nginx", "app"]);
     for worker in 0..2 {
