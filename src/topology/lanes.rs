@@ -203,6 +203,19 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
             break;
         }
     }
+    // What never answered is of the service beside it only where there is but one.
+    for at in (0..count).filter(|&at| fixed[at].is_none() && !talks(&causes.endpoints[at])) {
+        let ip = causes.endpoints[at].address.ip();
+        let beside = |&other: &usize| {
+            let endpoint = &causes.endpoints[other];
+            endpoint.address.ip() == ip && talks(endpoint) && fixed[other].is_none()
+        };
+        let services: BTreeSet<usize> = (0..count).filter(beside).map(|other| root[other]).collect();
+        let known = (0..count).filter(beside).any(|other| share_callers(at, other));
+        if let (1, Some(&service), true) = (services.len(), services.first(), known && !ip.is_loopback()) {
+            root[at] = service;
+        }
+    }
     let mut numbers = BTreeMap::new();
     (0..count)
         .map(|at| match fixed[at] {
@@ -240,6 +253,10 @@ fn neighbours(endpoints: &[Endpoint]) -> Vec<(usize, usize)> {
     all
 }
 
+fn talks(endpoint: &Endpoint) -> bool {
+    endpoint.exchanges > 0
+}
+
 fn are_replicas(a: &Endpoint, b: &Endpoint, over_a: &BTreeSet<usize>, over_b: &BTreeSet<usize>) -> bool {
     if a.services.intersection(&b.services).next().is_some() {
         return true;
@@ -247,10 +264,10 @@ fn are_replicas(a: &Endpoint, b: &Endpoint, over_a: &BTreeSet<usize>, over_b: &B
     let siblings = !over_a.is_empty() && over_a.intersection(over_b).next().is_some();
     let same_host = a.address.ip() == b.address.ip() && !a.address.ip().is_loopback();
     let roots = over_a.is_empty() && over_b.is_empty();
-    let talks = |e: &Endpoint| e.exchanges > 0;
-    if same_host {
-        return siblings || roots || !talks(a) || !talks(b);
+    if same_host && (roots && talks(a) == talks(b) || !talks(a) && !talks(b)) {
+        return true;
     }
+    // Several services on one host, each asked for other things, are no replicas.
     siblings && share_work(a, b)
 }
 
