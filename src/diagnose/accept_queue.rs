@@ -33,6 +33,15 @@ const TIMER_US: u32 = 150_000;
 /// Fewer connections are no proof: each may be the victim of a loss.
 const FEWEST: usize = 2;
 
+/// Connections whose first bytes alone were sent again: so many, and so many for each that lost other bytes. A path loses
+/// answers as well.
+const MANY_UNHEARD: usize = 8;
+const UNHEARD_FOR_ONE_LOST: usize = 8;
+/// So many for each SYN that went unheard. A path loses as many of the one as of the other, and a full queue drops both.
+const UNHEARD_FOR_ONE_SYN: usize = 3;
+/// Any path carries packets of this size in bytes (RFC 8200, section 5): larger ones may be lost for their size.
+const PASSES_ANYWHERE: u32 = 1_280;
+
 /// Who waits for so many usual answers at least has others before it.
 const QUEUED_TIMES: i64 = 2;
 
@@ -40,6 +49,8 @@ const QUEUED_TIMES: i64 = 2;
 #[derive(Default)]
 struct Server<'a> {
     suspects: Vec<(ConnectionView<'a>, Start)>,
+    /// Connections whose first bytes were sent again once, and of which nothing else shows why.
+    unheard: usize,
     /// When it began to answer requests, sorted.
     answers: Vec<SessionTime>,
     /// First requests of connections that the kernel acknowledged, by their start: until when they had no answer, and
@@ -57,11 +68,16 @@ struct Server<'a> {
 pub(super) fn full(analysis: &Analysis, began: &[(ConnectionView<'_>, Start)]) -> Vec<SocketAddr> {
     let mut servers: BTreeMap<SocketAddr, Server<'_>> = BTreeMap::new();
     for &(connection, start) in began {
-        if matches!(start, Start::Unanswered | Start::AnsweredLate | Start::Ignored) {
-            servers.entry(connection.inner.server).or_default().suspects.push((connection, start));
+        let server = servers.entry(connection.inner.server);
+        match start {
+            Start::Unanswered | Start::AnsweredLate | Start::Ignored => {
+                server.or_default().suspects.push((connection, start));
+            }
+            Start::IgnoredOnce => server.or_default().unheard += 1,
+            Start::Refused | Start::Unreachable | Start::Cut => {}
         }
     }
-    servers.retain(|_, server| server.suspects.len() >= FEWEST);
+    servers.retain(|_, server| server.suspects.len() >= FEWEST || server.unheard >= MANY_UNHEARD);
     if servers.is_empty() {
         return Vec::new();
     }
@@ -90,6 +106,11 @@ pub(super) fn unheard(connection: ConnectionView<'_>) -> impl Iterator<Item = &E
             && isn.is_some_and(|isn| event.seq == isn.wrapping_add(1))
             && answered.is_none_or(|frame| event.frame < frame)
     })
+}
+
+/// Whether the first bytes were sent again, and that is all that shows.
+pub(super) fn is_unheard(connection: ConnectionView<'_>) -> bool {
+    unheard(connection).next().is_some_and(|event| event.len <= PASSES_ANYWHERE)
 }
 
 /// Whether the connection was complete for its client, and the server ignored what that sent.
@@ -155,6 +176,9 @@ impl<'a> Server<'a> {
                 |by: SessionTime, also: bool| self.answers.partition_point(|&at| at < by || also && at == by);
             answers(from, false) < answers(till, true) || waiting.meet(from.0, till.0)
         };
+        if self.spares_all_else() {
+            return true;
+        }
         let suspects = self.suspects.iter().filter(alive).count();
         if suspects < FEWEST {
             return false;
@@ -163,6 +187,17 @@ impl<'a> Server<'a> {
         let ignored = self.ignored >= FEWEST && self.ignored > self.once && self.lossy * 2 <= self.ignored;
         let lossless = (self.lossy + self.once) * 8 <= suspects;
         ignored || lossless && self.is_queued()
+    }
+
+    /// Whether nothing but first bytes on new connections went unheard, where a path would have lost as many SYNs, and
+    /// answers besides.
+    fn spares_all_else(&self) -> bool {
+        let by_syn = |start: &Start| matches!(start, Start::Unanswered | Start::AnsweredLate);
+        let syns = self.suspects.iter().filter(|(_, start)| by_syn(start)).count();
+        let enough = |of_one: usize, lost: usize| lost * of_one <= self.unheard;
+        self.unheard >= MANY_UNHEARD
+            && enough(UNHEARD_FOR_ONE_SYN, syns)
+            && enough(UNHEARD_FOR_ONE_LOST, self.lossy)
     }
 
     /// Whether requests were waiting in turn, for longer than an answer takes, whenever a SYN was dropped: one at least in
@@ -311,8 +346,10 @@ mod tests {
                 served(chain, 2 * S, 100 * MS);
             })
         };
-        assert_eq!(times(&[2, 3, 3, 1]), ["accept-queue-overflow/ Warning ×3"]);
-        // Losses hit once far more often than twice, or bytes that no full queue drops.
+        assert_eq!(times(&[2, 3, 3, 1]), ["accept-queue-overflow/ Warning ×4"]);
+        // Losses hit once far more often than twice; but a path does not choose first bytes again and again.
+        assert_eq!(times(&[1; 9]), ["accept-queue-overflow/ Warning ×9"]);
+        // Losses hit bytes that no full queue drops.
         assert_eq!(times(&[1, 1, 2, 1, 2]), ["retransmission-delay/ Warning ×5"]);
         let answers_too = told(|chain| {
             for n in 1..5 {

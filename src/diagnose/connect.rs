@@ -56,6 +56,8 @@ pub(super) enum Start {
     AnsweredLate,
     /// The handshake was done for the client and not for the server.
     Ignored,
+    /// The same, or its first bytes were lost once.
+    IgnoredOnce,
     /// The same, and the server said so by a RST.
     Cut,
 }
@@ -87,7 +89,7 @@ pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Attempt
             _ if full => Failed::Overflow,
             _ => return None,
         };
-        let lost = !matches!(start, Start::AnsweredLate | Start::Ignored);
+        let lost = !matches!(start, Start::AnsweredLate | Start::Ignored | Start::IgnoredOnce);
         Some(Attempt { connection: connection.id, link: connection.inner.link, how, lost, harmless: false })
     };
     let mut attempts: Vec<Attempt> = starts.iter().filter_map(attempt).collect();
@@ -109,7 +111,8 @@ fn start(connection: ConnectionView<'_>) -> Option<Start> {
         }
         Opening::Handshake if accept_queue::is_cut(connection) => Some(Start::Cut),
         Opening::Handshake if accept_queue::is_ignored(connection) => Some(Start::Ignored),
-        Opening::Handshake => sent_again(connection).then_some(Start::AnsweredLate),
+        Opening::Handshake if sent_again(connection) => Some(Start::AnsweredLate),
+        Opening::Handshake => accept_queue::is_unheard(connection).then_some(Start::IgnoredOnce),
         Opening::MidStream => None,
     }
 }
@@ -268,7 +271,7 @@ fn left_waiting(connections: &[ConnectionView<'_>]) -> String {
     for &connection in connections {
         let at = match start(connection) {
             Some(Start::Cut) => 2,
-            Some(Start::Ignored) => 1,
+            Some(Start::Ignored | Start::IgnoredOnce) => 1,
             _ => 0,
         };
         numbers[at] += 1;
