@@ -162,8 +162,12 @@ impl Analysis {
     /// Who asks on the outermost links, for words such as "users saw 502": `users`, or `clients` where the lane that
     /// asks is a proxy by its requests, or one that passes hops by.
     pub fn askers(&self) -> &'static str {
+        let asks =
+            |link: &Link| link.connections.iter().any(|&id| !self.connection(id).inner.exchanges.is_empty());
         let links = self.topology.links.iter().zip(self.outermost_links());
-        let mut lanes = links.filter(|(_, outermost)| **outermost).map(|(link, _)| self.lane(link.from));
+        // Who only looks whether a port is open asks for nothing.
+        let asking = links.filter(|(link, outermost)| **outermost && asks(link));
+        let mut lanes = asking.map(|(link, _)| self.lane(link.from));
         if lanes.all(|lane| lane.users) { "users" } else { "clients" }
     }
 

@@ -452,6 +452,18 @@ fn q6_is_a_fin_right_behind_the_request() {
 }
 
 #[test]
+fn an_answer_of_http_0_9_may_be_empty() {
+    let asked = |request: &str, end: u8| {
+        let mut wire = Wire::new();
+        wire.say(User, request).end(Down, end);
+        wire.findings()
+    };
+    assert_eq!(asked("GET /x\r\n", FIN), none());
+    assert_eq!(asked("GET /x\r\n", RST), ["user closed-before-response P1 Certain"]);
+    assert_eq!(asked(&get("/x"), FIN), ["user closed-before-response P1 Certain"]);
+}
+
+#[test]
 fn q7_is_a_100_that_never_comes_or_that_nobody_asked_for() {
     let head = post("/x", "Expect: 100-continue\r\n", 3);
     let expecting = |then: &dyn Fn(&mut Wire)| {

@@ -1,8 +1,8 @@
 //! Each exchange to its outcome, from the packets of its own connection.
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState};
-use crate::tcp::{Event, Opening};
+use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState, Version};
+use crate::tcp::{Event, EventKind, Opening};
 use crate::topology::{ExchangeId, LinkId};
 
 use super::life::Life;
@@ -175,6 +175,11 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
             (None, Some(end)) => gave_up(life, exchange, end.at.0),
             (None, None) => Ending::Known(Outcome::Unknown),
         };
+    }
+    // An answer of HTTP/0.9 is what comes until the close (RFC 1945, section 6), and that may be nothing.
+    let closed = life.server_ended().is_some_and(|end| end.kind == EventKind::Fin);
+    if request.version == Version::Http09 && closed {
+        return Ending::Known(Outcome::Complete);
     }
     // A server that waited for the rest of a request turned nothing away.
     let waited = request.state == MessageState::Partial

@@ -170,6 +170,25 @@ fn users_are_named_only_where_users_ask() {
 }
 
 #[test]
+fn who_only_connects_is_nobody_who_asks() {
+    let mut script = crate::testing::Script::new("edge.pcap");
+    let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+    script.request(user, 1_000_000, "GET", "/", &[], "");
+    script.response(user, 2_000_000, 500, 20);
+    script.connection(0, "10.0.1.9:4000", "10.0.1.3:3000", 100);
+    let overrides = crate::topology::Overrides::default();
+    let mut analysis = crate::analysis::analyse(vec![script.finish()], &overrides);
+    // The checker on a lane of its own, which stands for no users.
+    let topology = &mut analysis.topology;
+    let checker = crate::topology::LaneId(topology.lanes.len() as u16);
+    topology.lanes.push(crate::topology::Lane { users: false, ..topology.lanes[0].clone() });
+    let silent = |link: &&mut crate::topology::Link| link.servers[0].port() == 3000;
+    topology.links.iter_mut().find(silent).unwrap().from = checker;
+    let made = text(&analysis);
+    assert!(made.contains("GET: users saw 500 once") && !made.contains("is not known"), "{made}");
+}
+
+#[test]
 fn behind_an_encrypted_link_the_first_that_can_be_read_counts() {
     let told = |encrypted_bytes: u64| {
         let mut script = crate::testing::Script::new("edge.pcap");
