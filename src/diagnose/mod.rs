@@ -147,7 +147,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis
 }
 
-/// Puts the gravest first, then those that cost most. What one link does in several ways counts together, the surest
+/// Puts the gravest first, then those that cost most; what clients sent wrongly stands behind what the chain did wrong. What one link does in several ways counts together, the surest
 /// first.
 fn rank(findings: &mut [Finding]) {
     use std::cmp::Reverse;
@@ -158,6 +158,7 @@ fn rank(findings: &mut [Finding]) {
     findings.sort_by_cached_key(|f| {
         let sum = sums.get(&(f.link, f.kind.clone())).copied().unwrap_or_default();
         let within = (Reverse(f.confidence), Reverse(f.count), f.cause.clone());
-        (Reverse(f.severity), Reverse(sum), f.link, f.kind.clone(), within)
+        let by_client = f.kind == texts::BAD_REQUEST.kind;
+        (Reverse(f.severity), by_client, Reverse(sum), f.link, f.kind.clone(), within)
     });
 }

@@ -11,7 +11,7 @@ use crate::diagnose::{Certainty, Finding, RejectForm};
 /// More findings than this are scrolled through: where it starts shall stay in sight below them.
 const SHOWN: usize = 4;
 /// Height of a row of the list with the space behind it, in points; half of one more tells that the list goes on.
-const ROW: f32 = 46.0;
+const ROW: f32 = 49.0;
 
 /// Draws the list.
 pub fn findings_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
@@ -23,13 +23,13 @@ pub fn findings_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         ui.spacing_mut().item_spacing.y = 2.0;
         let selected = pane.session.selection.finding;
         // Only when another one is selected, or nobody could scroll away from it.
-        let kept = ui.id().with("selected before");
+        let kept = ui.scope_id().with("selected before");
         let is_new = ui.data_mut(|data| {
             let before: Option<usize> = data.get_temp(kept).flatten();
             data.insert_temp(kept, selected);
             before != selected
         });
-        let rows = |ui: &mut Ui| {
+        let mut rows = |ui: &mut Ui| {
             for (index, finding) in findings.iter().enumerate() {
                 let row = finding_row(ui, pane, index, finding, out);
                 if is_new && selected == Some(index) {
