@@ -94,12 +94,12 @@ fn scanners_that_find_a_port_closed_break_nothing() {
     };
     assert_eq!(
         spoke("198.51.100.7"),
-        ["bad-request/stranger Note Certain ×1", "tls-plain-mismatch/tls-to-plain Note Certain ×1"]
+        ["tls-plain-mismatch/tls-to-plain Note Certain ×1", "bad-request/stranger Note Certain ×1"]
     );
     // The same by a client that is served has another reason.
     assert_eq!(
         spoke("10.0.0.1"),
-        ["bad-request/ Error Certain ×1", "tls-plain-mismatch/tls-to-plain Error Certain ×1"]
+        ["tls-plain-mismatch/tls-to-plain Error Certain ×1", "bad-request/ Error Certain ×1"]
     );
     // A user who is served may have been sent to the other port.
     let mut chain = Chain::new(&["user", "app"]);

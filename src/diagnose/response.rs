@@ -275,7 +275,7 @@ fn application_error(case: &Case<'_>) -> Option<Certainty> {
         return is_own.then_some(Certainty::Possible);
     }
     // What names itself as a proxy may have asked somebody whom no capture shows.
-    Some(if server_is_proxy(case) { Certainty::Possible } else { Certainty::Likely })
+    (!server_is_proxy(case)).then_some(Certainty::Likely)
 }
 
 /// Envoy says 503 of what it asked (`upstream connect error or disconnect/reset before headers`), hardly ever of itself.
