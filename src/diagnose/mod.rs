@@ -53,6 +53,8 @@ mod texts;
 #[cfg(test)]
 mod time_tests;
 mod transport;
+#[cfg(test)]
+mod unheard_tests;
 mod unsent;
 mod verdict;
 mod wire_steps;
