@@ -10,6 +10,23 @@ fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n")
 }
 
+/// A chain whose clocks are known from what went well before.
+fn known(snap_len: usize) -> Wire {
+    let mut wire = Wire::cut_to(snap_len);
+    for n in 0..6 {
+        let get = get(&format!("/{n}"));
+        wire.say(User, &get).say(Up, &get).say(App, OK).say(Down, OK).wait(20);
+    }
+    wire
+}
+
+/// Whether the last request on the app's side has a parent.
+fn has_parent(wire: &Wire) -> bool {
+    let analysis = wire.analysis();
+    let child = analysis.exchanges().filter(|x| x.connection().inner.server.port() == 8000).last();
+    analysis.trees.parent(child.unwrap().id).is_some()
+}
+
 #[test]
 fn a_request_whose_rest_comes_after_the_close_was_waited_for() {
     let half = ["POST /x HTTP/1.1\r\nHost: shop\r\nContent-", "Length: 2\r\n\r\nhi"];
@@ -38,4 +55,27 @@ fn a_close_with_a_request_in_parts_on_its_way_is_no_timeout() {
     wire.say(User, get("/a")).say(Up, get("/a")).say(App, OK).say(Up, "POST /x HTTP/1.1\r\nHost: a\r\n");
     wire.end(App, FIN).say(Up, "Content-Length: 2\r\n\r\nhi").end(App, RST);
     assert!(wire.findings().iter().all(|told| told.starts_with("app rejected-reused-request")));
+}
+
+#[test]
+fn a_body_that_the_snap_length_cut_in_one_capture_alone_hides_no_parent() {
+    let mut wire = known(170);
+    let head = "POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 200\r\n\r\n";
+    let part = "p".repeat(50);
+    wire.say(User, head);
+    for _ in 0..4 {
+        wire.say(User, &part);
+    }
+    wire.say(Up, format!("{head}{}", part.repeat(4))).say(App, OK).say(Down, OK);
+    assert!(has_parent(&wire));
+}
+
+#[test]
+fn bodies_of_another_length_are_told_apart_where_they_are_cut() {
+    let mut wire = known(170);
+    let post = |length: usize| {
+        format!("POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n{}", "p".repeat(length))
+    };
+    wire.say(User, post(20)).say(Up, post(200)).say(App, OK).say(Down, OK);
+    assert!(!has_parent(&wire));
 }
