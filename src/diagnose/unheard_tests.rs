@@ -5,6 +5,7 @@ use super::wirekit::{FIN, RST, Who, Wire};
 use Who::{App, Down, Up, User};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+const TIMEOUT: &str = "HTTP/1.1 504 Gateway Time-out\r\nContent-Length: 3\r\n\r\nbad";
 
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n")
@@ -78,4 +79,13 @@ fn bodies_of_another_length_are_told_apart_where_they_are_cut() {
     };
     wire.say(User, post(20)).say(Up, post(200)).say(App, OK).say(Down, OK);
     assert!(!has_parent(&wire));
+}
+
+#[test]
+fn a_timer_is_known_behind_a_504_of_which_the_snap_length_left_the_status() {
+    let mut wire = known(150);
+    let long =
+        TIMEOUT.replace("bad", "").replace("Content", &format!("X-Pad: {}\r\nContent", "p".repeat(90)));
+    wire.say(User, get("/slow")).say(Up, get("/slow")).wait(1_370).end(Up, FIN).say(Down, long);
+    assert_eq!(wire.findings(), ["app response-timeout P2 Certain"]);
 }

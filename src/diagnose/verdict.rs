@@ -49,7 +49,7 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
     // The status tells of a timer, whatever its length.
     for one in &gave_up {
         let parent = analysis.trees.parent(one.exchange).map(|p| analysis.exchange(p.parent));
-        if parent.is_some_and(|parent| parent.status() == Some(504) && parent.raw.response.is_complete()) {
+        if parent.is_some_and(|parent| parent.status() == Some(504)) {
             outcomes[one.exchange.0 as usize] = Outcome::TimedOut;
         }
     }
