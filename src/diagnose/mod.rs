@@ -97,7 +97,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let starved = exhaustion::explained(&exhausted).chain(queue::given_up(&queues));
     let starved: Vec<(ExchangeId, LinkId)> = starved.chain(stall::starved(&stalls)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
-    let attempts = connect::attempts(analysis, &outcomes);
+    let attempts = connect::attempts(analysis, &outcomes, &holes);
     let unaccepted: Vec<(ExchangeId, LinkId)> = connect::unaccepted(analysis, &outcomes, &attempts).collect();
     exhaustion::settle(analysis, &unaccepted, &mut outcomes);
     let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);

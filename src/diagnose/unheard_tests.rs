@@ -1,11 +1,15 @@
 //! What one side sent and the other never had, or had too late, and what the snap length hides of it.
 
+use super::testkit::{Chain, MS};
 use super::wirekit::{FIN, RST, Who, Wire};
+use crate::http::Method::Post;
+use crate::tcp::{EventKind, Side};
 
 use Who::{App, Down, Up, User};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 const TIMEOUT: &str = "HTTP/1.1 504 Gateway Time-out\r\nContent-Length: 3\r\n\r\nbad";
+const S: i64 = 1_000 * MS;
 
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n")
@@ -88,4 +92,48 @@ fn a_timer_is_known_behind_a_504_of_which_the_snap_length_left_the_status() {
         TIMEOUT.replace("bad", "").replace("Content", &format!("X-Pad: {}\r\nContent", "p".repeat(90)));
     wire.say(User, get("/slow")).say(Up, get("/slow")).wait(1_370).end(Up, FIN).say(Down, long);
     assert_eq!(wire.findings(), ["app response-timeout P2 Certain"]);
+}
+
+#[test]
+fn who_waits_for_an_answer_that_is_too_large_for_the_path_waits_for_no_slow_server() {
+    let mut chain = Chain::new(&["user", "edge", "ingress", "app"]);
+    let (user, edge, app) = (chain.open(0, 0), chain.open(1, 0), chain.open(2, 0));
+    chain.conns[user].request(Post, "/", MS).response(504, 2_003 * MS);
+    chain.conns[edge].request(Post, "/", 2 * MS).sync().fin(Side::Client, 2_002 * MS);
+    let conn = &mut chain.conns[app];
+    conn.request(Post, "/", 3 * MS).response(200, 5 * MS);
+    // The app's capture shows the answer whole.
+    let seq = conn.exchanges[0].response.seq;
+    conn.flow.directions[0].acked = Some(seq);
+    for again in 0..4 {
+        conn.note(EventKind::Retransmission, Side::Server, (1 + again) * S, 0, 1448);
+    }
+    chain.parent((edge, 0), (user, 0), 1);
+    chain.parent((app, 0), (edge, 0), 1);
+    let findings = chain.analyse().diagnosis.findings;
+    let kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
+    assert_eq!(kinds, ["mtu-black-hole"]);
+}
+
+#[test]
+fn requests_that_are_too_large_for_the_path_wait_in_no_queue() {
+    let mut chain = Chain::new(&["nginx", "app"]);
+    let works = chain.open(0, 0);
+    for n in 0..20 {
+        chain.conns[works].request(Post, "/small", n * 300 * MS + MS).response(200, n * 300 * MS + 2 * MS);
+    }
+    for start in [S, 2 * S, 3 * S] {
+        let at = chain.open(0, start);
+        let conn = &mut chain.conns[at];
+        conn.request(Post, "/large", start + MS);
+        conn.flow.directions[1].acked = Some(conn.exchanges[0].request.seq);
+        for again in 0..4 {
+            conn.note(EventKind::Retransmission, Side::Client, start + (1 << again) * 300 * MS, 0, 1448);
+            conn.events.last_mut().unwrap().quiet_us = 300_000;
+        }
+        conn.fin(Side::Client, start + 4 * S);
+    }
+    let findings = chain.analyse().diagnosis.findings;
+    let kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
+    assert_eq!(kinds, ["mtu-black-hole"]);
 }
