@@ -47,6 +47,7 @@ pub(super) const ENDINGS: &[Rule] = &[
         form: "stopped in the middle of its answer",
         holds: stopped,
     },
+    Rule { id: "P6", words: &texts::INVALID_CHUNK, form: "", holds: invalid_chunk },
     Rule {
         id: "P5",
         words: &texts::TRUNCATED_RESPONSE,
@@ -212,6 +213,12 @@ fn response_timeout(case: &Case<'_>) -> Option<Certainty> {
     }
     let told = case.parent().and_then(|parent| parent.status());
     Some(if told == Some(504) { Certainty::Certain } else { Certainty::Likely })
+}
+
+/// P6: a chunk size that is none.
+fn invalid_chunk(case: &Case<'_>) -> Option<Certainty> {
+    let broken = case.outcome == Outcome::Truncated && case.life.breaks_chunks(case.raw);
+    broken.then_some(Certainty::Certain)
 }
 
 fn cut_length(case: &Case<'_>) -> Option<Certainty> {

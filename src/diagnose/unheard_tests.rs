@@ -116,6 +116,14 @@ fn who_waits_for_an_answer_that_is_too_large_for_the_path_waits_for_no_slow_serv
 }
 
 #[test]
+fn a_chunk_size_that_is_none_is_the_servers_fault() {
+    let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz not a size\r\n";
+    let mut wire = known(1_500);
+    wire.say(User, get("/x")).say(Up, get("/x")).say(App, broken).end(Up, FIN).end(Down, FIN);
+    assert_eq!(wire.findings(), ["app truncated-response/invalid-chunk P6 Certain"]);
+}
+
+#[test]
 fn requests_that_are_too_large_for_the_path_wait_in_no_queue() {
     let mut chain = Chain::new(&["nginx", "app"]);
     let works = chain.open(0, 0);

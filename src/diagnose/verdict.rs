@@ -142,6 +142,10 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
     let lossy = exchange.flags.has(ExchangeFlags::NEAR_HOLE)
         || request.state == MessageState::Lossy
         || response.state == MessageState::Lossy;
+    // Nobody can read such a response to its end, where all of it is there.
+    if life.breaks_chunks(exchange) {
+        return Ending::Known(Outcome::Truncated);
+    }
     // Where only the snap length cut bytes off, every packet is there: what was sent and when is known.
     if lossy && !life.only_cut() {
         return Ending::Known(Outcome::Unknown);
