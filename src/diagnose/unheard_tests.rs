@@ -116,6 +116,14 @@ fn who_waits_for_an_answer_that_is_too_large_for_the_path_waits_for_no_slow_serv
 }
 
 #[test]
+fn a_hop_that_drops_what_it_asked_and_who_asked_it_has_died_itself() {
+    let mut wire = known(1_500);
+    wire.reconnect().say(User, get("/x")).say(Up, get("/x")).wait(30);
+    wire.end(Up, RST).end(Down, RST).say(App, OK);
+    assert_eq!(wire.findings(), ["user closed-before-response P1 Certain"]);
+}
+
+#[test]
 fn a_chunk_size_that_is_none_is_the_servers_fault() {
     let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz not a size\r\n";
     let mut wire = known(1_500);
