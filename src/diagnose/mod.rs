@@ -26,6 +26,7 @@ mod limits;
 mod log_clocks;
 mod log_lines;
 mod log_writers;
+mod logged_errors;
 mod logs_alone;
 mod mismatch;
 mod model;
@@ -137,7 +138,9 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         findings.extend(logs.disagreements(&diagnosis));
         // Where packets show the fault, they tell more.
         if findings.iter().all(|finding| finding.severity < Severity::Warning) {
-            findings.extend(logs_alone::findings(analysis, &diagnosis));
+            let alone = logs_alone::findings(analysis, &diagnosis);
+            let errors = || logged_errors::findings(analysis, &diagnosis, logs);
+            findings.extend(if alone.is_empty() { errors() } else { alone });
         }
         findings.extend(logs.clock_findings(&diagnosis));
     }
