@@ -29,7 +29,7 @@ const MEANINGS: [(&str, &[&str]); 23] = [
         "upstream timed out (110: Connection timed out)",
         &["response-timeout", "worker-exhaustion", "rejected-reused-request"],
     ),
-    ("connect() failed (111", &["connection-refused"]),
+    ("connect() failed (111", &["connection-refused", "host-unreachable"]),
     ("connect() ", &["host-unreachable"]),
     ("no live upstreams", &["no-live-upstream"]),
     ("upstream sent too big header", &["response-header-too-large"]),
