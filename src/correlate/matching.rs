@@ -114,6 +114,7 @@ impl<'a> Matching<'a> {
             self.by_time(|node| node.key ^ node.kept, most);
         }
         self.by_time(|node| node.key, most);
+        self.by_sizes(most);
         if self.aside.is_some() {
             return self.parentages();
         }

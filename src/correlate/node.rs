@@ -23,6 +23,12 @@ pub(super) struct Node {
     /// Method and target alone. As a child only of one whose body was never sent whole: nobody can compare that with its
     /// parent's. 0 for none.
     pub bare: u64,
+    /// Method, target and the length of a body; 0 without one.
+    pub sized: u64,
+    /// The capture misses bytes of its body, so that only the length can be compared.
+    pub holed: bool,
+    /// Whether it was gathered as a parent.
+    pub is_parent: bool,
     /// Hash of the headers that this lane passes on and that tell requests apart; 0 when there are none.
     pub kept: u64,
     pub method: u32,
@@ -126,7 +132,7 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                     node.bare = if is_cut(exchange.raw) { node.bare } else { 0 };
                     home::set_edges(analysis, &mut node, &exchange, sighting);
                 }
-                node.client = client;
+                (node.client, node.is_parent) = (client, as_parents);
                 (node.host, node.socket) = (host, socket);
                 if !as_parents {
                     let names = forwarded[exchange.capture.index()].iter().flatten();
@@ -166,11 +172,16 @@ fn address_hash(address: &str) -> u64 {
     HeaderDigest::new(NameId(0), address.as_bytes()).value()
 }
 
+/// Spreads the bits of a number over a hash (Fibonacci hashing).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
 fn node(exchange: &ExchangeView<'_>) -> Node {
     let (facts, raw) = (exchange.facts, exchange.raw);
     let answered = raw.response.is_complete() && exchange.left_before_response().is_none();
     let body = u64::from(raw.request.body_crc).wrapping_add(raw.request.body_bytes << 32);
-    let mixed = body.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = body.wrapping_mul(GOLDEN);
+    let has_body = raw.request.body_bytes > 0;
+    let sized = request_key(facts, raw) ^ (raw.request.body_bytes << 32).wrapping_mul(GOLDEN);
     let settled = exchange.settled().0;
     let clock = &exchange.analysis.topology.clocks[exchange.capture.index()];
     Node {
@@ -180,6 +191,9 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         key: request_key(facts, raw) ^ mixed,
         suffix: suffix_key(facts, raw) ^ mixed,
         bare: request_key(facts, raw),
+        sized: if has_body { sized } else { 0 },
+        holed: has_body && raw.request.body_crc == 0,
+        is_parent: false,
         kept: 0,
         method: text_hash(exchange.method()) as u32,
         head: raw.request.head_crc,
@@ -202,7 +216,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         status: exchange.status().unwrap_or(0),
         answered,
         near_hole: raw.flags.has(ExchangeFlags::NEAR_HOLE),
-        body: if raw.request.body_bytes > 0 { text_hash(exchange.method()) ^ mixed } else { 0 },
+        body: if has_body { text_hash(exchange.method()) ^ mixed } else { 0 },
         response_bytes: raw.response.body_bytes,
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{Analysis, ConnectionView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
-use super::life::Life;
+use super::life::{Life, at_least};
 use super::reuse::CASES;
 use super::texts;
 use super::transport::sides;
@@ -58,6 +58,12 @@ impl BlackHoles {
         self.connections.binary_search(&connection).is_ok()
     }
 
+    /// Whether a request on this connection never arrives because it is too large.
+    pub(super) fn hold_request(&self, connection: ConnectionId) -> bool {
+        let cases = self.holes.iter().filter(|hole| hole.1 == Side::Client).flat_map(|hole| &hole.3);
+        self.may_hold(connection) && cases.clone().any(|one| one.connection == connection)
+    }
+
     /// A request that never arrives because it is too large was turned away by nobody.
     pub(super) fn settle(
         &self,
@@ -66,9 +72,8 @@ impl BlackHoles {
         rejections: &mut Vec<Rejection>,
     ) {
         let too_large = |rejection: &Rejection| {
-            let connection = analysis.exchange(rejection.exchange).connection_id();
-            let cases = self.holes.iter().filter(|hole| hole.1 == Side::Client).flat_map(|hole| &hole.3);
-            rejection.form == RejectForm::BlackHole && cases.clone().any(|one| one.connection == connection)
+            rejection.form == RejectForm::BlackHole
+                && self.hold_request(analysis.exchange(rejection.exchange).connection_id())
         };
         rejections.retain(|rejection| {
             let too_large = too_large(rejection);
@@ -91,7 +96,13 @@ impl BlackHoles {
             self.holes.iter().flat_map(|(link, _, _, cases)| cases.iter().map(move |one| (*link, one)));
         cases.flat_map(move |(link, one)| {
             let waiting = analysis.connection(one.connection).exchanges();
-            let waiting = waiting.filter(|x| outcomes[x.id.0 as usize] != Outcome::Complete);
+            // Where the server sent its answer it is whole, though nobody ever had it.
+            let unheard = |x: &ExchangeView<'_>| {
+                let response = &x.raw.response;
+                one.unheard.is_some_and(|from| response.is_present() && at_least(response.end_seq(), from))
+            };
+            let waiting =
+                waiting.filter(move |x| outcomes[x.id.0 as usize] != Outcome::Complete || unheard(x));
             waiting.map(move |x| (x.id, link))
         })
     }
@@ -119,6 +130,8 @@ fn largest_through(analysis: &Analysis, link: LinkId, side: Side, cases: &[Stuck
 /// A large segment that is sent again and again while small ones get through (T3).
 pub(super) struct Stuck {
     connection: ConnectionId,
+    /// From where on nobody acknowledged what the server sent.
+    unheard: Option<u32>,
     len: u32,
     times: usize,
     lasts_ns: i64,
@@ -145,6 +158,7 @@ fn stuck_segment(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
     let large = first.len >= SMALL_SEGMENT && first.len > sent.largest_acked;
     (large && resent.len() >= STUCK_TIMES && lasts_ns >= STUCK_NS).then_some(Stuck {
         connection: connection.id,
+        unheard: (side == Side::Server).then(|| acked.wrapping_add(1)),
         len: first.len,
         times: resent.len(),
         lasts_ns,
@@ -161,6 +175,7 @@ fn never_arrived(connection: ConnectionView<'_>, side: Side) -> Option<Stuck> {
     let large = hole.len >= SMALL_SEGMENT && connection.flow().direction(side).largest_acked < SMALL_SEGMENT;
     (side == Side::Server && large && lasts_ns >= STUCK_NS).then_some(Stuck {
         connection: connection.id,
+        unheard: None,
         len: SMALL_SEGMENT,
         times: 0,
         lasts_ns,

@@ -131,6 +131,7 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
         book.sort();
     }
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
+    doubt_timers(&mut odd);
     let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
     let mut chains = chains(&unusual, |chain| !is_coarse_timer(chain) && !is_late_timer(chain, habits));
     // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
@@ -157,6 +158,20 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
         burst.closed.len() as u64 * 3 >= burst.open && stands_out(analysis, link, burst, &odd, &doubtful)
     });
     all
+}
+
+/// A timer that shows nowhere but amid a burst of closes is none: those connections had been left idle together.
+fn doubt_timers(odd: &mut [Odd]) {
+    let unusual: Vec<Odd> = odd.iter().filter(|one| !one.usual).copied().collect();
+    let ends = |chain: &[Odd]| (chain[0].server, chain[0].at, chain[chain.len() - 1].at);
+    let bursts: Vec<_> = chains(&unusual, |_| true).into_iter().map(ends).collect();
+    let amid = |one: &Odd| {
+        let within = |&(server, from, to): &_| one.server == server && (from..=to).contains(&one.at);
+        one.usual && bursts.iter().any(within)
+    };
+    if odd.iter().filter(|one| one.usual && !amid(one)).count() < FEWEST_UNASKED {
+        odd.iter_mut().filter(|one| amid(one)).for_each(|one| one.usual = false);
+    }
 }
 
 /// Whether a burst is more than the coming and going of connections: they were open when it began, it was short

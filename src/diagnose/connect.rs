@@ -8,6 +8,7 @@ use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::accept_queue;
+use super::blackhole::BlackHoles;
 use super::draft::{Draft, ProofList};
 use super::given_up;
 use super::reuse::CASES;
@@ -63,11 +64,13 @@ pub(super) enum Start {
 }
 
 /// All failed attempts, ordered by connection.
-pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Attempt> {
+pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome], holes: &BlackHoles) -> Vec<Attempt> {
     let mut silent: Vec<ConnectionView<'_>> = Vec::new();
     let mut starts: Vec<(ConnectionView<'_>, Start)> = Vec::new();
     for connection in analysis.connections() {
         match start(connection) {
+            // What is too large for the path is ignored by no server.
+            Some(Start::Ignored) if holes.hold_request(connection.id) => {}
             Some(start) => starts.push((connection, start)),
             None if is_silent(connection) => silent.push(connection),
             None => {}

@@ -63,3 +63,26 @@ fn an_answer_or_an_abort_is_no_refusal() {
     let (findings, outcome) = found(false, &[record(6, b"Segmentation fault"), end(0)].concat());
     assert_eq!((findings, outcome), (vec!["not-http/ Certain".to_owned()], "no-response"));
 }
+
+#[test]
+fn an_answer_to_a_request_whose_end_the_snap_length_cut_is_not_early() {
+    let vars = b"\x0e\x04REQUEST_METHODPOST\x0b\x02REQUEST_URI/x\x0e\x03CONTENT_LENGTH900";
+    let body = [&[1, 5, 0, 1, 3, 132, 0, 0][..], &[b'b'; 900]].concat();
+    let whole = [record(1, &[0, 1, 0, 0, 0, 0, 0, 0]), record(4, vars), record(4, b""), body, record(5, b"")];
+    let answer = [record(6, b"Content-Type: text/plain\r\n\r\nhello"), end(0)].concat();
+    for snap_len in [1_500, 256] {
+        let mut file = PcapBuilder::new().nanos().snap_len(snap_len);
+        let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:9000");
+        ends.handshake(&mut file, 0);
+        ends.client(&mut file, 1_000_000, &whole.concat());
+        ends.server(&mut file, 2_000_000, &answer);
+        for side in [1, 0] {
+            ends.send(&mut file, 3_000_000, side, 0x11, b"");
+        }
+        let reader = Reader::new(Cursor::new(file.build()), None);
+        let analysis =
+            analyse(vec![load_from(reader, Path::new("a.pcap"), &mut |_| true).into()], &Default::default());
+        let kinds: Vec<&str> = analysis.diagnosis.findings.iter().map(|one| one.kind.as_str()).collect();
+        assert!(!kinds.contains(&"early-response"), "{snap_len}: {kinds:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! How a connection ended and who ended it, told by acknowledgement numbers.
 
 use crate::analysis::ConnectionView;
-use crate::http::Message;
+use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState};
 use crate::tcp::{Event, EventKind, Flow, Opening, Side};
 
 /// Whether sequence number `a` is at or after `b`; numbers wrap (RFC 9293, section 3.4).
@@ -69,6 +69,15 @@ impl<'a> Life<'a> {
     /// Whether the connection's first request was seen as its first.
     pub(super) fn seen_from_start(&self) -> bool {
         self.flow.opening == Opening::Handshake
+    }
+
+    /// Whether something else stands where the size of a response's next chunk should (RFC 9112, section 7.1): nothing of it
+    /// is missing, and nobody can find its end.
+    pub(super) fn breaks_chunks(&self, exchange: &Exchange) -> bool {
+        let whole = self.flow.directions.iter().all(|d| d.missing_bytes == 0 && d.cut_bytes == 0);
+        let response = &exchange.response;
+        let endless = response.framing == Framing::Chunked && response.state == MessageState::Lossy;
+        whole && endless && exchange.flags.has(ExchangeFlags::AMBIGUOUS_FRAMING)
     }
 
     /// Whether the capture holds every packet and lacks only what its snap length cut off.

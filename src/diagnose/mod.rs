@@ -26,6 +26,7 @@ mod limits;
 mod log_clocks;
 mod log_lines;
 mod log_writers;
+mod logged_errors;
 mod logs_alone;
 mod mismatch;
 mod model;
@@ -53,6 +54,8 @@ mod texts;
 #[cfg(test)]
 mod time_tests;
 mod transport;
+#[cfg(test)]
+mod unheard_tests;
 mod unsent;
 mod verdict;
 mod wire_steps;
@@ -95,7 +98,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let starved = exhaustion::explained(&exhausted).chain(queue::given_up(&queues));
     let starved: Vec<(ExchangeId, LinkId)> = starved.chain(stall::starved(&stalls)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
-    let attempts = connect::attempts(analysis, &outcomes);
+    let attempts = connect::attempts(analysis, &outcomes, &holes);
     let unaccepted: Vec<(ExchangeId, LinkId)> = connect::unaccepted(analysis, &outcomes, &attempts).collect();
     exhaustion::settle(analysis, &unaccepted, &mut outcomes);
     let gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
@@ -135,7 +138,9 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         findings.extend(logs.disagreements(&diagnosis));
         // Where packets show the fault, they tell more.
         if findings.iter().all(|finding| finding.severity < Severity::Warning) {
-            findings.extend(logs_alone::findings(analysis, &diagnosis));
+            let alone = logs_alone::findings(analysis, &diagnosis);
+            let errors = || logged_errors::findings(analysis, &diagnosis, logs);
+            findings.extend(if alone.is_empty() { errors() } else { alone });
         }
         findings.extend(logs.clock_findings(&diagnosis));
     }

@@ -47,6 +47,15 @@ pub(super) fn is_inherited_end(analysis: &Analysis, outcomes: &[Outcome], id: Ex
     left(parentage.parent) && analysis.exchange(id).next_attempt().is_none()
 }
 
+/// Whether the hop between dropped this child unanswered together with the request that caused it, which it closed
+/// without an answer as well: then it is the hop that died.
+fn is_dropped_with(analysis: &Analysis, outcomes: &[Outcome], child: ExchangeId, parent: ExchangeId) -> bool {
+    let exchange = analysis.exchange(child);
+    let unheard = !exchange.raw.response.is_present() || exchange.left_before_response().is_some();
+    let [dropped, closed] = [child, parent].map(|id| outcomes[id.0 as usize]);
+    dropped == Outcome::Aborted && closed == Outcome::NoResponse && unheard
+}
+
 /// The exchange where each failure began: itself, or the deepest failed one below it. Of those `explained` the reason
 /// is known, so that who waited for them did not leave of its own accord.
 pub(super) fn origins(
@@ -94,7 +103,9 @@ fn failed_child(
         if served.contains(&link) || exchange.next_attempt().is_some() {
             continue;
         }
-        let own = fails(analysis, outcomes, child) && !is_inherited_end(analysis, outcomes, child);
+        let own = fails(analysis, outcomes, child)
+            && !is_inherited_end(analysis, outcomes, child)
+            && !is_dropped_with(analysis, outcomes, child, id);
         if own || reasons.contains(&child) {
             return Some(child);
         }

@@ -9,6 +9,7 @@ use super::case::{Case, Rule, is_refused};
 use super::life::at_least;
 use super::request::{server_is_one_of, server_is_proxy, server_may_be_proxy, server_name};
 use super::texts;
+use super::verdict::SHORTEST_UNFINISHED_NS;
 use super::{Certainty, Outcome};
 
 /// nginx's default `proxy_buffer_size` is one memory page: the smallest limit of response heads.
@@ -46,6 +47,7 @@ pub(super) const ENDINGS: &[Rule] = &[
         form: "stopped in the middle of its answer",
         holds: stopped,
     },
+    Rule { id: "P6", words: &texts::INVALID_CHUNK, form: "", holds: invalid_chunk },
     Rule {
         id: "P5",
         words: &texts::TRUNCATED_RESPONSE,
@@ -213,6 +215,12 @@ fn response_timeout(case: &Case<'_>) -> Option<Certainty> {
     Some(if told == Some(504) { Certainty::Certain } else { Certainty::Likely })
 }
 
+/// P6: a chunk size that is none.
+fn invalid_chunk(case: &Case<'_>) -> Option<Certainty> {
+    let broken = case.outcome == Outcome::Truncated && case.life.breaks_chunks(case.raw);
+    broken.then_some(Certainty::Certain)
+}
+
 fn cut_length(case: &Case<'_>) -> Option<Certainty> {
     cut(case, |framing| matches!(framing, Framing::Length(_)))
 }
@@ -255,7 +263,23 @@ fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
     if unread && idle_ns >= PRECONNECT_NS {
         return Some(Certainty::Possible);
     }
+    if may_have_stopped(case) {
+        return Some(Certainty::Possible);
+    }
     Some(if request.state == MessageState::Complete { Certainty::Certain } else { Certainty::Likely })
+}
+
+/// Whether a request whose head the snap length cut may have stopped in the middle, so that the server waited for the
+/// rest: a proxy passed nothing on, or the client went on when it was too late.
+fn may_have_stopped(case: &Case<'_>) -> bool {
+    let cut = case.raw.request.head_bytes == 0 && case.life.only_cut();
+    let waited = || case.silence_ns().is_some_and(|silence| silence >= SHORTEST_UNFINISHED_NS);
+    let went_on = || {
+        let fin = u32::from(case.life.client_fin.is_some());
+        let sent = case.life.flow.direction(Side::Client).end_seq.map(|end| end.wrapping_sub(fin));
+        sent.is_some_and(|end| !at_least(case.raw.request.end_seq(), end))
+    };
+    cut && waited() && (case.server_role() == Role::Proxy && case.answered_itself() || went_on())
 }
 
 /// P1, where the server closes on each request of this kind and answers others: it is the request, and no accident.

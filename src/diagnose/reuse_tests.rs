@@ -155,6 +155,25 @@ fn a_burst_without_a_lost_request_is_a_note_and_the_end_of_a_load_is_none() {
 }
 
 #[test]
+fn connections_left_idle_together_show_no_timer_where_all_are_closed_at_once() {
+    let starts: Vec<i64> = (0..10).map(|n| n * 700 * MS).collect();
+    let killed = link(&starts, |conn, number, start| {
+        twice(conn, start);
+        let closed = 10 * S + number as i64 * MS / 10;
+        if number % 2 == 0 {
+            conn.request(Post, "/3", closed - 2 * MS).sync().rst(Server, closed, true);
+            return;
+        }
+        conn.request(Get, "/3", closed - 188 * MS).response(200, closed - 187 * MS).fin(Server, closed);
+        if number == 5 {
+            conn.request(Post, "/4", closed + MS / 2).rst(Server, closed + MS, false);
+        }
+    });
+    assert!(told(&killed).iter().all(|one| !one.contains("idle-timeout")), "{:?}", told(&killed));
+    assert!(told(&killed).iter().any(|one| one.contains("server-restarted")), "{:?}", told(&killed));
+}
+
+#[test]
 fn a_server_that_may_have_closed_as_many_others_was_not_restarted() {
     // Of those that it closed before, bytes are missing: what these closes were nobody can tell.
     let seen = |before: i64| {

@@ -49,7 +49,7 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
     // The status tells of a timer, whatever its length.
     for one in &gave_up {
         let parent = analysis.trees.parent(one.exchange).map(|p| analysis.exchange(p.parent));
-        if parent.is_some_and(|parent| parent.status() == Some(504) && parent.raw.response.is_complete()) {
+        if parent.is_some_and(|parent| parent.status() == Some(504)) {
             outcomes[one.exchange.0 as usize] = Outcome::TimedOut;
         }
     }
@@ -142,6 +142,10 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
     let lossy = exchange.flags.has(ExchangeFlags::NEAR_HOLE)
         || request.state == MessageState::Lossy
         || response.state == MessageState::Lossy;
+    // Nobody can read such a response to its end, where all of it is there.
+    if life.breaks_chunks(exchange) {
+        return Ending::Known(Outcome::Truncated);
+    }
     // Where only the snap length cut bytes off, every packet is there: what was sent and when is known.
     if lossy && !life.only_cut() {
         return Ending::Known(Outcome::Unknown);

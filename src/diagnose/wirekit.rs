@@ -35,11 +35,16 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new() -> Self {
+        Self::cut_to(262_144)
+    }
+
+    /// The same with a snap length.
+    pub(crate) fn cut_to(snap_len: usize) -> Self {
         let ends = [
             Conversation::new("10.0.0.1:40000", "10.0.0.2:80"),
             Conversation::new("10.0.0.2:50000", "10.0.0.3:8000"),
         ];
-        let file = || PcapBuilder::new().nanos();
+        let file = || PcapBuilder::new().nanos().snap_len(snap_len);
         let mut wire = Self { files: [file(), file()], ends, connections: 0, now: 0 };
         wire.reconnect();
         let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";

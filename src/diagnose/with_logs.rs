@@ -1,6 +1,6 @@
 //! The logs join in: which lines belong to which request, and where log and wire disagree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 
@@ -195,6 +195,8 @@ impl<'a> LogIndex<'a> {
     /// Requests of which the log says one thing and the wire another: one finding for each link.
     pub(super) fn disagreements(&self, diagnosis: &Diagnosis) -> Vec<Finding> {
         let mut all: BTreeMap<ExchangeId, String> = BTreeMap::new();
+        // A server that drops a request may log nothing of it: then the line is that of a later attempt.
+        let (mut places, mut agreed) = (BTreeMap::new(), BTreeSet::new());
         for exchange in self.analysis.exchanges() {
             let lane = self.analysis.link(exchange.link_id()).to;
             let known = self.writers.iter().flatten().any(|writer| writer.is_sure && writer.lane == lane);
@@ -209,8 +211,12 @@ impl<'a> LogIndex<'a> {
             }
             if let Some(says) = disagreement(self.request(place), exchange, outcome) {
                 all.insert(exchange.id, says);
+                places.insert(exchange.id, place);
+            } else if exchange.status() == Some(self.request(place).status) {
+                agreed.insert(place);
             }
         }
+        all.retain(|id, _| !agreed.contains(&places[id]));
         let mut by_link: BTreeMap<LinkId, (BTreeMap<String, u64>, Vec<ExchangeId>)> = BTreeMap::new();
         for (&id, says) in &all {
             // What a hop only passed on was said where it began.
@@ -318,6 +324,25 @@ mod tests {
         };
         let (edge, ingress) = (line(2), line(3));
         assert_eq!(told(&[("e.log", &edge), ("i.log", &ingress)], chain), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_dropped_attempt_that_its_server_did_not_log_takes_the_line_of_no_other() {
+        let mut wire = Wire::new();
+        let get = "GET /x HTTP/1.1\r\nHost: shop\r\nX-Request-ID: 00112233445566778899aabbccddeeff\r\n\r\n";
+        let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+        wire.say(Who::User, get).end(Who::Down, FIN).end(Who::User, FIN).wait(20).reconnect();
+        wire.say(Who::User, get).say(Who::Up, get).say(Who::App, ok).say(Who::Down, ok);
+        let line = |at: &str, target: &str, id: &str| {
+            format!(
+                "0000000000.{at} 10.0.0.1 \"GET {target} HTTP/1.1\" 200 4 to=\"10.0.0.3:8000\" got=\"200\" id={id}\n"
+            )
+        };
+        let access = line("002", "/first", "-")
+            + &line("003", "/second", "-")
+            + &line("550", "/x", "00112233445566778899aabbccddeeff");
+        let findings = wire.analysis_with(logs(&[("access.log", &access)])).diagnosis.findings;
+        assert!(findings.iter().all(|finding| finding.kind != "log-disagreement"), "{findings:?}");
     }
 
     #[test]

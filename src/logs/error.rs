@@ -7,7 +7,7 @@ use jiff::civil::DateTime;
 use super::model::LoggedError;
 
 /// What the texts of nginx mean: a part of the message, and the kinds of findings that it may belong to.
-const MEANINGS: [(&str, &[&str]); 22] = [
+const MEANINGS: [(&str, &[&str]); 23] = [
     (BROKEN_HEADER, &["proxy-protocol-mismatch"]),
     ("upstream prematurely closed connection while reading response header", CLOSED),
     ("recv() failed (104: Connection reset by peer) while reading response header", CLOSED),
@@ -29,7 +29,7 @@ const MEANINGS: [(&str, &[&str]); 22] = [
         "upstream timed out (110: Connection timed out)",
         &["response-timeout", "worker-exhaustion", "rejected-reused-request"],
     ),
-    ("connect() failed (111", &["connection-refused"]),
+    ("connect() failed (111", &["connection-refused", "host-unreachable"]),
     ("connect() ", &["host-unreachable"]),
     ("no live upstreams", &["no-live-upstream"]),
     ("upstream sent too big header", &["response-header-too-large"]),
@@ -38,6 +38,7 @@ const MEANINGS: [(&str, &[&str]); 22] = [
     ("upstream sent unexpected FastCGI record: 3", &["fastcgi-refused", "fastcgi-no-output"]),
     ("upstream sent \"Content-Length\" and \"Transfer-Encoding\"", &["conflicting-framing"]),
     ("upstream sent invalid header", &["invalid-header"]),
+    ("upstream sent invalid chunked response", &["truncated-response"]),
     ("client intended to send too large body", &["request-too-large"]),
     ("client timed out", &["request-timeout"]),
     ("client prematurely closed connection", &["client-abort", "half-close", "worker-exhaustion"]),

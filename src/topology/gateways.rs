@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::capture::CaptureId;
 
-use super::cause::{Causes, Leg};
+use super::cause::{Causes, Endpoint, Leg};
 use super::inside::delay;
 use super::lanes::Seen;
 
@@ -39,15 +39,45 @@ pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
     }
     let failed = failed_answers(seen, causes);
     for (client, all) in attempts {
-        let candidates = failed.iter().filter(|(endpoint, _)| !causes.is_asked_by(**endpoint, client));
+        let own = own_endpoints(causes, client);
+        // Who serves somebody asks for those, and for nobody else; what it asks of itself goes through it twice.
+        let may_ask = |endpoint: usize| {
+            if own.is_empty() { !causes.is_asked_by(endpoint, client) } else { own.contains(&endpoint) }
+        };
+        let candidates = failed.iter().filter(|(endpoint, _)| may_ask(**endpoint));
         let lucky = candidates.filter_map(|(endpoint, spans)| Some((luck(&all, spans)?, *endpoint)));
-        if let Some((_, endpoint)) = lucky.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        let best = lucky.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, endpoint)| vec![endpoint]);
+        // One that listens on several ports fails at each of them.
+        let together =
+            || luck(&all, &joined(own.iter().filter_map(|own| failed.get(own)))).map(|_| own.clone());
+        if let Some(endpoints) = best.or_else(together) {
+            let parents: Vec<(usize, usize)> =
+                endpoints.iter().map(|&endpoint| (endpoint, all.len())).collect();
             let legs = causes.legs.iter_mut().enumerate();
             for (_, leg) in legs.filter(|(at, leg)| leg.client == client && is_mute((*at, leg))) {
-                leg.parents = vec![(endpoint, all.len())];
+                leg.parents.clone_from(&parents);
             }
         }
     }
+}
+
+/// Endpoints at the address of a client where requests were seen.
+fn own_endpoints(causes: &Causes, client: IpAddr) -> Vec<usize> {
+    let is_own =
+        |(_, endpoint): &(usize, &Endpoint)| endpoint.address.ip() == client && endpoint.exchanges > 0;
+    causes.endpoints.iter().enumerate().filter(is_own).map(|(at, _)| at).collect()
+}
+
+/// The failed requests of several endpoints.
+fn joined<'a>(all: impl Iterator<Item = &'a Failed>) -> Failed {
+    let mut joined = Failed::new();
+    for (capture, (spans, length)) in all.flatten() {
+        let (known, longest) = joined.entry(*capture).or_default();
+        known.extend(spans);
+        *longest = (*longest).max(*length);
+    }
+    joined.values_mut().for_each(|(spans, _)| spans.sort_unstable());
+    joined
 }
 
 /// Which legs got a response, if only once.
@@ -151,6 +181,36 @@ mod tests {
         let chain = [vec!["10.0.1.1"], vec!["10.0.1.2", "10.0.2.1"], vec!["10.0.2.2"]];
         assert_eq!(lanes(2, MS / 5, false), chain);
         assert_ne!(lanes(2, 20 * MS, false), chain);
+    }
+
+    #[test]
+    fn who_listens_on_two_ports_and_connects_in_vain_is_not_the_hop_before() {
+        let mut script = Script::new("any.pcap");
+        let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+        let legs: Vec<_> = (0..2)
+            .map(|n| {
+                script.connection(
+                    0,
+                    &format!("10.0.1.2:{}", 5000 + n),
+                    &format!("10.0.1.3:{}", 8080 + n),
+                    500,
+                )
+            })
+            .collect();
+        for n in 1..=12 {
+            let (at, target) = ((n * 100 + n * n * 7) * MS, format!("/{n}"));
+            script.request(user, at, "GET", &target, &[], "");
+            script.request(legs[n as usize % 2], at + MS, "GET", &target, &[], "");
+            let attempt =
+                script.connection(at + 2 * MS, &format!("10.0.1.3:{}", 4000 + n), "10.0.1.4:8000", 900);
+            script.rst(attempt, at + 2 * MS + MS / 10, Side::Server);
+            script.flow(attempt).opening = Opening::Refused;
+            script.response(legs[n as usize % 2], at + 3 * MS, 502, 20);
+            script.response(user, at + 4 * MS, 502, 20);
+        }
+        let lanes = build(&[script.finish()], &Overrides::default()).lanes;
+        let addresses: Vec<usize> = lanes.iter().map(|lane| lane.addresses.len()).collect();
+        assert_eq!(addresses, [1, 1, 1, 1], "{lanes:?}");
     }
 
     #[test]

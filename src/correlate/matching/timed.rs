@@ -36,6 +36,20 @@ impl Matching<'_> {
         self.by_time_of(&candidates, most);
     }
 
+    /// The same where a capture misses bytes of a request's body that another one holds: what is left to compare is its
+    /// length.
+    pub(super) fn by_sizes(&mut self, most: Confidence) {
+        let is_open_hole =
+            |child: u32| self.found[child as usize].is_none() && self.children[child as usize].holed;
+        if self.children.iter().any(|node| node.holed) {
+            let cut = candidates(self.parents, self.children, self.replicas, |node| node.sized, is_open_hole);
+            self.by_time_of(&cut, most);
+        }
+        if self.parents.iter().any(|node| node.holed) {
+            self.by_time(|node| if node.is_parent && !node.holed { 0 } else { node.sized }, most);
+        }
+    }
+
     /// The children without a parent yet, with the parents that may be.
     pub(super) fn open(&self, key: fn(&Node) -> u64) -> Candidates {
         let is_open = |child: u32| self.found[child as usize].is_none();

@@ -3,6 +3,7 @@
 mod connect;
 mod exhaustion;
 mod fastcgi;
+mod framing;
 mod logs;
 mod other;
 mod request;
@@ -19,8 +20,10 @@ pub(super) use exhaustion::{WORKER_EXHAUSTION, WORKER_QUEUE, WORKERS_HELD};
 pub(super) use fastcgi::{
     FASTCGI_CANNOT_MULTIPLEX, FASTCGI_NO_OUTPUT, FASTCGI_OVERLOADED, FASTCGI_REFUSED, FASTCGI_UNKNOWN_ROLE,
 };
+pub(super) use framing::INVALID_CHUNK;
 pub(super) use logs::{
-    APPLICATION_LOGGED, FAULT_BEHIND, LOG_APART, LOG_CLOCK, LOG_DISAGREEMENT, UPSTREAM_NOT_LOGGED,
+    APPLICATION_LOGGED, ERRORS_LOGGED, FAULT_BEHIND, LOG_APART, LOG_CLOCK, LOG_DISAGREEMENT,
+    UPSTREAM_NOT_LOGGED,
 };
 pub(super) use other::{CAPTURE_LOSS, PARTIAL_CAPTURE};
 pub(super) use request::{
@@ -179,10 +182,11 @@ mod tests {
     #[test]
     fn every_kind_has_its_words_and_no_cause_stands_twice() {
         // One list a file: a new family adds its own.
-        let files: [&[&Words]; 9] = [
+        let files: [&[&Words]; 10] = [
             &connect::ALL,
             &exhaustion::ALL,
             &fastcgi::ALL,
+            &framing::ALL,
             &logs::ALL,
             &other::ALL,
             &request::ALL,

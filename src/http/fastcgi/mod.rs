@@ -181,7 +181,8 @@ impl FastCgi {
         match kind {
             kind::STDOUT if !exchange.response.is_present() => {
                 exchange.response = open.response.message;
-                if open.request.in_message() {
+                // Where the capture misses its end it may have come.
+                if open.request.in_message() && !open.request.lossy {
                     exchange.flags.set(ExchangeFlags::EARLY_RESPONSE);
                 }
             }

@@ -17,6 +17,8 @@ pub(super) use pairing::empty_exchange;
 
 /// A close this long after the last byte of a body is no part of sending it.
 const LATE_CLOSE_NS: i64 = 1_000_000_000;
+/// A server that closes this long after the last byte of a request had been waiting for the rest: no path is that slow.
+const UNFINISHED_NS: i64 = 500_000_000;
 
 /// The exchanges of one connection in the making.
 #[derive(Debug, Default)]
@@ -97,6 +99,10 @@ impl Wire for Http1 {
         if self.stream(from).stage == Stage::UntilClose {
             self.note_late_close(from, at);
             self.end_message(from, true, Some(at), context);
+        }
+        if from == Side::Server && self.is_left_unfinished(at) {
+            self.flush(Side::Client, context);
+            self.requests.stage = Stage::Lost;
         }
     }
 
@@ -181,6 +187,18 @@ impl Http1 {
         {
             exchange.flags.set(ExchangeFlags::LATE_CLOSE);
         }
+    }
+
+    /// Whether the server closes at this time without an answer to a request that stopped in the middle: what the client
+    /// sends of it later is read by nobody. With the rest it would seem whole, and turned away.
+    fn is_left_unfinished(&self, at: CaptureTime) -> bool {
+        let requests = &self.requests;
+        let unanswered = match requests.stage {
+            Stage::Head => self.answered == self.exchanges.len(),
+            _ => requests.in_message() && requests.exchange >= self.answered,
+        };
+        let silent = at.0.saturating_sub(requests.message.end.0) >= UNFINISHED_NS;
+        unanswered && silent && !self.responses.in_message()
     }
 
     fn mark_body_hole(&mut self, from: Side) {

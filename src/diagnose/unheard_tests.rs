@@ -1,0 +1,155 @@
+//! What one side sent and the other never had, or had too late, and what the snap length hides of it.
+
+use super::testkit::{Chain, MS};
+use super::wirekit::{FIN, RST, Who, Wire};
+use crate::http::Method::Post;
+use crate::tcp::{EventKind, Side};
+
+use Who::{App, Down, Up, User};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+const TIMEOUT: &str = "HTTP/1.1 504 Gateway Time-out\r\nContent-Length: 3\r\n\r\nbad";
+const S: i64 = 1_000 * MS;
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n")
+}
+
+/// A chain whose clocks are known from what went well before.
+fn known(snap_len: usize) -> Wire {
+    let mut wire = Wire::cut_to(snap_len);
+    for n in 0..6 {
+        let get = get(&format!("/{n}"));
+        wire.say(User, &get).say(Up, &get).say(App, OK).say(Down, OK).wait(20);
+    }
+    wire
+}
+
+/// Whether the last request on the app's side has a parent.
+fn has_parent(wire: &Wire) -> bool {
+    let analysis = wire.analysis();
+    let child = analysis.exchanges().filter(|x| x.connection().inner.server.port() == 8000).last();
+    analysis.trees.parent(child.unwrap().id).is_some()
+}
+
+#[test]
+fn a_request_whose_rest_comes_after_the_close_was_waited_for() {
+    let half = ["POST /x HTTP/1.1\r\nHost: shop\r\nContent-", "Length: 2\r\n\r\nhi"];
+    let told = |reused: bool, snap_len: usize, parts: [&str; 2]| {
+        let mut wire = Wire::cut_to(snap_len);
+        if reused {
+            wire.say(User, get("/a")).say(Up, get("/a")).say(App, OK).say(Down, OK).wait(20);
+        }
+        wire.say(User, parts[0]).wait(1_000).end(Down, FIN);
+        if !parts[1].is_empty() {
+            wire.wait(1_500).say(User, parts[1]).end(Down, RST);
+        }
+        wire.findings()
+    };
+    assert_eq!(told(false, 1_500, half), ["user request-timeout Q3 Certain"]);
+    assert_eq!(told(true, 1_500, half), ["user request-timeout Q3 Certain"]);
+    let whole = [&half.concat()[..], ""];
+    assert_eq!(told(false, 1_500, whole), ["user closed-before-response P1 Certain"]);
+    // The end of the head cannot be seen, and the proxy passed nothing on.
+    assert_eq!(told(false, 84, half), ["user closed-before-response P1 Possible"]);
+}
+
+#[test]
+fn a_close_with_a_request_in_parts_on_its_way_is_no_timeout() {
+    let mut wire = Wire::new();
+    wire.say(User, get("/a")).say(Up, get("/a")).say(App, OK).say(Up, "POST /x HTTP/1.1\r\nHost: a\r\n");
+    wire.end(App, FIN).say(Up, "Content-Length: 2\r\n\r\nhi").end(App, RST);
+    assert!(wire.findings().iter().all(|told| told.starts_with("app rejected-reused-request")));
+}
+
+#[test]
+fn a_body_that_the_snap_length_cut_in_one_capture_alone_hides_no_parent() {
+    let mut wire = known(170);
+    let head = "POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: 200\r\n\r\n";
+    let part = "p".repeat(50);
+    wire.say(User, head);
+    for _ in 0..4 {
+        wire.say(User, &part);
+    }
+    wire.say(Up, format!("{head}{}", part.repeat(4))).say(App, OK).say(Down, OK);
+    assert!(has_parent(&wire));
+}
+
+#[test]
+fn bodies_of_another_length_are_told_apart_where_they_are_cut() {
+    let mut wire = known(170);
+    let post = |length: usize| {
+        format!("POST /x HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n{}", "p".repeat(length))
+    };
+    wire.say(User, post(20)).say(Up, post(200)).say(App, OK).say(Down, OK);
+    assert!(!has_parent(&wire));
+}
+
+#[test]
+fn a_timer_is_known_behind_a_504_of_which_the_snap_length_left_the_status() {
+    let mut wire = known(150);
+    let long =
+        TIMEOUT.replace("bad", "").replace("Content", &format!("X-Pad: {}\r\nContent", "p".repeat(90)));
+    wire.say(User, get("/slow")).say(Up, get("/slow")).wait(1_370).end(Up, FIN).say(Down, long);
+    assert_eq!(wire.findings(), ["app response-timeout P2 Certain"]);
+}
+
+#[test]
+fn who_waits_for_an_answer_that_is_too_large_for_the_path_waits_for_no_slow_server() {
+    let mut chain = Chain::new(&["user", "edge", "ingress", "app"]);
+    let (user, edge, app) = (chain.open(0, 0), chain.open(1, 0), chain.open(2, 0));
+    chain.conns[user].request(Post, "/", MS).response(504, 2_003 * MS);
+    chain.conns[edge].request(Post, "/", 2 * MS).sync().fin(Side::Client, 2_002 * MS);
+    let conn = &mut chain.conns[app];
+    conn.request(Post, "/", 3 * MS).response(200, 5 * MS);
+    // The app's capture shows the answer whole.
+    let seq = conn.exchanges[0].response.seq;
+    conn.flow.directions[0].acked = Some(seq);
+    for again in 0..4 {
+        conn.note(EventKind::Retransmission, Side::Server, (1 + again) * S, 0, 1448);
+    }
+    chain.parent((edge, 0), (user, 0), 1);
+    chain.parent((app, 0), (edge, 0), 1);
+    let findings = chain.analyse().diagnosis.findings;
+    let kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
+    assert_eq!(kinds, ["mtu-black-hole"]);
+}
+
+#[test]
+fn a_hop_that_drops_what_it_asked_and_who_asked_it_has_died_itself() {
+    let mut wire = known(1_500);
+    wire.reconnect().say(User, get("/x")).say(Up, get("/x")).wait(30);
+    wire.end(Up, RST).end(Down, RST).say(App, OK);
+    assert_eq!(wire.findings(), ["user closed-before-response P1 Certain"]);
+}
+
+#[test]
+fn a_chunk_size_that_is_none_is_the_servers_fault() {
+    let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz not a size\r\n";
+    let mut wire = known(1_500);
+    wire.say(User, get("/x")).say(Up, get("/x")).say(App, broken).end(Up, FIN).end(Down, FIN);
+    assert_eq!(wire.findings(), ["app truncated-response/invalid-chunk P6 Certain"]);
+}
+
+#[test]
+fn requests_that_are_too_large_for_the_path_wait_in_no_queue() {
+    let mut chain = Chain::new(&["nginx", "app"]);
+    let works = chain.open(0, 0);
+    for n in 0..20 {
+        chain.conns[works].request(Post, "/small", n * 300 * MS + MS).response(200, n * 300 * MS + 2 * MS);
+    }
+    for start in [S, 2 * S, 3 * S] {
+        let at = chain.open(0, start);
+        let conn = &mut chain.conns[at];
+        conn.request(Post, "/large", start + MS);
+        conn.flow.directions[1].acked = Some(conn.exchanges[0].request.seq);
+        for again in 0..4 {
+            conn.note(EventKind::Retransmission, Side::Client, start + (1 << again) * 300 * MS, 0, 1448);
+            conn.events.last_mut().unwrap().quiet_us = 300_000;
+        }
+        conn.fin(Side::Client, start + 4 * S);
+    }
+    let findings = chain.analyse().diagnosis.findings;
+    let kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
+    assert_eq!(kinds, ["mtu-black-hole"]);
+}
