@@ -70,7 +70,7 @@ pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome], holes: &BlackH
     for connection in analysis.connections() {
         match start(connection) {
             // What is too large for the path is ignored by no server.
-            Some(Start::Ignored) if holes.hold_request(connection.id) => {}
+            Some(Start::Ignored | Start::IgnoredOnce) if holes.hold_request(connection.id) => {}
             Some(start) => starts.push((connection, start)),
             None if is_silent(connection) => silent.push(connection),
             None => {}
