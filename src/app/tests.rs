@@ -16,6 +16,7 @@ use super::state::{Action, AppState, Modal, Tab};
 use super::{chrome, fixture, theme};
 use crate::session::Target;
 
+mod again;
 mod clocks;
 mod going;
 mod opening;

@@ -89,6 +89,8 @@ pub(super) fn set_edges(
             node.news = time(news);
         }
         node.left = end.map_or(node.settled, time);
+        node.dropped =
+            !node.answered && end.is_some_and(|end| news.is_none_or(|news| end.frame < news.frame));
     }
 }
 

@@ -217,3 +217,40 @@ fn what_a_hop_starts_in_an_order_of_its_own_under_another_name_is_likely_only_wh
         assert!(right * 100 >= all * 95, "{spread}: {right} of {all}");
     }
 }
+
+#[test]
+fn an_attempt_that_the_server_closed_is_no_second_try_beside_another_request() {
+    let mut script = Script::new("any.pcap");
+    for n in 0..40 {
+        let at = n * 100 * MS;
+        // Two equal requests at a time: the server closes one attempt for the first, which is made again.
+        let mut user = |port: i64, at: i64| {
+            let conn = script.connection(at, &format!("10.0.1.1:{port}"), "10.0.1.2:80", 100);
+            script.request(conn, at, "GET", "/", &[], "");
+            conn
+        };
+        let users = [user(3_000 + n, at), user(4_000 + n, at + 3 * MS)];
+        let mut ask = |port: i64, at: i64| {
+            let conn = script.connection(at - MS / 20, &format!("10.0.1.2:{port}"), "10.0.1.3:9000", 500);
+            script.request(conn, at, "GET", "/", &[], "");
+            conn
+        };
+        let failed = ask(5_000 + n, at + MS / 10);
+        let other = ask(6_000 + n, at + 3 * MS + MS / 10);
+        let again = ask(7_000 + n, at + 6 * MS + MS / 10);
+        script.fin(failed, at + 6 * MS, Side::Server);
+        script.fin(failed, at + 6 * MS + MS / 50, Side::Client);
+        script.response(other, at + 8 * MS, 200, 3);
+        script.response(users[1], at + 8 * MS + MS / 10, 200, 3);
+        script.response(again, at + 11 * MS, 200, 3);
+        script.response(users[0], at + 11 * MS + MS / 10, 200, 3);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let port = |x: &crate::analysis::ExchangeView<'_>| x.connection().inner.client.port();
+    for child in below(&analysis) {
+        let parentage = analysis.trees.parent(child.id).unwrap();
+        assert!(!parentage.evidence.names().contains(&"hedge"), "{}", port(&child));
+        let parent = port(&analysis.exchange(parentage.parent));
+        assert_eq!(parent / 1_000 == 4, port(&child) / 1_000 == 6, "{} {parent}", port(&child));
+    }
+}

@@ -1,5 +1,6 @@
 //! Exchanges of neighbouring links to the tree of each request: who called whom, attempt by attempt, and why.
 
+mod again;
 mod assign;
 mod attempts;
 mod candidates;
@@ -21,6 +22,7 @@ mod replicas;
 #[cfg(test)]
 mod tests;
 
+pub use again::Again;
 pub use attempts::attempts;
 pub use model::{Confidence, Evidence, Parentage, Trees};
 pub use orphan::Orphan;
@@ -80,5 +82,8 @@ pub fn build(analysis: &Analysis) -> Trees {
     }
     let mut trees = Trees::new(parents, |id| analysis.exchange(id).started().0);
     trees.orphans = orphan::find(analysis, &trees, &strangers);
+    trees.again = again::find(analysis);
+    trees.again_of = trees.again.iter().map(|again| (again.of, again.id)).collect();
+    trees.again_of.sort_unstable();
     trees
 }

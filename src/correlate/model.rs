@@ -2,7 +2,7 @@
 
 use crate::topology::ExchangeId;
 
-use super::Orphan;
+use super::{Again, Orphan};
 
 /// How sure a link between two exchanges is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +103,10 @@ pub struct Trees {
     pub child_start: Vec<u32>,
     /// Requests without a cause or without consequences, and why, in the order of their ids.
     pub orphans: Vec<(ExchangeId, Orphan)>,
+    /// Requests that their clients sent again after they failed, in the order of their ids.
+    pub again: Vec<Again>,
+    /// The same as pairs of the failed one and the later one, in order.
+    pub again_of: Vec<(ExchangeId, ExchangeId)>,
 }
 
 impl Trees {
@@ -123,7 +127,7 @@ impl Trees {
             child_start.push(next as u32);
         }
         let child_list = pairs.into_iter().map(|pair| ExchangeId(pair.2)).collect();
-        Self { parents, child_list, child_start, orphans: Vec::new() }
+        Self { parents, child_list, child_start, ..Self::default() }
     }
 
     /// The exchange that caused this one, with the reasons.
@@ -135,6 +139,25 @@ impl Trees {
     pub fn orphan(&self, id: ExchangeId) -> Option<Orphan> {
         let at = self.orphans.binary_search_by_key(&id, |orphan| orphan.0).ok()?;
         Some(self.orphans[at].1)
+    }
+
+    /// What a request repeats, where its client sent it again after it failed.
+    pub fn again(&self, id: ExchangeId) -> Option<&Again> {
+        let at = self.again.binary_search_by_key(&id, |again| again.id).ok()?;
+        Some(&self.again[at])
+    }
+
+    /// All that a client sent of one request, in time order; this one alone where it was sent once.
+    pub fn sent(&self, id: ExchangeId) -> Vec<ExchangeId> {
+        let mut all: Vec<ExchangeId> =
+            std::iter::successors(Some(id), |id| Some(self.again(*id)?.of)).take(64).collect();
+        all.reverse();
+        let next = |id: &ExchangeId| {
+            let at = self.again_of.binary_search_by_key(id, |pair| pair.0).ok()?;
+            Some(self.again_of[at].1)
+        };
+        all.extend(std::iter::successors(next(&id), next).take(64));
+        all
     }
 
     /// The exchanges that this one caused, in time order.

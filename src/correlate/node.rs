@@ -53,6 +53,8 @@ pub(super) struct Node {
     pub left: i64,
     /// When the news of a failure came: the server's FIN or RST, which may lie before the request; else `settled`.
     pub news: i64,
+    /// The hop closed the connection while this waited for its answer, before the server did.
+    pub dropped: bool,
     /// What its children must not outlast; `i64::MAX` when its own end was not seen.
     pub limit: i64,
     pub tolerance: i64,
@@ -92,7 +94,9 @@ impl Node {
             && earlier.connection != self.connection
             && earlier.start.saturating_add(HEDGE_NS) <= self.start
             && self.start < earlier.settled.min(earlier.news);
-        is_second && earlier.answered != self.answered
+        let (lost, won) = if earlier.answered { (self, earlier) } else { (earlier, self) };
+        // One that the server closed has failed by itself, and what runs beside it is another request.
+        is_second && won.answered && lost.dropped && won.settled <= lost.left.saturating_add(won.slack(lost))
     }
 
     /// How far the times of two nodes may be apart by their clocks.
@@ -208,6 +212,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         settled,
         left: settled,
         news: settled,
+        dropped: false,
         limit: if answered { settled } else { i64::MAX },
         tolerance: tolerance_ns(clock),
         capture: exchange.capture,

@@ -13,6 +13,9 @@ use crate::topology::{ExchangeId, LaneId};
 use super::Trees;
 use super::copies::Ids;
 
+mod late;
+mod unseen;
+
 /// Why a request has no parent, or why the lane that got it did not pass it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Orphan {
@@ -26,12 +29,17 @@ pub enum Orphan {
     RefusedHere,
     /// The lane answered 5xx and no attempt to pass it on was captured.
     FailedHere,
+    /// The lane made it again after a failure, when who had asked for it had given up.
+    LateRetry,
     /// It asks whether a server lives; nobody's request caused it.
     HealthCheck,
     /// It came before the capture of the other link began, or after it had ended.
     OutsideCapture,
-    /// What this replica of the lane was asked, or what it asks, was not captured, as that of others was.
+    /// What this replica of the lane was asked, or what it asks, was not captured, as that of others was; or the lane was
+    /// not captured itself, so that it may talk to others than those that were.
     NotCaptured,
+    /// Nothing ties the clocks of the captures of the two links, so that the times do not say what belongs together.
+    ClocksApart,
     /// The capture misses packets around it.
     CaptureLoss,
     /// Nothing captured explains it.
@@ -47,9 +55,11 @@ impl Orphan {
             Self::BackgroundRefresh => "background-refresh",
             Self::RefusedHere => "refused-here",
             Self::FailedHere => "failed-here",
+            Self::LateRetry => "late-retry",
             Self::HealthCheck => "health-check",
             Self::OutsideCapture => "outside-capture",
             Self::NotCaptured => "not-captured",
+            Self::ClocksApart => "clocks-apart",
             Self::CaptureLoss => "capture-loss",
             Self::Unexplained => "unexplained",
         }
@@ -63,9 +73,13 @@ impl Orphan {
             Self::BackgroundRefresh => "asked in the background for what had just been answered from a cache",
             Self::RefusedHere => "refused without asking on",
             Self::FailedHere => "failed without an attempt to ask on that was captured",
+            Self::LateRetry => "made again after a failure, when who had asked for it had given up",
             Self::HealthCheck => "a health check: no request caused it",
             Self::OutsideCapture => "the other link was not captured at that time",
-            Self::NotCaptured => "the other link of this replica was not captured",
+            Self::NotCaptured => {
+                "this hop was not captured itself, so that its other side may be out of sight"
+            }
+            Self::ClocksApart => "nothing ties the clocks of the captures that hold the two links",
             Self::CaptureLoss => "the capture misses packets around it",
             Self::Unexplained => "nothing captured explains it",
         }
@@ -117,6 +131,7 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees, strangers: &Ids) -> Vec<(
         }
     }
     let mute = mute_replicas(analysis, trees);
+    let unseen = unseen::Unseen::find(analysis);
     let mut all = Vec::new();
     for connection in analysis.connections() {
         let link = analysis.link(connection.inner.link);
@@ -130,13 +145,13 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees, strangers: &Ids) -> Vec<(
                 (Some(captured), _) if trees.parent(exchange.id).is_none() => {
                     let why = without_parent(&exchange, captured);
                     let is_stranger = why != Orphan::HealthCheck && strangers.contains(&exchange.id);
-                    Some(if is_stranger { Orphan::NotCaptured } else { why })
+                    Some(if is_stranger { Orphan::NotCaptured } else { unseen.of_parent(&exchange, why) })
                 }
                 (_, Some(_)) if mute.contains(&(link.to, connection.inner.server.ip())) => {
                     Some(Orphan::NotCaptured)
                 }
                 (_, Some(captured)) if trees.children(exchange.id).is_empty() => {
-                    without_children(&exchange, captured)
+                    without_children(&exchange, captured).map(|why| unseen.of_children(&exchange, why))
                 }
                 _ => None,
             };
@@ -144,6 +159,7 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees, strangers: &Ids) -> Vec<(
         }
     }
     name_refreshes(analysis, &mut all);
+    late::name(analysis, trees, &mut all);
     all
 }
 

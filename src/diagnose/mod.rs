@@ -9,6 +9,7 @@ pub(crate) mod carried;
 mod case;
 mod causes;
 mod checks;
+mod client_retries;
 mod connect;
 #[cfg(test)]
 mod connect_tests;

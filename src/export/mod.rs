@@ -8,6 +8,7 @@ pub mod connections;
 pub mod links;
 mod notes;
 pub mod report;
+pub mod retries;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;

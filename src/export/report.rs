@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::connections::{ConnectionReport, SaidReport, Wanted, connection_reports};
 use super::links::{LinkReport, link_report, parent_counts};
 use super::notes::{NoteReport, notes};
+use super::retries::{ClientRetryReport, RetryReport, client_retry, retries};
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, Frame, InterfaceInfo, Problem, SectionInfo};
 use crate::correlate::Orphan;
@@ -38,6 +39,9 @@ pub struct Report {
     pub links: Vec<LinkReport>,
     /// One for each lane that retried.
     pub retries: Vec<RetryReport>,
+    /// One for each lane that sent its own requests again after they had failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub client_retries: Vec<RetryReport>,
     /// What users got, and where it began.
     pub failures: FailureReport,
     /// Worst first.
@@ -186,21 +190,6 @@ pub struct RemarkReport {
     pub captures: Vec<String>,
 }
 
-/// What one lane retried.
-#[derive(Clone, Debug, Serialize)]
-pub struct RetryReport {
-    /// The lane.
-    pub lane: LaneId,
-    /// Requests with two attempts or more.
-    pub retried_requests: ByMethod,
-    /// Their attempts, the first included.
-    pub attempts: u64,
-    /// Those whose user-side answer was no failure.
-    pub saved: ByMethod,
-    /// Those that failed all the same.
-    pub same_request_failed: ByMethod,
-}
-
 /// What users got, and where it began.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields are those of Failures")]
@@ -317,6 +306,9 @@ pub struct ExchangeReport {
     pub parent_runner_up: Option<ExchangeId>,
     pub orphan: Option<&'static str>,
     pub attempt: u16,
+    /// The failed request that its client sent again with this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_retry: Option<ClientRetryReport>,
     pub request_frames: Vec<FramesReport>,
     pub response_frames: Vec<FramesReport>,
     /// What the capture says of its packets, each text once.
@@ -358,7 +350,8 @@ impl Report {
                 .zip(parent_counts(analysis))
                 .map(|((link, figures), parents)| link_report(analysis, link, figures, parents))
                 .collect(),
-            retries: retries(analysis),
+            retries: retries(&analysis.diagnosis.retries),
+            client_retries: retries(&analysis.client_retries()),
             failures: failures(analysis),
             findings: (0..analysis.diagnosis.findings.len())
                 .map(|at| finding(analysis, &names, at))
@@ -499,20 +492,6 @@ fn host_names(analysis: &Analysis, addresses: &[IpAddr]) -> BTreeMap<IpAddr, Vec
     named.filter(|(_, names)| !names.is_empty()).collect()
 }
 
-fn retries(analysis: &Analysis) -> Vec<RetryReport> {
-    let all = analysis.diagnosis.retries.iter();
-    all.filter_map(|retries| {
-        Some(RetryReport {
-            lane: retries.lane?,
-            retried_requests: retries.retried.clone(),
-            attempts: retries.attempts,
-            saved: retries.saved.clone(),
-            same_request_failed: retries.failed.clone(),
-        })
-    })
-    .collect()
-}
-
 fn failures(analysis: &Analysis) -> FailureReport {
     let failures = &analysis.diagnosis.failures;
     let origin = failures.origin.iter().map(|&(link, count)| {
@@ -613,6 +592,7 @@ fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> Exchange
         parent_runner_up: parent.and_then(|parent| parent.runner_up),
         orphan: exchange.analysis.trees.orphan(exchange.id).map(Orphan::name),
         attempt: exchange.attempt(),
+        client_retry: client_retry(exchange),
         request_frames: frames(&raw.request),
         response_frames: frames(&raw.response),
         comments: exchange

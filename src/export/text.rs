@@ -180,7 +180,8 @@ fn some_of(items: &[impl ToString]) -> String {
 
 fn retries(analysis: &Analysis, out: &mut String) {
     let failures = &analysis.diagnosis.failures;
-    if analysis.diagnosis.retries.is_empty() && failures.visible.is_empty() {
+    if analysis.diagnosis.retries.is_empty() && failures.visible.is_empty() && analysis.trees.again.is_empty()
+    {
         return;
     }
     let askers = analysis.askers();
@@ -205,6 +206,22 @@ fn retries(analysis: &Analysis, out: &mut String) {
         }
         if !retries.failed.is_empty() {
             let _ = write!(text, "; failed all the same: {}", methods(&retries.failed));
+        }
+        paragraph(out, "  ", &(text + "."));
+    }
+    for retries in &analysis.client_retries() {
+        let Some(lane) = retries.lane else { continue };
+        let mut text = format!(
+            "{} itself sent {} again after a failure, {} in all (a client's retries, no proxy's)",
+            analysis.lane(lane).name,
+            methods(&retries.retried),
+            counted(retries.attempts, "request")
+        );
+        if !retries.saved.is_empty() {
+            let _ = write!(text, "; answered well at last: {}", methods(&retries.saved));
+        }
+        if !retries.failed.is_empty() {
+            let _ = write!(text, "; never: {}", methods(&retries.failed));
         }
         paragraph(out, "  ", &(text + "."));
     }

@@ -5,9 +5,11 @@
 //! of the former. A child inside its parent gives bounds of the same form.
 
 mod declared;
+mod in_order;
 mod spread;
 mod stamps;
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -203,10 +205,12 @@ fn marks((facts, lent, sighting): Saw<'_>, step: u32) -> Vec<Mark> {
 }
 
 /// Ties from children inside their parents, where no segment ties two groups of captures: by ids, else by
-/// requests that happen once, else by equal requests in their order, where both captures hold as many.
+/// requests that happen once, else by equal requests in their order.
 fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[usize]) -> Vec<Tie> {
     let by_id: Vec<Occurrences> = captures.iter().map(|facts| occurrences(facts, Some(ids))).collect();
     let by_text: Vec<Occurrences> = captures.iter().map(|facts| occurrences(facts, None)).collect();
+    let legs: Vec<OnceCell<in_order::Legs>> = captures.iter().map(|_| OnceCell::new()).collect();
+    let legs_of = |at: usize| legs[at].get_or_init(|| in_order::Legs::of(&captures[at]));
     let mut ties = Vec::new();
     for a in 0..captures.len() {
         for b in a + 1..captures.len() {
@@ -215,7 +219,8 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[us
             }
             let tie = contained(&by_id[a], &by_id[b], a, b, Told::ById)
                 .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::ByText))
-                .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::InOrder));
+                .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::InOrder))
+                .or_else(|| in_order::tie(legs_of(a), legs_of(b), a, b));
             ties.extend(tie);
         }
     }
@@ -293,10 +298,12 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: T
                     continue;
                 }
                 let bounds = by_legs.entry((*server_a, *server_b)).or_default();
-                for (at_a, at_b) in times_a.iter().zip(times_b) {
-                    bounds.to_server.push(bound(at_a.0, at_b.0));
-                    bounds.to_client.push(bound(at_a.1, at_b.1));
-                }
+                // A hop may pass on and answer in another order than that of the requests.
+                let (ends_a, ends_b) = (ends(times_a), ends(times_b));
+                bounds
+                    .to_server
+                    .extend(times_a.iter().zip(times_b).map(|(one, other)| bound(one.0, other.0)));
+                bounds.to_client.extend(ends_a.iter().zip(&ends_b).map(|(one, other)| bound(*one, *other)));
             }
         }
     }
@@ -310,6 +317,12 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: T
         .filter(|(fit, _)| told.is_proven(fit))
         .min_by_key(|(fit, _)| fit.band_ns)
         .map(|(fit, bounds)| Tie { a, b, fit, bounds, method: ClockMethod::Containment })
+}
+
+fn ends(times: &[(Moment, Moment)]) -> Vec<Moment> {
+    let mut ends: Vec<Moment> = times.iter().map(|times| times.1).collect();
+    ends.sort_unstable();
+    ends
 }
 
 /// For each capture the lowest one that ties lead to.

@@ -19,6 +19,7 @@ pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Act
     let tree = trees.tree(trees.root(selected));
     ScrollArea::vertical().id_salt("tree").auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
+        sent_ui(ui, pane, trees.root(selected), out);
         for &(id, depth) in tree.iter().take(LIMIT) {
             node_ui(ui, pane, pane.analysis.exchange(id), depth, id == selected, out);
         }
@@ -29,6 +30,47 @@ pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Act
         ui.add_space(6.0);
         ui.add(egui::Label::new(words).wrap());
     });
+}
+
+/// Where the client sent the request again by itself: what it sent, each with a tree of its own.
+fn sent_ui(ui: &mut Ui, pane: &Pane<'_>, root: ExchangeId, out: &mut Actions) {
+    let sent = pane.analysis.trees.sent(root);
+    if sent.len() < 2 {
+        return;
+    }
+    let palette = pane.palette;
+    let title = format!("{} sent this {} times: a client's retry", asks(pane, root).name, sent.len());
+    ui.label(RichText::new(title).small().color(palette.muted));
+    for (number, &id) in (1..).zip(&sent) {
+        let (ending, color) = ending(pane, &pane.analysis.exchange(id));
+        let wait = wait_words(pane.analysis, id);
+        let label = format!("sent {number} of {}{wait}: {ending}", sent.len());
+        let row = padded_row(ui, &palette, id == root, &label, 2, |ui| {
+            ui.horizontal(|ui| {
+                ui.label(RichText::new(format!("{number}.")).small().color(palette.muted));
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    ui.label(RichText::new(&ending).monospace().color(color));
+                    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                        let words = format!("sent{wait}");
+                        ui.add(egui::Label::new(RichText::new(words).small()).truncate());
+                    });
+                });
+            });
+        });
+        let row = row.on_hover_text(format!("{label}\n{}", link_words(pane, id)));
+        if row.clicked() {
+            out.push(Action::SelectExchange(id));
+        }
+    }
+    ui.add_space(4.0);
+}
+
+/// How long after the failure before it a request was sent again.
+fn wait_words(analysis: &Analysis, id: ExchangeId) -> String {
+    let Some(again) = analysis.trees.again(id) else { return String::new() };
+    let failed = analysis.exchange(again.of).settled();
+    let wait = analysis.exchange(id).started().since_ns(failed).max(0);
+    format!(" again {} after the failure", duration(wait))
 }
 
 fn node_ui(
@@ -124,6 +166,17 @@ fn asks<'a>(pane: &Pane<'a>, id: ExchangeId) -> &'a crate::topology::Lane {
 }
 
 pub(super) fn link_words(pane: &Pane<'_>, id: ExchangeId) -> String {
+    let words = parent_words(pane, id);
+    let Some(again) = pane.analysis.trees.again(id) else { return words };
+    let sure = match again.confidence {
+        Confidence::Certain => "it has the id of the one that failed",
+        _ => "its client does not ask for the same so soon after a good answer",
+    };
+    let wait = wait_words(pane.analysis, id);
+    format!("A client's retry, sent{wait}: {sure}. No proxy made it. {words}")
+}
+
+fn parent_words(pane: &Pane<'_>, id: ExchangeId) -> String {
     match pane.analysis.trees.parent(id) {
         Some(parent) => why_linked(&parent.confidence, &link_reasons(pane, id)),
         None if pane.analysis.trees.orphan(id).is_some() => {

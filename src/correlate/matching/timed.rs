@@ -17,6 +17,9 @@ const ROUNDS: usize = 6;
 const MOST_LEARNT: usize = 50_000;
 /// Odds from which on a parent is called likely: e to the power of this, in thousandths.
 const LIKELY: i64 = 3_500;
+/// Beyond this, in nanoseconds, clocks do not tell equal requests apart of which some may be missing: that one is missed
+/// lets all after it seem to follow their neighbours'.
+const LOOSE_NS: i64 = 150_000;
 /// What it costs when parent and child do not agree on what they usually agree on.
 const DISAGREES: i64 = 8_000;
 
@@ -247,10 +250,15 @@ impl Matching<'_> {
         let doubt = self.parents[own.parent as usize].near_hole
             || unit.children.iter().any(near_hole)
             || (self.is_lossy && unit.rows.iter().any(repeated));
+        let parent = &self.parents[own.parent as usize];
+        let slack = |child: &u32| parent.slack(&self.children[*child as usize]);
+        let loose = self.is_lossy
+            && unit.rows.iter().any(repeated)
+            && unit.children.iter().any(|child| slack(child) > LOOSE_NS);
         match own.margin {
             None if !doubt => Confidence::Certain.min(most),
             None => Confidence::Likely.min(most),
-            Some(margin) if margin >= LIKELY => Confidence::Likely.min(most),
+            Some(margin) if margin >= LIKELY && !loose => Confidence::Likely.min(most),
             Some(_) => Confidence::Ambiguous,
         }
     }
