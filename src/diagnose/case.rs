@@ -275,6 +275,13 @@ impl<'a> Around<'a> {
         all.iter().any(|one| one.asked == lane && one.from <= to && from <= one.to)
     }
 
+    /// Whether another 413 came within an exchange, on whatever link: where heads are cut nothing tells who asked for it.
+    pub(super) fn may_hold_refusal(&self, exchange: ExchangeView<'_>) -> bool {
+        let (from, to) = (exchange.started(), exchange.settled());
+        let all = self.refusals.get_or_init(|| self.unclaimed_refusals());
+        all.iter().any(|one| from < one.from && one.to < to)
+    }
+
     #[cold]
     fn unclaimed_refusals(&self) -> Vec<Refusal> {
         let refusal = |x: ExchangeView<'_>| Refusal {

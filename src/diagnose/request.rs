@@ -145,11 +145,15 @@ fn is_unreadable(case: &Case<'_>) -> bool {
 
 /// Q2: a proxy's own 413, without asking the hop behind it.
 fn request_too_large(case: &Case<'_>) -> Option<Certainty> {
-    if case.status() != Some(413) || !case.answered_itself() || !case.request_has_body() {
+    // Of a head that the snap length cut nobody can tell what it announces, but the answer says it.
+    let cut = case.raw.request.head_bytes == 0 && case.life.only_cut();
+    if case.status() != Some(413) || !case.answered_itself() || !case.request_has_body() && !cut {
         return None;
     }
     match case.server_role() {
         Role::Proxy if case.around.may_pass_on(case.exchange) => None,
+        Role::Proxy if cut && case.around.may_hold_refusal(case.exchange) => None,
+        Role::Proxy if cut => Some(Certainty::Possible),
         Role::Proxy if case.is_whole() => Some(Certainty::Certain),
         // A part of what happened here is missing, and the attempt behind it may be too.
         Role::Proxy => Some(Certainty::Possible),

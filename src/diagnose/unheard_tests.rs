@@ -153,3 +153,15 @@ fn requests_that_are_too_large_for_the_path_wait_in_no_queue() {
     let kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
     assert_eq!(kinds, ["mtu-black-hole"]);
 }
+
+#[test]
+fn a_413_is_seen_though_the_snap_length_cut_what_the_request_announced() {
+    let refused = "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 2\r\n\r\nno";
+    let post = "POST /up HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\ntoo large";
+    let mut own = Wire::cut_to(84);
+    own.say(User, post).say(Down, refused).end(Down, FIN);
+    assert_eq!(own.findings(), ["user request-too-large Q2 Possible"]);
+    let mut passed_on = Wire::cut_to(84);
+    passed_on.say(User, post).say(Up, post).say(App, refused).say(Down, refused);
+    assert!(passed_on.findings().is_empty(), "{:?}", passed_on.findings());
+}

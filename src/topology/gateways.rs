@@ -1,12 +1,14 @@
 //! Who connects where no request is ever answered: a proxy answers 502 or 504 itself, and its attempts lie inside the
 //! requests that it answers so.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::capture::CaptureId;
+use crate::http::Exchange;
 
-use super::cause::{Causes, Endpoint, Leg};
+use super::cause::{Causes, Leg};
 use super::inside::delay;
 use super::lanes::Seen;
 
@@ -17,6 +19,9 @@ const LUCK: f64 = 10.0;
 /// The same where attempts and answers are of two captures: that these were taken by one clock is part of what it says.
 const LUCK_APART: f64 = 20.0;
 
+/// Who connects in vain: a client's address, on the loopback with the server that it tries.
+type Caller = (IpAddr, Option<SocketAddr>);
+
 /// Start and end in session time, nanoseconds.
 type Span = (i64, i64);
 
@@ -24,60 +29,87 @@ type Span = (i64, i64);
 /// compared within one capture, or else as one machine takes two: by their stamps.
 pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
     let answered = answered_legs(seen, causes);
-    let is_mute =
-        |(at, leg): (usize, &Leg)| !answered[at] && leg.parents.is_empty() && !leg.client.is_loopback();
-    let mut attempts: BTreeMap<IpAddr, Vec<(CaptureId, i64)>> = BTreeMap::new();
+    let is_mute = |(at, leg): (usize, &Leg)| !answered[at] && leg.parents.is_empty();
+    // On the loopback all hops have one address: there nothing but the server tells attempts apart.
+    let caller =
+        |leg: &Leg| (leg.client, leg.client.is_loopback().then(|| causes.endpoints[leg.endpoint].address));
+    let mut attempts: BTreeMap<Caller, Vec<(CaptureId, i64)>> = BTreeMap::new();
     for (at, &leg) in
         causes.leg_of.iter().enumerate().filter(|(_, leg)| is_mute((**leg, &causes.legs[**leg])))
     {
         let begun = (seen.capture(at), seen.first(at));
-        attempts.entry(causes.legs[leg].client).or_default().push(begun);
+        attempts.entry(caller(&causes.legs[leg])).or_default().push(begun);
     }
+    let callers: Vec<Caller> = causes.legs.iter().map(caller).collect();
     attempts.retain(|_, all| all.len() >= LEAST);
     if attempts.is_empty() {
         return;
     }
-    let failed = failed_answers(seen, causes);
-    for (client, all) in attempts {
-        let own = own_endpoints(causes, client);
+    let own = endpoints_at(causes);
+    let failed = services(causes, answers(seen, causes, is_gateways_error));
+    let served = OnceCell::new();
+    for (caller, all) in attempts {
+        let client = caller.0;
+        let own = own.get(&client).map(Vec::as_slice).unwrap_or_default();
         // Who serves somebody asks for those, and for nobody else; what it asks of itself goes through it twice.
-        let may_ask = |endpoint: usize| {
-            if own.is_empty() { !causes.is_asked_by(endpoint, client) } else { own.contains(&endpoint) }
+        let may_ask = |endpoint: &usize| {
+            if own.is_empty() { !causes.is_asked_by(*endpoint, client) } else { own.contains(endpoint) }
         };
-        let candidates = failed.iter().filter(|(endpoint, _)| may_ask(**endpoint));
-        let lucky = candidates.filter_map(|(endpoint, spans)| Some((luck(&all, spans)?, *endpoint)));
-        let best = lucky.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, endpoint)| vec![endpoint]);
-        // One that listens on several ports fails at each of them.
-        let together =
-            || luck(&all, &joined(own.iter().filter_map(|own| failed.get(own)))).map(|_| own.clone());
-        if let Some(endpoints) = best.or_else(together) {
+        let best_of = |services: &[Service]| {
+            let candidates = services.iter().filter(|(endpoints, _)| endpoints.iter().all(may_ask));
+            let lucky = candidates.filter_map(|(endpoints, spans)| Some((luck(&all, spans)?, endpoints)));
+            lucky.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, endpoints)| endpoints.clone())
+        };
+        // Of several services at one address the one that tried in vain may have found another server.
+        let saved = || {
+            let all = || services(causes, answers(seen, causes, |exchange| exchange.response.is_present()));
+            (own.len() > 1).then(|| best_of(served.get_or_init(all))).flatten()
+        };
+        if let Some(endpoints) = best_of(&failed).or_else(saved) {
             let parents: Vec<(usize, usize)> =
                 endpoints.iter().map(|&endpoint| (endpoint, all.len())).collect();
             let legs = causes.legs.iter_mut().enumerate();
-            for (_, leg) in legs.filter(|(at, leg)| leg.client == client && is_mute((*at, leg))) {
+            for (_, leg) in legs.filter(|(at, leg)| callers[*at] == caller && is_mute((*at, leg))) {
                 leg.parents.clone_from(&parents);
             }
         }
     }
 }
 
-/// Endpoints at the address of a client where requests were seen.
-fn own_endpoints(causes: &Causes, client: IpAddr) -> Vec<usize> {
-    let is_own =
-        |(_, endpoint): &(usize, &Endpoint)| endpoint.address.ip() == client && endpoint.exchanges > 0;
-    causes.endpoints.iter().enumerate().filter(is_own).map(|(at, _)| at).collect()
+/// By address the endpoints there where requests were seen.
+fn endpoints_at(causes: &Causes) -> BTreeMap<IpAddr, Vec<usize>> {
+    let mut all: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    for (at, endpoint) in causes.endpoints.iter().enumerate().filter(|(_, one)| one.exchanges > 0) {
+        all.entry(endpoint.address.ip()).or_default().push(at);
+    }
+    all
 }
 
-/// The failed requests of several endpoints.
-fn joined<'a>(all: impl Iterator<Item = &'a Failed>) -> Failed {
-    let mut joined = Failed::new();
-    for (capture, (spans, length)) in all.flatten() {
-        let (known, longest) = joined.entry(*capture).or_default();
-        known.extend(spans);
-        *longest = (*longest).max(*length);
+/// Endpoints of one machine that are asked for the same others, and their requests together: one that listens on several
+/// ports fails at each of them.
+type Service = (Vec<usize>, Answers);
+
+fn services(causes: &Causes, by_endpoint: BTreeMap<usize, Answers>) -> Vec<Service> {
+    let mut parents: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for leg in &causes.legs {
+        parents.entry(leg.endpoint).or_default().extend(leg.parents.iter().map(|parent| parent.0));
     }
-    joined.values_mut().for_each(|(spans, _)| spans.sort_unstable());
-    joined
+    let mut all: BTreeMap<(IpAddr, BTreeSet<usize>), Service> = BTreeMap::new();
+    for (at, answers) in by_endpoint {
+        let key = (causes.endpoints[at].host, parents.remove(&at).unwrap_or_default());
+        let (endpoints, joined) = all.entry(key).or_default();
+        endpoints.push(at);
+        for (capture, (spans, length)) in answers {
+            let (known, longest) = joined.entry(capture).or_default();
+            known.extend(spans);
+            *longest = (*longest).max(length);
+        }
+    }
+    let mut all: Vec<Service> = all.into_values().collect();
+    for (spans, _) in all.iter_mut().flat_map(|(_, answers)| answers.values_mut()) {
+        spans.sort_unstable();
+    }
+    all
 }
 
 /// Which legs got a response, if only once.
@@ -90,18 +122,21 @@ fn answered_legs(seen: &Seen<'_>, causes: &Causes) -> Vec<bool> {
     answered
 }
 
-/// By endpoint and capture: the requests that a gateway's error answered, in the order of their start, and how much
-/// time the capture spans.
-type Failed = BTreeMap<CaptureId, (Vec<Span>, i64)>;
+/// By capture: requests of one endpoint in the order of their start, and how much time the capture spans.
+type Answers = BTreeMap<CaptureId, (Vec<Span>, i64)>;
 
-fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
-    let mut all: BTreeMap<usize, Failed> = BTreeMap::new();
+/// A gateway's error, which tells that it has asked in vain.
+fn is_gateways_error(exchange: &Exchange) -> bool {
+    exchange.status.is_some_and(|status| matches!(status.get(), 502..=504)) && exchange.response.is_complete()
+}
+
+/// By endpoint: the requests that were answered so.
+fn answers(seen: &Seen<'_>, causes: &Causes, wanted: impl Fn(&Exchange) -> bool) -> BTreeMap<usize, Answers> {
+    let mut all: BTreeMap<usize, Answers> = BTreeMap::new();
     for (at, &leg) in causes.leg_of.iter().enumerate() {
         let capture = seen.capture(at);
         for exchange in seen.facts(at).exchanges_of(seen.flow(at)) {
-            let gateway = exchange.status.is_some_and(|status| matches!(status.get(), 502..=504))
-                && exchange.response.is_complete();
-            if gateway && exchange.request.is_present() {
+            if exchange.request.is_present() && wanted(exchange) {
                 let (request, response) = (&exchange.request, &exchange.response);
                 let [start, end] =
                     [(request.start, request.first_frame), (response.end, response.last_frame)]
@@ -121,7 +156,7 @@ fn failed_answers(seen: &Seen<'_>, causes: &Causes) -> BTreeMap<usize, Failed> {
 
 /// How unlikely it is that all attempts begin inside these requests, and as soon after they do, by chance: one in e to
 /// the power of this. `None` where one does not, or chance would do.
-fn luck(attempts: &[(CaptureId, i64)], failed: &Failed) -> Option<f64> {
+fn luck(attempts: &[(CaptureId, i64)], failed: &Answers) -> Option<f64> {
     let is_apart = attempts.iter().all(|(capture, _)| !failed.contains_key(capture));
     let answers = |capture: &CaptureId| {
         // Which of several captures the answers are of, when they are not of this one, nothing says.
@@ -211,6 +246,65 @@ mod tests {
         let lanes = build(&[script.finish()], &Overrides::default()).lanes;
         let addresses: Vec<usize> = lanes.iter().map(|lane| lane.addresses.len()).collect();
         assert_eq!(addresses, [1, 1, 1, 1], "{lanes:?}");
+    }
+
+    #[test]
+    fn on_the_loopback_the_innermost_hop_whose_requests_hold_the_attempts_made_them() {
+        let mut script = Script::new("any.pcap");
+        let user = script.connection(0, "127.0.0.1:3000", "127.0.0.1:80", 100);
+        let edge = script.connection(0, "127.0.0.1:3001", "127.0.0.1:81", 500);
+        let ingress = script.connection(0, "127.0.0.1:3002", "127.0.0.1:82", 900);
+        for n in 1..=8 {
+            let (at, target) = ((n * 100 + n * n * 7) * MS, format!("/{n}"));
+            script.request(user, at, "GET", &target, &[], "");
+            script.request(edge, at + MS, "GET", &target, &[], "");
+            // Another server answers what the first one refused.
+            let attempt =
+                script.connection(at + 2 * MS, &format!("127.0.0.1:{}", 4000 + n), "127.0.0.1:83", 50);
+            script.rst(attempt, at + 2 * MS + MS / 10, Side::Server);
+            script.flow(attempt).opening = Opening::Refused;
+            script.request(ingress, at + 3 * MS, "GET", &target, &[], "");
+            for (time, conn) in [(4, ingress), (5, edge), (6, user)] {
+                script.response(conn, at + time * MS, 200, 20);
+            }
+        }
+        let topology = build(&[script.finish()], &Overrides::default());
+        let refused = topology.links.iter().find(|link| link.servers.iter().any(|one| one.port() == 83));
+        let asks = &topology.lanes[usize::from(refused.unwrap().from.0)];
+        let serves: Vec<u16> = asks.serves.iter().map(std::net::SocketAddr::port).collect();
+        assert_eq!(serves, [81]);
+    }
+
+    #[test]
+    fn on_the_loopback_too_one_that_listens_on_two_ports_is_one() {
+        let mut script = Script::new("any.pcap");
+        let user = script.connection(0, "127.0.0.1:3000", "127.0.0.1:80", 100);
+        let legs: Vec<_> = (0..2)
+            .map(|n| {
+                script.connection(
+                    0,
+                    &format!("127.0.0.1:{}", 3001 + n),
+                    &format!("127.0.0.1:{}", 81 + n),
+                    500,
+                )
+            })
+            .collect();
+        for n in 1..=12 {
+            let (at, target) = ((n * 100 + n * n * 7) * MS, format!("/{n}"));
+            let leg = legs[n as usize % 2];
+            script.request(user, at, "GET", &target, &[], "");
+            script.request(leg, at + MS, "GET", &target, &[], "");
+            let attempt =
+                script.connection(at + 2 * MS, &format!("127.0.0.1:{}", 4000 + n), "127.0.0.1:90", 50);
+            script.rst(attempt, at + 2 * MS + MS / 10, Side::Server);
+            script.flow(attempt).opening = Opening::Refused;
+            script.response(leg, at + 3 * MS, 503, 20);
+            script.response(user, at + 4 * MS, 503, 20);
+        }
+        let topology = build(&[script.finish()], &Overrides::default());
+        let refused = topology.links.iter().find(|link| link.servers.iter().any(|one| one.port() == 90));
+        let asks = &topology.lanes[usize::from(refused.unwrap().from.0)];
+        assert!(asks.serves.iter().all(|one| one.port() > 80) && !asks.serves.is_empty(), "{asks:?}");
     }
 
     #[test]
