@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 
 use super::Confidence;
 use crate::analysis::{Analysis, ExchangeView};
-use crate::http::ExchangeFlags;
+use crate::http::{ExchangeFlags, NameId};
 use crate::topology::keys::{IdNames, request_key, text_hash};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 use chance::Chances;
@@ -116,40 +116,60 @@ pub(super) fn find(analysis: &Analysis) -> Vec<Again> {
     // Who is asked itself may pass on what others send again.
     let outer = (0..links.len()).filter(|&at| links.iter().all(|other| other.to != links[at].from));
     for link in outer {
-        let asks = gather(analysis, LinkId(link as u16));
-        if asks.iter().any(|ask| ask.fate == Fate::Failed) {
-            of_link(&asks, &mut all);
+        let link = LinkId(link as u16);
+        if any_failed(analysis, link) {
+            of_link(&gather(analysis, link), &mut all);
         }
     }
     all.sort_unstable_by_key(|again| again.id);
     all
 }
 
+fn any_failed(analysis: &Analysis, link: LinkId) -> bool {
+    let mut connections = analysis.link(link).connections.iter().map(|&id| analysis.connection(id));
+    connections.any(|connection| {
+        connection
+            .exchanges()
+            .any(|exchange| exchange.raw.request.is_present() && fate(&exchange) == Fate::Failed)
+    })
+}
+
+/// What tells clients and requests apart, as one capture numbers it.
+struct Names {
+    ids: IdNames,
+    clients: [Option<NameId>; 3],
+}
+
 /// The requests of a link by client, key and time.
 fn gather(analysis: &Analysis, link: LinkId) -> Vec<Ask> {
-    let names: Vec<IdNames> =
-        analysis.captures.iter().map(|facts| analysis.topology.id_headers.of(facts)).collect();
-    let connections = analysis.link(link).connections.iter().map(|&id| analysis.connection(id));
-    let exchanges = connections.flat_map(|connection| connection.exchanges());
-    let mut asks: Vec<Ask> = exchanges
-        .filter(|exchange| exchange.raw.request.is_present())
-        .map(|exchange| ask(&exchange, &names[exchange.capture.index()]))
-        .collect();
+    let names = analysis.captures.iter().map(|facts| Names {
+        ids: analysis.topology.id_headers.of(facts),
+        clients: TELL_CLIENTS.map(|name| facts.find_name(name)),
+    });
+    let names: Vec<Names> = names.collect();
+    let mut asks: Vec<Ask> = Vec::new();
+    for &id in &analysis.link(link).connections {
+        let connection = analysis.connection(id);
+        let client = text_hash(&connection.inner.client.ip().to_string());
+        let exchanges = connection.exchanges().filter(|exchange| exchange.raw.request.is_present());
+        asks.extend(exchanges.map(|exchange| ask(&exchange, client, &names[exchange.capture.index()])));
+    }
     asks.sort_unstable_by_key(|ask| (ask.who, ask.key, ask.start, ask.id));
     asks
 }
 
-fn ask(exchange: &ExchangeView<'_>, names: &IdNames) -> Ask {
+fn ask(exchange: &ExchangeView<'_>, client: u64, names: &Names) -> Ask {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
     let (facts, raw) = (exchange.facts, exchange.raw);
-    let client = text_hash(&exchange.connection().inner.client.ip().to_string());
-    let who = TELL_CLIENTS.iter().fold(client, |known, name| {
-        (known.rotate_left(17) ^ exchange.header(name).unwrap_or(0)).wrapping_mul(MIX)
-    });
+    let value = |name: &Option<NameId>| {
+        let digest = exchange.headers().iter().find(|digest| Some(digest.name()) == *name);
+        digest.map_or(0, |digest| digest.value())
+    };
+    let mix = |known: u64, name| (known.rotate_left(17) ^ value(name)).wrapping_mul(MIX);
     let body = u64::from(raw.request.body_crc).wrapping_add(raw.request.body_bytes << 32);
     let host = exchange.host().map_or(0, text_hash);
     Ask {
-        who,
+        who: names.clients.iter().fold(client, mix),
         key: request_key(facts, raw) ^ body.wrapping_mul(MIX) ^ host.rotate_left(31),
         start: exchange.started().0,
         id: exchange.id,
@@ -158,7 +178,7 @@ fn ask(exchange: &ExchangeView<'_>, names: &IdNames) -> Ask {
         fate: fate(exchange),
         connection: exchange.connection_id(),
         ordinal: raw.ordinal,
-        name: names.best(facts, raw).map_or(0, |(rank, id)| id ^ ((rank as u64) << 56)),
+        name: names.ids.best(facts, raw).map_or(0, |(rank, id)| id ^ ((rank as u64) << 56)),
     }
 }
 

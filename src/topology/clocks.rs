@@ -219,7 +219,6 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[us
             }
             let tie = contained(&by_id[a], &by_id[b], a, b, Told::ById)
                 .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::ByText))
-                .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::InOrder))
                 .or_else(|| in_order::tie(legs_of(a), legs_of(b), a, b));
             ties.extend(tie);
         }
@@ -270,8 +269,6 @@ enum Told {
     ById,
     /// A target and body that each capture holds once. Recordings of other chains, or of other times, may share some.
     ByText,
-    /// Their order among equal ones.
-    InOrder,
 }
 
 impl Told {
@@ -281,34 +278,27 @@ impl Told {
             Self::ById => true,
             // A wrong pair among right ones costs no more than the delay of a proxy.
             Self::ByText => fit.is_exact || fit.band_ns <= MOST_BAND_BY_TEXT_NS,
-            // Pairs told by order only count when every one of them fits.
-            Self::InOrder => fit.is_exact,
         }
     }
 }
 
 fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: Told) -> Option<Tie> {
-    let unique = told != Told::InOrder;
     let mut by_legs: FixedMap<(SocketAddr, SocketAddr), Bounds> = FixedMap::default();
     for (key, servers) in one {
         let Some(others) = other.get(key) else { continue };
         for (server_a, times_a) in servers {
             for (server_b, times_b) in others {
-                if server_a == server_b || times_a.len() != times_b.len() || (unique && times_a.len() > 1) {
+                let ([at_a], [at_b]) = (times_a.as_slice(), times_b.as_slice()) else { continue };
+                if server_a == server_b {
                     continue;
                 }
                 let bounds = by_legs.entry((*server_a, *server_b)).or_default();
-                // A hop may pass on and answer in another order than that of the requests.
-                let (ends_a, ends_b) = (ends(times_a), ends(times_b));
-                bounds
-                    .to_server
-                    .extend(times_a.iter().zip(times_b).map(|(one, other)| bound(one.0, other.0)));
-                bounds.to_client.extend(ends_a.iter().zip(&ends_b).map(|(one, other)| bound(*one, *other)));
+                bounds.to_server.push(bound(at_a.0, at_b.0));
+                bounds.to_client.push(bound(at_a.1, at_b.1));
             }
         }
     }
-    let least = if unique { LEAST_PAIRS } else { LEAST_IN_ORDER };
-    let mut legs: Vec<_> = by_legs.into_iter().filter(|(_, d)| d.to_server.len() >= least).collect();
+    let mut legs: Vec<_> = by_legs.into_iter().filter(|(_, d)| d.to_server.len() >= LEAST_PAIRS).collect();
     legs.sort_by_key(|(leg, _)| *leg);
     let most = legs.iter().map(|(_, d)| d.to_server.len()).max()?;
     legs.into_iter()
@@ -317,12 +307,6 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: T
         .filter(|(fit, _)| told.is_proven(fit))
         .min_by_key(|(fit, _)| fit.band_ns)
         .map(|(fit, bounds)| Tie { a, b, fit, bounds, method: ClockMethod::Containment })
-}
-
-fn ends(times: &[(Moment, Moment)]) -> Vec<Moment> {
-    let mut ends: Vec<Moment> = times.iter().map(|times| times.1).collect();
-    ends.sort_unstable();
-    ends
 }
 
 /// For each capture the lowest one that ties lead to.

@@ -44,6 +44,7 @@ impl Habit {
 #[derive(Debug)]
 pub(super) struct Chances {
     clients: BTreeMap<u64, Habit>,
+    /// Those of keys that may have been sent again.
     keys: BTreeMap<(u64, u64), Habit>,
     /// Requests of each client.
     counts: BTreeMap<u64, usize>,
@@ -53,6 +54,9 @@ impl Chances {
     /// Learns from all requests, which are sorted by client, key and time.
     pub(super) fn learn(asks: &[Ask], pairs: &[Pair]) -> Self {
         let mut chances = Self { clients: BTreeMap::new(), keys: BTreeMap::new(), counts: BTreeMap::new() };
+        for later in pairs.iter().map(|pair| &asks[pair.later]) {
+            chances.keys.entry((later.who, later.key)).or_default();
+        }
         let end = asks.iter().map(|ask| ask.settled.max(ask.start)).max().unwrap_or_default();
         let mut next: Vec<usize> = (0..asks.len()).collect();
         next.sort_unstable_by_key(|&at| (asks[at].connection, asks[at].ordinal));
@@ -94,7 +98,7 @@ impl Chances {
 
     fn each(&mut self, own: &Ask, mut note: impl FnMut(&mut Habit)) {
         note(self.clients.entry(own.who).or_default());
-        note(self.keys.entry((own.who, own.key)).or_default());
+        self.keys.get_mut(&(own.who, own.key)).map(note);
     }
 
     /// Whether a client asked too little to know what it does by chance, and never for the same after a good answer.

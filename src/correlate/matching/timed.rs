@@ -17,9 +17,10 @@ const ROUNDS: usize = 6;
 const MOST_LEARNT: usize = 50_000;
 /// Odds from which on a parent is called likely: e to the power of this, in thousandths.
 const LIKELY: i64 = 3_500;
-/// Beyond this, in nanoseconds, clocks do not tell equal requests apart of which some may be missing: that one is missed
-/// lets all after it seem to follow their neighbours'.
-const LOOSE_NS: i64 = 150_000;
+/// Beyond this, in nanoseconds, clocks do not tell equal requests apart.
+const LOOSE_NS: i64 = 500_000;
+/// The same where packets are missing: behind one that was missed all seem to follow their neighbours'.
+const LOOSE_AND_LOSSY_NS: i64 = 150_000;
 /// What it costs when parent and child do not agree on what they usually agree on.
 const DISAGREES: i64 = 8_000;
 
@@ -252,9 +253,9 @@ impl Matching<'_> {
             || (self.is_lossy && unit.rows.iter().any(repeated));
         let parent = &self.parents[own.parent as usize];
         let slack = |child: &u32| parent.slack(&self.children[*child as usize]);
-        let loose = self.is_lossy
-            && unit.rows.iter().any(repeated)
-            && unit.children.iter().any(|child| slack(child) > LOOSE_NS);
+        let most_slack = if self.is_lossy { LOOSE_AND_LOSSY_NS } else { LOOSE_NS };
+        let loose =
+            unit.rows.iter().any(repeated) && unit.children.iter().any(|child| slack(child) > most_slack);
         match own.margin {
             None if !doubt => Confidence::Certain.min(most),
             None => Confidence::Likely.min(most),

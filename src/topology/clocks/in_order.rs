@@ -9,12 +9,12 @@
 //! taken for as early or as late as its connection allows; where one side has more than the other (retries, answers from a
 //! cache, losses), places are as far off as that at the most.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
-use crate::http::{CaptureFacts, Exchange};
+use crate::http::{CaptureFacts, Exchange, ExchangeFlags};
 
 use super::super::cause::Moment;
 use super::super::fit::Bounds;
@@ -31,9 +31,16 @@ const MOST_LOST: usize = 3;
 /// Half-width of an offset told so, in nanoseconds: beyond it the two may have nothing in common.
 const MOST_BAND_NS: i64 = 5_000_000;
 
-/// The requests of one server as one capture saw them, each list in order.
+/// Of so many requests in a hundred two servers of one client must get the same, to be replicas.
+const REPLICA_PERCENT: usize = 50;
+
+/// The requests of one server, or of all replicas that a client asks in turn, as one capture saw them; each list in order.
 #[derive(Clone, Debug, Default)]
 struct Leg {
+    servers: BTreeSet<SocketAddr>,
+    clients: BTreeSet<IpAddr>,
+    /// Packets are missing.
+    is_lossy: bool,
     /// How many there are of each kind.
     keys: HashMap<u64, usize, foldhash::fast::FixedState>,
     count: usize,
@@ -46,7 +53,7 @@ struct Leg {
 }
 
 /// The legs of a capture that may be told by order.
-pub(super) struct Legs(BTreeMap<SocketAddr, Leg>);
+pub(super) struct Legs(Vec<Leg>);
 
 impl Legs {
     pub(super) fn of(facts: &CaptureFacts) -> Self {
@@ -57,6 +64,8 @@ impl Legs {
                 continue;
             }
             let leg = legs.entry(flow.server).or_default();
+            leg.servers.insert(flow.server);
+            leg.clients.insert(flow.client.ip());
             let mut before = flow.first;
             for (at, exchange) in exchanges.iter().enumerate() {
                 let next = exchanges.get(at + 1).and_then(first).unwrap_or(flow.last);
@@ -64,12 +73,19 @@ impl Legs {
                 before = last(exchange).unwrap_or(before);
             }
         }
-        legs.retain(|_, leg| leg.count >= LEAST_IN_ORDER);
-        for leg in legs.values_mut() {
+        let mut merged: Vec<Leg> = Vec::new();
+        for leg in legs.into_values() {
+            match merged.iter_mut().find(|known| known.is_replica_of(&leg)) {
+                Some(known) => known.join(leg),
+                None => merged.push(leg),
+            }
+        }
+        merged.retain(|leg| leg.count >= LEAST_IN_ORDER);
+        for leg in &mut merged {
             leg.starts.iter_mut().chain(&mut leg.ends).for_each(|list| list.sort_unstable());
             leg.durations.sort_unstable();
         }
-        Self(legs)
+        Self(merged)
     }
 }
 
@@ -103,6 +119,7 @@ impl Leg {
             self.ends[side].push(ends[side]);
         }
         self.count += 1;
+        self.is_lossy |= exchange.flags.has(ExchangeFlags::NEAR_HOLE);
         if asked {
             let key = request_key(facts, exchange) ^ u64::from(request.body_crc);
             *self.keys.entry(key).or_default() += 1;
@@ -110,6 +127,28 @@ impl Leg {
         if asked && answered {
             self.durations.push(end.0.0.saturating_sub(start.0.0));
         }
+    }
+
+    /// Whether a client asks this server and that one for the same: what one of them gets says nothing by its number.
+    fn is_replica_of(&self, other: &Self) -> bool {
+        // As parts of all, times both numbers.
+        let both = |(key, count): (&u64, &usize)| {
+            let others = other.keys.get(key).copied().unwrap_or_default();
+            (count * other.count).min(others * self.count)
+        };
+        let same: usize = self.keys.iter().map(both).sum();
+        !self.clients.is_disjoint(&other.clients) && same * 100 >= self.count * other.count * REPLICA_PERCENT
+    }
+
+    fn join(&mut self, other: Self) {
+        self.servers.extend(other.servers);
+        self.clients.extend(other.clients);
+        self.is_lossy |= other.is_lossy;
+        self.count += other.count;
+        other.keys.into_iter().for_each(|(key, count)| *self.keys.entry(key).or_default() += count);
+        let lists = self.starts.iter_mut().chain(&mut self.ends);
+        lists.zip(other.starts.into_iter().chain(other.ends)).for_each(|(own, more)| own.extend(more));
+        self.durations.extend(other.durations);
     }
 
     /// Sum of the quartiles of the durations.
@@ -146,8 +185,11 @@ impl Leg {
 /// The tie between two captures, where the order of their requests tells it.
 pub(super) fn tie(one: &Legs, other: &Legs, a: usize, b: usize) -> Option<Tie> {
     let mut best: Option<Tie> = None;
-    for (server, own) in &one.0 {
-        for (_, others) in other.0.iter().filter(|(at, leg)| *at != server && own.is_like(leg)) {
+    for own in &one.0 {
+        // Who is asked by the same client stands beside it.
+        let is_other =
+            |leg: &&Leg| own.servers.is_disjoint(&leg.servers) && own.clients.is_disjoint(&leg.clients);
+        for others in other.0.iter().filter(is_other).filter(|leg| own.is_like(leg)) {
             let longer = own.takes().saturating_sub(others.takes());
             if longer.abs() <= SLACK_NS {
                 continue;
@@ -159,7 +201,8 @@ pub(super) fn tie(one: &Legs, other: &Legs, a: usize, b: usize) -> Option<Tie> {
                 (fit.is_exact && fit.jumps.is_empty() && fit.band_ns <= MOST_BAND_NS).then_some((bounds, fit))
             };
             // The least number that fits may be too low by some.
-            let lost = (0..=MOST_LOST).find(|lost| fit(*lost).is_some());
+            let least = usize::from(own.is_lossy || others.is_lossy);
+            let lost = (least..=MOST_LOST).find(|lost| fit(*lost).is_some());
             let Some((bounds, fit)) = lost.and_then(|lost| fit(2 * lost + usize::from(lost > 0))) else {
                 continue;
             };
@@ -212,6 +255,36 @@ mod tests {
         assert_eq!(clock.method, ClockMethod::Containment);
         let offset = if clock.offset_ns > 0 { clock.offset_ns - DAY } else { clock.offset_ns + DAY };
         Some((offset, clock.band_ns?))
+    }
+
+    #[test]
+    fn what_one_of_two_replicas_gets_ties_nothing_though_the_numbers_are_the_same() {
+        let (mut edge, mut app) = (Script::new("edge.pcap"), Script::new("app.pcap"));
+        for n in 0..80i64 {
+            let at = MS + n * 4 * MS + n * 37 % 11 * 200 * US;
+            let gate = edge.connection(
+                at,
+                &format!("10.0.0.2:{}", 3_000 + n),
+                &format!("10.0.0.{}:80", 3 + n % 2),
+                100,
+            );
+            edge.request(gate, at, "GET", "/", &[], "");
+            edge.response(gate, at + 9 * MS, 200, 20);
+            // The other application, which was not captured, gets the rest.
+            if n / 2 % 2 == 0 {
+                let later = at + 300 * US - DAY;
+                let asked =
+                    app.connection(later, &format!("10.0.0.{}:{}", 3 + n % 2, 4_000 + n), "10.0.0.5:80", 100);
+                app.request(asked, later, "GET", "/", &[], "");
+                app.response(asked, later + 8 * MS, 200, 20);
+            }
+        }
+        let topology = build(&[edge.finish(), app.finish()], &Overrides::default());
+        assert!(
+            topology.clocks.iter().any(|clock| clock.method == ClockMethod::None),
+            "{:?}",
+            topology.clocks
+        );
     }
 
     #[test]
