@@ -12,12 +12,13 @@ mod chance;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::Range;
 
 use hashbrown::HashMap;
 
 use super::Confidence;
-use crate::analysis::{Analysis, ExchangeView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::http::{ExchangeFlags, NameId};
 use crate::topology::keys::{IdNames, request_key, text_hash};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
@@ -117,21 +118,23 @@ pub(super) fn find(analysis: &Analysis) -> Vec<Again> {
     let outer = (0..links.len()).filter(|&at| links.iter().all(|other| other.to != links[at].from));
     for link in outer {
         let link = LinkId(link as u16);
-        if any_failed(analysis, link) {
-            of_link(&gather(analysis, link), &mut all);
+        let clients = failing(analysis, link);
+        if !clients.is_empty() {
+            of_link(&gather(analysis, link, &clients), &mut all);
         }
     }
     all.sort_unstable_by_key(|again| again.id);
     all
 }
 
-fn any_failed(analysis: &Analysis, link: LinkId) -> bool {
-    let mut connections = analysis.link(link).connections.iter().map(|&id| analysis.connection(id));
-    connections.any(|connection| {
-        connection
-            .exchanges()
-            .any(|exchange| exchange.raw.request.is_present() && fate(&exchange) == Fate::Failed)
-    })
+/// The addresses whose requests failed: nobody else has a reason to send one again.
+fn failing(analysis: &Analysis, link: LinkId) -> BTreeSet<IpAddr> {
+    let connections = analysis.link(link).connections.iter().map(|&id| analysis.connection(id));
+    let fails = |connection: &ConnectionView<'_>| {
+        let mut asked = connection.exchanges().filter(|exchange| exchange.raw.request.is_present());
+        asked.any(|exchange| fate(&exchange) == Fate::Failed)
+    };
+    connections.filter(fails).map(|connection| connection.inner.client.ip()).collect()
 }
 
 /// What tells clients and requests apart, as one capture numbers it.
@@ -140,8 +143,8 @@ struct Names {
     clients: [Option<NameId>; 3],
 }
 
-/// The requests of a link by client, key and time.
-fn gather(analysis: &Analysis, link: LinkId) -> Vec<Ask> {
+/// The requests of these addresses on a link, by client, key and time.
+fn gather(analysis: &Analysis, link: LinkId, clients: &BTreeSet<IpAddr>) -> Vec<Ask> {
     let names = analysis.captures.iter().map(|facts| Names {
         ids: analysis.topology.id_headers.of(facts),
         clients: TELL_CLIENTS.map(|name| facts.find_name(name)),
@@ -150,6 +153,9 @@ fn gather(analysis: &Analysis, link: LinkId) -> Vec<Ask> {
     let mut asks: Vec<Ask> = Vec::new();
     for &id in &analysis.link(link).connections {
         let connection = analysis.connection(id);
+        if !clients.contains(&connection.inner.client.ip()) {
+            continue;
+        }
         let client = text_hash(&connection.inner.client.ip().to_string());
         let exchanges = connection.exchanges().filter(|exchange| exchange.raw.request.is_present());
         asks.extend(exchanges.map(|exchange| ask(&exchange, client, &names[exchange.capture.index()])));
