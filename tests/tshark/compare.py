@@ -28,6 +28,7 @@ DIFFERENCES = {
     "cut-body": "hopscope: the message's head was seen, its body not wholly; tshark lists whole messages only",
     "cut-head": "hopscope: a head that the snapshot length or the file's end cut; enough is left to tell what it was",
     "after-hole": "hopscope: tshark is silent about a direction after bytes that the capture lost",
+    "mid-message": "hopscope: the capture begins in the middle of a message of that side; tshark takes all that follows for the rest of it",
     "binary": "hopscope: uwsgi or FastCGI request, which tshark 4.0 has no dissector for, and what answers it",
     "empty-lines": "hopscope: empty lines before a message, which peers skip and tshark does not",
     "quoted": "hopscope: a packet quoted inside an ICMP error or a flow sample is no packet of the connection",
@@ -286,6 +287,8 @@ class Comparison:
             return "cut-body"
         if self.hole_before(kind, pair, one.frame):
             return "after-hole"
+        if self.is_http(kind, one) and self.begins_amid(kind, pair, one):
+            return "mid-message"
         if self.is_http(kind, one):
             if self.capture.payload(one.first)[:1] in b"\r\n":
                 return "empty-lines"
@@ -312,6 +315,15 @@ class Comparison:
         if self.capture.overlapping_fragments:
             return "fragment-overlap"
         return "given-up" if self.seen_alone(kind, one) else "unexplained"
+
+    def begins_amid(self, kind, pair, one):
+        """Whether this side's SYN is missing, and the first bytes seen of it start no message."""
+        rows = [row for row in self.rows(pair) if row["source"] == self.sender(kind, pair)]
+        if any(row["tcp.flags.syn"] in ("1", "True") for row in rows):
+            return False
+        first = next((int(row["frame.number"]) for row in rows if row["length"]), one.first)
+        line = rb"HTTP/\d" if kind == "response" else rb"[A-Z]+ \S+ HTTP/\d"
+        return first < one.first and not re.match(line, self.capture.payload(first))
 
     def seen_alone(self, kind, one):
         """Whether tshark finds the message in its packet when it joins none."""
