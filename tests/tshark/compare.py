@@ -281,9 +281,12 @@ class Comparison:
         before = [row for row in rows if row["source"] == pair[0] and 0 < row["length"] <= 6 and int(row["frame.number"]) <= one.first]
         if kind == "request" and any(not self.capture.payload(int(row["frame.number"])).strip(b"\0") for row in before):
             return "padding"
-        # The rest of it may be lost right behind: then the receiver acknowledges what the capture does not hold.
+        # The rest of it may be lost right behind: then its sender goes on farther, or the receiver acknowledges what the capture
+        # does not hold.
         behind = [row for row in rows if int(row["frame.number"]) > one.frame][:3]
-        if any(row["tcp.analysis.ack_lost_segment"] and row["source"] != self.sender(kind, pair) for row in behind):
+        side = self.sender(kind, pair)
+        if any(row["tcp.analysis.ack_lost_segment"] and row["source"] != side or row["tcp.analysis.lost_segment"] and row["source"] == side
+               for row in behind):
             return "cut-body"
         if self.hole_before(kind, pair, one.frame):
             return "after-hole"
