@@ -16,6 +16,8 @@ use super::{CaptureFacts, ExchangeFlags, Framing, Method, NameId, Protocol, Text
 
 /// Most headers whose digests are kept of one head; further ones are read for framing only.
 pub(super) const MAX_HEADERS: usize = 256;
+// The words of [`super::oddity::Oddity::ManyHeaders`] name it.
+const _: () = assert!(MAX_HEADERS == 256);
 
 /// A request's head.
 #[derive(Clone, Copy, Debug, Default)]

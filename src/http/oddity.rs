@@ -95,7 +95,7 @@ impl Oddity {
             Self::ChunkBareLf => "a line of the chunked coding ends in a bare LF",
             Self::ChunkSize => "a chunk size with whitespace or a sign around it",
             Self::ChunkBareCr => "a bare CR within a line of the chunked coding",
-            Self::ManyHeaders => "more headers than are kept",
+            Self::ManyHeaders => "more than the 256 headers that are kept",
             Self::EmptyLines => "empty lines before a request",
         }
     }
