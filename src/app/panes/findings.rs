@@ -130,9 +130,37 @@ pub fn form_words(form: RejectForm) -> &'static str {
     }
 }
 
+/// Words that are written in another way than they stand in the names of kinds.
+const SPELLINGS: [(&str, &str); 5] = [
+    ("http2", "HTTP/2"),
+    ("http", "HTTP"),
+    ("tls", "TLS"),
+    ("mtu", "MTU"),
+    // The protocol's own name (haproxy.org, "The PROXY protocol").
+    ("proxy-protocol", "PROXY protocol"),
+];
+
 /// `rejected-reused-request` as `Rejected reused request`.
 pub fn title(kind: &str) -> String {
-    let words = kind.replace('-', " ");
+    let mut words = format!("-{kind}-");
+    for (name, spelling) in SPELLINGS {
+        words = words.replace(&format!("-{name}-"), &format!("-{spelling}-"));
+    }
+    let words = words.trim_matches('-').replace('-', " ");
     let mut chars = words.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::title;
+
+    #[test]
+    fn kinds_are_titles_with_the_names_of_protocols_as_they_are_written() {
+        assert_eq!(title("rejected-reused-request"), "Rejected reused request");
+        assert_eq!(title("tls-plain-mismatch"), "TLS plain mismatch");
+        assert_eq!(title("http2-mismatch"), "HTTP/2 mismatch");
+        assert_eq!(title("not-http"), "Not HTTP");
+        assert_eq!(title("proxy-protocol-mismatch"), "PROXY protocol mismatch");
+    }
 }
