@@ -186,6 +186,10 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
     for round in 0..3 {
         let before = root.clone();
         for (a, b) in neighbours(&causes.endpoints) {
+            let (first, second) = (find_root(&mut root, a), find_root(&mut root, b));
+            if first == second {
+                continue;
+            }
             if fixed[a].is_some() || fixed[b].is_some() || above[a].contains(&b) || above[b].contains(&a) {
                 continue;
             }
@@ -195,25 +199,28 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
                 continue;
             }
             if are_replicas(&causes.endpoints[a], &causes.endpoints[b], &lanes(a), &lanes(b)) {
-                let (low, high) = (root[a].min(root[b]), root[a].max(root[b]));
-                root.iter_mut().filter(|r| **r == high).for_each(|r| *r = low);
+                root[first.max(second)] = first.min(second);
             }
+        }
+        // Each lies below what it stands for.
+        for at in 0..count {
+            root[at] = root[root[at]];
         }
         if round > 0 && before == root {
             break;
         }
     }
     // What never answered is of the service beside it only where there is but one.
+    let mut services: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+    for at in (0..count).filter(|&at| fixed[at].is_none() && talks(&causes.endpoints[at])) {
+        services.entry(causes.endpoints[at].address.ip()).or_default().push(at);
+    }
     for at in (0..count).filter(|&at| fixed[at].is_none() && !talks(&causes.endpoints[at])) {
         let ip = causes.endpoints[at].address.ip();
-        let beside = |&other: &usize| {
-            let endpoint = &causes.endpoints[other];
-            endpoint.address.ip() == ip && talks(endpoint) && fixed[other].is_none()
-        };
-        let services: BTreeSet<usize> = (0..count).filter(beside).map(|other| root[other]).collect();
-        let known = (0..count).filter(beside).any(|other| share_callers(at, other));
-        if let (1, Some(&service), true) = (services.len(), services.first(), known && !ip.is_loopback()) {
-            root[at] = service;
+        let Some(beside) = services.get(&ip).filter(|_| !ip.is_loopback()) else { continue };
+        let is_one = beside.iter().all(|&other| root[other] == root[beside[0]]);
+        if is_one && beside.iter().any(|&other| share_callers(at, other)) {
+            root[at] = root[beside[0]];
         }
     }
     let mut numbers = BTreeMap::new();
@@ -226,6 +233,15 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
             }
         })
         .collect()
+}
+
+/// What stands for an endpoint's hop, with the way there made shorter: a scan of all ports leaves tens of thousands.
+fn find_root(root: &mut [usize], mut at: usize) -> usize {
+    while root[at] != at {
+        root[at] = root[root[at]];
+        at = root[at];
+    }
+    at
 }
 
 /// Pairs of endpoints that might be replicas: neighbours by address, by port, and on one machine.

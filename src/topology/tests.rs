@@ -344,3 +344,28 @@ fn servers_that_only_their_host_tells_apart_are_named_by_it() {
     assert_eq!(tell(["10.0.4.1:9000", "10.0.4.2", "10.0.4.3"]), ["app", "server", "server 2"]);
     assert_eq!(tell(["up", "up", "price"]), ["app", "server", "server 2"]);
 }
+
+#[test]
+fn ports_that_never_answer_are_one_lane_and_services_of_one_host_several() {
+    let mut script = Script::new("edge.pcap");
+    ask(&mut script, USER, EDGE, 0, 6 * MS);
+    for port in 1..400 {
+        script.connection(0, "198.51.100.7:40000", &format!("10.0.1.2:{}", 1_000 + port), 100 + port);
+    }
+    // Of two behind one proxy each is asked for things of its own.
+    for (server, path) in [("10.0.2.2:3000", "shop"), ("10.0.2.2:4000", "search")] {
+        for n in 0..12 {
+            let at = (n + 1) * 100 * MS + i64::from(path == "shop") * 50 * MS;
+            let user = script.connection(at, &format!("10.0.1.1:{}", 5_000 + at / MS), EDGE, 100);
+            let asked = script.connection(at, &format!("10.0.2.1:{}", 5_000 + at / MS), server, 100);
+            script.request(user, at + MS, "GET", &format!("/{path}/{n}"), &[], "");
+            script.request(asked, at + 2 * MS, "GET", &format!("/{path}/{n}"), &[], "");
+            script.response(asked, at + 3 * MS, 200, 20);
+            script.response(user, at + 4 * MS, 200, 20);
+        }
+    }
+    let lanes = build(&[script.finish()], &Overrides::default()).lanes;
+    let mut served: Vec<usize> = lanes.iter().map(|lane| lane.serves.len()).collect();
+    served.sort_unstable();
+    assert_eq!(served.iter().filter(|count| **count > 0).collect::<Vec<_>>(), [&1, &1, &1, &399]);
+}
