@@ -61,7 +61,7 @@ impl LogIndex<'_> {
     /// Whether an error line may belong to the finding, and lies within this time.
     fn is_near(&self, finding: &Finding, place: (u16, u32), from: i64, to: i64) -> bool {
         let error = self.error(place);
-        let at = (error.local_s + self.zones[usize::from(place.0)]).saturating_mul(1_000_000_000);
+        let at = self.moment(usize::from(place.0), error);
         // What no capture holds the log may know.
         let unseen = finding.cause == texts::NEXT_HOP_MISSING.cause && error.upstream.is_some();
         (unseen || error.kinds().contains(&finding.kind.as_str())) && within(at, from, to)

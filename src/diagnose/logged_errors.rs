@@ -63,7 +63,7 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, file: usize, lines: &[&Lo
 impl LogIndex<'_> {
     /// Whether a line is of the captures' time; without captures all are.
     fn is_captured(&self, file: usize, error: &LoggedError) -> bool {
-        let at = error.local_s.saturating_add(self.zones[file]).saturating_mul(1_000_000_000);
+        let at = self.moment(file, error);
         let mut spans = self.analysis.capture_spans().peekable();
         let holds = |(from, to): (crate::capture::SessionTime, crate::capture::SessionTime)| {
             (from.0.saturating_sub(TOLERANCE_NS)..=to.0.saturating_add(TOLERANCE_NS)).contains(&at)

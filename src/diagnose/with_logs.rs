@@ -119,6 +119,11 @@ impl<'a> LogIndex<'a> {
         &self.analysis.logs[usize::from(file)].errors[at as usize]
     }
 
+    /// When a line of an error log was written, in session time: nanoseconds, to the second.
+    pub(super) fn moment(&self, file: usize, error: &LoggedError) -> i64 {
+        error.local_s.saturating_add(self.zones[file]).saturating_mul(1_000_000_000)
+    }
+
     pub(super) fn request(&self, (file, at): (u16, u32)) -> &'a LoggedRequest {
         &self.analysis.logs[usize::from(file)].requests[at as usize]
     }

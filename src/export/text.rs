@@ -7,7 +7,7 @@ use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::diagnose::carried::unread;
 use crate::diagnose::words::{counted, grouped, listed, methods, printable};
-use crate::diagnose::{Finding, Severity};
+use crate::diagnose::{ByMethod, Finding, Severity};
 use crate::session::Annotation;
 use crate::topology::{Remark, RemarkKind, Role};
 
@@ -195,35 +195,25 @@ fn retries(analysis: &Analysis, out: &mut String) {
     }
     for retries in &analysis.diagnosis.retries {
         let Some(lane) = retries.lane else { continue };
-        let mut text = format!(
+        let text = format!(
             "{} retried {} in {}",
             analysis.lane(lane).name,
             methods(&retries.retried),
             counted(retries.attempts, "attempt")
         );
-        if !retries.saved.is_empty() {
-            let _ = write!(text, "; saved {}", methods(&retries.saved));
-        }
-        if !retries.failed.is_empty() {
-            let _ = write!(text, "; failed all the same: {}", methods(&retries.failed));
-        }
-        paragraph(out, "  ", &(text + "."));
+        let ends = [("saved ", &retries.saved), ("failed all the same: ", &retries.failed)];
+        paragraph(out, "  ", &with_ends(text, ends));
     }
     for retries in &analysis.client_retries() {
         let Some(lane) = retries.lane else { continue };
-        let mut text = format!(
+        let text = format!(
             "{} itself sent {} again after a failure, {} in all (a client's retries, no proxy's)",
             analysis.lane(lane).name,
             methods(&retries.retried),
             counted(retries.attempts, "request")
         );
-        if !retries.saved.is_empty() {
-            let _ = write!(text, "; answered well at last: {}", methods(&retries.saved));
-        }
-        if !retries.failed.is_empty() {
-            let _ = write!(text, "; never: {}", methods(&retries.failed));
-        }
-        paragraph(out, "  ", &(text + "."));
+        let ends = [("answered well at last: ", &retries.saved), ("never: ", &retries.failed)];
+        paragraph(out, "  ", &with_ends(text, ends));
     }
     if !failures.masked.is_empty() {
         paragraph(out, "  ", &format!("Failures that {askers} never saw: {}.", methods(&failures.masked)));
@@ -235,6 +225,14 @@ fn retries(analysis: &Analysis, out: &mut String) {
             "What users themselves saw is not known: their link is encrypted, or was not captured in full.",
         );
     }
+}
+
+/// A sentence about retries, with how those ended of which there are some.
+fn with_ends(mut text: String, ends: [(&str, &ByMethod); 2]) -> String {
+    for (words, ended) in ends.into_iter().filter(|(_, ended)| !ended.is_empty()) {
+        let _ = write!(text, "; {words}{}", methods(ended));
+    }
+    text + "."
 }
 
 fn findings(analysis: &Analysis, out: &mut String) {

@@ -180,7 +180,7 @@ fn luck(attempts: &[(CaptureId, i64)], failed: &Answers) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use crate::tcp::{Opening, Side};
-    use crate::testing::Script;
+    use crate::testing::{Conn, Script};
     use crate::topology::{Overrides, build};
 
     const MS: i64 = 1_000_000;
@@ -218,20 +218,17 @@ mod tests {
         assert_ne!(lanes(2, 20 * MS, false), chain);
     }
 
+    /// A connection to each of two ports of one server, those that follow each other from these on.
+    fn to_two_ports(script: &mut Script, client: (&str, u16), server: (&str, u16)) -> [Conn; 2] {
+        let address = |(host, port): (&str, u16), n: u16| format!("{host}:{}", port + n);
+        [0, 1].map(|n| script.connection(0, &address(client, n), &address(server, n), 500))
+    }
+
     #[test]
     fn who_listens_on_two_ports_and_connects_in_vain_is_not_the_hop_before() {
         let mut script = Script::new("any.pcap");
         let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
-        let legs: Vec<_> = (0..2)
-            .map(|n| {
-                script.connection(
-                    0,
-                    &format!("10.0.1.2:{}", 5000 + n),
-                    &format!("10.0.1.3:{}", 8080 + n),
-                    500,
-                )
-            })
-            .collect();
+        let legs = to_two_ports(&mut script, ("10.0.1.2", 5000), ("10.0.1.3", 8080));
         for n in 1..=12 {
             let (at, target) = ((n * 100 + n * n * 7) * MS, format!("/{n}"));
             script.request(user, at, "GET", &target, &[], "");
@@ -279,16 +276,7 @@ mod tests {
     fn on_the_loopback_too_one_that_listens_on_two_ports_is_one() {
         let mut script = Script::new("any.pcap");
         let user = script.connection(0, "127.0.0.1:3000", "127.0.0.1:80", 100);
-        let legs: Vec<_> = (0..2)
-            .map(|n| {
-                script.connection(
-                    0,
-                    &format!("127.0.0.1:{}", 3001 + n),
-                    &format!("127.0.0.1:{}", 81 + n),
-                    500,
-                )
-            })
-            .collect();
+        let legs = to_two_ports(&mut script, ("127.0.0.1", 3001), ("127.0.0.1", 81));
         for n in 1..=12 {
             let (at, target) = ((n * 100 + n * n * 7) * MS, format!("/{n}"));
             let leg = legs[n as usize % 2];

@@ -78,23 +78,12 @@ pub(in crate::diagnose) static FAULT_BEHIND: Words = Words {
 
 /// In an error log, where no capture shows it.
 pub(in crate::diagnose) static ERRORS_LOGGED: Words = Words {
-    kind: "fault-behind-proxy",
     cause: "error-log",
-    rule: "",
     severity: Severity::Warning,
     summary: "{file}: {faults} of the servers behind this proxy, which no packets show",
     explanation: "The error log tells of {classes}, at {behind}. The packets given do not hold enough of these requests to \
         tell why: they were cut by a snap length, lost, or captured elsewhere. Some may have been hidden by a retry.",
-    fixes: &[
-        (
-            "tcpdump",
-            "tcpdump -B 65536 --immediate-mode -s0 -w FILE",
-            "At this proxy, and at the server behind it; then give both files to hopscope with these logs.",
-        ),
-        ("server", "look in the log of the server behind, at these times", ""),
-    ],
-    log_line: "",
-    doubt: "A proxy behind whose log was not given would only have passed the failure on.",
+    ..FAULT_BEHIND
 };
 
 /// Without captures, and without a word about servers behind.
