@@ -24,6 +24,9 @@ const MAX_LINE: usize = 16 << 10;
 /// Room for the coded extents of most messages, in bytes.
 const USUAL_EXTENTS: usize = 64;
 
+/// Room for any coded extent, in bytes.
+const LONGEST_EXTENT: usize = 32;
+
 /// Where in its message a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -159,8 +162,9 @@ impl Stream {
 
     fn close_extent(&mut self) {
         if let Some(extent) = self.open.take() {
-            if self.extents.capacity() == 0 {
-                self.extents.reserve(USUAL_EXTENTS);
+            if self.extents.capacity() - self.extents.len() < LONGEST_EXTENT {
+                // In few steps: each copies what there is.
+                self.extents.reserve(USUAL_EXTENTS.max(3 * self.extents.capacity()));
             }
             encode_extent(&mut self.extents, self.coded, extent);
             self.coded = extent;

@@ -79,12 +79,13 @@ impl Closeness {
 impl Excess {
     fn add(&mut self, inner: &[Span], outer: &[Span], slack: i64, usual: i64) {
         let step = inner.len().div_ceil(MOST_TRIED);
+        let outer = &Outer::of(outer, slack);
         for &span in inner.iter().step_by(step) {
-            let own = closest(span, outer, slack);
+            let own = outer.closest(span);
             let mut more = 0;
             for tenths in MOVES {
                 let by = usual.saturating_mul(tenths) / 10;
-                let moved = closest((span.0.saturating_add(by), span.1.saturating_add(by)), outer, slack);
+                let moved = outer.closest((span.0.saturating_add(by), span.1.saturating_add(by)));
                 more += i64::from(own < moved) - i64::from(own > moved);
             }
             self.sum += more;
@@ -105,19 +106,42 @@ fn usual(spans: &[Span]) -> i64 {
     lengths.get(lengths.len() / 2).copied().unwrap_or_default()
 }
 
-/// How much longer the request of `outer` is that holds this one closest; `i64::MAX` where none does.
-fn closest((start, end): Span, outer: &[Span], slack: i64) -> i64 {
-    let begun = outer.partition_point(|span| span.0 <= start.saturating_add(slack));
-    let length = end.saturating_sub(start);
-    let mut least = i64::MAX;
-    // A plain loop: this is most of what the comparison costs.
-    for span in &outer[begun.saturating_sub(LOOK_BACK)..begun] {
-        let takes = span.1.saturating_sub(span.0);
-        if end <= span.1.saturating_add(slack) && takes >= length {
-            least = least.min(takes.saturating_sub(length));
-        }
+/// Requests that may hold others, sorted.
+struct Outer<'a> {
+    spans: &'a [Span],
+    /// For each the latest end of it and those before it.
+    reach: Vec<i64>,
+    slack: i64,
+}
+
+impl<'a> Outer<'a> {
+    fn of(spans: &'a [Span], slack: i64) -> Self {
+        let mut latest = i64::MIN;
+        let reach = spans.iter().map(|span| {
+            latest = latest.max(span.1);
+            latest
+        });
+        Self { spans, reach: reach.collect(), slack }
     }
-    least
+
+    /// How much longer the one is that holds this request closest; `i64::MAX` where none does.
+    fn closest(&self, (start, end): Span) -> i64 {
+        let begun = self.spans.partition_point(|span| span.0 <= start.saturating_add(self.slack));
+        let length = end.saturating_sub(start);
+        let mut least = i64::MAX;
+        let first = begun.saturating_sub(LOOK_BACK);
+        // A plain loop: this is most of what the comparison costs.
+        for (span, &reach) in self.spans[first..begun].iter().zip(&self.reach[first..begun]).rev() {
+            if end > reach.saturating_add(self.slack) {
+                break;
+            }
+            let takes = span.1.saturating_sub(span.0);
+            if end <= span.1.saturating_add(self.slack) && takes >= length {
+                least = least.min(takes.saturating_sub(length));
+            }
+        }
+        least
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +178,23 @@ mod tests {
             assert!(verdict(&upper, &lower).is_some_and(|excess| excess > 0), "{at_once}");
             assert!(verdict(&lower, &upper).is_some_and(|excess| excess < 0), "{at_once}");
             assert_eq!(verdict(&upper, &beside), None, "{at_once}");
+        }
+    }
+
+    #[test]
+    fn who_holds_a_request_is_found_without_a_look_at_those_that_are_over() {
+        for at_once in [1, 4, 16, 400] {
+            let (outer, inner) = (requests(|_| true, 0, at_once), requests(|_| true, 500, at_once));
+            let holds = |(start, end): Span, span: &Span| {
+                span.0 <= start + 100 && end <= span.1 + 100 && span.1 - span.0 >= end - start
+            };
+            for (at, &one) in inner.iter().enumerate() {
+                let begun = outer.partition_point(|span| span.0 <= one.0 + 100);
+                let last = &outer[begun.saturating_sub(LOOK_BACK)..begun];
+                let all = last.iter().filter(|span| holds(one, span));
+                let least = all.map(|span| span.1 - span.0 - (one.1 - one.0)).min().unwrap_or(i64::MAX);
+                assert_eq!(Outer::of(&outer, 100).closest(one), least, "{at_once}, {at}");
+            }
         }
     }
 

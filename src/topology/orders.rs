@@ -27,7 +27,7 @@ const MOST_HOSTS: usize = 128;
 /// What addresses tell outweighs all that durations do.
 const BY_ADDRESS: i64 = 1 << 40;
 /// How far times of one capture may be off: it stamps packets at different points of the host's stack.
-const SAME_CAPTURE_NS: i64 = 2_000;
+pub(super) const SAME_CAPTURE_NS: i64 = 2_000;
 
 /// Quantiles in which requests that wait for others must take longer, where each waits for one.
 const QUANTILES: usize = 16;

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use crate::capture::CaptureId;
 
 use super::cause::{Causes, Common, Electorate, Leg, Request};
-use super::orders::{MOST_COMPARED, Orders, may_differ};
+use super::orders::{MOST_COMPARED, Orders, SAME_CAPTURE_NS, may_differ};
 use super::recordings::Apart;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -44,12 +44,18 @@ pub(super) fn vote(
     let mut voters: Vec<Voter> = Vec::new();
     // By endpoint: latest start of a request that holds the voter, and how many do.
     let mut above: Vec<(u32, i64, usize)> = Vec::new();
+    let mut reach: Vec<i64> = Vec::new();
     for same in requests.chunk_by(|a, b| a.key == b.key) {
         let mut beyond: Option<Vec<(u32, u16)>> = None;
+        reach_of_first(same, &mut reach);
         for (at, request) in same.iter().enumerate().filter(|(_, request)| request.votes) {
             above.clear();
             let later = same[at + 1..].iter().take(LOOK_AHEAD);
-            for parent in same[..at].iter().rev().take(LOOK_BACK).chain(later) {
+            let first_moment = request.end.map_or(request.start, |end| end.min(request.start));
+            let earlier = same[..at].iter().zip(&reach).rev().take(LOOK_BACK);
+            // Nobody from there on back waits any more.
+            let earlier = earlier.take_while(|(_, reach)| **reach >= first_moment).map(|(parent, _)| parent);
+            for parent in earlier.chain(later) {
                 if parent.endpoint == request.endpoint
                     || !holds(parent, request)
                     || orders.of(parent.endpoint, request.endpoint) != Ordering::Greater
@@ -245,6 +251,20 @@ fn lowest(above: &[(u32, i64, usize)], orders: &Orders) -> Option<u32> {
     let found = above.iter().filter(is_lowest).max_by_key(last);
     // A circle of orders leaves none that is lowest.
     found.or_else(|| above.iter().max_by_key(last)).map(|known| known.0)
+}
+
+/// For each of these requests the last moment at which it, or one before it, may hold another.
+fn reach_of_first(same: &[Request], reach: &mut Vec<i64>) {
+    let tolerance = same.iter().map(|request| request.tolerance).max().unwrap_or_default();
+    let may_differ = tolerance.saturating_mul(2).max(SAME_CAPTURE_NS);
+    let mut furthest = i64::MIN;
+    reach.clear();
+    reach.extend(same.iter().map(|request| {
+        let over = request.end.or(request.over);
+        let own = over.unwrap_or_else(|| request.start.saturating_add(PATIENCE_NS));
+        furthest = furthest.max(own.saturating_add(may_differ));
+        furthest
+    }));
 }
 
 /// Whether a request may have caused another, by time alone.
