@@ -4,6 +4,10 @@
 //! given up, and reported as a hole, once the receiver is known to have had its bytes (so that nobody will
 //! send them again) or a limit is reached.
 
+mod gaps;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use crate::capture::{CaptureTime, Segment};
@@ -19,17 +23,10 @@ pub(super) const MAX_HELD_BYTES: usize = 8 << 20;
 pub(super) const MAX_HELD_SEGMENTS: usize = 8192;
 /// How many segments of a connection without SYN are kept before its start is chosen.
 const START_PATIENCE: usize = 4;
-/// How many packets may follow an acknowledgement of unseen bytes before these count as not captured:
-/// captures put packets of the two directions out of order by a few.
-const HOLE_PATIENCE: u8 = 8;
-/// An acknowledgement further ahead than this is not believed.
-const MAX_PLAUSIBLE_HOLE: i32 = 1 << 30;
 /// Bytes that come so many packets behind the one that showed them missing stood out of order. Later ones were sent again.
 const NEAR_IN_FILE: u32 = 64;
 /// How far behind a SYN the first bytes lie at most that stand before it in the file.
 const NEAR_START: i32 = 1 << 20;
-/// Most holes of which it is open whether their bytes arrived; those before them count as arrived.
-const MAX_OPEN_HOLES: usize = 64;
 
 /// Payload in stream order.
 #[derive(Clone, Copy, Debug)]
@@ -363,162 +360,6 @@ impl Half {
         Pushed::Repeat
     }
 
-    /// The peer acknowledged everything before `ack` in a packet; `speaks` tells that the packet carries
-    /// payload too. What is missing before `ack` was received and is only not in the capture.
-    #[inline(always)]
-    pub(super) fn acknowledged(
-        &mut self,
-        ack: u32,
-        speaks: bool,
-        at: CaptureTime,
-        frame: u32,
-        out: &mut impl FnMut(Piece<'_>),
-    ) {
-        if self.largest.1 > 0 && seq_diff(ack, self.largest.0) >= 0 {
-            self.facts.largest_acked = self.facts.largest_acked.max(self.largest.1);
-            self.largest.1 = 0;
-        }
-        // Nearly always of bytes that were seen.
-        if self.covered.is_some() || self.next.is_none_or(|next| seq_diff(ack, next) > 0) {
-            self.acknowledged_unseen(ack, speaks, at, frame, out);
-        }
-    }
-
-    #[inline(never)]
-    fn acknowledged_unseen(
-        &mut self,
-        ack: u32,
-        speaks: bool,
-        at: CaptureTime,
-        frame: u32,
-        out: &mut impl FnMut(Piece<'_>),
-    ) {
-        let Some(next) = self.next else {
-            if speaks && !self.held.is_empty() {
-                self.choose_start(out);
-            }
-            return;
-        };
-        let beyond = seq_diff(ack, next);
-        if beyond <= 0 {
-            // An acknowledgement that came late takes nothing back of one that went further.
-            self.covered = self.covered.filter(|&(known, _)| seq_diff(known, next) > 0);
-            return;
-        }
-        if beyond > MAX_PLAUSIBLE_HOLE {
-            return;
-        }
-        self.answered = speaks || self.answered && self.covered.is_some();
-        let waited = self.covered.map_or(0, |(_, packets)| packets.saturating_add(1));
-        let furthest =
-            self.covered.map_or(ack, |(known, _)| if seq_diff(ack, known) > 0 { ack } else { known });
-        self.covered = Some((furthest, waited));
-        // With nothing behind the gap, the missing bytes may only be a packet late in the file.
-        if speaks && !self.held.is_empty() && !self.patient || waited >= HOLE_PATIENCE {
-            self.give_up_before(furthest, at, frame, out);
-        }
-    }
-
-    /// The connection is over: hands on what is still held, with the holes between. `acked` is what the peer
-    /// acknowledged at last, `end` where the sender's bytes end, as far as that is known.
-    pub(super) fn finish(
-        &mut self,
-        (acked, end): (Option<u32>, Option<u32>),
-        at: CaptureTime,
-        frame: u32,
-        out: &mut impl FnMut(Piece<'_>),
-    ) {
-        if self.next.is_none() {
-            self.choose_start(out);
-        }
-        // Of a side of which packets were captured, none with payload: what its numbers or the peer's say it sent is
-        // missing.
-        if self.next.is_none() && self.facts.packets > 0 {
-            self.next = self.start_hint.take();
-            if let Some(acked) = acked.filter(|_| self.next.is_some()) {
-                self.note_end(acked);
-            }
-        }
-        while !self.held.is_empty() {
-            self.skip_gap(at, frame, out);
-        }
-        self.finish_end(end, at, frame, out);
-        while let Some(OpenHole { seq, len, .. }) = self.open_holes.pop_front() {
-            let had = acked.map_or(0, |acked| seq_diff(acked, seq).clamp(0, len as i32)) as u32;
-            self.facts.uncaptured_bytes += u64::from(had);
-            self.facts.unarrived_bytes += u64::from(len - had);
-        }
-        self.facts.largest_unacked = self.largest.1;
-    }
-
-    /// What is missing at the end, by a FIN, or by what was acknowledged and by the numbers of later packets.
-    fn finish_end(&mut self, end: Option<u32>, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
-        let Some(next) = self.next else { return };
-        let shown = [self.covered.map(|(ack, _)| ack), self.facts.end_seq].into_iter().flatten();
-        let missing = match end {
-            Some(end) => seq_diff(end, next),
-            None => shown.map(|end| seq_diff(end, next)).max().unwrap_or(0),
-        };
-        if missing == 1 && end.is_none() {
-            self.lose(Hole { seq: next, len: 1, at, frame, cut: false });
-            out(Piece::LostEnd(Hole { seq: next, len: 1, at, frame, cut: false }));
-        } else if missing > 0 && missing <= MAX_PLAUSIBLE_HOLE {
-            self.hole(Hole { seq: next, len: missing as u32, at, frame, cut: false }, out);
-        }
-    }
-
-    /// Gives up all gaps before `ack`.
-    fn give_up_before(&mut self, ack: u32, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
-        self.covered = None;
-        while self.held.front().is_some_and(|first| seq_diff(ack, first.seq) >= 0) {
-            self.skip_gap(at, frame, out);
-        }
-        let Some(next) = self.next else { return };
-        let missing = seq_diff(ack, next);
-        if missing > 0 {
-            self.hole(Hole { seq: next, len: missing as u32, at, frame, cut: false }, out);
-        }
-    }
-
-    /// Gives up the gap before the first held segment.
-    pub(super) fn skip_gap(&mut self, at: CaptureTime, frame: u32, out: &mut impl FnMut(Piece<'_>)) {
-        if let (Some(next), Some(first)) = (self.next, self.held.front()) {
-            let missing = seq_diff(first.seq, next);
-            if missing > 0 {
-                self.hole(Hole { seq: next, len: missing as u32, at, frame, cut: false }, out);
-            }
-        }
-        self.drain(out);
-    }
-
-    fn choose_start(&mut self, out: &mut impl FnMut(Piece<'_>)) {
-        self.next = self.held.front().map(|first| first.seq);
-        self.drain(out);
-    }
-
-    #[cold]
-    fn hole(&mut self, hole: Hole, out: &mut impl FnMut(Piece<'_>)) {
-        self.next = Some(hole.seq.wrapping_add(hole.len));
-        self.note_end(hole.seq.wrapping_add(hole.len));
-        if hole.cut {
-            self.facts.cut_bytes += u64::from(hole.len);
-        } else {
-            self.lose(hole);
-        }
-        out(Piece::Hole(hole));
-    }
-
-    fn lose(&mut self, hole: Hole) {
-        self.facts.missing_bytes += u64::from(hole.len);
-        if self.open_holes.len() == MAX_OPEN_HOLES
-            && let Some(first) = self.open_holes.pop_front()
-        {
-            self.facts.uncaptured_bytes += u64::from(first.len);
-        }
-        let Hole { seq, len, frame, .. } = hole;
-        self.open_holes.push_back(OpenHole { seq, len, frame });
-    }
-
     /// Hands on a segment from its `skip`th byte.
     fn emit(&mut self, segment: &Segment<'_>, skip: u32, out: &mut impl FnMut(Piece<'_>)) {
         if skip > 0 {
@@ -590,138 +431,5 @@ fn sample_of(segment: &Segment<'_>) -> u64 {
     match segment.payload.first_chunk::<16>() {
         Some([.., a, b, c, d, e, f, g, h]) => u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
         None => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn segment(seq: u32, payload: &[u8]) -> Segment<'_> {
-        let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-        Segment {
-            frame: 1,
-            at: CaptureTime(0),
-            src: nowhere,
-            dst: nowhere,
-            seq,
-            ack: 0,
-            flags: crate::capture::TcpFlags::default(),
-            window: 0,
-            ip_id: 0,
-            tsval: 0,
-            window_scale: None,
-            passage: crate::capture::Passage::UNKNOWN,
-            is_icmp_error: false,
-            payload,
-            wire_len: payload.len() as u32,
-            file_offset: u64::from(seq),
-        }
-    }
-
-    /// Collects pieces as text: bytes as they are, a hole as `[n]`.
-    #[derive(Default)]
-    struct Text(Vec<u8>);
-
-    impl Text {
-        fn take(&mut self, piece: Piece<'_>) {
-            match piece {
-                Piece::Again(..) => {}
-                Piece::Data(chunk) => self.0.extend_from_slice(chunk.data),
-                Piece::Hole(hole) | Piece::LostEnd(hole) => {
-                    self.0.extend_from_slice(format!("[{}]", hole.len).as_bytes());
-                }
-            }
-        }
-    }
-
-    fn run(isn: Option<u32>, segments: &[(u32, &[u8])]) -> (String, DirectionFacts) {
-        let (mut half, mut text) = (Half::default(), Text::default());
-        if let Some(isn) = isn {
-            half.start_at(isn);
-        }
-        for (at, &(seq, payload)) in segments.iter().enumerate() {
-            // Far enough apart to be no copies of one packet.
-            let at = CaptureTime(at as i64 * 10_000_000);
-            half.push(&Segment { at, ..segment(seq, payload) }, false, &mut |piece| text.take(piece));
-        }
-        half.finish((None, None), CaptureTime(0), 1, &mut |piece| text.take(piece));
-        (String::from_utf8(text.0).unwrap(), half.facts)
-    }
-
-    #[test]
-    fn orders_overlaps_and_repeats() {
-        let (text, facts) =
-            run(Some(99), &[(100, b"ab"), (104, b"ef"), (102, b"cd"), (101, b"bcdefg"), (100, b"ab")]);
-        assert_eq!(text, "abcdefg");
-        assert_eq!((facts.out_of_order, facts.retransmitted, facts.missing_bytes), (1, 1, 0));
-    }
-
-    #[test]
-    fn wraps_at_the_end_of_the_number_space() {
-        let (text, _) = run(Some(u32::MAX - 2), &[(1, b"cd"), (u32::MAX - 1, b"ab\0")]);
-        assert_eq!(text.replace('\0', "_"), "ab_cd");
-    }
-
-    #[test]
-    fn a_stream_without_syn_starts_at_its_lowest_held_byte() {
-        let (text, facts) = run(None, &[(1002, b"cd"), (1000, b"ab"), (1004, b"ef"), (1006, b"gh")]);
-        assert_eq!(text, "abcdefgh");
-        assert_eq!(facts.missing_bytes, 0);
-    }
-
-    #[test]
-    fn a_gap_becomes_a_hole_when_the_peer_answers_beyond_it() {
-        let (mut half, mut text) = (Half::default(), Text::default());
-        half.start_at(0);
-        half.push(&segment(1, b"ab"), false, &mut |piece| text.take(piece));
-        half.push(&segment(13, b"yz"), false, &mut |piece| text.take(piece));
-        half.acknowledged(15, false, CaptureTime(0), 3, &mut |piece| text.take(piece));
-        assert_eq!(text.0, b"ab", "a pure acknowledgement may have overtaken the data in the file");
-        half.acknowledged(15, true, CaptureTime(0), 4, &mut |piece| text.take(piece));
-        assert_eq!(text.0, b"ab[10]yz");
-        assert_eq!(half.facts.missing_bytes, 10);
-    }
-
-    #[test]
-    fn an_acknowledged_tail_that_was_never_seen_is_a_hole_at_the_end() {
-        let (mut half, mut text) = (Half::default(), Text::default());
-        half.start_at(0);
-        half.push(&segment(1, b"ab"), false, &mut |piece| text.take(piece));
-        half.acknowledged(8, false, CaptureTime(0), 2, &mut |piece| text.take(piece));
-        half.finish((None, None), CaptureTime(0), 9, &mut |piece| text.take(piece));
-        assert_eq!(text.0, b"ab[5]");
-    }
-
-    #[test]
-    fn a_cut_packet_leaves_a_hole_of_the_rest() {
-        let (mut half, mut text) = (Half::default(), Text::default());
-        half.start_at(0);
-        half.push(&Segment { wire_len: 10, ..segment(1, b"abc") }, false, &mut |piece| text.take(piece));
-        half.push(&segment(11, b"d"), false, &mut |piece| text.take(piece));
-        assert_eq!(text.0, b"abc[7]d");
-    }
-
-    proptest! {
-        /// Any cut, order, duplication and overlap of a stream gives the stream.
-        #[test]
-        fn any_segmentation_gives_the_same_bytes(
-            stream in prop::collection::vec(any::<u8>().prop_map(|b| b % 26 + b'a'), 1..200),
-            cuts in prop::collection::vec((0usize..200, 1usize..40), 0..60),
-            isn: u32,
-        ) {
-            let start = isn.wrapping_add(1);
-            let mut pieces: Vec<(u32, &[u8])> = cuts
-                .iter()
-                .filter(|(at, _)| *at < stream.len())
-                .map(|&(at, len)| (start.wrapping_add(at as u32), &stream[at..stream.len().min(at + len)]))
-                .collect();
-            pieces.push((start, &stream));
-            let (text, facts) = run(Some(isn), &pieces);
-            prop_assert_eq!(text.as_bytes(), &stream[..]);
-            prop_assert_eq!(facts.missing_bytes, 0);
-        }
     }
 }
