@@ -214,7 +214,13 @@ impl Half {
         }
         self.order.note(segment, self.held.is_empty());
         self.sample = (segment.seq, sample_of(segment));
-        self.emit(segment, known, out);
+        if known == 0 && segment.payload.len() == segment.wire_len as usize {
+            self.facts.bytes += u64::from(segment.wire_len);
+            self.next = Some(end);
+            out(Piece::Data(Chunk::of(segment)));
+        } else {
+            self.emit(segment, known, out);
+        }
         if !self.held.is_empty() {
             self.drain(out);
         }

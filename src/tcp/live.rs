@@ -565,8 +565,16 @@ struct Sink<'a, H: Handler> {
 }
 
 impl<H: Handler> Sink<'_, H> {
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Data(ref chunk) => self.handler.data(self.from, chunk, self.context),
+            other => self.take_other(other),
+        }
+    }
+
+    #[cold]
+    fn take_other(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Data(ref chunk) => self.handler.data(self.from, chunk, self.context),
             Piece::Hole(hole) => {
