@@ -12,7 +12,7 @@ use crate::diagnose::words::{counted, grouped};
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message, SaidAside};
 use crate::logs::{LogFile, LogLine};
-use crate::tcp::{Closing, Event, EventKind, Flow};
+use crate::tcp::{Closing, Event, EventKind, Flow, Side};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
 };
@@ -257,6 +257,13 @@ impl<'a> ConnectionView<'a> {
     /// The events of the best sighting, in capture order.
     pub fn events(&self) -> &'a [Event] {
         self.analysis.captures[self.capture().index()].events_of(self.flow())
+    }
+
+    /// Whether the first FIN or RST is a FIN of the server's.
+    pub fn is_closed_by_server(&self) -> bool {
+        let ends = |event: &&Event| matches!(event.kind, EventKind::Fin | EventKind::Rst);
+        let first = self.events().iter().find(ends);
+        first.is_some_and(|event| event.kind == EventKind::Fin && event.from == Side::Server)
     }
 
     /// Its exchanges in order.

@@ -133,7 +133,7 @@ fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     let (shown, all, thing) = counted_rows(state);
     let mut text = state.edits.session().filter.clone();
     let (count, color) = match state.rows.error() {
-        Some(error) => (error.to_owned(), palette.failed),
+        Some(_) => ("✖ not understood: rows as before".to_owned(), palette.failed),
         None if state.rows.is_busy() => ("filtering…".to_owned(), palette.muted),
         None if shown == 0 => (format!("no {thing} matches"), palette.attention),
         None => (format!("{} of {}", grouped(shown as u64), counted(all as u64, thing)), palette.muted),
@@ -165,8 +165,17 @@ fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     if response.changed() {
         out.push(Action::SetFilter(text));
     }
-    let help = state.rows.error().map_or_else(|| filter::HELP.to_owned(), str::to_owned);
-    response.on_hover_text(help);
+    match state.rows.error() {
+        // Below the field for as long as it holds: beside the field there is no room for it.
+        Some(error) => {
+            let id = response.id.with("error");
+            let tooltip = egui::Tooltip::always_open(ui.ctx().clone(), response.layer_id, id, &response);
+            tooltip.show(|ui| ui.label(RichText::new(error).color(palette.failed)));
+        }
+        None => {
+            response.on_hover_text(filter::HELP);
+        }
+    }
 }
 
 fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {

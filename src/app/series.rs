@@ -25,6 +25,11 @@ impl Kind {
     /// All kinds in plotting order.
     pub const ALL: [Self; 4] = [Self::Fine, Self::ClientError, Self::ServerError, Self::NoAnswer];
 
+    /// Whether it is a failure.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::ServerError | Self::NoAnswer)
+    }
+
     /// The name in the legend.
     pub fn name(self) -> &'static str {
         match self {
@@ -43,6 +48,21 @@ pub struct LinkSeries {
     pub answers: [Vec<u32>; 4],
     /// Exchanges by latency bucket.
     pub latency: Vec<u32>,
+}
+
+impl LinkSeries {
+    /// The time buckets in which requests failed, each with all that it has.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, u32)> {
+        let sum = |at: usize, counts: fn(Kind) -> bool| -> u32 {
+            Kind::ALL
+                .into_iter()
+                .filter(|&kind| counts(kind))
+                .map(|kind| self.answers[kind as usize][at])
+                .sum()
+        };
+        let failed = (0..BUCKETS).filter(move |&at| sum(at, Kind::is_failure) > 0);
+        failed.map(move |at| (at, sum(at, |_| true)))
+    }
 }
 
 /// The figures of all links.
@@ -110,6 +130,13 @@ mod tests {
         assert_eq!(counted as usize, analysis.topology.exchanges.len());
         let with_latency = analysis.exchanges().filter(|x| x.latency_ns().is_some()).count();
         assert_eq!(series.links.iter().flat_map(|l| &l.latency).sum::<u32>() as usize, with_latency);
+        let failed = |link: &LinkSeries| {
+            let counts = |kind: Kind| link.answers[kind as usize].iter().map(|&count| count > 0).collect();
+            let [errors, unanswered]: [Vec<bool>; 2] = [counts(Kind::ServerError), counts(Kind::NoAnswer)];
+            errors.iter().zip(unanswered).filter(|(a, b)| **a || *b).count()
+        };
+        assert!(series.links.iter().any(|link| failed(link) > 0));
+        assert!(series.links.iter().all(|link| link.failed().count() == failed(link)));
     }
 
     #[test]

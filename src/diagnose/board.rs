@@ -106,8 +106,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, lossy:
                 figures.ordinals[place].1 += u64::from(answered);
             }
         }
-        let closes = |event: &Event| event.kind == EventKind::Fin && event.from == Side::Server;
-        figures.closed_after_one += u64::from(answers == 1 && connection.events().iter().any(closes));
+        figures.closed_after_one += u64::from(answers == 1 && connection.is_closed_by_server());
         figures.requests += requests;
         figures.reused_connections += u64::from(requests > 1);
     }

@@ -55,6 +55,8 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
             parts.push("closes after each".to_owned());
         } else if reused > 0 {
             parts.push(format!("{} of {} connections reused", grouped(reused), grouped(connections)));
+        } else if connections > 1 && into.iter().any(|l| l.requests > 0) {
+            parts.push("no connection reused".to_owned());
         }
     }
     LaneFact { text: parts.join(" · "), alarming }
@@ -125,6 +127,27 @@ mod tests {
         assert!(facts[0].contains("of 30"), "{facts:?}");
         assert!(facts[1].starts_with("retries 2 GET"), "{facts:?}");
         assert!(facts[3].starts_with("rejects 3"), "{facts:?}");
+    }
+
+    #[test]
+    fn whose_clients_close_is_not_said_to_close_after_each_request() {
+        use crate::tcp::Side;
+        let fact = |first: Side| {
+            let mut script = crate::testing::Script::new("app.pcap");
+            for n in 0..3 {
+                let at = n * 1_000_000_000;
+                let asked = script.connection(at, &format!("10.0.1.1:{}", 3000 + n), "10.0.1.2:80", 100);
+                script.request(asked, at + 1_000, "GET", &format!("/{n}"), &[], "");
+                script.response(asked, at + 2_000, 200, 10);
+                script.fin(asked, at + 3_000, first);
+                script.fin(asked, at + 4_000, first.peer());
+            }
+            let captures = vec![script.finish()];
+            let analysis = crate::analysis::analyse(captures, &crate::topology::Overrides::default());
+            Model::new(&analysis).lanes[1].fact.text.clone()
+        };
+        assert_eq!(fact(Side::Server), "closes after each");
+        assert_eq!(fact(Side::Client), "no connection reused");
     }
 
     #[test]

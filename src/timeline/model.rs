@@ -306,14 +306,12 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, mar
         },
     });
     let mut closers = Vec::new();
-    let mut server_fin = false;
     for event in view.events() {
         let kind = match event.kind {
             EventKind::Fin => TickKind::Fin(event.from),
             EventKind::Rst => TickKind::Rst(event.from),
             _ => continue,
         };
-        server_fin |= kind == TickKind::Fin(crate::tcp::Side::Server);
         let at = view.time(event.at, event.frame);
         closers.push((event.frame, at));
         row.ticks.push(Tick { at: at.0, kind });
@@ -339,7 +337,7 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, mar
         });
     }
     out.reused += u32::from(view.inner.exchanges.len() > 1);
-    out.closed_after_one += u32::from(answered == 1 && server_fin);
+    out.closed_after_one += u32::from(answered == 1 && view.is_closed_by_server());
 }
 
 /// From its first to its last packet, or to the capture's end where its last request still waits then.

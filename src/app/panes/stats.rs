@@ -1,7 +1,7 @@
 //! Statistics: answers of one link over time, and the spread of its latencies.
 
 use egui::{Color32, RichText, Stroke, Ui};
-use egui_plot::{Bar, BarChart, GridMark, Plot};
+use egui_plot::{Bar, BarChart, GridMark, MarkerShape, Plot, PlotPoints, Points};
 
 use super::figures::link_choice_ui;
 use super::{Actions, Pane};
@@ -63,6 +63,8 @@ fn plots_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
     });
 }
 
+/// What a cross above a bar means.
+const FAILURES: &str = "failures among them";
 /// Height of a plot's title.
 const TITLE: f32 = 18.0;
 
@@ -82,6 +84,11 @@ fn title_ui(ui: &Ui, pane: &Pane<'_>, row: egui::Rect, title: &str, signs: &[Kin
             ui.painter().rect_stroke(sign, 1.0, stroke, egui::StrokeKind::Inside);
         }
         x = write(sign.right() + 5.0, kind.name()) + 14.0;
+    }
+    if signs.iter().any(|kind| kind.is_failure()) {
+        let at = egui::pos2(x, row.center().y);
+        let sign = ui.painter().text(at, egui::Align2::LEFT_CENTER, "×", font.clone(), palette.failed);
+        write(sign.right() + 5.0, FAILURES);
     }
 }
 
@@ -120,6 +127,12 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, s
         let chart = chart.stack_on(&below);
         charts.push(chart);
     }
+    // Among thousands of answers a few failures are thinner than a line: each bar that has some bears a cross.
+    let marks: Vec<[f64; 2]> = series.failed().map(|(at, all)| [at as f64 + 0.5, f64::from(all)]).collect();
+    let marks = Points::new(FAILURES, PlotPoints::from(marks))
+        .shape(MarkerShape::Cross)
+        .radius(4.0)
+        .color(pane.palette.failed);
     plot(("answers", id.0), size)
         .include_x(0.0)
         .include_x(BUCKETS as f64)
@@ -132,6 +145,7 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries, s
             for chart in charts {
                 ui.bar_chart(chart);
             }
+            ui.points(marks);
         });
 }
 
