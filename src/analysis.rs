@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime, short_name};
@@ -45,8 +46,20 @@ impl Analysis {
 
     /// The file name of a capture, with as much of its path as tells it from the others.
     pub fn capture_name(&self, id: CaptureId) -> String {
-        let all = self.captures.iter().map(|capture| capture.info.path.as_path());
-        short_name(&self.capture(id).info.path, all)
+        self.file_name(&self.capture(id).info.path)
+    }
+
+    /// The name of a file, with as much of its path as tells it from the others.
+    fn file_name(&self, path: &Path) -> String {
+        let infos = || self.captures.iter().map(|capture| &capture.info);
+        let parts = infos().flat_map(|info| info.parts().iter().map(|part| part.path.as_path()));
+        short_name(path, infos().map(|info| info.path.as_path()).chain(parts))
+    }
+
+    /// The name of the file that holds a packet, and the packet's number there.
+    pub fn place_of(&self, frame: Frame) -> (String, u32) {
+        let (path, number) = self.capture(frame.capture).info.place_of(frame.number);
+        (self.file_name(path), number)
     }
 
     /// The lines of the logs that a finding explains, by its place among the findings.

@@ -1,12 +1,14 @@
 //! Paths to facts: opens what the user named, reads each file on a thread of its own, and says how far it is.
 
+mod series;
+
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::capture::{Bodies, CaptureInfo, Problem, ProblemKind, Reader, STDIN};
+use crate::capture::{Bodies, CaptureError, CaptureInfo, Part, Problem, ProblemKind, Reader, STDIN};
 use crate::http::{self, CaptureFacts};
 use crate::logs::{LogFile, LogFormat, is_log, logs_in, read_log};
 
@@ -186,8 +188,57 @@ pub fn load(paths: &[PathBuf], progress: &Progress) -> Vec<Arc<CaptureFacts>> {
 }
 
 /// Reads all files as [`load`] does; `bodies` tells whether those of standard input will be looked at.
+///
+/// Files that one recording was written to one after the other are read as one capture, with the path of the first.
 pub fn load_for(paths: &[PathBuf], bodies: Bodies, progress: &Progress) -> Vec<Arc<CaptureFacts>> {
     let (paths, beyond) = paths.split_at(paths.len().min(MAX_CAPTURES));
+    let mut captures = load_each(paths, bodies, progress);
+    join_parts(&mut captures, progress);
+    captures.extend(left_out(beyond));
+    captures
+}
+
+/// Reads what is one recording in several files as one capture, in the place of its first file.
+fn join_parts(captures: &mut Vec<Arc<CaptureFacts>>, progress: &Progress) {
+    let mut taken = BTreeSet::new();
+    for places in series::find(captures) {
+        if progress.is_cancelled() {
+            break;
+        }
+        let mut packets = 0;
+        let parts: Vec<Part> = places
+            .iter()
+            .map(|&at| {
+                let part = Part::of(&captures[at].info, packets);
+                packets += captures[at].info.packets;
+                part
+            })
+            .collect();
+        progress.add_total(parts.iter().map(|part| part.bytes).sum());
+        let joined = load_parts(parts, progress);
+        // A file that is gone by now would take all behind it along.
+        if joined.info.packets == packets {
+            taken.extend(places[1..].iter().copied());
+            captures[places[0]] = Arc::new(joined);
+        }
+    }
+    let mut at = 0..;
+    captures.retain(|_| at.next().is_none_or(|at| !taken.contains(&at)));
+}
+
+fn load_parts(parts: Vec<Part>, progress: &Progress) -> CaptureFacts {
+    let Some(first) = parts.first().map(|part| part.path.clone()) else { return CaptureFacts::default() };
+    let count = parts.len();
+    let last = parts[count - 1].path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut facts = load_from(Reader::open_parts(parts), &first, progress);
+    facts.info.problems.retain(|problem| problem.kind != ProblemKind::JoinedFiles);
+    let detail = format!("{count} files, the last of them {last}, go on in each other and were read as one");
+    facts.info.problems.push(Problem { kind: ProblemKind::JoinedFiles, detail, count: count as u64 });
+    facts.info.problems.sort_by_key(|problem| problem.kind);
+    facts
+}
+
+fn load_each(paths: &[PathBuf], bodies: Bodies, progress: &Progress) -> Vec<Arc<CaptureFacts>> {
     for path in paths {
         progress.add_total(path.metadata().map_or(0, |meta| meta.len()));
     }
@@ -213,7 +264,7 @@ pub fn load_for(paths: &[PathBuf], bodies: Bodies, progress: &Progress) -> Vec<A
         work();
     });
     let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.into_iter().flatten().chain(left_out(beyond)).collect()
+    done.into_iter().flatten().collect()
 }
 
 /// Reads anew the captures that others completed: with further captures beside them more may be completed, and what was
@@ -221,8 +272,13 @@ pub fn load_for(paths: &[PathBuf], bodies: Bodies, progress: &Progress) -> Vec<A
 pub fn read_completed_again(captures: &mut [Arc<CaptureFacts>], progress: &Progress) {
     let completed = |facts: &CaptureFacts| !facts.lent.is_empty() && facts.info.path != Path::new(STDIN);
     let places: Vec<usize> = (0..captures.len()).filter(|&at| completed(&captures[at])).collect();
-    let paths: Vec<PathBuf> = places.iter().map(|&at| captures[at].info.path.clone()).collect();
-    for (at, again) in places.into_iter().zip(load(&paths, progress)) {
+    let (whole, in_parts): (Vec<usize>, Vec<usize>) =
+        places.into_iter().partition(|&at| captures[at].info.parts().is_empty());
+    let paths: Vec<PathBuf> = whole.iter().map(|&at| captures[at].info.path.clone()).collect();
+    let again = load_each(&paths, Bodies::Kept, progress);
+    let parts = |&at: &usize| Arc::new(load_parts(captures[at].info.parts().to_vec(), progress));
+    let again: Vec<_> = again.into_iter().chain(in_parts.iter().map(parts)).collect();
+    for (at, again) in whole.into_iter().chain(in_parts).zip(again) {
         // A file that is gone or half read tells less than what is known of it.
         if !progress.is_cancelled() && again.info.packets >= captures[at].info.packets {
             captures[at] = again;
@@ -248,6 +304,10 @@ fn left_out(paths: &[PathBuf]) -> Option<Arc<CaptureFacts>> {
 }
 
 fn load_one(path: &Path, bodies: Bodies, progress: &Progress) -> CaptureFacts {
+    load_from(Reader::open_for(path, bodies), path, progress)
+}
+
+fn load_from(reader: Result<Reader, CaptureError>, path: &Path, progress: &Progress) -> CaptureFacts {
     let mut told = 0;
     let mut go_on = |read: u64| {
         progress.add_done(read.saturating_sub(told));
@@ -259,7 +319,7 @@ fn load_one(path: &Path, bodies: Bodies, progress: &Progress) -> CaptureFacts {
         told = told.max(read);
         !progress.is_cancelled()
     };
-    let facts = http::load_from(Reader::open_for(path, bodies), path, &mut go_on);
+    let facts = http::load_from(reader, path, &mut go_on);
     progress.add_done(facts.info.bytes.saturating_sub(told));
     facts
 }

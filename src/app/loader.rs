@@ -191,7 +191,7 @@ fn read_captures(
     let (mut captures, mut logs) = (request.keep, request.keep_logs);
     let Given { captures: mut files, logs: mut more_logs, unread } = load::sort_out(&request.paths, None);
     // What is shown already would count everything in it twice.
-    files.retain(|file| captures.iter().all(|capture| capture.info.path != *file));
+    files.retain(|file| captures.iter().all(|capture| !capture.info.is_of(file)));
     more_logs.retain(|log| logs.iter().all(|known| known.path != log.path));
     let mut read = load::load(&files, progress);
     read.extend(broken);

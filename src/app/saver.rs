@@ -60,7 +60,7 @@ pub enum SaveError {
 fn save(document: &Document, session: &Session, path: &Path) -> Result<(), SnapshotError> {
     let fingerprint = |info: &capture::CaptureInfo| {
         // A capture that is gone by now is named all the same, by the size it had.
-        capture::fingerprint(&info.path, || false).unwrap_or((info.bytes, String::new()))
+        capture::fingerprint(&info.path, || false).unwrap_or((info.first_bytes(), String::new()))
     };
     let fingerprints: Vec<_> =
         document.analysis.captures.iter().map(|capture| fingerprint(&capture.info)).collect();

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::compress::Coding;
 use super::spool::{Spool, read_from};
-use super::{CaptureInfo, Extent};
+use super::{CaptureInfo, Extent, Part};
 
 /// Where the bytes of a capture's packets can be read again.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub enum Backing {
     File,
     /// In a copy of the plain bytes: the file is compressed, or was standard input.
     Spool(Arc<Spool>),
+    /// In several files, each with its own.
+    Parts(Arc<[Part]>),
     /// Nowhere: standard input, read for a report that needs no bodies.
     Nowhere,
 }
@@ -75,21 +77,28 @@ pub struct ExtentReader {
 enum Source {
     File(File),
     Spool(Arc<Spool>),
+    /// With the part that was read last.
+    Parts(Arc<[Part]>, Option<(usize, Box<ExtentReader>)>),
 }
 
 impl ExtentReader {
     /// Opens a capture again, wherever its bytes are.
     pub fn of(info: &CaptureInfo) -> Result<Self, ExtentError> {
-        let path = info.path.clone();
-        match &info.backing {
-            Backing::File => Self::open(&path, info.bytes),
+        Self::of_file(&info.path, info.bytes, &info.backing)
+    }
+
+    fn of_file(path: &Path, len: u64, backing: &Backing) -> Result<Self, ExtentError> {
+        let path = path.to_path_buf();
+        match backing {
+            Backing::File => Self::open(&path, len),
             Backing::Nowhere => Err(ExtentError::NotKept { path }),
             Backing::Spool(spool) => {
                 if path != Path::new(super::STDIN) {
-                    reopen(&path, info.bytes)?;
+                    reopen(&path, len)?;
                 }
                 Ok(Self { source: Source::Spool(Arc::clone(spool)), path })
             }
+            Backing::Parts(parts) => Ok(Self { source: Source::Parts(Arc::clone(parts), None), path }),
         }
     }
 
@@ -116,18 +125,28 @@ impl ExtentReader {
             let len = room.min(extent.len as usize);
             excerpt.cut |= len < extent.len as usize;
             if len > 0 {
-                self.append(extent.offset, len, &mut excerpt.bytes)
-                    .map_err(|source| ExtentError::Unreadable { path: self.path.clone(), source })?;
+                self.append(extent.offset, len, &mut excerpt.bytes)?;
             }
         }
         Ok(excerpt)
     }
 
-    fn append(&mut self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-        match &mut self.source {
+    fn append(&mut self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> Result<(), ExtentError> {
+        let read = match &mut self.source {
             Source::File(file) => read_from(file, offset, len, bytes),
             Source::Spool(spool) => spool.read(offset, len, bytes),
-        }
+            Source::Parts(parts, open) => {
+                // A packet lies in one part.
+                let at = parts.partition_point(|part| part.start <= offset).saturating_sub(1);
+                let Part { path, bytes: size, start, backing, .. } = &parts[at];
+                if open.as_ref().is_none_or(|(known, _)| *known != at) {
+                    *open = Some((at, Box::new(Self::of_file(path, *size, backing)?)));
+                }
+                let Some((_, reader)) = open else { return Ok(()) };
+                return reader.append(offset - start, len, bytes);
+            }
+        };
+        read.map_err(|source| ExtentError::Unreadable { path: self.path.clone(), source })
     }
 }
 

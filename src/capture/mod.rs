@@ -16,6 +16,7 @@ mod naming;
 mod notes;
 mod options;
 mod order;
+mod parts;
 mod pcap;
 mod pcapng;
 mod problems;
@@ -36,6 +37,7 @@ pub use link_type::LinkType;
 pub use naming::short_name;
 pub use notes::{Comments, InterfaceInfo, SectionInfo};
 pub use order::InOrder;
+pub use parts::Part;
 pub use problems::{Problem, ProblemKind, ProblemLog, Problems, grouped};
 pub use reader::{Bodies, CaptureError, Packet, Reader};
 
@@ -49,7 +51,7 @@ pub const STDIN: &str = "-";
 /// What is known of one capture file, apart from the connections in it.
 #[derive(Clone, Debug, Default)]
 pub struct CaptureInfo {
-    /// The path as the user gave it.
+    /// The path as the user gave it; of several [`CaptureInfo::parts`] that of the first.
     pub path: PathBuf,
     /// `pcap` or `pcapng`, with `+gzip` or `+zstd` where the file is compressed; empty when it is no capture.
     pub format: String,
@@ -57,7 +59,7 @@ pub struct CaptureInfo {
     pub link_types: Vec<String>,
     /// Packets read, whatever their protocol.
     pub packets: u64,
-    /// Size of the file in bytes.
+    /// Size of the file, or of all its parts, in bytes.
     pub bytes: u64,
     /// Timestamp of the earliest packet; `None` when there was none.
     pub first: Option<CaptureTime>,

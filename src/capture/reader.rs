@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::buffer::Buffer;
 use super::compress::{self, Coding, PlainStream};
 use super::guess;
+use super::parts::{Part, Series, backing_of};
 use super::pcap::{Pcap, is_pcap};
 use super::pcapng::{PcapNg, SECTION_HEADER};
 use super::spool::{Keeping, Spool};
@@ -157,6 +158,8 @@ pub struct Reader {
     coding: Coding,
     path: PathBuf,
     backing: Backing,
+    /// The files that are read one after the other, where these are several.
+    series: Option<Series>,
     len: Option<u64>,
     /// Bytes of the compressed file read so far.
     passed: Option<Arc<AtomicU64>>,
@@ -193,13 +196,28 @@ impl Reader {
         let len = metadata.is_file().then_some(metadata.len());
         let mut reader = Self::start(compress::plain(Box::new(file))?, len, None)?;
         reader.path = path.to_path_buf();
-        reader.backing = match reader.coding {
+        reader.backing = match len {
             // What is no file, such as a pipe of the shell's, cannot be opened a second time.
-            _ if len.is_none() => Backing::Nowhere,
-            Coding::Plain => Backing::File,
-            Coding::Gzip | Coding::Zstd => Backing::Spool(Arc::new(Spool::for_file(path))),
+            None => Backing::Nowhere,
+            Some(_) => backing_of(reader.coding, path),
         };
         Ok(reader)
+    }
+
+    /// Opens a capture that was written in several files, in their order.
+    pub fn open_parts(parts: Vec<Part>) -> Result<Self, CaptureError> {
+        let (series, plain) = Series::open(parts)?;
+        let mut reader = Self::start(plain, Some(series.len()), None)?;
+        reader.series = Some(series);
+        Ok(reader)
+    }
+
+    /// Opens a capture again that was read before.
+    pub fn open_again(info: &CaptureInfo) -> Result<Self, CaptureError> {
+        match info.parts() {
+            [] => Self::open(&info.path),
+            parts => Self::open_parts(parts.to_vec()),
+        }
     }
 
     /// Reads from any source; `len` is its length in bytes where that is known.
@@ -221,6 +239,7 @@ impl Reader {
             coding,
             path: PathBuf::new(),
             backing,
+            series: None,
             len,
             passed,
             packets: 0,
@@ -363,7 +382,7 @@ impl Reader {
             // Without a packet that has a time the two cross.
             first: (self.first <= self.last).then_some(self.first),
             last: (self.first <= self.last).then_some(self.last),
-            backing: self.backing.clone(),
+            backing: self.series.as_ref().map_or_else(|| self.backing.clone(), Series::backing),
             ..CaptureInfo::default()
         };
         if let Container::PcapNg(walk) = &self.container {

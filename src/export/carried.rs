@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::CaptureNames;
+use super::names::CaptureNames;
 use super::text::{FRAMES_SHOWN, heading, one_line, paragraph, table};
 use crate::analysis::Analysis;
 use crate::diagnose::carried::counts;
@@ -17,7 +17,12 @@ const NAMES_SHOWN: usize = 4;
 const MOST_SAID: usize = 400;
 
 /// What applications wrote beside the answers that a finding lists (FastCGI's STDERR): the start of each.
-pub(super) fn write_aside(analysis: &Analysis, finding: &Finding, names: &CaptureNames, out: &mut String) {
+pub(super) fn write_aside(
+    analysis: &Analysis,
+    finding: &Finding,
+    names: &CaptureNames<'_>,
+    out: &mut String,
+) {
     let mut shown: Vec<ExchangeId> = Vec::new();
     let mut told = String::new();
     for proof in finding.evidence.iter().take(FRAMES_SHOWN) {
@@ -29,7 +34,7 @@ pub(super) fn write_aside(analysis: &Analysis, finding: &Finding, names: &Captur
             let text = one_line(said.text.trim());
             let start: String = text.chars().take(MOST_SAID).collect();
             let more = if start.len() < text.len() { "…" } else { "" };
-            let words = format!("{} frame {}: {start}{more}", names.of(frame), frame.number);
+            let words = format!("{}: {start}{more}", names.words(frame));
             paragraph(&mut told, "       ", &words);
         }
     }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use super::report::{CaptureNames, rfc3339};
+use super::names::CaptureNames;
+use super::report::rfc3339;
 use super::text::{heading, one_line, paragraph};
 use crate::analysis::{Analysis, ConnectionView};
 use crate::diagnose::words::{counted, grouped};
@@ -70,10 +71,10 @@ pub fn connections_text(analysis: &Analysis, which: Wanted) -> String {
 }
 
 /// `frame 4`, and of which capture where there are several.
-fn place(analysis: &Analysis, step: &Step, names: &CaptureNames) -> String {
+fn place(analysis: &Analysis, step: &Step, names: &CaptureNames<'_>) -> String {
     step.frame.map_or(String::new(), |frame| match analysis.captures.len() {
-        1 => format!("frame {}", frame.number),
-        _ => format!("{} frame {}", names.of(frame), frame.number),
+        1 if analysis.captures[0].info.parts().is_empty() => format!("frame {}", frame.number),
+        _ => names.words(frame),
     })
 }
 
@@ -242,7 +243,7 @@ pub struct StepReport {
 pub(super) fn connection_reports(
     analysis: &Analysis,
     which: Wanted,
-    names: &CaptureNames,
+    names: &CaptureNames<'_>,
 ) -> Vec<ConnectionReport> {
     let mut stories = Stories::new(analysis);
     wanted(analysis, which).map(|connection| connection_report(connection, &mut stories, names)).collect()
@@ -251,14 +252,14 @@ pub(super) fn connection_reports(
 fn connection_report(
     connection: ConnectionView<'_>,
     stories: &mut Stories<'_>,
-    names: &CaptureNames,
+    names: &CaptureNames<'_>,
 ) -> ConnectionReport {
     let (inner, flow) = (connection.inner, connection.flow());
     let link = connection.analysis.link(inner.link);
     let step = |step: Step| StepReport {
         at: rfc3339(step.at.0),
-        capture: step.frame.map(|frame| names.of(frame).to_owned()),
-        frame: step.frame.map(|frame| frame.number),
+        capture: step.frame.map(|frame| names.place_of(frame).0.to_owned()),
+        frame: step.frame.map(|frame| names.place_of(frame).1),
         title: step.title,
         hint: step.hint,
         plain: step.plain,

@@ -6,6 +6,7 @@ pub mod clocks;
 pub mod compare;
 pub mod connections;
 pub mod links;
+mod names;
 mod notes;
 pub mod report;
 pub mod retries;

@@ -110,13 +110,14 @@ fn time(at: SessionTime) -> Option<String> {
 
 fn place(connection: &ConnectionView<'_>, frame: Frame) -> NotePlace {
     let link = connection.analysis.link(connection.inner.link);
+    let (capture, number) = connection.analysis.place_of(frame);
     NotePlace {
         from: link.from,
         to: link.to,
         client: connection.inner.client,
         server: connection.inner.server,
-        capture: connection.analysis.capture_name(frame.capture),
-        frame: frame.number,
+        capture,
+        frame: number,
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::connections::{ConnectionReport, SaidReport, Wanted, connection_reports};
 use super::links::{LinkReport, link_report, parent_counts};
+use super::names::CaptureNames;
 use super::notes::{NoteReport, notes};
 use super::retries::{ClientRetryReport, RetryReport, client_retry, retries};
 use crate::analysis::{Analysis, ExchangeView};
@@ -65,6 +66,9 @@ pub struct Report {
 pub struct CaptureReport {
     /// As the user gave it.
     pub path: String,
+    /// The files that it was written to one after the other, where these are several; `path` is the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// `pcap` or `pcapng`, with `+gzip` or `+zstd`.
     pub format: String,
     /// Link types in order of appearance.
@@ -381,34 +385,6 @@ impl Report {
     }
 }
 
-/// How the report names captures beside evidence.
-pub(super) struct CaptureNames(Vec<String>);
-
-impl CaptureNames {
-    /// For scripts: the file name, or the whole path, as `captures` has it, where two files share a name.
-    fn new(analysis: &Analysis) -> Self {
-        let path = |at: usize| &analysis.captures[at].info.path;
-        let name = |at: usize, short: String| match path(at).file_name() {
-            Some(own) if *own != *short => path(at).to_string_lossy().into_owned(),
-            _ => short,
-        };
-        Self(Self::short(analysis).0.into_iter().enumerate().map(|(at, short)| name(at, short)).collect())
-    }
-
-    /// For people: no longer than tells them apart.
-    pub(super) fn short(analysis: &Analysis) -> Self {
-        Self((0..analysis.captures.len()).map(|at| analysis.capture_name(CaptureId(at as u16))).collect())
-    }
-
-    pub(super) fn of(&self, frame: Frame) -> &str {
-        self.of_capture(frame.capture)
-    }
-
-    pub(super) fn of_capture(&self, id: CaptureId) -> &str {
-        self.0.get(id.index()).map_or("", |name| name)
-    }
-}
-
 fn remark_report(analysis: &Analysis, remark: &Remark) -> RemarkReport {
     let path = |id: &CaptureId| analysis.capture(*id).info.path.to_string_lossy().into_owned();
     let captures = remark.captures.iter().map(path).collect();
@@ -434,6 +410,7 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
     };
     CaptureReport {
         path: info.path.to_string_lossy().into_owned(),
+        parts: info.parts().iter().map(|part| part.path.to_string_lossy().into_owned()).collect(),
         format: info.format.clone(),
         link_types: info.link_types.clone(),
         packets: info.packets,
@@ -516,7 +493,7 @@ fn log_report(log: &LogFile) -> LogReport {
     }
 }
 
-fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingReport {
+fn finding(analysis: &Analysis, names: &CaptureNames<'_>, at: usize) -> FindingReport {
     let finding = &analysis.diagnosis.findings[at];
     let link = finding.link.map(|id| analysis.link(id));
     let fix = |fix: &crate::diagnose::Fix| FixReport {
@@ -524,9 +501,13 @@ fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingRepor
         change: fix.change.clone(),
         note: fix.note.clone(),
     };
+    let place = |frame: Frame| {
+        let (capture, number) = names.place_of(frame);
+        (capture.to_owned(), number)
+    };
     let proof = |proof: &crate::diagnose::Proof| ProofReport {
-        capture: names.of(proof.frame).to_owned(),
-        frame: proof.frame.number,
+        capture: place(proof.frame).0,
+        frame: place(proof.frame).1,
         client: proof.client,
         server: proof.server,
         note: proof.note.clone(),
@@ -552,21 +533,31 @@ fn finding(analysis: &Analysis, names: &CaptureNames, at: usize) -> FindingRepor
     }
 }
 
-fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> ExchangeReport {
+impl FramesReport {
+    /// The packets of a message, by the files that hold them.
+    fn of(names: &CaptureNames<'_>, first: Frame, last: Frame) -> Vec<Self> {
+        let parts = names.analysis.capture(first.capture).info.parts();
+        let begins = |frame: &u32| (first.number + 1..=last.number).contains(frame);
+        let further = parts.iter().map(|part| part.first_frame).filter(begins);
+        let starts: Vec<u32> = std::iter::once(first.number).chain(further).collect();
+        let ends = starts[1..].iter().map(|next| next - 1).chain([last.number]);
+        let report = |(start, end): (&u32, u32)| {
+            let place = |number: u32| names.place_of(Frame { number, ..first });
+            let (capture, first) = place(*start);
+            Self { capture: capture.to_owned(), first, last: place(end).1 }
+        };
+        starts.iter().zip(ends).map(report).collect()
+    }
+}
+
+fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames<'_>) -> ExchangeReport {
     let connection = exchange.connection();
     let link = exchange.analysis.link(connection.inner.link);
     let parent = exchange.analysis.trees.parent(exchange.id);
     let raw = exchange.raw;
     let version = if raw.request.is_present() { raw.request.version } else { raw.response.version };
     let frames = |message: &Message| {
-        let ends = exchange.frames(message);
-        ends.map(|(first, last)| FramesReport {
-            capture: names.of(first).to_owned(),
-            first: first.number,
-            last: last.number,
-        })
-        .into_iter()
-        .collect()
+        exchange.frames(message).map_or_else(Vec::new, |(first, last)| FramesReport::of(names, first, last))
     };
     ExchangeReport {
         id: exchange.id,
@@ -599,8 +590,8 @@ fn exchange_report(exchange: ExchangeView<'_>, names: &CaptureNames) -> Exchange
             .comments()
             .into_iter()
             .map(|(frame, text)| CommentReport {
-                capture: names.of(frame).to_owned(),
-                frame: frame.number,
+                capture: names.place_of(frame).0.to_owned(),
+                frame: names.place_of(frame).1,
                 text: text.to_owned(),
             })
             .collect(),

@@ -14,8 +14,8 @@ use crate::topology::{Remark, RemarkKind, Role};
 use super::board::write_board;
 use super::carried::{write_aside, write_carried};
 use super::clocks::write_clocks;
+use super::names::CaptureNames;
 use super::notes::write_notes;
-use super::report::CaptureNames;
 
 /// No line is wider, unless a single word (a path, a change to type) is.
 pub(super) const WIDTH: usize = 100;
@@ -253,7 +253,7 @@ fn findings(analysis: &Analysis, out: &mut String) {
     }
 }
 
-fn one_finding(out: &mut String, number: usize, finding: &Finding, names: &CaptureNames) {
+fn one_finding(out: &mut String, number: usize, finding: &Finding, names: &CaptureNames<'_>) {
     paragraph(out, &format!("  {number}. {} ", mark(finding.severity)), &finding.summary);
     let certainty = match finding.confidence {
         crate::diagnose::Certainty::Possible => "possible",
@@ -281,7 +281,7 @@ fn one_finding(out: &mut String, number: usize, finding: &Finding, names: &Captu
     out.push_str("     Evidence:\n");
     let shown = finding.evidence.iter().take(FRAMES_SHOWN);
     let rows = shown.map(|proof| {
-        let place = format!("   {} frame {}", names.of(proof.frame), proof.frame.number);
+        let place = format!("   {}", names.words(proof.frame));
         vec![place, format!(":{} → {}", proof.client.port(), proof.server), proof.note.clone()]
     });
     table(out, rows.collect(), &[false; 3]);
@@ -292,10 +292,10 @@ fn one_finding(out: &mut String, number: usize, finding: &Finding, names: &Captu
 }
 
 /// What the captures say of a finding's packets: each text once, with those of the packets listed that have it.
-fn comments(out: &mut String, analysis: &Analysis, finding: &Finding, names: &CaptureNames) {
+fn comments(out: &mut String, analysis: &Analysis, finding: &Finding, names: &CaptureNames<'_>) {
     let mut texts: Vec<(&str, Vec<String>)> = Vec::new();
     for proof in finding.evidence.iter().take(FRAMES_SHOWN) {
-        let place = format!("{} frame {}", names.of(proof.frame), proof.frame.number);
+        let place = names.words(proof.frame);
         for text in analysis.comments(proof.frame) {
             match texts.iter_mut().find(|(known, _)| *known == text) {
                 Some((_, places)) if places.contains(&place) => {}

@@ -132,7 +132,8 @@ pub fn load_from(
         Ok(reader) => read(reader, &mut read_once, go_on),
         Err(error) => read_once.context.report(error.kind(), format_args!("{error}")),
     }
-    let ReadOnce { mut context, info, .. } = read_once.or_in_order(path, go_on);
+    read_once.info.path = path.to_owned();
+    let ReadOnce { mut context, info, .. } = read_once.or_in_order(go_on);
     again::compare(&mut context, &info);
     let Context { mut facts, problems, oddities, .. } = context;
     let mut problems = problems.into_problems();
@@ -194,11 +195,12 @@ pub(super) struct ReadOnce {
 
 impl ReadOnce {
     /// This, or what the packets give by the order of their times, where that of the file spoils connections.
-    fn or_in_order(self, path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> Self {
-        if self.disordered == 0 || path == Path::new(STDIN) || matches!(self.info.backing, Backing::Nowhere) {
+    fn or_in_order(self, go_on: &mut dyn FnMut(u64) -> bool) -> Self {
+        let is_gone = self.info.path == Path::new(STDIN) || matches!(self.info.backing, Backing::Nowhere);
+        if self.disordered == 0 || is_gone {
             return self;
         }
-        match reload::read_in_order(path, go_on) {
+        match reload::read_in_order(&self.info, go_on) {
             Some(sorted) if sorted.is_better_than(&self) => sorted,
             _ => self,
         }

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use hashbrown::HashMap;
 
@@ -93,8 +92,8 @@ impl Packets {
 
 /// Reads a file by the order of its packets' times; `None` where it cannot be read again.
 #[cold]
-pub(super) fn read_in_order(path: &Path, go_on: &mut dyn FnMut(u64) -> bool) -> Option<ReadOnce> {
-    let mut packets = InOrder::new(Reader::open(path).ok()?);
+pub(super) fn read_in_order(info: &CaptureInfo, go_on: &mut dyn FnMut(u64) -> bool) -> Option<ReadOnce> {
+    let mut packets = InOrder::new(Reader::open_again(info).ok()?);
     let mut read_once = ReadOnce::default();
     let context = &mut read_once.context;
     let (mut decoder, mut tracker) = (Decoder::default(), Tracker::<Again<true>>::default());
@@ -179,7 +178,7 @@ type ByEnds = HashMap<(SocketAddr, SocketAddr), Vec<usize>, foldhash::fast::Fixe
 
 /// Reads a capture file again for the TCP segments of some connections, by the index of each in the list given.
 fn segments_of(
-    (path, by_time): (&Path, bool),
+    info: &CaptureInfo,
     ends: impl Iterator<Item = (SocketAddr, SocketAddr)>,
     mut take: impl FnMut(usize, &Segment<'_>),
 ) {
@@ -189,8 +188,8 @@ fn segments_of(
         by_ends.entry((server, client)).or_default().push(at);
     }
     let mut log = Unheard;
-    let Ok(reader) = Reader::open(path) else { return };
-    let mut packets = Packets::of(reader, by_time);
+    let Ok(reader) = Reader::open_again(info) else { return };
+    let mut packets = Packets::of(reader, info.by_time);
     let mut decoder = Decoder::default();
     let mut offer = |segment: &Segment<'_>| {
         for &at in by_ends.get(&(segment.src, segment.dst)).into_iter().flatten() {
@@ -215,39 +214,35 @@ pub(crate) fn lend(
     budget: &mut usize,
 ) -> Vec<Vec<Lent>> {
     let mut lent: Vec<Vec<Lent>> = vec![Vec::new(); wanted.len()];
-    segments_of(
-        (&lender.info.path, lender.info.by_time),
-        wanted.iter().map(|one| one.ends),
-        |at, segment| {
-            let one = &wanted[at];
-            let from = if segment.src == one.ends.0 { Side::Client } else { Side::Server };
-            let flags = segment.flags;
-            let control = flags.syn() || flags.fin() || flags.rst();
-            let fills = |&(side, seq, len): &(Side, u32, u32)| {
-                side == from
-                    && seq_diff(segment.seq.wrapping_add(segment.wire_len), seq) > 0
-                    && seq_diff(segment.seq, seq.wrapping_add(len)) < 0
-            };
-            let within = one.span.holds(segment);
-            let needed = control || segment.wire_len > 0 && one.missing.iter().any(fills);
-            if !within || !needed || segment.payload.len() > *budget {
-                return;
-            }
-            *budget -= segment.payload.len();
-            lent[at].push(Lent {
-                from,
-                frame: Frame { capture: id, number: segment.frame },
-                at: segment.at,
-                flags,
-                seq: segment.seq,
-                ack: segment.ack,
-                window: segment.window,
-                tsval: segment.tsval,
-                payload: segment.payload.into(),
-                wire_len: segment.wire_len,
-            });
-        },
-    );
+    segments_of(&lender.info, wanted.iter().map(|one| one.ends), |at, segment| {
+        let one = &wanted[at];
+        let from = if segment.src == one.ends.0 { Side::Client } else { Side::Server };
+        let flags = segment.flags;
+        let control = flags.syn() || flags.fin() || flags.rst();
+        let fills = |&(side, seq, len): &(Side, u32, u32)| {
+            side == from
+                && seq_diff(segment.seq.wrapping_add(segment.wire_len), seq) > 0
+                && seq_diff(segment.seq, seq.wrapping_add(len)) < 0
+        };
+        let within = one.span.holds(segment);
+        let needed = control || segment.wire_len > 0 && one.missing.iter().any(fills);
+        if !within || !needed || segment.payload.len() > *budget {
+            return;
+        }
+        *budget -= segment.payload.len();
+        lent[at].push(Lent {
+            from,
+            frame: Frame { capture: id, number: segment.frame },
+            at: segment.at,
+            flags,
+            seq: segment.seq,
+            ack: segment.ack,
+            window: segment.window,
+            tsval: segment.tsval,
+            payload: segment.payload.into(),
+            wire_len: segment.wire_len,
+        });
+    });
     lent
 }
 
@@ -373,10 +368,10 @@ impl Lent {
 pub(crate) fn rerun(facts: CaptureFacts, reruns: Vec<Rerun>) -> CaptureFacts {
     let mut running: Vec<Running> = reruns.into_iter().map(|rerun| Running::new(&facts, rerun)).collect();
     let ends: Vec<_> = running.iter().map(|one| one.ends).collect();
-    let (path, by_time) = (facts.info.path.clone(), facts.info.by_time);
+    let info = facts.info.clone();
     let old_flows = facts.flows.len();
     let mut context = Context::of(facts);
-    segments_of((&path, by_time), ends.into_iter(), |at, segment| running[at].push(segment, &mut context));
+    segments_of(&info, ends.into_iter(), |at, segment| running[at].push(segment, &mut context));
     let mut keep = vec![true; old_flows];
     for one in running {
         let (old, first_new) = (one.old.0 as usize, context.facts.flows.len());

@@ -80,7 +80,7 @@ pub(super) struct Totals {
     pub exchanges: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FileCapture {
     pub path: String,
     /// Bytes of the file.
@@ -88,6 +88,9 @@ pub(super) struct FileCapture {
     /// Lower-case hex; empty when it was not known.
     #[serde(default)]
     pub sha256: String,
+    /// The files behind the first one, where one recording was written to several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<FilePart>,
     #[serde(default)]
     pub format: String,
     #[serde(default)]
@@ -102,6 +105,14 @@ pub(super) struct FileCapture {
     pub clock: Option<FileClock>,
     #[serde(default)]
     pub problems: Vec<FileProblem>,
+}
+
+/// A further file of a capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FilePart {
+    pub path: String,
+    /// Its bytes.
+    pub size: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -123,7 +123,8 @@ pub fn open(
         return Opened { analysis, session, words, held, remark };
     }
     snapshot.take_lanes(lanes);
-    let files: Vec<PathBuf> = located.into_iter().map(|capture| capture.path).collect();
+    let files: Vec<PathBuf> =
+        located.into_iter().flat_map(|capture| std::iter::once(capture.path).chain(capture.parts)).collect();
     let captures = topology::heal(load::load_for(&files, bodies, progress));
     let overrides = snapshot.overrides(&captures);
     let (logs, lost) = snapshot.read_logs(base);

@@ -32,6 +32,8 @@ pub struct Located {
     pub state: CaptureState,
     /// Where: the path given at the time, or the file beside the session file.
     pub path: PathBuf,
+    /// The files behind it, where one recording was written to several.
+    pub parts: Vec<PathBuf>,
     /// What to tell the user, file name first; empty when all is well.
     pub note: String,
 }
@@ -62,7 +64,21 @@ impl Snapshot {
         let name = |own: &FileCapture| {
             short_name(Path::new(&own.path), all().map(|capture| Path::new(capture.path.as_str())))
         };
-        all().map(|capture| locate(capture, &name(capture), base, &mut fingerprint)).collect()
+        let located = |capture: &FileCapture| {
+            let mut first = locate(capture, &name(capture), base, &mut fingerprint);
+            for part in &capture.parts {
+                let file = FileCapture { path: part.path.clone(), size: part.size, ..FileCapture::default() };
+                let name = Path::new(&part.path).file_name().unwrap_or_default().to_string_lossy();
+                let part = locate(&file, &name, base, &mut fingerprint);
+                first.parts.push(part.path);
+                // One that is not as it was is told: the others are of no use without it.
+                if first.state == CaptureState::Present {
+                    (first.state, first.note) = (part.state, part.note);
+                }
+            }
+            first
+        };
+        all().map(located).collect()
     }
 
     /// Takes lanes for those it was saved with; none keep these.
@@ -196,7 +212,9 @@ impl Snapshot {
         let mut taken = vec![false; captures.len()];
         let same: [SameCapture; 3] = [
             |old, new| Path::new(&old.path) == new.info.path,
-            |old, new| name(Path::new(&old.path)) == name(&new.info.path) && old.size == new.info.bytes,
+            |old, new| {
+                name(Path::new(&old.path)) == name(&new.info.path) && old.size == new.info.first_bytes()
+            },
             |old, new| name(Path::new(&old.path)) == name(&new.info.path),
         ];
         for same in same {
@@ -371,7 +389,14 @@ fn locate(
             }
         };
         match difference {
-            None => return Located { state: CaptureState::Present, path, note: String::new() },
+            None => {
+                return Located {
+                    state: CaptureState::Present,
+                    path,
+                    parts: Vec::new(),
+                    note: String::new(),
+                };
+            }
             Some(text) => {
                 changed.get_or_insert((path, text));
             }
@@ -380,9 +405,14 @@ fn locate(
     match changed {
         Some((path, text)) => {
             let note = format!("{name} {text}: {}", path.display());
-            Located { state: CaptureState::Changed, path, note }
+            Located { state: CaptureState::Changed, path, parts: Vec::new(), note }
         }
-        None => Located { state: CaptureState::Missing, path: given, note: gone(capture, name) },
+        None => Located {
+            state: CaptureState::Missing,
+            path: given,
+            parts: Vec::new(),
+            note: gone(capture, name),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::file::{
     File, FileCapture, FileClock, FileConnection, FileDirection, FileEvent, FileExchange, FileFailures,
-    FileFinding, FileLane, FileLink, FileMessage, FileNote, FileParent, FileProblem, FileProof,
+    FileFinding, FileLane, FileLink, FileMessage, FileNote, FileParent, FilePart, FileProblem, FileProof,
     FileRejection, FileRetries, FileSelection, FileTarget, SCHEMA_PREFIX, SCHEMA_VERSION, Totals,
 };
 use super::keep::{self, Kept};
@@ -96,10 +96,14 @@ fn lasting(path: &Path) -> String {
     whole.to_string_lossy().into_owned()
 }
 
+fn part(part: &crate::capture::Part) -> FilePart {
+    FilePart { path: lasting(&part.path), size: part.bytes }
+}
+
 fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapture> {
     let one = |(at, facts): (usize, &std::sync::Arc<crate::http::CaptureFacts>)| {
         let info = &facts.info;
-        let (size, sha256) = fingerprints.get(at).cloned().unwrap_or((info.bytes, String::new()));
+        let (size, sha256) = fingerprints.get(at).cloned().unwrap_or((info.first_bytes(), String::new()));
         let problem = |p: &crate::capture::Problem| FileProblem {
             kind: p.kind,
             detail: p.detail.clone(),
@@ -109,6 +113,7 @@ fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapt
             path: lasting(&info.path),
             size,
             sha256,
+            parts: info.parts().iter().skip(1).map(part).collect(),
             format: info.format.clone(),
             link_types: info.link_types.clone(),
             packets: info.packets,

@@ -318,14 +318,9 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, (at, finding): (usize, &Finding), out: &
             section(ui, "The packets that prove it");
         }
         for proof in finding.evidence.iter().take(20) {
-            let text = format!(
-                "{} frame {} · {} → {} · {}",
-                pane.analysis.capture_name(proof.frame.capture),
-                proof.frame.number,
-                proof.client,
-                proof.server,
-                proof.note
-            );
+            let (file, number) = pane.analysis.place_of(proof.frame);
+            let text =
+                format!("{file} frame {number} · {} → {} · {}", proof.client, proof.server, proof.note);
             ui.add(egui::Label::new(RichText::new(text).monospace().size(11.0)).wrap());
         }
     });

@@ -172,7 +172,8 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
     }
     ui.horizontal(|ui| {
         if let Some(frame) = step.frame {
-            let place = format!("frame {}, {}", frame.number, pane.analysis.capture_name(frame.capture));
+            let (file, number) = pane.analysis.place_of(frame);
+            let place = format!("frame {number}, {file}");
             let place = RichText::new(place).monospace().size(11.0).color(pane.palette.muted);
             let room = (ui.available_width() - 138.0).max(40.0);
             ui.scope(|ui| {
