@@ -10,7 +10,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, ExchangeView};
+use crate::tcp::Opening;
 use crate::topology::{ExchangeId, LinkId};
 
 use super::burst::Burst;
@@ -58,7 +59,7 @@ pub(super) fn settle(
     }
     for ((link, server), group) in groups {
         let cases: Vec<&Rejection> = group.iter().map(|&at| &rejections[at]).collect();
-        if cases.len() >= FEWEST && follow_requests(analysis, link, server, &cases) {
+        if cases.len() >= FEWEST && follow_requests(analysis, outcomes, link, server, &cases) {
             group.into_iter().for_each(|at| answered[at] = true);
         }
     }
@@ -84,10 +85,18 @@ fn in_hand(analysis: &Analysis, rejection: &Rejection) -> bool {
 }
 
 /// Whether a server closes only connections on which it was asked, and lets others wait for as long.
-fn follow_requests(analysis: &Analysis, link: LinkId, server: SocketAddr, cases: &[&Rejection]) -> bool {
+fn follow_requests(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    link: LinkId,
+    server: SocketAddr,
+    cases: &[&Rejection],
+) -> bool {
     let habits = Habits::where_server(analysis, link, |other| other == server);
     let unannounced = habits.closes.iter().filter(|close| !close.announced).count();
-    if unannounced.saturating_sub(cases.len()) * FOR_ONE_UNASKED > cases.len() {
+    let others = others_swallowed(analysis, outcomes, link, server);
+    let asked = cases.len() + others.len();
+    if unannounced.saturating_sub(asked) * FOR_ONE_UNASKED > asked {
         return false;
     }
     let gap = |case: &&Rejection| {
@@ -99,5 +108,29 @@ fn follow_requests(analysis: &Analysis, link: LinkId, server: SocketAddr, cases:
     let kept_longer = habits.longest_answered_ns >= gaps[gaps.len() / 2];
     // Who closes with unread bytes resets: where a FIN comes, the request was read.
     let read = cases.iter().all(|case| case.form == RejectForm::Swallowed);
-    kept_longer || read && longest >= shortest.saturating_mul(VARIED)
+    // On a new connection no other request can be the reason.
+    let as_first = || others.iter().any(|exchange| exchange.raw.ordinal == 1);
+    kept_longer || read && (longest >= shortest.saturating_mul(VARIED) || as_first())
+}
+
+/// Requests that a server read and closed on, other than the rejected ones.
+fn others_swallowed<'a>(
+    analysis: &'a Analysis,
+    outcomes: &[Outcome],
+    link: LinkId,
+    server: SocketAddr,
+) -> Vec<ExchangeView<'a>> {
+    let connections = analysis.link(link).connections.iter().map(|&id| analysis.connection(id));
+    let own = connections.filter(|connection| {
+        connection.inner.server == server
+            && connection.flow().opening == Opening::Handshake
+            && connection.is_closed_by_server()
+    });
+    let last = own.filter_map(|connection| {
+        let exchange = connection.exchanges().last()?;
+        let close = Life::of(connection).server_ended()?;
+        let read = close.has_ack && at_least(close.ack, exchange.raw.request.end_seq());
+        (read && outcomes[exchange.id.0 as usize] == Outcome::NoResponse).then_some(exchange)
+    });
+    last.collect()
 }

@@ -237,6 +237,22 @@ fn a_server_that_closes_only_where_it_was_asked_answers_so() {
         assert_eq!(told(&crashed), ["closed-before-response/ P1 Likely ×5"]);
         assert!(crashed.findings[0].summary.contains("in place of answering a request, 5 times"));
     }
+    // Each after the same idle time, as for a stale connection; but one was the first of its connection.
+    let with_a_first = |swallowed: bool| {
+        link(&starts, move |conn, number, start| {
+            let at = if number == 0 { start } else { start + 51 * MS };
+            if number > 0 {
+                twice(conn, start);
+            }
+            conn.request(Post, ["/a", "/b", "/c", "/d", "/e"][number], at).sync();
+            match swallowed || number > 0 {
+                true => conn.fin(Server, at + MS),
+                false => conn.response(200, at + MS),
+            };
+        })
+    };
+    assert_eq!(told(&with_a_first(false)), ["rejected-reused-request/unknown R4 Likely ×4"]);
+    assert_eq!(told(&with_a_first(true)), ["closed-before-response/ P1 Likely ×5"]);
     // It closes as often where nobody asked anything: a request in hand then is chance.
     let unasked = link(&starts, |conn, number, start| {
         twice(conn, start);
