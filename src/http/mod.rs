@@ -4,6 +4,8 @@ mod again;
 pub mod body;
 pub mod content;
 mod conversation;
+mod digest;
+mod extents;
 mod facts;
 mod familiar;
 mod fastcgi;
@@ -12,6 +14,7 @@ mod head;
 mod http1;
 mod lenient;
 mod load;
+mod message;
 mod oddity;
 mod protocols;
 mod proxy;
@@ -30,11 +33,10 @@ mod wire;
 #[cfg(test)]
 mod wire_tests;
 
-pub use facts::{
-    CaptureFacts, Exchange, Framing, HeaderDigest, LentBytes, Message, MessageState, Method, NameId,
-    Protocol, Text, Version,
-};
+pub use digest::HeaderDigest;
+pub use facts::{CaptureFacts, Exchange, LentBytes};
 pub use flags::ExchangeFlags;
+pub use message::{Framing, Message, MessageState, Method, NameId, Protocol, Text, Version};
 pub use proxy::PROXY_EXTRAS;
 pub use tls::{TlsAlert, TlsEnd, TlsFacts, TlsMessage, TlsStep};
 pub use wire::{FirstBytes, HandOver, HandOverWay, ProxyHeader, SaidAside, WireFacts};

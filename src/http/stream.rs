@@ -12,7 +12,7 @@ use memchr::memchr;
 use crate::capture::{CaptureTime, Extent};
 use crate::tcp::{Chunk, Hole, Side};
 
-use super::facts::encode_extent;
+use super::extents;
 use super::oddity::{Oddities, Oddity};
 use super::{CaptureFacts, Framing, Message, MessageState};
 
@@ -166,7 +166,7 @@ impl Stream {
                 // In few steps: each copies what there is.
                 self.extents.reserve(USUAL_EXTENTS.max(3 * self.extents.capacity()));
             }
-            encode_extent(&mut self.extents, self.coded, extent);
+            extents::encode(&mut self.extents, self.coded, extent);
             self.coded = extent;
             self.message.extent_count += 1;
         }
