@@ -10,6 +10,8 @@ mod facts;
 mod familiar;
 mod fastcgi;
 mod flags;
+#[cfg(test)]
+mod gateway_tests;
 mod head;
 mod http1;
 mod lenient;
