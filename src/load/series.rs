@@ -62,10 +62,12 @@ fn may_be_part(info: &CaptureInfo) -> bool {
         && !info.problems.iter().any(|problem| broken(problem.kind))
 }
 
-/// A file's name without what counts or dates it.
+/// A file's name without what counts or dates it, and without the ending of a compression: the last file of a recording
+/// that compresses the others is plain.
 fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.chars().filter(|c| !c.is_ascii_digit() && !"-_.:T ".contains(*c)).collect()
+    let plain = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending));
+    plain.unwrap_or(&name).chars().filter(|c| !c.is_ascii_digit() && !"-_.:T ".contains(*c)).collect()
 }
 
 /// Whether the connections that are open at the end of a capture go on at the beginning of another one, without a byte
@@ -122,6 +124,8 @@ fn start_of(flow: &Flow, side: Side) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use crate::capture::testing::{Conversation, PcapBuilder};
     use crate::capture::{CaptureId, ExtentReader, Frame};
     use crate::load::{Progress, load};
@@ -173,6 +177,13 @@ mod tests {
                 ("hop_00003_20261128.pcap", 3 * SECOND, &[ENDED]),
             ];
             let mut paths = record(folder.path(), &files, pcapng);
+            for path in &mut paths[..2] {
+                let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                packed.write_all(&std::fs::read(&path).unwrap()).unwrap();
+                std::fs::remove_file(&path).unwrap();
+                path.as_mut_os_string().push(".gz");
+                std::fs::write(path, packed.finish().unwrap()).unwrap();
+            }
             paths.reverse();
             let captures = load(&paths, &Progress::default());
             let [facts] = &captures[..] else { panic!("{}", captures.len()) };
@@ -198,7 +209,7 @@ mod tests {
             let report = crate::export::Report::new(&analysis, true);
             let frames = &report.exchanges.as_ref().unwrap()[1].response_frames;
             let frames: Vec<_> = frames.iter().map(|f| (&*f.capture, f.first, f.last)).collect();
-            assert_eq!(frames, [("hop_00002_20261127.pcap", 3, 3), ("hop_00003_20261128.pcap", 1, 1)]);
+            assert_eq!(frames, [("hop_00002_20261127.pcap.gz", 3, 3), ("hop_00003_20261128.pcap", 1, 1)]);
         }
     }
 
