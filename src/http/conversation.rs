@@ -36,8 +36,9 @@ enum Start {
 /// The exchanges of one connection in the making.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
-    /// Reads the streams, unless another protocol was found.
-    http: Http1,
+    /// Reads the streams, unless another protocol was found. Made for the first bytes: most connections of a scan, or of a
+    /// flood of SYNs, have none, and a table of them is that much smaller.
+    http: Option<Box<Http1>>,
     other: Option<Box<dyn Wire>>,
     starts: [Start; 2],
     first_bytes: [FirstBytes; 2],
@@ -93,7 +94,7 @@ impl Handler for Conversation {
             self.first_bytes[from as usize] = FirstBytes::Missing;
         }
         match &mut self.other {
-            None => self.http.hole(from, &hole, context),
+            None => self.http1().hole(from, &hole, context),
             Some(other) => other.hole(from, &hole, context),
         }
     }
@@ -108,7 +109,9 @@ impl Handler for Conversation {
         self.starts.swap(0, 1);
         self.first_bytes.swap(0, 1);
         self.held.swap(0, 1);
-        self.http.swap_sides();
+        if let Some(http) = &mut self.http {
+            http.swap_sides();
+        }
     }
 
     fn fin(&mut self, from: Side, at: CaptureTime, _frame: u32, context: &mut Context) {
@@ -116,7 +119,11 @@ impl Handler for Conversation {
             self.settle_held(from, context);
         }
         match &mut self.other {
-            None => self.http.fin(from, at, context),
+            None => {
+                if let Some(http) = &mut self.http {
+                    http.fin(from, at, context);
+                }
+            }
             Some(other) => other.fin(from, at, context),
         }
     }
@@ -135,7 +142,7 @@ impl Handler for Conversation {
         flow.wire.first_bytes = self.first_bytes;
         flow.wire.proxy = self.proxy.take();
         let mut exchanges = match &mut self.other {
-            None => self.http.close(&mut flow, context),
+            None => self.http.take().unwrap_or_default().close(&mut flow, context),
             Some(other) => other.close(&mut flow, context),
         };
         for (exchange, ordinal) in exchanges.iter_mut().zip(1..) {
@@ -150,9 +157,14 @@ impl Conversation {
     #[inline]
     fn feed(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         match &mut self.other {
-            None => self.http.data(from, chunk, context),
+            None => self.http1().data(from, chunk, context),
             Some(other) => other.data(from, chunk, context),
         }
+    }
+
+    #[inline]
+    fn http1(&mut self) -> &mut Http1 {
+        self.http.get_or_insert_default()
     }
 
     /// Takes bytes of a stream whose start is not known yet.
@@ -232,7 +244,7 @@ impl Conversation {
             && !matches!(self.first_bytes[Side::Client as usize], FirstBytes::None | FirstBytes::Missing);
         if self.other.is_none() && !asked {
             let unseen = self.first_bytes[from as usize] == FirstBytes::Missing;
-            self.other = reader_of(kind, unseen, &mut self.http);
+            self.other = reader_of(kind, unseen, self.http1());
         }
     }
 
