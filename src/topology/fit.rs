@@ -18,6 +18,8 @@ const ONE_WAY_NS: i64 = 1_000_000;
 const STRETCHES: usize = 512;
 /// A clock that runs faster or slower than another by more than this is none (a crystal: 100 ppm).
 const MOST_DRIFT: f64 = 1e-3;
+/// By so much two clocks may differ in pace though no drift is seen (two crystals of 50 ppm).
+const COMMON_DRIFT: f64 = 1e-4;
 /// A line or a step is only told from bounds in so many stretches of time.
 const LEAST_STRETCHES: usize = 12;
 /// Steps told of one clock.
@@ -119,11 +121,13 @@ impl Bounds {
             weight,
             is_exact: true,
         };
+        let lines = Lines { upper: tightest(&above, false), lower: tightest(&below, true), pivot: pivot.at };
         if let Some((delta, band)) = constant(&above, &below) {
+            // A drift too small to be seen moves the ends all the same.
+            let band = band.max(lines.furthest(delta, 0.0, COMMON_DRIFT));
             return Some(fit(delta, 0.0, band, pivot, Vec::new()));
         }
-        let (upper, lower) = (tightest(&above, false), tightest(&below, true));
-        if let Some((delta, drift, band)) = line(&upper, &lower, pivot.at) {
+        if let Some((delta, drift, band)) = lines.best() {
             return Some(fit(delta, drift, band, pivot, Vec::new()));
         }
         if let Some(found) = jumps::pieces(&above, &below, least) {
@@ -200,52 +204,71 @@ fn tightest(bounds: &[Bound], highest: bool) -> Vec<Bound> {
     kept.into_iter().map(|(_, bound)| bound).collect()
 }
 
-/// δ at the pivot, its drift and the half-width around the line that keeps furthest from all bounds; `None`
-/// when no line keeps to them.
-fn line(upper: &[Bound], lower: &[Bound], pivot: i64) -> Option<(i64, f64, i64)> {
-    if upper.len() < LEAST_STRETCHES || lower.len() < LEAST_STRETCHES {
-        return None;
-    }
-    let at_drift = |drift: f64| {
-        let flat =
-            |bound: &Bound| bound.by.saturating_sub((bound.at.saturating_sub(pivot) as f64 * drift) as i64);
-        let high = upper.iter().map(flat).min().unwrap_or_default();
-        let low = lower.iter().map(flat).max().unwrap_or_default();
+/// The lines through tightest bounds, by their δ at the pivot and their drift.
+struct Lines {
+    upper: Vec<Bound>,
+    lower: Vec<Bound>,
+    pivot: i64,
+}
+
+impl Lines {
+    /// Of the lines with this drift that the bounds allow: how far they lie apart, below 0 where there is none, and δ of the
+    /// one in the middle.
+    fn at(&self, drift: f64) -> (i64, i64) {
+        let flat = |bound: &Bound| {
+            bound.by.saturating_sub((bound.at.saturating_sub(self.pivot) as f64 * drift) as i64)
+        };
+        let high = self.upper.iter().map(flat).min().unwrap_or_default();
+        let low = self.lower.iter().map(flat).max().unwrap_or_default();
         (high.saturating_sub(low), middle(low, high))
-    };
-    // The width is concave in the drift, so that a ternary search finds the widest.
-    let (mut from, mut to) = (-MOST_DRIFT, MOST_DRIFT);
-    for _ in 0..100 {
-        let third = (to - from) / 3.0;
-        if at_drift(from + third).0 < at_drift(to - third).0 { from += third } else { to -= third }
     }
-    let drift = f64::midpoint(from, to);
-    let (width, delta) = at_drift(drift);
-    if width < -2 * LEAST_BAND_NS {
-        return None;
-    }
-    // Every line that the bounds allow counts: how far the widest of them is off at the ends.
-    let ends = [upper[0].at.min(lower[0].at), upper[upper.len() - 1].at.max(lower[lower.len() - 1].at)];
-    let edge = |mut outside: f64| {
-        let mut inside = drift;
-        for _ in 0..60 {
-            let half = f64::midpoint(inside, outside);
-            if at_drift(half).0 >= 0 { inside = half } else { outside = half }
+
+    /// δ at the pivot, its drift and the half-width around the line that keeps furthest from all bounds; `None`
+    /// when no line keeps to them.
+    fn best(&self) -> Option<(i64, f64, i64)> {
+        if self.upper.len() < LEAST_STRETCHES || self.lower.len() < LEAST_STRETCHES {
+            return None;
         }
-        inside
-    };
-    let (least, most) = (edge(-MOST_DRIFT), edge(MOST_DRIFT));
-    let mut band = width.max(0) / 2;
-    for part in 0..=16 {
-        let other = least + (most - least) * f64::from(part) / 16.0;
-        let (width, middle) = at_drift(other);
-        for end in ends {
-            let turned = end.saturating_sub(pivot) as f64 * (other - drift);
-            let off = (middle.saturating_sub(delta) as f64 + turned).abs() as i64;
-            band = band.max(off.saturating_add(width.max(0) / 2));
+        // The width is concave in the drift, so that a ternary search finds the widest.
+        let (mut from, mut to) = (-MOST_DRIFT, MOST_DRIFT);
+        for _ in 0..100 {
+            let third = (to - from) / 3.0;
+            if self.at(from + third).0 < self.at(to - third).0 { from += third } else { to -= third }
         }
+        let drift = f64::midpoint(from, to);
+        let (width, delta) = self.at(drift);
+        let band = || (width.max(0) / 2).max(self.furthest(delta, drift, MOST_DRIFT));
+        (width >= -2 * LEAST_BAND_NS).then(|| (delta, drift, band()))
     }
-    Some((delta, drift, band))
+
+    /// How far from this line another one that the bounds allow is off at the ends, with a drift of at most so much.
+    fn furthest(&self, delta: i64, drift: f64, most_drift: f64) -> i64 {
+        let [first, last] =
+            [&self.upper, &self.lower].map(|bounds| (bounds[0].at, bounds[bounds.len() - 1].at));
+        let ends = [first.0.min(last.0), first.1.max(last.1)];
+        // Where not even this line keeps to the bounds, it does within their error.
+        let least_width = self.at(drift).0.min(0);
+        let edge = |mut outside: f64| {
+            let mut inside = drift;
+            for _ in 0..60 {
+                let half = f64::midpoint(inside, outside);
+                if self.at(half).0 >= least_width { inside = half } else { outside = half }
+            }
+            inside
+        };
+        let (least, most) = (edge(-most_drift), edge(most_drift));
+        let mut furthest = 0;
+        for part in 0..=16 {
+            let other = least + (most - least) * f64::from(part) / 16.0;
+            let (width, middle) = self.at(other);
+            for end in ends {
+                let turned = end.saturating_sub(self.pivot) as f64 * (other - drift);
+                let off = (middle.saturating_sub(delta) as f64 + turned).abs() as i64;
+                furthest = furthest.max(off.saturating_add(width.max(0) / 2));
+            }
+        }
+        furthest
+    }
 }
 
 /// The δ that most bounds allow; those that cross it widen the band.
@@ -314,6 +337,24 @@ mod tests {
             assert!((told - truth(at)).abs() <= fit.band_ns.max(40 * US), "{at} {fit:?}");
         }
         assert!((fit.drift - 5e-5).abs() < 1e-6 && fit.band_ns < 60 * US, "{fit:?}");
+    }
+
+    #[test]
+    fn a_drift_too_small_to_be_seen_lies_inside_the_band_of_an_offset() {
+        for drift in [-50, 20, 80] {
+            let truth = |at: i64| at * drift / 1_000_000;
+            // Within a third of a second the delays hide it.
+            let mut bounds = bounds(200, |at| truth(at / 64));
+            for bound in bounds.to_server.iter_mut().chain(&mut bounds.to_client) {
+                bound.at /= 64;
+            }
+            let fit = bounds.fit(6).unwrap();
+            assert!(fit.is_steady(), "{drift} {fit:?}");
+            for at in [0, 20 * S / 64] {
+                assert!((fit.delta_ns - truth(at)).abs() <= fit.band_ns, "{drift} {at} {fit:?}");
+            }
+            assert!(fit.band_ns < 60 * US, "{fit:?}");
+        }
     }
 
     #[test]
