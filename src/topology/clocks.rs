@@ -10,7 +10,7 @@ mod spread;
 mod stamps;
 
 use std::cell::OnceCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -226,8 +226,8 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[us
     ties
 }
 
-/// When requests with one key were made and answered at each server, by the clock of their capture.
-type Occurrences = FixedMap<u64, Vec<(SocketAddr, Vec<(Moment, Moment)>)>>;
+/// When requests with one key were made and answered at each server, by the clock of their capture, and by whom.
+type Occurrences = FixedMap<u64, Vec<(SocketAddr, Vec<(Moment, Moment, IpAddr)>)>>;
 
 fn occurrences(facts: &CaptureFacts, ids: Option<&IdHeaders>) -> Occurrences {
     let names = ids.map(|ids| ids.of(facts));
@@ -247,9 +247,9 @@ fn occurrences(facts: &CaptureFacts, ids: Option<&IdHeaders>) -> Occurrences {
         if !key.is_multiple_of(step) {
             continue;
         }
-        let server = facts.flow(exchange.flow).server;
+        let (client, server) = (facts.flow(exchange.flow).client.ip(), facts.flow(exchange.flow).server);
         let (request, response) = (&exchange.request, &exchange.response);
-        let times = ((request.start, request.first_frame), (response.end, response.last_frame));
+        let times = ((request.start, request.first_frame), (response.end, response.last_frame), client);
         let servers = all.entry(key).or_default();
         match servers.iter().position(|known| known.0 == server) {
             Some(known) => servers[known].1.push(times),
@@ -289,7 +289,9 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: T
         for (server_a, times_a) in servers {
             for (server_b, times_b) in others {
                 let ([at_a], [at_b]) = (times_a.as_slice(), times_b.as_slice()) else { continue };
-                if server_a == server_b {
+                // Who is asked by the same client stands beside it: a copy sent aside, another attempt.
+                let are_siblings = at_a.2 == at_b.2 && !at_a.2.is_loopback();
+                if server_a == server_b || are_siblings {
                     continue;
                 }
                 let bounds = by_legs.entry((*server_a, *server_b)).or_default();
@@ -319,4 +321,38 @@ fn components(count: usize, ties: &[Tie]) -> Vec<usize> {
         }
     }
     root
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Script;
+    use crate::topology::{ClockMethod, Overrides, build};
+
+    const MS: i64 = 1_000_000;
+
+    /// Two captures, each of a server that gets all of 20 requests by one of these clients, the second's clock a second fast.
+    fn method([one, other]: [&str; 2]) -> ClockMethod {
+        let capture = |client: &str, server: &str, later: i64, takes: i64| {
+            let mut script = Script::new(&format!("{server}.pcap"));
+            for n in 0..20i64 {
+                let at = later + n * 30 * MS;
+                let conn = script.connection(at, &format!("{client}:{}", 3_000 + n), server, 100);
+                script.request(conn, at, "POST", &format!("/order/{n}"), &[], "");
+                script.response(conn, at + takes + n % 3 * MS, 200, 20);
+            }
+            script.finish()
+        };
+        let captures = [
+            capture(one, "10.0.2.1:8000", 0, 9 * MS),
+            capture(other, "10.0.2.2:8000", 1_000 * MS + MS, 5 * MS),
+        ];
+        let clocks = build(&captures, &Overrides::default()).clocks;
+        clocks[usize::from(clocks[0].offset_ns == 0)].method
+    }
+
+    #[test]
+    fn what_one_client_sends_to_two_lies_not_inside_each_other() {
+        assert_eq!(method(["10.0.1.1", "10.0.1.2"]), ClockMethod::Containment);
+        assert_eq!(method(["10.0.1.1", "10.0.1.1"]), ClockMethod::None);
+    }
 }
