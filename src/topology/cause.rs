@@ -66,7 +66,7 @@ pub(super) enum Common {
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub address: SocketAddr,
-    /// The first address known of its machine.
+    /// The first address known of its machine; machines have a loopback each.
     pub host: IpAddr,
     pub exchanges: usize,
     pub connections: usize,
@@ -177,33 +177,31 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
 }
 
 fn legs(seen: &Seen<'_>) -> Causes {
-    let mut addresses: Vec<SocketAddr> = seen.ends.iter().map(|ends| ends.1).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    let mut causes = Causes {
-        endpoints: addresses
-            .into_iter()
-            .map(|address| Endpoint {
-                address,
-                host: seen.hosts.of(address.ip()),
-                exchanges: 0,
-                connections: 0,
-                shapes: Vec::new(),
-                services: seen.services.get(&address).cloned().unwrap_or_default(),
-            })
-            .collect(),
-        ..Causes::default()
-    };
     // With its place each, so that nobody's leg has to be looked for.
-    let mut callers: Vec<(IpAddr, SocketAddr, usize)> =
-        seen.ends.iter().enumerate().map(|(at, (client, server))| (client.ip(), *server, at)).collect();
+    let mut callers: Vec<(IpAddr, SocketAddr, IpAddr, usize)> = Vec::with_capacity(seen.ends.len());
+    for (at, (client, server)) in seen.ends.iter().enumerate() {
+        callers.push((client.ip(), *server, seen.hosts.in_capture(server.ip(), seen.capture(at)), at));
+    }
     callers.sort_unstable();
+    let mut places: Vec<(SocketAddr, IpAddr)> = callers.iter().map(|caller| (caller.1, caller.2)).collect();
+    places.sort_unstable();
+    places.dedup();
+    let endpoint = |(address, host): (SocketAddr, IpAddr)| Endpoint {
+        address,
+        host,
+        exchanges: 0,
+        connections: 0,
+        shapes: Vec::new(),
+        services: seen.services.get(&address).cloned().unwrap_or_default(),
+    };
+    let mut causes =
+        Causes { endpoints: places.iter().copied().map(endpoint).collect(), ..Causes::default() };
     causes.leg_of = vec![0; callers.len()];
-    for same in callers.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-        let (client, server, _) = same[0];
-        let endpoint = causes.endpoints.partition_point(|e| e.address < server);
-        let host = seen.hosts.of(client);
-        same.iter().for_each(|caller| causes.leg_of[caller.2] = causes.legs.len());
+    for same in callers.chunk_by(|a, b| (a.0, a.1, a.2) == (b.0, b.1, b.2)) {
+        let (client, server, server_host, at) = same[0];
+        let endpoint = places.partition_point(|place| *place < (server, server_host));
+        let host = seen.hosts.in_capture(client, seen.capture(at));
+        same.iter().for_each(|caller| causes.leg_of[caller.3] = causes.legs.len());
         causes.legs.push(Leg {
             client,
             host,

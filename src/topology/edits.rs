@@ -46,6 +46,7 @@ fn merge(chain: &mut Chain, from: usize, into: usize) {
     let hop = &mut chain.hops[now(into)];
     hop.serves.extend(gone.serves);
     hop.addresses.extend(gone.addresses);
+    hop.hosts.extend(gone.hosts);
     hop.depth = hop.depth.max(gone.depth);
     hop.exchanges += gone.exchanges;
 }

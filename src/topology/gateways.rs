@@ -19,8 +19,8 @@ const LUCK: f64 = 10.0;
 /// The same where attempts and answers are of two captures: that these were taken by one clock is part of what it says.
 const LUCK_APART: f64 = 20.0;
 
-/// Who connects in vain: a client's address, on the loopback with the server that it tries.
-type Caller = (IpAddr, Option<SocketAddr>);
+/// Who connects in vain: a client's address, on the loopback with the machine and the server that it tries.
+type Caller = (IpAddr, Option<(IpAddr, SocketAddr)>);
 
 /// Start and end in session time, nanoseconds.
 type Span = (i64, i64);
@@ -31,8 +31,8 @@ pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
     let answered = answered_legs(seen, causes);
     let is_mute = |(at, leg): (usize, &Leg)| !answered[at] && leg.parents.is_empty();
     // On the loopback all hops have one address: there nothing but the server tells attempts apart.
-    let caller =
-        |leg: &Leg| (leg.client, leg.client.is_loopback().then(|| causes.endpoints[leg.endpoint].address));
+    let tried = |leg: &Leg| (leg.host, causes.endpoints[leg.endpoint].address);
+    let caller = |leg: &Leg| (leg.client, leg.client.is_loopback().then(|| tried(leg)));
     let mut attempts: BTreeMap<Caller, Vec<(CaptureId, i64)>> = BTreeMap::new();
     for (at, &leg) in
         causes.leg_of.iter().enumerate().filter(|(_, leg)| is_mute((**leg, &causes.legs[**leg])))
@@ -50,7 +50,8 @@ pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
     let served = OnceCell::new();
     for (caller, all) in attempts {
         let client = caller.0;
-        let own = own.get(&client).map(Vec::as_slice).unwrap_or_default();
+        let machine = caller.1.map(|tried| tried.0);
+        let own = own.get(&(client, machine)).map(Vec::as_slice).unwrap_or_default();
         // Who serves somebody asks for those, and for nobody else; what it asks of itself goes through it twice.
         let may_ask = |endpoint: &usize| {
             if own.is_empty() { !causes.is_asked_by(*endpoint, client) } else { own.contains(endpoint) }
@@ -76,11 +77,12 @@ pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
     }
 }
 
-/// By address the endpoints there where requests were seen.
-fn endpoints_at(causes: &Causes) -> BTreeMap<IpAddr, Vec<usize>> {
-    let mut all: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+/// By address, on the loopback with its machine, the endpoints there where requests were seen.
+fn endpoints_at(causes: &Causes) -> BTreeMap<(IpAddr, Option<IpAddr>), Vec<usize>> {
+    let mut all: BTreeMap<(IpAddr, Option<IpAddr>), Vec<usize>> = BTreeMap::new();
     for (at, endpoint) in causes.endpoints.iter().enumerate().filter(|(_, one)| one.exchanges > 0) {
-        all.entry(endpoint.address.ip()).or_default().push(at);
+        let address = endpoint.address.ip();
+        all.entry((address, address.is_loopback().then_some(endpoint.host))).or_default().push(at);
     }
     all
 }

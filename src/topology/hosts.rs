@@ -4,42 +4,83 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::capture::Passage;
+use crate::capture::{CaptureId, Passage};
 use crate::http::CaptureFacts;
 
-/// For each address that is known to share its machine with others the first of them.
+/// Which addresses are of one machine.
 #[derive(Debug, Default)]
-pub(super) struct Hosts(BTreeMap<IpAddr, IpAddr>);
+pub(super) struct Hosts {
+    /// For each address that is known to share its machine with others the first of them.
+    first: BTreeMap<IpAddr, IpAddr>,
+    /// What stands for the machine that made each capture, where that is known.
+    captured_at: Vec<Option<IpAddr>>,
+}
 
 impl Hosts {
     /// Takes together the addresses of each machine that captured.
     pub(super) fn find(captures: &[Arc<CaptureFacts>]) -> Self {
         let mut machines: Vec<BTreeSet<IpAddr>> = Vec::new();
-        for own in captures.iter().map(|facts| own_addresses(facts)).filter(|own| own.len() > 1) {
+        let all_own: Vec<BTreeSet<IpAddr>> = captures.iter().map(|facts| own_addresses(facts)).collect();
+        for own in all_own.iter().filter(|own| own.len() > 1) {
             // A container bridge has the same address on every machine: what only overlaps is not one machine.
-            match machines.iter_mut().find(|known| known.is_subset(&own) || own.is_subset(known)) {
+            match machines.iter_mut().find(|known| known.is_subset(own) || own.is_subset(known)) {
                 Some(known) => known.extend(own),
-                None => machines.push(own),
+                None => machines.push(own.clone()),
             }
         }
-        let mut first = BTreeMap::new();
+        let shared = |address: &IpAddr| machines.iter().filter(|other| other.contains(address)).count() > 1;
+        let mut first: BTreeMap<IpAddr, IpAddr> = BTreeMap::new();
         for machine in &machines {
-            let shared =
-                |address: &IpAddr| machines.iter().filter(|other| other.contains(address)).count() > 1;
             let own: Vec<IpAddr> = machine.iter().copied().filter(|address| !shared(address)).collect();
             first.extend(own.iter().map(|&address| (address, own[0])));
         }
-        Self(first)
+        let home = |own: &BTreeSet<IpAddr>| {
+            let address = own.iter().copied().find(|address| !shared(address))?;
+            Some(first.get(&address).copied().unwrap_or(address))
+        };
+        let captured_at = all_own.iter().map(home).collect();
+        Self { first, captured_at }
     }
 
     /// What stands for the machine of an address.
     pub(super) fn of(&self, address: IpAddr) -> IpAddr {
-        self.0.get(&address).copied().unwrap_or(address)
+        self.first.get(&address).copied().unwrap_or(address)
+    }
+
+    /// The same of an address in a capture: the loopback's is of the machine that captured it, where that is known.
+    pub(super) fn in_capture(&self, address: IpAddr, capture: CaptureId) -> IpAddr {
+        let home = || self.captured_at.get(capture.index()).copied().flatten();
+        if address.is_loopback() { home().unwrap_or(address) } else { self.of(address) }
     }
 }
 
-/// Addresses from which packets left the capturing machine, and never came in.
+/// Addresses of the machine that captured.
 fn own_addresses(facts: &CaptureFacts) -> BTreeSet<IpAddr> {
+    let leaving = leaving(facts);
+    if leaving.is_empty() { touching_all(facts) } else { leaving }
+}
+
+/// By IPv4 and by IPv6 the address that all connections touch, of one that is asked and asks: a proxy captures its own.
+fn touching_all(facts: &CaptureFacts) -> BTreeSet<IpAddr> {
+    let of_family = |is_v4: bool| {
+        let flows = || {
+            facts
+                .flows
+                .iter()
+                .filter(|flow| flow.client.is_ipv4() == is_v4 && !flow.server.ip().is_loopback())
+        };
+        let first = flows().next()?;
+        let is_common = |ip: &IpAddr| flows().all(|flow| flow.client.ip() == *ip || flow.server.ip() == *ip);
+        let mut common = [first.client.ip(), first.server.ip()].into_iter().filter(is_common);
+        let only = common.next().filter(|_| common.next().is_none())?;
+        let asks = flows().any(|flow| flow.client.ip() == only);
+        (asks && flows().any(|flow| flow.server.ip() == only)).then_some(only)
+    };
+    [true, false].into_iter().filter_map(of_family).collect()
+}
+
+/// Addresses from which packets left the capturing machine, and never came in.
+fn leaving(facts: &CaptureFacts) -> BTreeSet<IpAddr> {
     let mut sent: BTreeMap<IpAddr, Passage> = BTreeMap::new();
     for flow in &facts.flows {
         // On the loopback everything leaves and comes in. Most captures do not say at all.
@@ -90,6 +131,102 @@ mod tests {
         // What the machine forwards came in before.
         assert_ne!(lanes(Passage::OUT.and(Passage::IN)), [1, 2, 1]);
         assert_ne!(lanes(Passage::UNKNOWN), [1, 2, 1]);
+    }
+
+    /// What the machine of this address, if any, captured of requests: for each link its client, its server, and how deep it
+    /// is in the chain, of a second chain that takes turns with the first one from 8 on.
+    fn captured(name: &str, links: &[(&str, &str, i64)], own: &str) -> Arc<CaptureFacts> {
+        let mut script = Script::new(name);
+        for n in 0..40i64 {
+            for &(client, server, place) in links {
+                let depth_here = place % 8;
+                let at = n * 40_000_000 + place / 8 * 20_000_000 + depth_here * 1_000_000;
+                let isn = (n * 64 + place) as u32 * 10_000;
+                let conn =
+                    script.connection(at, &format!("{client}:{}", 3_000 + n * 16 + place), server, isn);
+                script.request(conn, at + 100_000, "GET", "/", &[], "");
+                script.response(conn, at + 16_000_000 - 2 * depth_here * 1_000_000, 200, 20);
+                let flow = script.flow(conn);
+                if !own.is_empty() {
+                    let is_own = |ip: IpAddr| if ip.to_string() == own { Passage::OUT } else { Passage::IN };
+                    let passages = [flow.client.ip(), flow.server.ip()].map(is_own);
+                    flow.directions
+                        .iter_mut()
+                        .zip(passages)
+                        .for_each(|(side, passage)| side.passage = passage);
+                }
+            }
+        }
+        script.finish()
+    }
+
+    /// For each lane its place in the chain and what it listens on.
+    fn served(captures: &[Arc<CaptureFacts>]) -> Vec<(u16, String)> {
+        let lanes = build(captures, &Overrides::default()).lanes;
+        let serves = |lane: &crate::topology::Lane| {
+            lane.serves.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        lanes.iter().map(|lane| (lane.depth, serves(lane))).collect()
+    }
+
+    #[test]
+    fn each_machine_has_a_loopback_of_its_own_and_asks_from_it_for_what_it_serves() {
+        // Of a service mesh: each pod's application stands between two of its sidecar's ports.
+        let first = [
+            ("10.0.0.1", "10.0.1.1:15006", 0),
+            ("127.0.0.1", "127.0.0.1:8080", 1),
+            ("127.0.0.1", "127.0.0.1:15001", 2),
+            ("10.0.1.1", "10.0.1.2:15006", 3),
+        ];
+        let second = [("10.0.1.1", "10.0.1.2:15006", 3), ("127.0.0.1", "127.0.0.1:8080", 4)];
+        let captures = [captured("a.pcap", &first, "10.0.1.1"), captured("b.pcap", &second, "10.0.1.2")];
+        let expected =
+            ["", "10.0.1.1:15006", "127.0.0.1:8080", "127.0.0.1:15001", "10.0.1.2:15006", "127.0.0.1:8080"];
+        let expected: Vec<(u16, String)> = (0..).zip(expected.map(String::from)).collect();
+        assert_eq!(served(&captures), expected);
+        // What one of them calls itself the other is not.
+        let mut captures = captures.map(Arc::unwrap_or_clone);
+        for (facts, product) in captures.iter_mut().zip(["nginx", "gunicorn"]) {
+            let name = facts.intern(product);
+            facts.server_headers.push(("127.0.0.1:8080".parse().unwrap(), name));
+        }
+        let lanes = build(&captures.map(Arc::new), &Overrides::default()).lanes;
+        assert_eq!(lanes[2].name, "nginx");
+        // Replicas share their place all the same.
+        let edge = [
+            ("10.0.0.1", "10.0.1.1:80", 0),
+            ("10.0.1.1", "10.0.1.2:80", 1),
+            ("10.0.0.1", "10.0.1.1:80", 8),
+            ("10.0.1.1", "10.0.1.3:80", 9),
+        ];
+        let pod = |ip: &str, depth| {
+            let server = format!("{ip}:80");
+            let links = [("10.0.1.1", &*server, depth), ("127.0.0.1", "127.0.0.1:8080", depth + 1)];
+            captured(&format!("{ip}.pcap"), &links, ip)
+        };
+        let captures = [captured("edge.pcap", &edge, "10.0.1.1"), pod("10.0.1.2", 1), pod("10.0.1.3", 9)];
+        let lanes: Vec<String> = served(&captures).into_iter().map(|lane| lane.1).collect();
+        assert_eq!(lanes, ["", "10.0.1.1:80", "10.0.1.2:80 10.0.1.3:80", "127.0.0.1:8080"]);
+    }
+
+    #[test]
+    fn a_proxy_that_is_asked_over_ipv4_and_ipv6_is_one_hop() {
+        let lanes = |links: &[(&str, &str, i64)]| {
+            served(&[captured("edge.pcap", links, "")]).into_iter().map(|lane| lane.1).collect::<Vec<_>>()
+        };
+        let asked = [("10.0.0.1", "10.0.1.1:80", 0), ("[fd00::1]", "[fd00:1::1]:80", 8)];
+        let over_both = [("10.0.1.1", "10.0.2.1:8080", 1), ("[fd00:1::1]", "[fd00:2::1]:8080", 9)];
+        // Also where it asks over one of them only, whoever asked it.
+        let over_one = [("[fd00:1::1]", "[fd00:2::1]:8080", 1), over_both[1]];
+        for asks in [over_both, over_one] {
+            let lanes = lanes(&[asked, asks].concat());
+            assert_eq!(lanes[..2], ["", "10.0.1.1:80 [fd00:1::1]:80"]);
+            assert_eq!(lanes.len(), 3, "{lanes:?}");
+        }
+        // Two machines that ask one server are two, though of one port and for the same.
+        let one = [("10.0.0.1", "10.0.1.1:80", 0), ("10.0.1.1", "10.0.2.1:8080", 1)];
+        let other = [("10.0.0.1", "10.0.1.2:80", 8), ("10.0.1.2", "10.0.2.1:8080", 9)];
+        assert_eq!(lanes(&[one, other].concat()), ["", "10.0.1.1:80", "10.0.1.2:80", "10.0.2.1:8080"]);
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub(crate) fn tolerance_ns(clock: &Clock) -> i64 {
 pub(super) struct Hop {
     pub serves: BTreeSet<SocketAddr>,
     pub addresses: BTreeSet<IpAddr>,
+    /// The machines of what it serves.
+    pub hosts: BTreeSet<IpAddr>,
     pub depth: u16,
     pub exchanges: usize,
     /// The name that the user gave.
@@ -138,7 +140,8 @@ pub(super) fn arrange(causes: &Causes, given: &[LaneOverride], recording_of: &[u
         hop.rank = at;
     }
     for (leg, &(from, to)) in causes.legs.iter().zip(&ends) {
-        let server = causes.endpoints[leg.endpoint].address;
+        let Endpoint { address: server, host, .. } = causes.endpoints[leg.endpoint];
+        hops[to].hosts.insert(host);
         hops[from].addresses.insert(leg.client);
         hops[to].addresses.insert(server.ip());
         hops[to].serves.insert(server);
@@ -179,6 +182,21 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
     for leg in &causes.legs {
         callers[leg.endpoint].push(leg.client);
     }
+    let mut asking: Vec<Vec<usize>> = vec![Vec::new(); count];
+    for (at, leg) in causes.legs.iter().enumerate().filter(|(_, leg)| !leg.host.is_loopback()) {
+        leg.parents.iter().for_each(|parent| asking[parent.0].push(at));
+    }
+    // One port of one machine is one process, whatever it is called over (IPv4 and IPv6), and so is what one address asks
+    // the same for.
+    let is_one_port = |a: usize, b: usize| {
+        let [one, other] = [a, b].map(|at| &causes.endpoints[at]);
+        let asks_for_both = || asking[a].iter().any(|leg| asking[b].binary_search(leg).is_ok());
+        let is_local = |one: &Endpoint| one.address.ip().is_loopback();
+        one.address.port() == other.address.port()
+            && is_local(one) == is_local(other)
+            && (one.host == other.host || asks_for_both())
+            && share_work(one, other)
+    };
     let share_callers =
         |a: usize, b: usize| callers[a].iter().any(|client| callers[b].binary_search(client).is_ok());
     // Endpoints are few against requests, and are only compared with those of the same address or port.
@@ -195,10 +213,13 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
             }
             let lanes = |at: usize| -> BTreeSet<usize> { parents[at].iter().map(|&p| before[p]).collect() };
             // Who is called by the host itself stands behind who is called from elsewhere (an auth service).
-            if causes.endpoints[a].address.ip() == causes.endpoints[b].address.ip() && !share_callers(a, b) {
+            let place = |at: usize| (causes.endpoints[at].address.ip(), causes.endpoints[at].host);
+            if place(a) == place(b) && !share_callers(a, b) {
                 continue;
             }
-            if are_replicas(&causes.endpoints[a], &causes.endpoints[b], &lanes(a), &lanes(b)) {
+            if is_one_port(a, b)
+                || are_replicas(&causes.endpoints[a], &causes.endpoints[b], &lanes(a), &lanes(b))
+            {
                 root[first.max(second)] = first.min(second);
             }
         }
@@ -341,7 +362,10 @@ fn callers(
     let mut edges: Vec<(usize, usize, usize, usize)> = Vec::new();
     let mut by_host: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
     for (endpoint, &hop) in causes.endpoints.iter().zip(hop_of) {
-        by_host.entry(endpoint.host).or_default().insert(hop);
+        // What is served on the loopback stands behind what is served to others.
+        if !endpoint.address.ip().is_loopback() {
+            by_host.entry(endpoint.host).or_default().insert(hop);
+        }
     }
     let voted: Vec<Option<usize>> = causes.legs.iter().map(|leg| voted(leg, hop_of)).collect();
     let mut asking: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();

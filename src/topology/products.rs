@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::capture::CaptureId;
+
 use super::Role;
 use super::labels::Label;
-use super::lanes::{Chain, Seen};
+use super::lanes::{Chain, Hop, Seen};
 use super::rewriting::Signs;
 
 /// Programs that answer HTTP, as they call themselves in headers and as people call files.
@@ -112,8 +114,9 @@ pub(super) fn servers(
     below: &[BTreeSet<usize>],
     signs: &[Signs],
 ) -> Vec<BTreeSet<String>> {
-    let values = seen.captures.iter().flat_map(|facts| {
-        facts.server_headers.iter().map(|(address, name)| (*address, facts.name(*name).to_owned()))
+    let values = (0..).map(CaptureId).zip(seen.captures).flat_map(|(id, facts)| {
+        let headers = facts.server_headers.iter();
+        headers.map(move |(address, name)| (place(seen, *address, id), facts.name(*name).to_owned()))
     });
     let writes = |at: usize, value: &str| signs[at].nginx && NGINX_FAMILY.contains(&&*product(value));
     own_words(chain, below, values, writes)
@@ -121,8 +124,10 @@ pub(super) fn servers(
 
 /// The `Via` headers of the answers of each lane, in the same way.
 pub(super) fn vias(seen: &Seen<'_>, chain: &Chain, below: &[BTreeSet<usize>]) -> Vec<BTreeSet<String>> {
-    let values = seen.captures.iter().flat_map(|facts| {
-        facts.via_headers.iter().map(|(address, name)| (*address, last_via(facts.name(*name)).to_owned()))
+    let values = (0..).map(CaptureId).zip(seen.captures).flat_map(|(id, facts)| {
+        let headers = facts.via_headers.iter();
+        headers
+            .map(move |(address, name)| (place(seen, *address, id), last_via(facts.name(*name)).to_owned()))
     });
     own_words(chain, below, values, |_, _| false)
 }
@@ -206,17 +211,25 @@ pub(super) fn callers(
     all.into_iter().map(|(lane, (_, callers))| (lane, callers)).collect()
 }
 
+/// An address, and what stands for its machine.
+type Place = (SocketAddr, IpAddr);
+
+fn place(seen: &Seen<'_>, address: SocketAddr, capture: CaptureId) -> Place {
+    (address, seen.hosts.in_capture(address.ip(), capture))
+}
+
 /// What answers of each lane say, without what they share with a deeper lane: a proxy may pass it on, unless it
 /// `writes` such words itself.
 fn own_words(
     chain: &Chain,
     below: &[BTreeSet<usize>],
-    values: impl Iterator<Item = (SocketAddr, String)>,
+    values: impl Iterator<Item = (Place, String)>,
     writes: impl Fn(usize, &str) -> bool,
 ) -> Vec<BTreeSet<String>> {
     let mut all: Vec<BTreeSet<String>> = vec![BTreeSet::new(); chain.hops.len()];
-    for (address, value) in values {
-        if let Some(lane) = chain.hops.iter().position(|hop| hop.serves.contains(&address)) {
+    for ((address, host), value) in values {
+        let is_there = |hop: &Hop| hop.serves.contains(&address) && hop.hosts.contains(&host);
+        if let Some(lane) = chain.hops.iter().position(is_there) {
             all[lane].insert(value);
         }
     }
@@ -236,7 +249,7 @@ pub(super) fn by_servers(servers: &BTreeSet<String>) -> Option<String> {
 pub(super) fn by_hosts(seen: &Seen<'_>, chain: &Chain, at: usize) -> Option<String> {
     let hop = &chain.hops[at];
     let is_shared = |ip: IpAddr| {
-        let serves = |hop: &super::lanes::Hop| hop.serves.iter().any(|server| server.ip() == ip);
+        let serves = |hop: &Hop| hop.serves.iter().any(|server| server.ip() == ip);
         (0..chain.hops.len()).any(|other| other != at && serves(&chain.hops[other]))
     };
     let own: BTreeSet<IpAddr> = hop.serves.iter().map(SocketAddr::ip).collect();

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::capture::CaptureId;
 
-use super::cause::{Causes, Common, Electorate, Leg, Request};
+use super::cause::{Causes, Common, Electorate, Endpoint, Leg, Request};
 use super::orders::{MOST_COMPARED, Orders, SAME_CAPTURE_NS, may_differ};
 use super::recordings::Apart;
 
@@ -50,6 +50,14 @@ pub(super) fn vote(
         reach_of_first(same, &mut reach);
         for (at, request) in same.iter().enumerate().filter(|(_, request)| request.votes) {
             above.clear();
+            let leg = &causes.legs[request.leg as usize];
+            let is_there = |endpoint: u32| causes.endpoints[endpoint as usize].host == leg.host;
+            // From one machine's loopback nothing is asked at another's.
+            let are_apart = |endpoint: u32| {
+                let [own, upper] = [leg.endpoint, endpoint as usize].map(|at| &causes.endpoints[at]);
+                let is_local = |one: &Endpoint| one.address.ip().is_loopback() && !one.host.is_loopback();
+                is_local(own) && is_local(upper) && own.host != upper.host
+            };
             let later = same[at + 1..].iter().take(LOOK_AHEAD);
             let first_moment = request.end.map_or(request.start, |end| end.min(request.start));
             let earlier = same[..at].iter().zip(&reach).rev().take(LOOK_BACK);
@@ -58,6 +66,7 @@ pub(super) fn vote(
             for parent in earlier.chain(later) {
                 if parent.endpoint == request.endpoint
                     || !holds(parent, request)
+                    || are_apart(parent.endpoint)
                     || orders.of(parent.endpoint, request.endpoint) != Ordering::Greater
                 {
                     continue;
@@ -68,9 +77,7 @@ pub(super) fn vote(
                 }
             }
             // Who asks from a machine where others are served asks for them.
-            let leg = &causes.legs[request.leg as usize];
-            let is_there = |endpoint: u32| causes.endpoints[endpoint as usize].host == leg.host;
-            if !leg.client.is_loopback() && above.iter().any(|known| is_there(known.0)) {
+            if !leg.host.is_loopback() && above.iter().any(|known| is_there(known.0)) {
                 above.retain(|known| is_there(known.0));
             }
             let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
