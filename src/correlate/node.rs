@@ -61,7 +61,8 @@ pub(super) struct Node {
     pub capture: CaptureId,
     /// As a parent: hash of its client's address and port. As a child: that of the source by a PROXY header; 0 for none.
     pub socket: u64,
-    /// Hash of the address of the hop whose lane this is about: as a parent its server's, as a child its client's.
+    /// Hash of what stands for the machine of the hop whose lane this is about: as a parent its server's, as a child its
+    /// client's.
     pub host: u64,
     /// The group of captures whose clocks agree with its own.
     pub group: u16,
@@ -118,7 +119,8 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
             let view = analysis.connection(connection);
             let sighting = home::sighting(&view, home);
             let end = if as_parents { view.inner.server } else { view.inner.client };
-            let host = address_hash(&end.ip().to_string());
+            let capture = view.inner.sightings[0].capture;
+            let host = address_hash(&analysis.topology.hosts.in_capture(end.ip(), capture).to_string());
             let source = view.flow().wire.proxied().map(|ends| ends.0);
             let socket = if as_parents { Some(view.inner.client) } else { source };
             let socket = socket.map_or(0, |socket| address_hash(&socket.to_string()));

@@ -8,8 +8,8 @@ use crate::capture::{CaptureId, Passage};
 use crate::http::CaptureFacts;
 
 /// Which addresses are of one machine.
-#[derive(Debug, Default)]
-pub(super) struct Hosts {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hosts {
     /// For each address that is known to share its machine with others the first of them.
     first: BTreeMap<IpAddr, IpAddr>,
     /// What stands for the machine that made each capture, where that is known.
@@ -48,7 +48,7 @@ impl Hosts {
     }
 
     /// The same of an address in a capture: the loopback's is of the machine that captured it, where that is known.
-    pub(super) fn in_capture(&self, address: IpAddr, capture: CaptureId) -> IpAddr {
+    pub(crate) fn in_capture(&self, address: IpAddr, capture: CaptureId) -> IpAddr {
         let home = || self.captured_at.get(capture.index()).copied().flatten();
         if address.is_loopback() { home().unwrap_or(address) } else { self.of(address) }
     }

@@ -109,6 +109,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     topology.spans = spans(captures, &clocks);
     topology.clocks = clocks;
     topology.id_headers = ids;
+    topology.hosts = hosts;
     topology
 }
 

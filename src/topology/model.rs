@@ -331,6 +331,8 @@ pub struct Topology {
     pub remarks: Vec<super::Remark>,
     /// Request headers that may name a request.
     pub(crate) id_headers: super::keys::IdHeaders,
+    /// Which addresses are of one machine.
+    pub(crate) hosts: super::hosts::Hosts,
 }
 
 impl Topology {
