@@ -391,7 +391,7 @@ impl<'a> ExchangeView<'a> {
 
     /// Last byte seen of the response, or of the request when there was no response.
     pub fn ended(&self) -> SessionTime {
-        let last = if self.raw.response.is_present() { &self.raw.response } else { &self.raw.request };
+        let last = if self.raw.response.is_seen() { &self.raw.response } else { &self.raw.request };
         self.analysis.session_time(self.capture, last.end, last.last_frame)
     }
 
@@ -402,8 +402,8 @@ impl<'a> ExchangeView<'a> {
     }
 
     /// The moment when its fate was known: when the client left, where it left before the response; else the
-    /// response's end, else its connection's FIN or RST after the request, else the capture's end where it still waits
-    /// then, else the request's end.
+    /// response's end, else its connection's FIN or RST after the request (where the response lies in a hole the end of what
+    /// was seen), else the capture's end where it still waits then, else the request's end.
     pub fn settled(&self) -> SessionTime {
         self.settled_by(|request_end| {
             let after = |event: &&Event| {
@@ -420,10 +420,14 @@ impl<'a> ExchangeView<'a> {
         if let Some(end) = self.left_before_response() {
             return self.analysis.session_time(self.capture, end.at, end.frame);
         }
-        if self.raw.response.is_present() {
+        if self.raw.response.is_seen() {
             return self.ended();
         }
         let closed = closed_after(self.raw.request.last_frame);
+        if self.raw.response.is_present() {
+            // It lay in a hole: whenever it came, the connection was there.
+            return closed.unwrap_or_else(|| self.connection().inner.last).max(self.ended());
+        }
         closed.or_else(|| self.waits_until()).unwrap_or_else(|| self.ended())
     }
 
@@ -437,7 +441,7 @@ impl<'a> ExchangeView<'a> {
 
     /// From the request's first byte to the response's last, in nanoseconds; `None` without a response.
     pub fn latency_ns(&self) -> Option<i64> {
-        let whole = self.raw.request.is_present() && self.raw.response.is_present();
+        let whole = self.raw.request.is_seen() && self.raw.response.is_seen();
         whole.then(|| self.ended().since_ns(self.started()))
     }
 
@@ -476,9 +480,7 @@ impl<'a> ExchangeView<'a> {
     /// First and last packet of a message of this exchange; `None` when it was not seen.
     pub fn frames(&self, message: &Message) -> Option<(Frame, Frame)> {
         let frame = |number| Frame { capture: self.capture, number };
-        // One that lay in a hole has none.
-        let seen = message.is_present() && message.first_frame > 0;
-        seen.then(|| (frame(message.first_frame), frame(message.last_frame)))
+        message.is_seen().then(|| (frame(message.first_frame), frame(message.last_frame)))
     }
 }
 

@@ -178,6 +178,15 @@ impl Script {
         }
     }
 
+    /// The whole answer to the last request lies in a hole of the capture.
+    pub fn lost_response(&mut self, conn: Conn, bytes: u32) {
+        self.hole(conn, Side::Server, bytes);
+        if let Some(exchange) = self.connections[conn.0].exchanges.last_mut() {
+            exchange.flags.set(ExchangeFlags::NEAR_HOLE);
+            exchange.response.state = MessageState::Lossy;
+        }
+    }
+
     /// A side closes.
     pub fn fin(&mut self, conn: Conn, t: i64, from: Side) {
         let told = &mut self.connections[conn.0];

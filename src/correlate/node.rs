@@ -158,13 +158,15 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
 /// requests (RFC 9112, section 9.3.2). Else it would seem to wait until the connection ends. A look from elsewhere has a
 /// delay that may make this too early.
 fn answered_by(exchange: &ExchangeView<'_>, elsewhere: bool) -> Option<i64> {
-    let lost = exchange.raw.flags.has(ExchangeFlags::NEAR_HOLE) && !exchange.raw.response.is_present();
+    let response = &exchange.raw.response;
+    let lost =
+        !response.is_seen() && (response.is_present() || exchange.raw.flags.has(ExchangeFlags::NEAR_HOLE));
     let next = ExchangeId(exchange.id.0 + 1);
     if !lost || elsewhere || next.0 >= exchange.connection().inner.exchanges.end {
         return None;
     }
     let next = exchange.analysis.exchange(next);
-    let response = next.raw.response.is_present().then_some(&next.raw.response)?;
+    let response = next.raw.response.is_seen().then_some(&next.raw.response)?;
     Some(exchange.analysis.session_time(next.capture, response.start, response.first_frame).0)
 }
 
@@ -263,4 +265,56 @@ pub(super) fn set_originals(analysis: &Analysis, parents: &mut [Node], children:
         return true;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::analyse;
+    use crate::correlate::Confidence;
+    use crate::testing::Script;
+    use crate::topology::{LinkId, Overrides};
+
+    const MS: i64 = 1_000_000;
+
+    #[test]
+    fn a_request_whose_answer_lies_in_a_hole_holds_others_until_that_must_have_come_and_no_longer() {
+        let mut script = Script::new("proxy.pcap");
+        let users =
+            [0, 1].map(|n| script.connection(0, &format!("10.0.0.1:{}", 3_000 + n), "10.0.0.2:80", 100));
+        let asks =
+            [0, 1].map(|n| script.connection(0, &format!("10.0.0.2:{}", 4_000 + n), "10.0.0.3:8000", 900));
+        let mut lost = Vec::new();
+        for n in 0..20i64 {
+            let at = MS + n * 100 * MS;
+            // The first user's answer is lost; the next one on its connection is not.
+            for (user, at) in [(0, at), (0, at + 20 * MS), (1, at + 50 * MS)] {
+                script.request(users[user], at, "GET", "/", &[], "");
+                script.request(asks[user], at + MS, "GET", "/", &[], "");
+                script.response(asks[user], at + 8 * MS, 200, 20);
+                if user == 0 && at % (100 * MS) == MS {
+                    script.lost_response(users[user], 80);
+                    lost.push(at);
+                } else {
+                    script.response(users[user], at + 9 * MS, 200, 20);
+                }
+            }
+        }
+        let analysis = analyse(vec![script.finish()], &Overrides::default());
+        let mut children = 0;
+        for exchange in analysis.exchanges().filter(|x| x.connection().inner.server.port() == 8000) {
+            let parentage = analysis.trees.parent(exchange.id).expect("a parent");
+            let parent = analysis.exchange(parentage.parent);
+            assert_eq!(exchange.started().0 - parent.started().0, MS, "{}", exchange.started().0);
+            assert_ne!(parentage.confidence, Confidence::Ambiguous, "{}", exchange.started().0);
+            children += 1;
+        }
+        assert_eq!((children, lost.len()), (60, 20));
+        // The next answer on its connection came 29 ms after its request.
+        let nodes = super::gather(&analysis, &[LinkId(0)], true, &[false]);
+        for node in nodes.iter().filter(|node| lost.contains(&node.start)) {
+            assert_eq!(node.settled, node.start + 29 * MS);
+        }
+        let unseen = analysis.exchanges().filter(|x| x.latency_ns().is_none());
+        assert_eq!(unseen.count(), 20);
+    }
 }

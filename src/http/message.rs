@@ -201,6 +201,12 @@ impl Message {
         self.state != MessageState::Absent
     }
 
+    /// Whether a packet of it was seen, so that it has times: one that lay in a hole whole is present without.
+    #[inline]
+    pub fn is_seen(&self) -> bool {
+        self.first_frame > 0
+    }
+
     /// Whether it was seen whole.
     #[inline]
     pub fn is_complete(&self) -> bool {

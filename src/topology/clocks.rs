@@ -190,8 +190,7 @@ fn marks((facts, lent, sighting): Saw<'_>, step: u32) -> Vec<Mark> {
     for exchange in facts.exchanges_of(flow).iter().filter(|exchange| is_chosen(exchange.request.seq)) {
         for (side, message) in [(Side::Client, &exchange.request), (Side::Server, &exchange.response)] {
             // A first packet that was sent twice may be the other copy in the other capture.
-            if message.is_present() && flow.direction(side).retransmitted == 0 && !is_lent(side, message.seq)
-            {
+            if message.is_seen() && flow.direction(side).retransmitted == 0 && !is_lent(side, message.seq) {
                 marks.push(((side, 4, message.seq, 0), (message.start, message.first_frame)));
             }
         }

@@ -135,8 +135,8 @@ fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
         let took = raw.request.end.0.saturating_sub(raw.request.start.0);
         rows.push(("request sent in", duration(took)));
     }
-    if raw.response.is_present() {
-        if raw.request.is_present() {
+    if raw.response.is_seen() {
+        if raw.request.is_seen() {
             let wait = raw.response.start.0.saturating_sub(raw.request.end.0);
             rows.push(("waited for the answer", duration(wait)));
         }

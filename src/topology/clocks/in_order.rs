@@ -105,13 +105,13 @@ impl Legs {
 
 /// The first moment of an exchange that was seen.
 fn first(exchange: &Exchange) -> Option<Moment> {
-    let message = [&exchange.request, &exchange.response].into_iter().find(|message| message.is_present())?;
+    let message = [&exchange.request, &exchange.response].into_iter().find(|message| message.is_seen())?;
     Some((message.start, message.first_frame))
 }
 
 /// The last moment of an exchange that was seen.
 fn last(exchange: &Exchange) -> Option<Moment> {
-    let message = [&exchange.response, &exchange.request].into_iter().find(|message| message.is_present())?;
+    let message = [&exchange.response, &exchange.request].into_iter().find(|message| message.is_seen())?;
     Some((message.end, message.last_frame))
 }
 
@@ -119,8 +119,8 @@ impl Leg {
     /// Adds an exchange between the last moment before it and the first after it.
     fn add(&mut self, facts: &CaptureFacts, exchange: &Exchange, before: Moment, next: Moment) {
         let (request, response) = (&exchange.request, &exchange.response);
-        let (asked, answered) = (request.is_present(), response.is_complete());
-        if !asked && !response.is_present() {
+        let (asked, answered) = (request.is_seen(), response.is_complete());
+        if !asked && !response.is_seen() {
             return;
         }
         let start = (request.start, request.first_frame);
