@@ -64,6 +64,8 @@ pub(super) struct Node {
     /// Hash of what stands for the machine of the hop whose lane this is about: as a parent its server's, as a child its
     /// client's.
     pub host: u64,
+    /// As a parent: its client asks for itself, from the address that it has.
+    pub is_first_hand: bool,
     /// The group of captures whose clocks agree with its own.
     pub group: u16,
     pub status: u16,
@@ -125,8 +127,13 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
             let socket = if as_parents { Some(view.inner.client) } else { source };
             let socket = socket.map_or(0, |socket| address_hash(&socket.to_string()));
             let client = if as_parents { address_hash(&view.inner.client.ip().to_string()) } else { 0 };
+            let is_translated = view.flow().client.ip() != view.inner.client.ip();
             for exchange in view.exchanges().filter(|x| x.raw.request.is_present()) {
                 let mut node = node(&exchange);
+                let names = forwarded[exchange.capture.index()];
+                let forwards =
+                    || exchange.headers().iter().any(|digest| names.contains(&Some(digest.name())));
+                node.is_first_hand = as_parents && !is_translated && source.is_none() && !forwards();
                 if let Some(sighting) = sighting {
                     home::set_times(analysis, &mut node, &exchange, sighting);
                 }
@@ -211,6 +218,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         original: 0,
         client: 0,
         host: 0,
+        is_first_hand: false,
         start: exchange.started().0,
         begun: exchange.started().0,
         settled,
