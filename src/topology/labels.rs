@@ -221,7 +221,9 @@ pub(super) fn names(
         // A capture of one link touches two lanes: it names the one that is not yet named, the accepting one first.
         let lanes: Vec<usize> = tag.lanes.iter().rev().filter(free).copied().collect();
         let fits = lanes.iter().find(|&&lane| !contradicts(&servers[lane], &name));
-        if let Some(&lane) = fits.or(lanes.first()) {
+        // Else, at one link, it was taken at who asks.
+        let is_one_link = tag.lanes.len() > 1;
+        if let Some(&lane) = fits.or(lanes.first().filter(|_| !is_one_link)) {
             names[lane] = Some((name, format!("all connections of {} touch it", tag.source)));
         }
     }

@@ -111,6 +111,26 @@ fn a_file_names_a_lane_only_when_its_name_says_something() {
 }
 
 #[test]
+fn a_file_does_not_call_the_server_of_its_only_link_a_product_that_this_says_not_to_be() {
+    // Of the checks of a proxy, say.
+    let capture = |server: Option<&str>| {
+        let mut script = Script::new("haproxy.pcap");
+        ask(&mut script, EDGE_OUT, APP, 0, 4 * MS);
+        server.into_iter().for_each(|server| script.server_header(APP, server));
+        script.finish()
+    };
+    assert_eq!(names(&[capture(Some("gunicorn"))]), ["user", "app"]);
+    assert_eq!(names(&[capture(Some("haproxy"))]), ["user", "haproxy"]);
+    assert_eq!(names(&[capture(None)]), ["user", "haproxy"]);
+    // Where both sides of it were captured, the place is its own.
+    let mut script = Script::new("haproxy.pcap");
+    ask(&mut script, USER, EDGE, 0, 6 * MS);
+    ask(&mut script, EDGE_OUT, APP, 0, 4 * MS);
+    script.server_header(EDGE, "shop");
+    assert_eq!(names(&[script.finish()]), ["user", "haproxy", "app"]);
+}
+
+#[test]
 fn files_of_unrelated_recordings_name_no_lane() {
     let mut other = Script::new("leak.pcap");
     ask(&mut other, "10.9.1.1:5000", "10.9.1.2:90", 900 * MS, 4 * MS);
