@@ -400,7 +400,7 @@ fn callers(
             ends[leg].0 = from;
         }
     }
-    add_clients(&mut ends, &below, served.max(given.len()), recording_of);
+    add_clients(&mut ends, causes, &below, served.max(given.len()), recording_of);
     ends
 }
 
@@ -431,20 +431,33 @@ pub(super) fn reaches<T: Copy + Ord, I: IntoIterator<Item = T>>(
     false
 }
 
-/// Gives the legs that nobody explains their clients: one lane for the first hops of each recording, and one for each
-/// hop deeper in the chain that is also called from outside (health checks).
+/// Gives the legs that nobody explains their clients: one lane for the first hops of each recording, and one for those who
+/// also call hops deeper in the chain from outside (health checks), be it several of them.
 fn add_clients(
     ends: &mut [(usize, usize)],
+    causes: &Causes,
     below: &BTreeMap<usize, BTreeSet<usize>>,
     mut next: usize,
     recording_of: &[usize],
 ) {
     let called: BTreeSet<usize> = below.values().flatten().copied().collect();
-    let mut lanes: BTreeMap<(Option<usize>, usize), usize> = BTreeMap::new();
-    let open = ends.iter_mut().zip(recording_of).filter(|(end, _)| end.0 == usize::MAX);
-    for (end, &recording) in open {
-        let deeper = called.contains(&end.1).then_some(end.1);
-        end.0 = *lanes.entry((deeper, recording)).or_insert_with(|| {
+    let deeper = |hop: usize| called.contains(&hop).then_some(hop);
+    let open: Vec<usize> = (0..ends.len()).filter(|&leg| ends[leg].0 == usize::MAX).collect();
+    let mut clients: BTreeMap<(Option<usize>, usize), BTreeSet<IpAddr>> = BTreeMap::new();
+    for &leg in &open {
+        let group = clients.entry((deeper(ends[leg].1), recording_of[leg])).or_default();
+        group.insert(causes.legs[leg].client);
+    }
+    // On the loopback everybody has one address.
+    let who = |group: &(Option<usize>, usize)| {
+        let clients = &clients[group];
+        let is_told = group.0.is_some() && clients.iter().all(|client| !client.is_loopback());
+        (is_told.then_some(clients), group.0.filter(|_| !is_told), group.1)
+    };
+    let mut lanes = BTreeMap::new();
+    for leg in open {
+        let group = (deeper(ends[leg].1), recording_of[leg]);
+        ends[leg].0 = *lanes.entry(who(&group)).or_insert_with(|| {
             next += 1;
             next - 1
         });
@@ -476,9 +489,18 @@ fn depths(count: usize, ends: &[(usize, usize)]) -> Vec<u16> {
 fn order(hops: &mut Vec<Hop>, ends: &mut [(usize, usize)]) {
     let mut order: Vec<usize> = (0..hops.len()).collect();
     order.retain(|&at| hops[at].given.is_some() || !hops[at].addresses.is_empty());
+    // Who only asks hops that others ask too stands behind the users.
+    let inner: BTreeSet<usize> =
+        ends.iter().filter(|ends| !hops[ends.0].serves.is_empty()).map(|ends| ends.1).collect();
+    let first: BTreeSet<usize> =
+        ends.iter().filter(|ends| !inner.contains(&ends.1)).map(|ends| ends.0).collect();
     order.sort_by(|&a, &b| {
-        let key = |hop: &Hop| (hop.rank, hop.depth, std::cmp::Reverse(hop.exchanges));
-        key(&hops[a]).cmp(&key(&hops[b])).then_with(|| {
+        let is_aside = |at: usize| hops[at].serves.is_empty() && !first.contains(&at);
+        let key = |at: usize| {
+            let hop = &hops[at];
+            (hop.rank, hop.depth, is_aside(at), std::cmp::Reverse(hop.exchanges))
+        };
+        key(a).cmp(&key(b)).then_with(|| {
             (hops[a].serves.first(), hops[a].addresses.first())
                 .cmp(&(hops[b].serves.first(), hops[b].addresses.first()))
         })

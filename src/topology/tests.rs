@@ -131,6 +131,24 @@ fn a_file_does_not_call_the_server_of_its_only_link_a_product_that_this_says_not
 }
 
 #[test]
+fn who_checks_several_hops_is_one_client_and_no_user() {
+    let clients = |checks: [&str; 2]| {
+        let mut script = Script::new("any.pcap");
+        ask(&mut script, USER, EDGE, 0, 8 * MS);
+        ask(&mut script, "10.0.1.2:4000", "10.0.2.1:8080", 0, 6 * MS);
+        ask(&mut script, "10.0.2.1:4000", APP, 0, 4 * MS);
+        for (client, (server, at)) in checks.into_iter().zip([("10.0.2.1:8080", 200 * MS), (APP, 300 * MS)]) {
+            let conn = script.connection(at, client, server, 100);
+            script.request(conn, at + MS, "GET", "/health", &[("User-Agent", "curl/8.1")], "");
+            script.response(conn, at + 2 * MS, 200, 2);
+        }
+        names(&[script.finish()])
+    };
+    assert_eq!(clients(["10.0.9.1:5000", "10.0.9.1:5001"]), ["user", "curl", "proxy", "proxy 2", "app"]);
+    assert_eq!(clients(["10.0.9.1:5000", "10.0.9.2:5001"]).len(), 6);
+}
+
+#[test]
 fn files_of_unrelated_recordings_name_no_lane() {
     let mut other = Script::new("leak.pcap");
     ask(&mut other, "10.9.1.1:5000", "10.9.1.2:90", 900 * MS, 4 * MS);
