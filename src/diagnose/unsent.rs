@@ -13,8 +13,10 @@ use super::draft::{Draft, ProofList, statuses};
 use super::reuse::CASES;
 use super::{Certainty, Diagnosis, Finding, Outcome, Rejection, texts};
 
-/// A proxy that sends nothing answers within this time after it has let go of the connection.
-const AT_ONCE_NS: i64 = 2_000_000;
+/// A proxy that sends nothing answers within this time after it has let go of the connection, or lets go of it within
+/// this time after it has answered: Traffic Server does that, and a busy node takes 3 ms.
+const AT_ONCE_NS: i64 = 5_000_000;
+const AFTERWARDS_NS: i64 = 1_000_000;
 /// How far apart packets of one event may lie on one clock.
 const SLACK_NS: i64 = 20_000;
 /// Clocks that may be farther apart tell nothing of what was right before what.
@@ -24,23 +26,27 @@ const MOST_SLACK_NS: i64 = 1_000_000;
 pub(super) struct Unsent {
     pub(super) exchange: ExchangeId,
     pub(super) link: LinkId,
-    /// The connection that the proxy let go of.
-    connection: ConnectionId,
+    /// The connection that the proxy let go of, where one is known.
+    connection: Option<ConnectionId>,
 }
 
 /// A kept connection that the server ended, and the proxy after it.
 struct LetGo {
+    /// When the server ended it, and when the proxy did.
+    ended: SessionTime,
     at: SessionTime,
     link: LinkId,
     connection: ConnectionId,
 }
 
 /// Looks at the gateway errors that nothing else explains, on lanes whose requests on kept connections are rejected.
+/// `no_live` are those at which the proxy seems to hold no server for alive; what belongs here is taken out of it.
 pub(super) fn find(
     analysis: &Analysis,
     outcomes: &[Outcome],
     rejections: &[Rejection],
     explained: &BTreeMap<ExchangeId, LinkId>,
+    no_live: &mut Vec<ExchangeId>,
 ) -> Vec<Unsent> {
     let raced: BTreeSet<LinkId> =
         rejections.iter().map(|rejection| analysis.exchange(rejection.exchange).link_id()).collect();
@@ -61,21 +67,48 @@ pub(super) fn find(
     let mut unsent = Vec::new();
     for error in errors {
         let Some(all) = let_go.get(&analysis.link(error.link_id()).to) else { continue };
-        let until = |slack: i64| SessionTime(error.settled().0.saturating_add(slack));
-        let since = error.started().max(SessionTime(error.settled().0.saturating_sub(AT_ONCE_NS)));
-        let from = all.partition_point(|one| one.at < since);
-        let near = all[from..].iter().take_while(|one| one.at <= until(MOST_SLACK_NS));
-        let mut fitting = near.filter(|one| {
+        let near = |at: SessionTime, ns: i64| SessionTime(at.0.saturating_add(ns));
+        let (since, until) = (near(error.settled(), -AT_ONCE_NS), near(error.settled(), AFTERWARDS_NS));
+        let from = all.partition_point(|one| one.at < since.max(error.started()));
+        let fitting = all[from..].iter().take_while(|one| one.at <= until).filter(|one| {
             let slack = slack_ns(&error.connection(), &analysis.connection(one.connection));
-            slack.is_some_and(|slack| one.at <= until(slack)) && !taken.contains(&one.connection)
+            slack.is_some_and(|slack| one.ended <= near(error.settled(), slack))
+                && !taken.contains(&one.connection)
         });
-        let found = fitting.next();
-        if let Some(one) = found {
+        // The last one before the answer, else the first behind it.
+        let apart = |one: &&LetGo| (one.at > error.settled(), one.at.since_ns(error.settled()).abs());
+        if let Some(one) = fitting.min_by_key(apart) {
             taken.insert(one.connection);
-            unsent.push(Unsent { exchange: error.id, link: one.link, connection: one.connection });
+            unsent.push(Unsent { exchange: error.id, link: one.link, connection: Some(one.connection) });
         }
     }
+    settle(analysis, &mut unsent, no_live);
     unsent
+}
+
+/// A proxy without a live server answers so for seconds, and lets go of connections by chance; one that meets dead
+/// connections lets go of one for each such answer. What most of a lane's answers show holds for all of them.
+fn settle(analysis: &Analysis, unsent: &mut Vec<Unsent>, no_live: &mut Vec<ExchangeId>) {
+    let mut lanes: BTreeMap<LaneId, (Option<LinkId>, usize)> = BTreeMap::new();
+    let lane = |id: ExchangeId| analysis.link(analysis.exchange(id).link_id()).to;
+    let doubtful: BTreeSet<ExchangeId> = no_live.iter().copied().collect();
+    for &id in &doubtful {
+        lanes.entry(lane(id)).or_default().1 += 1;
+    }
+    let mut matched: BTreeMap<LaneId, usize> = BTreeMap::new();
+    for one in unsent.iter().filter(|one| doubtful.contains(&one.exchange)) {
+        *matched.entry(lane(one.exchange)).or_default() += 1;
+        lanes.entry(lane(one.exchange)).or_default().0 = Some(one.link);
+    }
+    lanes.retain(|lane, (link, all)| link.is_some() && matched.get(lane).is_some_and(|n| n * 2 > *all));
+    unsent.retain(|one| !doubtful.contains(&one.exchange) || lanes.contains_key(&lane(one.exchange)));
+    let known: BTreeSet<ExchangeId> = unsent.iter().map(|one| one.exchange).collect();
+    for &id in no_live.iter().filter(|id| !known.contains(id)) {
+        if let Some(&(Some(link), _)) = lanes.get(&lane(id)) {
+            unsent.push(Unsent { exchange: id, link, connection: None });
+        }
+    }
+    no_live.retain(|&id| !lanes.contains_key(&lane(id)));
 }
 
 /// How far apart the clocks of two connections may be, in nanoseconds; `None` where that is not known, or too far.
@@ -104,8 +137,9 @@ fn let_go(
         if last.is_none_or(|x| outcomes[x.id.0 as usize] != Outcome::Complete) {
             continue;
         }
-        let Some((_, at)) = ends(&connection) else { continue };
+        let Some((ended, at)) = ends(&connection) else { continue };
         let one = LetGo {
+            ended: connection.time(ended.at, ended.frame),
             at: connection.time(at.at, at.frame),
             link: connection.inner.link,
             connection: connection.id,
@@ -137,12 +171,12 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, unsent: &[Uns
         draft.values.push(("statuses", statuses(analysis, &exchanges)));
         let mut proofs = ProofList::new(analysis);
         for one in cases.iter().take(CASES) {
-            let (exchange, connection) =
-                (analysis.exchange(one.exchange), analysis.connection(one.connection));
+            let exchange = analysis.exchange(one.exchange);
             proofs.add(exchange, exchange.raw.request.first_frame, "request that was not passed on");
-            if let Some((ended, at)) = ends(&connection) {
-                proofs.add_packet(one.connection, ended.frame, "the server closes a kept connection");
-                proofs.add_packet(one.connection, at.frame, "the proxy lets go of it");
+            let let_go = one.connection.and_then(|id| Some((id, ends(&analysis.connection(id))?)));
+            if let Some((id, (ended, at))) = let_go {
+                proofs.add_packet(id, ended.frame, "the server closes a kept connection");
+                proofs.add_packet(id, at.frame, "the proxy lets go of it");
             }
             proofs.add(
                 exchange,
@@ -185,5 +219,45 @@ mod tests {
         let summary = "caddy → app: caddy picked kept connections that app had just closed, once";
         assert_eq!(found(MS / 10), [(summary.to_owned(), 1)]);
         assert_eq!(found(50 * MS), []);
+    }
+
+    /// A request on a kept connection is rejected; then ten 502 at once, of which so many come right after or before the
+    /// proxy let go of a connection that the server had closed, and the others after nothing.
+    fn told(let_go: i64) -> Vec<(String, u64)> {
+        let mut chain = Chain::new(&["user", "proxy", "app"]);
+        let user = chain.open(0, 0);
+        let raced = chain.open(1, MS);
+        chain.conns[user].request(Method::Get, "/1", 2 * MS).response(502, 12 * MS);
+        let conn = &mut chain.conns[raced];
+        conn.request(Method::Get, "/0", 2 * MS).response(200, 3 * MS);
+        conn.request(Method::Get, "/1", 9 * MS).sync().rst(Server, 10 * MS, false);
+        for n in 0..10 {
+            let at = 100 * MS + n * 20 * MS;
+            chain.conns[user].request(Method::Post, "/2", at).response(502, at + 2 * MS);
+            if n < let_go {
+                let picked = chain.open(1, MS);
+                let conn = &mut chain.conns[picked];
+                conn.request(Method::Get, "/0", 2 * MS).response(200, 3 * MS);
+                // Traffic Server answers first.
+                let behind = if n % 2 == 0 { -MS } else { MS / 10 };
+                conn.fin(Server, at + MS / 2).fin(Client, at + 2 * MS + behind);
+            }
+        }
+        let findings = chain.analyse().diagnosis.findings.into_iter();
+        findings.map(|f| (if f.cause.is_empty() { f.kind } else { f.cause }, f.count)).collect()
+    }
+
+    #[test]
+    fn dead_connections_are_no_dead_servers() {
+        let is = |found: &[(String, u64)], what: &str, number: u64| {
+            assert!(found.contains(&(what.to_owned(), number)), "{found:?}");
+        };
+        let no_live = |found: &[(String, u64)]| found.iter().any(|one| one.0 == "no-live-upstream");
+        is(&told(10), "closed-before-it-was-sent", 10);
+        // What most show holds for all, either way.
+        is(&told(6), "closed-before-it-was-sent", 10);
+        assert!(!no_live(&told(10)) && !no_live(&told(6)));
+        is(&told(2), "no-live-upstream", 10);
+        assert!(told(2).iter().all(|one| one.0 != "closed-before-it-was-sent"));
     }
 }
