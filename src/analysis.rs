@@ -401,7 +401,12 @@ impl<'a> ExchangeView<'a> {
         self.facts.left_before_response(self.connection().flow(), self.raw)
     }
 
-    /// The moment when its fate was known: when the client left, where it left before the response; else the
+    /// The client's FIN or RST, where it came before all of the response had.
+    pub fn left_unheard(&self) -> Option<&'a Event> {
+        self.facts.left_unheard(self.connection().flow(), self.raw)
+    }
+
+    /// The moment when its fate was known: when the client left, where it left before the response was whole; else the
     /// response's end, else its connection's FIN or RST after the request (where the response lies in a hole the end of what
     /// was seen), else the capture's end where it still waits then, else the request's end.
     pub fn settled(&self) -> SessionTime {
@@ -417,7 +422,7 @@ impl<'a> ExchangeView<'a> {
     /// [`settled`](Self::settled) for one that has its connection's FINs and RSTs at hand: `closed_after` gives the
     /// time of the first behind a frame.
     pub fn settled_by(&self, closed_after: impl FnOnce(u32) -> Option<SessionTime>) -> SessionTime {
-        if let Some(end) = self.left_before_response() {
+        if let Some(end) = self.left_unheard() {
             return self.analysis.session_time(self.capture, end.at, end.frame);
         }
         if self.raw.response.is_seen() {

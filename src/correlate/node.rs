@@ -192,7 +192,7 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn node(exchange: &ExchangeView<'_>) -> Node {
     let (facts, raw) = (exchange.facts, exchange.raw);
-    let answered = raw.response.is_complete() && exchange.left_before_response().is_none();
+    let answered = raw.response.is_complete() && exchange.left_unheard().is_none();
     let body = u64::from(raw.request.body_crc).wrapping_add(raw.request.body_bytes << 32);
     let mixed = body.wrapping_mul(GOLDEN);
     let has_body = raw.request.body_bytes > 0;

@@ -343,13 +343,12 @@ impl<'a> Around<'a> {
     }
 }
 
-/// Whether the answer of this attempt was whole, and the proxy refused it all the same: it answered 502.
+/// Whether the answer of this attempt was whole, and the proxy refused it all the same: it answered 502 or 503.
 pub(super) fn is_refused(analysis: &Analysis, id: ExchangeId) -> bool {
     let exchange = analysis.exchange(id);
     let Some(parentage) = analysis.trees.parent(id) else { return false };
     let parent = analysis.exchange(parentage.parent);
-    if parent.status() != Some(502) || exchange.status() == Some(502) {
-        return false;
-    }
-    exchange.next_attempt().is_none()
+    // Varnish says 503 of whatever it fetches in vain.
+    let gateways = matches!(parent.status(), Some(502 | 503));
+    gateways && parent.status() != exchange.status() && exchange.next_attempt().is_none()
 }

@@ -244,6 +244,7 @@ fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
     // Buffers are configured in powers of two, and with some room.
     let buffer = (sizes[0].max(sizes[1]) / 1024 + 1).next_power_of_two();
     draft.values.push(("buffer", buffer.to_string()));
+    draft.values.push(("buffer_bytes", (buffer * 1024).to_string()));
     draft.values.push(("megabytes", (sizes[2] / (1 << 20) + 1).next_power_of_two().to_string()));
     draft.values.push(("t", duration(silence)));
     draft.values.push(("took", duration(middle(&mut took))));

@@ -9,6 +9,7 @@ use crate::tcp::Side;
 use Who::{App, Down, Up, User};
 
 const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
+const UNAVAILABLE: &str = "HTTP/1.1 503 Backend fetch failed\r\nContent-Length: 3\r\n\r\nbad";
 const TIMEOUT: &str = "HTTP/1.1 504 Gateway Time-out\r\nContent-Length: 3\r\n\r\nbad";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -103,6 +104,13 @@ fn p4_is_a_large_head_that_the_proxy_refused() {
         format!("HTTP/1.1 200 OK\r\nSet-Cookie: {}\r\nContent-Length: 2\r\n\r\nhi", "c".repeat(5_000));
     assert_eq!(answered(&large, BAD_GATEWAY), ["app response-header-too-large P4 Certain"]);
     assert_eq!(answered(&large, OK), none());
+    // Varnish says so, and Envoy does before it has all of it.
+    assert_eq!(answered(&large, UNAVAILABLE), ["app response-header-too-large P4 Certain"]);
+    let mut ahead = Wire::new();
+    let (plain, (first, rest)) = ("GET /x HTTP/1.1\r\nHost: shop\r\n\r\n", large.split_at(4_200));
+    ahead.say(User, plain).say(Up, plain).say(App, first).say(Down, BAD_GATEWAY).end(Up, FIN);
+    ahead.wait(50).say(App, rest).end(Up, RST);
+    assert_eq!(ahead.findings(), ["app response-header-too-large P4 Certain"]);
     let small =
         format!("HTTP/1.1 200 OK\r\nSet-Cookie: {}\r\nContent-Length: 2\r\n\r\nhi", "c".repeat(3_000));
     assert_eq!(answered(&small, BAD_GATEWAY), none());

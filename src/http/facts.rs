@@ -221,6 +221,11 @@ impl CaptureFacts {
     /// The client's FIN or RST, where it came before the response, and the response was then reset unread. (A client
     /// that only closed its sending side acknowledges the response.)
     pub fn left_before_response(&self, flow: &Flow, exchange: &Exchange) -> Option<&Event> {
+        self.left_unheard(flow, exchange).filter(|end| end.frame < exchange.response.first_frame)
+    }
+
+    /// The client's FIN or RST, where it came before the response's last packet, and what came then was reset.
+    pub fn left_unheard(&self, flow: &Flow, exchange: &Exchange) -> Option<&Event> {
         let last = self.exchanges_of(flow).last().is_some_and(|last| last.ordinal == exchange.ordinal);
         if !last || !exchange.response.is_present() || flow.closing != Closing::Reset {
             return None;
@@ -228,7 +233,7 @@ impl CaptureFacts {
         let end = self.client_end(flow, exchange)?;
         let is_reset = |event: &Event| event.from == Side::Client && event.kind == EventKind::Rst;
         let reset = self.events_of(flow).iter().any(is_reset);
-        (reset && end.frame < exchange.response.first_frame).then_some(end)
+        (reset && end.frame < exchange.response.last_frame).then_some(end)
     }
 
     /// The client's first FIN or RST behind the request.

@@ -143,8 +143,9 @@ pub(in crate::diagnose) static RESPONSE_HEADER_TOO_LARGE: Words = Words {
     rule: "P4",
     severity: Severity::Error,
     summary: "{link}: {from} refuses responses of {to} whose head is too large (up to {response_head}), {times}",
-    explanation: "{to} answered, with a head of up to {response_head}; that is more than {from}'s buffer for it (4 or 8 \
-        KiB by default), so it closed and answered 502. Cookies and long redirects are the usual reason. {users}",
+    explanation: "{to} answered, with a head of up to {response_head}; that is more than {from} takes (nginx 4 or 8 KiB by \
+        default), so it closed and answered with an error of its own. Cookies and long redirects are the usual reason. \
+        {users}",
     fixes: &[
         (
             "ingress-nginx",
@@ -158,6 +159,13 @@ pub(in crate::diagnose) static RESPONSE_HEADER_TOO_LARGE: Words = Words {
         ),
         ("HAProxy", "tune.bufsize 65536", "16 KiB by default, for the whole head."),
         ("Envoy", "max_response_headers_kb", "60 KiB by default."),
+        (
+            "varnish",
+            "varnishd -p http_resp_hdr_len={buffer}k -p http_resp_size={buffer}k",
+            "8 KiB a line and 32 KiB in all by default; workspace_backend and workspace_client must hold it too.",
+        ),
+        ("apache", "ProxyPass … responsefieldsize={buffer_bytes}", "8 KiB a line by default."),
+        ("node", "node --max-http-header-size={buffer_bytes}", "16 KiB by default, for the whole head."),
         ("server", "send smaller cookies, and fewer headers", ""),
     ],
     log_line: "upstream sent too big header while reading response header from upstream",
