@@ -63,6 +63,15 @@ fn p2_is_a_silence_that_the_proxy_ended() {
         wire.wait(2_300).end(Up, FIN).say(Down, TIMEOUT);
     });
     assert_eq!(silent, ["app response-timeout P2 Certain"]);
+    // Whatever the proxy calls it; but not before a timer could be.
+    let told = |ms, status: &'static str| {
+        asked(move |wire| {
+            wire.wait(ms).end(Up, FIN).say(Down, status);
+        })
+    };
+    assert_eq!(told(2_300, BAD_GATEWAY), ["app response-timeout P2 Likely"]);
+    assert_eq!(told(2_300, UNAVAILABLE), ["app response-timeout P2 Likely"]);
+    assert_eq!(told(300, UNAVAILABLE), none());
     // The app answers when nobody is there any more.
     let late = asked(|wire| {
         wire.wait(2_300).end(Up, FIN).say(Down, TIMEOUT).wait(900).say(App, OK).end(Up, RST);

@@ -46,10 +46,12 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
             judge_connection(connection, &mut outcomes, &mut rejections, &mut gave_up);
         }
     }
-    // The status tells of a timer, whatever its length.
+    // The status tells of a timer, whatever its length: httpd, h2o and Go say 502, Varnish 503, where others say 504.
     for one in &gave_up {
         let parent = analysis.trees.parent(one.exchange).map(|p| analysis.exchange(p.parent));
-        if parent.is_some_and(|parent| parent.status() == Some(504)) {
+        let told = parent.and_then(|parent| parent.status());
+        let waited = one.waiting && one.silence_ns >= SHORTEST_TIMEOUT_NS;
+        if told == Some(504) || waited && matches!(told, Some(502 | 503)) {
             outcomes[one.exchange.0 as usize] = Outcome::TimedOut;
         }
     }
