@@ -13,7 +13,7 @@ use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
 use super::decided::Decided;
-use super::life::Life;
+use super::life::{Life, at_least};
 use super::origins::{is_inherited_end, is_user_link};
 use super::strangers::Strangers;
 use super::texts::Words;
@@ -58,6 +58,12 @@ impl<'a> Case<'a> {
     /// Whether this is the first request of a connection whose start was captured.
     pub(super) fn is_first(&self) -> bool {
         self.raw.ordinal == 1 && self.life.flow.opening == Opening::Handshake
+    }
+
+    /// Whether this was a later request of its connection, and the server had it, or its beginning, when it closed.
+    pub(super) fn was_in_hand(&self) -> bool {
+        let had = |end: &Event| end.has_ack && at_least(end.ack, self.raw.request.seq.wrapping_add(1));
+        self.raw.ordinal > 1 && self.life.server_ended().is_some_and(had)
     }
 
     pub(super) fn parent(&self) -> Option<ExchangeView<'a>> {

@@ -93,8 +93,11 @@ fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
             let alone = || case.answered_itself() && around().served_head < head;
             (large && closes && well_formed && alone()).then_some(Certainty::Likely)
         }
-        // uwsgi drops the connection: all that it dropped are larger than all that it answered.
-        None if case.outcome == Outcome::NoResponse && case.is_first() && head > SMALLEST_HEAD_LIMIT => {
+        // uwsgi and Varnish drop the connection: all that they dropped are larger than all that they answered.
+        None if case.outcome == Outcome::NoResponse
+            && (case.is_first() || case.was_in_hand())
+            && head > SMALLEST_HEAD_LIMIT =>
+        {
             let around = around();
             let above_limit = around.dropped_head.is_some_and(|least| least > SMALLEST_HEAD_LIMIT);
             let served = around.served_head > 0 && around.served_head <= SMALLEST_HEAD_LIMIT;

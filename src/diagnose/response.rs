@@ -252,9 +252,7 @@ fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
     }
     let request = &case.raw.request;
     if !case.is_first() {
-        let has = |end: &Event| end.has_ack && at_least(end.ack, request.seq.wrapping_add(1));
-        let in_hand = case.raw.ordinal > 1 && case.life.server_ended().is_some_and(has);
-        return in_hand.then_some(Certainty::Likely);
+        return case.was_in_hand().then_some(Certainty::Likely);
     }
     let opened = case.exchange.connection().events().iter().find(|e| e.kind == EventKind::Established);
     let idle_ns = opened.map_or(0, |event| request.start.0.saturating_sub(event.at.0));

@@ -550,6 +550,22 @@ fn q10_at_a_server_that_drops_large_heads_is_told_from_a_crash() {
     };
     assert_eq!(dropped(4_500), ["app request-header-too-large Q10 Likely"]);
     assert_eq!(dropped(1_000), ["app closed-before-response P1 Certain"]);
+    // Varnish does so on kept connections too.
+    let kept = |head: usize| {
+        let large = format!("GET /x HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "c".repeat(head));
+        let mut wire = Wire::new();
+        for ordinal in [2, 2, 1] {
+            if ordinal > 1 {
+                let small = get("/small");
+                wire.say(User, &small).say(Up, &small).say(App, OK).say(Down, OK).wait(90);
+            }
+            wire.say(User, &large).say(Up, &large).end(App, RST).say(Down, BAD_GATEWAY).end(Down, FIN);
+            wire.end(User, FIN).wait(20).reconnect();
+        }
+        wire.findings()
+    };
+    assert_eq!(kept(4_500), ["app request-header-too-large Q10 Likely"]);
+    assert_eq!(kept(1_000), ["app closed-before-response/this-request P1 Likely"]);
 }
 
 #[test]
