@@ -10,6 +10,15 @@ pub(super) fn at_least(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 >= 0
 }
 
+/// Whether the server's window was closed when the connection ended.
+pub(super) fn window_is_closed(connection: ConnectionView<'_>) -> bool {
+    let is_window = |event: &&Event| {
+        event.from == Side::Server && matches!(event.kind, EventKind::ZeroWindow | EventKind::WindowOpened)
+    };
+    let last = connection.events().iter().rfind(is_window);
+    last.is_some_and(|event| event.kind == EventKind::ZeroWindow)
+}
+
 /// The events that decide a connection's fate: the first of each kind.
 pub(super) struct Life<'a> {
     pub(super) flow: &'a Flow,
@@ -64,6 +73,11 @@ impl<'a> Life<'a> {
     pub(super) fn has_received(&self, request: &Message) -> bool {
         let acked = self.flow.direction(Side::Server).acked;
         acked.is_some_and(|ack| at_least(ack, request.end_seq()))
+    }
+
+    /// Whether a request was never finished although the server read what there was of it.
+    pub(super) fn never_finished(&self, connection: ConnectionView<'a>, request: &Message) -> bool {
+        request.state == MessageState::Partial && self.has_received(request) && !window_is_closed(connection)
     }
 
     /// Whether the connection's first request was seen as its first.

@@ -8,6 +8,7 @@ use crate::http::{Exchange, ExchangeFlags};
 use crate::topology::{ExchangeId, LaneId, LinkId};
 
 use super::case::is_refused;
+use super::life::Life;
 use super::words::count;
 use super::{Diagnosis, Failures, Outcome, Retries};
 
@@ -39,12 +40,18 @@ pub(super) fn is_refusable(exchange: &Exchange) -> bool {
     exchange.flags.0 & SHAPES != 0 || u64::from(response.head_bytes) > REFUSED_HEAD || unfinished
 }
 
-/// Whether the client side of this exchange only left because the client of the request that caused it had: that
-/// one got no answer, and no later attempt was made.
+/// Whether the client side of this exchange only left because the client of the request that caused it had, or had never
+/// finished that request: that one got no answer, and no later attempt was made.
 pub(super) fn is_inherited_end(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
     let left = |id: ExchangeId| matches!(outcomes[id.0 as usize], Outcome::Aborted | Outcome::TimedOut);
     let Some(parentage) = analysis.trees.parent(id).filter(|_| left(id)) else { return false };
-    left(parentage.parent) && analysis.exchange(id).next_attempt().is_none()
+    let stopped = |id: ExchangeId| {
+        let exchange = analysis.exchange(id);
+        let connection = exchange.connection();
+        Life::of(connection).never_finished(connection, &exchange.raw.request)
+    };
+    (left(parentage.parent) || stopped(id) && stopped(parentage.parent))
+        && analysis.exchange(id).next_attempt().is_none()
 }
 
 /// Whether the hop between dropped this child unanswered together with the request that caused it, which it closed

@@ -9,7 +9,7 @@ use crate::topology::Role;
 
 use super::case::{Case, RIGHT_BEHIND_NS, Rule, closed_after_ns};
 use super::texts;
-use super::verdict::is_usual_timeout;
+use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout};
 use super::{Certainty, Outcome};
 
 /// How long a client waits for `100 Continue` at least before it sends the body unasked: curl takes 1 s.
@@ -237,8 +237,10 @@ fn early_response_passed_on(case: &Case<'_>) -> Option<Certainty> {
 
 /// Whether the whole answer came while the request's body was still under way, and the client had not asked first.
 fn is_early(case: &Case<'_>) -> bool {
-    // Who answers that the request takes too long has waited for it.
-    let timed_out = case.status() == Some(408);
+    // Who answers that the request, or what waits for its end, takes too long has waited for it.
+    let stopped = || case.life.never_finished(case.exchange.connection(), &case.raw.request);
+    let waited = || case.silence_ns().is_some_and(|silence| silence >= SHORTEST_UNFINISHED_NS);
+    let timed_out = case.status() == Some(408) || case.status() == Some(504) && waited() && stopped();
     let early = case.has(ExchangeFlags::EARLY_RESPONSE) && case.raw.response.is_complete() && !timed_out;
     let asked_first = case.has(ExchangeFlags::EXPECTS_CONTINUE) && case.raw.request.body_bytes == 0;
     early && !asked_first && case.request_has_body() && case.is_whole() && !case.has(ExchangeFlags::TUNNEL)
@@ -266,35 +268,28 @@ fn timeout_in_body(case: &Case<'_>) -> Option<Certainty> {
     if case.raw.request.head_bytes > 0 { request_timeout(case) } else { None }
 }
 
-/// Q3: the client stopped in the middle of its request, and the server closed after a silence.
+/// Q3: the client stopped in the middle of its request, and the server closed or said so after a silence.
 fn request_timeout(case: &Case<'_>) -> Option<Certainty> {
     let request = &case.raw.request;
+    let unfinished = case.life.never_finished(case.exchange.connection(), request);
+    // Traffic Server says 504: what it waited for from behind could not come.
+    let told = case.status().filter(|status| matches!(status, 408 | 504));
     let answered = case.raw.response.is_present();
-    let unfinished = request.state == MessageState::Partial && (!answered || case.status() == Some(408));
-    if !unfinished || !case.is_whole() || !case.request_arrived() || is_stalled(case) {
+    if !unfinished || answered && told.is_none() || !case.is_whole() {
         return None;
     }
-    let end = case.life.server_ended()?;
-    let decided = if answered { case.raw.response.start } else { end.at };
+    let heard = || case.life.client_ended().is_none_or(|end| end.frame > case.raw.response.first_frame);
+    let decided = match answered {
+        true if heard() => case.raw.response.start,
+        true => return None,
+        false => case.life.server_ended()?.at,
+    };
     let (silence, total) = (case.silence_ns()?, decided.0.saturating_sub(request.start.0));
-    if silence < SHORTEST_TIMER_NS && case.status() != Some(408) {
+    if silence < SHORTEST_TIMER_NS && told != Some(408) {
         return None;
     }
-    let timer = case.status() == Some(408) || is_usual_timeout(silence) || is_usual_timeout(total);
+    let timer = told == Some(408) || is_usual_timeout(silence) || is_usual_timeout(total);
     Some(if timer { Certainty::Certain } else { Certainty::Likely })
-}
-
-/// Whether the server's window was closed when the connection ended.
-fn is_stalled(case: &Case<'_>) -> bool {
-    case.exchange
-        .connection()
-        .events()
-        .iter()
-        .rfind(|event| {
-            event.from == Side::Server
-                && matches!(event.kind, EventKind::ZeroWindow | EventKind::WindowOpened)
-        })
-        .is_some_and(|event| event.kind == EventKind::ZeroWindow)
 }
 
 /// Whether the client side left this exchange of its own will, as far as can be told.

@@ -351,6 +351,41 @@ fn q3_is_a_request_that_was_never_finished() {
     late_408(&mut told);
     let summary = &told.analysis().diagnosis.findings[0].summary;
     assert!(summary.contains("closed after 1.50 s"), "{summary}");
+    // Envoy leaves the close to the client. Traffic Server passes on what it has, and says 504 when the app is silent.
+    let leaves: fn(&mut Wire) = |wire| {
+        wire.wait(3_000)
+            .say(Down, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+            .end(User, FIN);
+    };
+    assert_eq!(stopped(&body, leaves), ["user request-timeout Q3 Certain"]);
+    // Caddy says so too when the client has gone.
+    let gone: fn(&mut Wire) = |wire| {
+        let timeout = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+        wire.wait(20_000).end(User, FIN).say(Down, timeout).end(User, RST);
+    };
+    assert_eq!(stopped(&body, gone), ["user client-abort Q5 Certain"]);
+    let silent: fn(&mut Wire) = |wire| {
+        let part = format!("{}abc", post("/x", "", 100));
+        wire.say(Up, part).wait(3_000).say(Down, TIMEOUT).end(Up, FIN).end(Down, FIN).end(User, FIN);
+    };
+    assert_eq!(stopped(&body, silent), ["user request-timeout Q3 Certain"]);
+    let passed_on = |reads: bool| {
+        let mut chain = Chain::new(&["user", "proxy", "app"]);
+        let (user, app) = (chain.open(0, 0), chain.open(1, 0));
+        chain.conns[user].request(Method::Post, "/x", MS).unfinished().sync();
+        chain.conns[app].request(Method::Post, "/x", 2 * MS).unfinished().sync();
+        if !reads {
+            chain.conns[app].window(Side::Server, 3 * MS, false);
+        }
+        chain.conns[user].response(504, 3_450 * MS).fin(Side::Server, 3_451 * MS);
+        chain.conns[app].fin(Side::Client, 3_450 * MS);
+        chain.parent((app, 0), (user, 0), 1);
+        let findings = chain.analyse().diagnosis.findings.into_iter();
+        findings.filter(|f| f.severity > Severity::Note).map(|f| f.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(passed_on(true), ["request-timeout"]);
+    // The app's window is closed: it does not read, so nobody can send the rest.
+    assert_eq!(passed_on(false), ["send-stall"]);
     // On a kept connection it is no rejected reuse.
     let mut kept = Wire::new();
     kept.say(User, get("/x")).say(Up, get("/x")).say(App, OK).say(Down, OK).wait(5).say(User, head);
