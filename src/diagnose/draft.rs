@@ -7,7 +7,7 @@ use crate::capture::Frame;
 use crate::correlate::Orphan;
 use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 
-use super::origins::{fails, failure_name};
+use super::origins::{fails, failure_name, is_cut_unnoticed};
 use super::texts::{Words, fill, is_proxy_product, kind_name, names_product};
 use super::words::{count, counted, grouped, listed, methods, times};
 use super::{ByMethod, Certainty, Diagnosis, Finding, Outcome, Proof, Severity};
@@ -197,6 +197,11 @@ fn nobody_saw(
     let asks = |root: &ExchangeId| analysis.lane(analysis.link(analysis.exchange(*root).link_id()).from);
     // What the users behind a first hop that is a proxy got is not known.
     let who = if roots.iter().all(|root| asks(root).users) { "user" } else { "client" };
+    let cut = exchanges.iter().filter(|id| is_cut_unnoticed(analysis, outcomes, **id)).count();
+    if cut == exchanges.len() {
+        let requests = counted(roots.len() as u64, "request");
+        return Some(format!("No {who} could notice it: {requests} got what there was as if it were whole"));
+    }
     let mut parts = Vec::new();
     if checks > 0 {
         parts.push(format!("{} that no user waits for", counted(checks as u64, "health check")));

@@ -13,7 +13,7 @@ use crate::topology::{ExchangeId, LinkId};
 use super::case::{Around, Case, Rule};
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
-use super::origins::{fails, is_refusable};
+use super::origins::{fails, is_cut_unnoticed, is_refusable};
 use super::reuse::CASES;
 use super::texts::{self, Words};
 use super::words::{count, counted, duration, grouped, listed, printable, times};
@@ -173,6 +173,7 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
 fn is_masked(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
     let root = analysis.trees.root(id);
     root != id
+        && !is_cut_unnoticed(analysis, outcomes, id)
         && fails(analysis, outcomes, id)
         && outcomes[root.0 as usize] == Outcome::Complete
         && analysis.exchange(root).status().is_some_and(|status| status < 400)

@@ -54,6 +54,18 @@ pub(super) fn is_inherited_end(analysis: &Analysis, outcomes: &[Outcome], id: Ex
         && analysis.exchange(id).next_attempt().is_none()
 }
 
+/// Whether the proxies passed a cut answer on as if it were whole: who asked first has what there was of it, and a good
+/// status.
+pub(super) fn is_cut_unnoticed(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+    let (exchange, root) = (analysis.exchange(id), analysis.trees.root(id));
+    root != id
+        && outcomes[id.0 as usize] == Outcome::Truncated
+        && outcomes[root.0 as usize] == Outcome::Complete
+        && exchange.status().is_some()
+        && exchange.status() == analysis.exchange(root).status()
+        && exchange.next_attempt().is_none()
+}
+
 /// Whether the hop between dropped this child unanswered together with the request that caused it, which it closed
 /// without an answer as well: then it is the hop that died.
 fn is_dropped_with(analysis: &Analysis, outcomes: &[Outcome], child: ExchangeId, parent: ExchangeId) -> bool {

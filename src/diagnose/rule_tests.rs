@@ -628,6 +628,25 @@ fn a_failure_that_another_answer_hid_is_a_warning() {
 }
 
 #[test]
+fn a_cut_answer_that_is_passed_on_as_whole_is_no_hidden_failure() {
+    let severity = |down: &str| {
+        let cut = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        let mut wire = Wire::new();
+        wire.say(User, get("/x")).say(Up, get("/x")).say(App, cut).end(App, FIN).end(Up, FIN).say(Down, down);
+        let finding = &wire.analysis().diagnosis.findings[0];
+        assert_eq!(finding.kind, "truncated-response");
+        (
+            finding.severity,
+            finding.explanation.contains("No user could notice it: 1 request got what there was"),
+        )
+    };
+    // lighttpd and h2o write the last chunk themselves.
+    let whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    assert_eq!(severity(whole), (Severity::Error, true));
+    assert_eq!(severity("HTTP/1.1 304 Not Modified\r\n\r\n"), (Severity::Warning, false));
+}
+
+#[test]
 fn a_502_of_the_last_hop_is_its_own_where_it_is_no_proxy() {
     let told = |server: &str| {
         let answer = format!("HTTP/1.1 502 Bad Gateway\r\nServer: {server}\r\nContent-Length: 3\r\n\r\nbad");
