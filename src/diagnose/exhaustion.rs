@@ -32,7 +32,7 @@ pub(super) struct Exhaustion {
     link: LinkId,
     server: SocketAddr,
     workers: u64,
-    /// Starved requests without an answer.
+    /// Starved requests without an answer, or with one that came when their clients had left.
     unanswered: Vec<ExchangeId>,
     /// Starved requests that were answered after all.
     late: Vec<ExchangeId>,
@@ -49,6 +49,8 @@ struct Wait {
     from: i64,
     to: i64,
     answered: bool,
+    /// Whether its client still waited then.
+    heard: bool,
 }
 
 /// What the connections of one server address show.
@@ -130,7 +132,8 @@ impl Server {
             if served_from.is_none() {
                 if raw.ordinal == 1 && raw.request.is_complete() && life.has_received(&raw.request) {
                     let (to, answered) = (answer.unwrap_or(end), answer.is_some());
-                    self.firsts.push(Wait { exchange: exchange.id, from, to, answered });
+                    let heard = answered && exchange.left_before_response().is_none();
+                    self.firsts.push(Wait { exchange: exchange.id, from, to, answered, heard });
                 }
                 served_from = answer;
             } else if let Some(answer) = answer {
@@ -174,8 +177,8 @@ impl Server {
         let longest_ns =
             starved.iter().map(|wait| wait.to.saturating_sub(wait.from)).max().unwrap_or_default();
         let sure = share >= 0.98 && starved.len() >= 5 || handovers >= 3;
-        let ids = |answered: bool| {
-            let some = starved.iter().filter(move |wait| wait.answered == answered);
+        let ids = |heard: bool| {
+            let some = starved.iter().filter(move |wait| wait.heard == heard);
             some.map(|wait| wait.exchange).collect::<Vec<_>>()
         };
         Some(Exhaustion {
@@ -307,7 +310,7 @@ fn prove(exchange: ExchangeView<'_>, workers: u64, proofs: &mut ProofList<'_>) {
         counted(workers, "other connection")
     );
     proofs.add(exchange, raw.request.first_frame, note);
-    if raw.response.is_present() {
+    if raw.response.is_present() && exchange.left_before_response().is_none() {
         let waited: SessionTime = exchange.connection().time(raw.response.start, raw.response.first_frame);
         let note = format!("answered after {}", duration(waited.since_ns(exchange.started())));
         proofs.add(exchange, raw.response.first_frame, note);

@@ -494,6 +494,13 @@ fn workers_are_counted_where_each_is_bound_to_a_kept_connection() {
     assert_eq!(told(&starved), ["worker-exhaustion/ fact 6 Certain ×6"]);
     assert!(starved.findings[0].summary.contains("all 2 workers"), "{}", starved.findings[0].summary);
     assert!(starved.outcomes.iter().filter(|&&o| o == Outcome::TimedOut).count() == 6);
+    // What is answered when its client has left is no late answer.
+    let too_late = workers(6, |conn, start| {
+        conn.request(Get, "/item/9", start + MS).sync().fin(Client, start + 3 * S);
+        conn.response(200, 7 * S + 10 * MS).rst(Client, 7 * S + 11 * MS, false);
+    });
+    assert_eq!(told(&too_late), ["worker-exhaustion/ fact 6 Certain ×6"]);
+    assert_eq!(too_late.findings[0].severity, Severity::Error);
     // Slow answers while others are served quickly: there is a worker for them.
     let slow = workers(6, |conn, start| {
         conn.request(Get, "/item/9", start + MS).response(200, start + 3 * S);
