@@ -5,6 +5,7 @@ mod answers;
 mod blackhole;
 mod board;
 mod burst;
+mod busy;
 pub(crate) mod carried;
 mod case;
 mod causes;

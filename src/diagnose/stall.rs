@@ -32,6 +32,9 @@ pub(super) struct Stall {
     pub(super) server: SocketAddr,
     /// Slow requests that were in hand when others began to wait.
     holders: Vec<ExchangeId>,
+    workers: usize,
+    /// How long such requests take at least, where others were answered between them.
+    slow_ns: Option<i64>,
     /// Requests whose clients gave up meanwhile.
     pub(super) starved: Vec<ExchangeId>,
     /// How long answers to such requests take otherwise.
@@ -42,14 +45,16 @@ pub(super) struct Stall {
 }
 
 /// A request that the server's kernel had.
-struct Ask {
-    id: ExchangeId,
-    from: i64,
+pub(super) struct Ask {
+    pub(super) id: ExchangeId,
+    pub(super) from: i64,
     /// When its answer began, however late.
-    answered: Option<i64>,
+    pub(super) answered: Option<i64>,
     /// When its client left without one.
-    left: Option<i64>,
-    kind: u64,
+    pub(super) left: Option<i64>,
+    /// From when on the server cannot be at work on it any more.
+    pub(super) over: i64,
+    pub(super) kind: u64,
 }
 
 /// The servers with stalls, one for each.
@@ -71,25 +76,53 @@ pub(super) fn find(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Stall> {
             let asks = asks.map(|x| ask(x, outcomes));
             servers.entry(connection.inner.server).or_default().extend(asks);
         }
-        all.extend(servers.into_iter().filter_map(|(server, asks)| judge(link, server, asks)));
+        all.extend(servers.into_iter().filter_map(|(server, mut asks)| {
+            asks.sort_unstable_by_key(|ask| (ask.from, ask.id));
+            judge(link, server, &asks).or_else(|| busy(link, server, &asks))
+        }));
     }
     all
 }
 
+/// A time in which nobody was answered.
+struct Stood<'a> {
+    starved: Vec<&'a Ask>,
+    holders: Vec<&'a Ask>,
+    span_ns: i64,
+}
+
 fn ask(exchange: ExchangeView<'_>, outcomes: &[Outcome]) -> Ask {
     let (connection, raw) = (exchange.connection(), exchange.raw);
-    let answered = raw.response.is_present();
+    let present = raw.response.is_present();
+    let answered = present.then(|| connection.time(raw.response.start, raw.response.first_frame).0);
+    let left = gave_up(&exchange, outcomes).then(|| exchange.settled().0);
+    // Of a request that its client gave up the server does not know that.
+    let unknown = left.map_or_else(|| exchange.settled().0, |_| i64::MAX);
     Ask {
         id: exchange.id,
         from: connection.time(raw.request.end, raw.request.last_frame).0,
-        answered: answered.then(|| connection.time(raw.response.start, raw.response.first_frame).0),
-        left: gave_up(&exchange, outcomes).then(|| exchange.settled().0),
+        answered,
+        left,
+        over: answered.unwrap_or(unknown),
         kind: super::decided::kind_of(exchange),
     }
 }
 
-fn judge(link: LinkId, server: SocketAddr, mut asks: Vec<Ask>) -> Option<Stall> {
-    asks.sort_unstable_by_key(|ask| (ask.from, ask.id));
+fn busy(link: LinkId, server: SocketAddr, asks: &[Ask]) -> Option<Stall> {
+    super::busy::judge(asks).map(|busy| Stall {
+        link,
+        server,
+        holders: busy.holders,
+        workers: busy.workers,
+        slow_ns: Some(busy.slow_ns),
+        starved: busy.starved,
+        usual_ns: busy.usual_ns,
+        longest_ns: busy.longest_ns,
+        span_ns: 0,
+    })
+}
+
+fn judge(link: LinkId, server: SocketAddr, asks: &[Ask]) -> Option<Stall> {
     let mut kinds: HashMap<u64, Vec<i64>, foldhash::fast::FixedState> = HashMap::default();
     for ask in asks.iter().filter(|ask| ask.left.is_none()) {
         if let Some(at) = ask.answered {
@@ -119,16 +152,27 @@ fn judge(link: LinkId, server: SocketAddr, mut asks: Vec<Ask>) -> Option<Stall> 
             None => spans.push((ask.from, until)),
         }
     }
-    let &(from, until) = spans.iter().max_by_key(|span| span.1.saturating_sub(span.0))?;
-    let starved: Vec<&Ask> =
-        asks.iter().filter(|ask| (from..=until).contains(&ask.from)).filter(starves).collect();
-    let in_hand = |ask: &&Ask| ask.from < from && ask.answered.is_none_or(|at| at >= until);
-    let in_hand: Vec<&Ask> = asks.iter().filter(in_hand).collect();
-    // Who is answered at once otherwise holds nobody up, but is held up: then the whole server stood still.
-    let quick = in_hand.iter().any(|ask| starves(ask) || ask.left.is_none() && usual(ask).is_some());
-    if starved.len() < FEWEST || in_hand.is_empty() || quick {
+    let stood: Vec<Stood<'_>> = spans
+        .iter()
+        .filter_map(|&(from, until)| {
+            let within = |ask: &&Ask| (from..=until).contains(&ask.from);
+            let starved: Vec<&Ask> = asks.iter().filter(within).filter(starves).collect();
+            // Who starved before waits behind them, and nobody waits for it any more.
+            let in_hand = |ask: &&Ask| ask.from < from && ask.over >= until && !starves(ask);
+            let holders: Vec<&Ask> = asks.iter().filter(in_hand).collect();
+            // Who is answered at once otherwise holds nobody up, but is held up: then the whole server stood still.
+            let quick = holders.iter().any(|ask| ask.left.is_none() && usual(ask).is_some());
+            let span_ns = until.saturating_sub(from);
+            (!holders.is_empty() && !quick).then_some(Stood { starved, holders, span_ns })
+        })
+        .collect();
+    let mut starved: Vec<&Ask> = stood.iter().flat_map(|one| &one.starved).copied().collect();
+    if starved.len() < FEWEST {
         return None;
     }
+    starved.sort_unstable_by_key(|ask| (ask.from, ask.id));
+    // Some of those in hand may wait themselves: the fewest come nearest to the number of workers.
+    let least = stood.iter().min_by_key(|one| (one.holders.len(), -one.span_ns))?;
     let mut usual_ns: Vec<i64> = starved.iter().filter_map(|ask| usual(ask)).collect();
     usual_ns.sort_unstable();
     let waits = starved.iter().filter_map(|ask| Some(ask.left?.saturating_sub(ask.from)));
@@ -137,9 +181,11 @@ fn judge(link: LinkId, server: SocketAddr, mut asks: Vec<Ask>) -> Option<Stall> 
         server,
         longest_ns: waits.max()?,
         usual_ns: usual_ns[usual_ns.len() / 2],
-        holders: in_hand.iter().map(|ask| ask.id).collect(),
+        holders: least.holders.iter().map(|ask| ask.id).collect(),
+        workers: least.holders.len(),
+        slow_ns: None,
         starved: starved.iter().map(|ask| ask.id).collect(),
-        span_ns: until.saturating_sub(from),
+        span_ns: stood.iter().map(|one| one.span_ns).max()?,
     })
 }
 
@@ -154,11 +200,13 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, found: Vec<St
 }
 
 fn finding(analysis: &Analysis, diagnosis: &Diagnosis, one: Stall) -> Finding {
-    let mut draft = Draft::new(analysis, diagnosis, &texts::WORKERS_HELD, one.link);
+    let words = if one.slow_ns.is_some() { &texts::WORKERS_BUSY } else { &texts::WORKERS_HELD };
+    let mut draft = Draft::new(analysis, diagnosis, words, one.link);
     draft.certainty = Certainty::Likely;
-    let held = one.holders.len();
+    let held = one.workers;
     draft.values.push(("server", one.server.to_string()));
     draft.values.push(("held", counted(held as u64, "request")));
+    draft.values.push(("slow", duration(one.slow_ns.unwrap_or_default())));
     draft.values.push(("n", held.to_string()));
     draft.values.push(("more", (held * 4).to_string()));
     draft.values.push(("which", super::faults::which(analysis, &one.holders)));
@@ -168,7 +216,8 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, one: Stall) -> Finding {
     let mut proofs = ProofList::new(analysis);
     for &id in one.holders.iter().take(CASES) {
         let exchange = analysis.exchange(id);
-        proofs.add(exchange, exchange.raw.request.first_frame, "sent, and in hand all the time");
+        let note = if one.slow_ns.is_some() { "a slow one" } else { "sent, and in hand all the time" };
+        proofs.add(exchange, exchange.raw.request.first_frame, note);
     }
     for &id in one.starved.iter().take(CASES) {
         prove_unread(analysis.exchange(id), &mut proofs);
@@ -180,9 +229,51 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, one: Stall) -> Finding {
 mod tests {
     use crate::diagnose::testkit::{Chain, MS};
     use crate::http::Method::Get;
-    use crate::tcp::Side::Client;
+    use crate::tcp::Side::{Client, Server};
 
     const S: i64 = 1_000 * MS;
+
+    /// Slow requests that hold all workers, and quick ones that leave in two waves; `rejected` ones before them.
+    fn waves(rejected: bool) -> Vec<String> {
+        let mut chain = Chain::new(&["nginx", "app"]);
+        let mut ask = |target, from: i64, answer: Option<i64>, left: i64| {
+            let at = chain.open(0, from);
+            let conn = &mut chain.conns[at];
+            conn.request(Get, target, from + MS).sync();
+            if answer.is_none_or(|after| after > left) {
+                conn.fin(Client, from + left);
+            }
+            if let Some(after) = answer {
+                conn.response(200, from + MS + after).rst(Client, from + 2 * MS + after, false);
+            }
+        };
+        for n in 0..6 {
+            ask("/item/1", n * 100 * MS, Some(10 * MS), S);
+        }
+        ask("/slow", S, Some(6 * S), 9 * S);
+        ask("/slow", S + MS, Some(6 * S), 9 * S);
+        for n in 0..6 {
+            ask("/item/2", S + 50 * MS + n * MS, Some(6 * S), 1_500 * MS);
+            ask("/item/3", S + 1_700 * MS + n * MS, Some(5 * S), 1_500 * MS);
+        }
+        if rejected {
+            let at = chain.open(0, 700 * MS);
+            let conn = &mut chain.conns[at];
+            conn.request(Get, "/item/4", 701 * MS).response(200, 705 * MS).fin(Server, 706 * MS);
+            conn.request(Get, "/item/5", 707 * MS).rst(Server, 708 * MS, false);
+        }
+        let findings = chain.analyse().diagnosis.findings;
+        findings.iter().map(|f| format!("{}/{} ×{}: {}", f.kind, f.cause, f.count, f.summary)).collect()
+    }
+
+    #[test]
+    fn who_left_the_queue_before_holds_no_worker() {
+        for rejected in [false, true] {
+            let held = waves(rejected);
+            let all = held.iter().find(|one| one.starts_with("worker-exhaustion/held ×12: "));
+            assert!(all.is_some_and(|one| one.contains("2 requests hold all workers")), "{held:?}");
+        }
+    }
 
     /// Four quick answers; then slow requests, and quick ones of which nobody, or one, is answered meanwhile.
     fn told(slow: &'static str, one_answered: bool) -> Vec<String> {

@@ -121,6 +121,41 @@ pub(in crate::diagnose) static WORKERS_HELD: Words = Words {
         happened to be in hand; its count of workers (here at most {n}) tells.",
 };
 
+/// Slow requests hold all workers again and again.
+pub(in crate::diagnose) static WORKERS_BUSY: Words = Words {
+    kind: "worker-exhaustion",
+    cause: "slow-requests",
+    rule: "P2",
+    severity: Severity::Error,
+    summary: "{link}: slow requests hold all workers of {server} ({n} at a time), and others are given up in its queue, \
+        {times}",
+    explanation: "{server} worked on {held} at a time that take {slow} and more ({which}), hardly ever on more, and while \
+        it did it answered hardly any other at once, though such requests take {usual} where a worker is free. They waited \
+        until a slow one was done, and were given up after up to {longest}. {users}",
+    fixes: &[
+        ("server", "find what {which} waits for (a database, another service), and make it quicker", ""),
+        ("server", "more workers, or ones that serve others while a request waits", "It has {n}."),
+        (
+            "gunicorn",
+            "--worker-class gthread --threads {more}, or --workers {more}",
+            "Sync workers are the default.",
+        ),
+        ("uwsgi", "--processes {more} (or --threads, --gevent 100)", ""),
+        ("php-fpm", "pm.max_children = {more}", ""),
+        ("puma", "threads {more}, {more}", "Or more workers, where the code holds Ruby's lock."),
+        (
+            "nginx",
+            "a location of its own for the slow requests, to workers of their own",
+            "Others then find free workers.",
+        ),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while reading response header from upstream, or status \
+        499 in the access log",
+    doubt: "A lock, or a pool of database connections, that the slow requests hold and the others need looks alike; the \
+        server's count of workers (here {n}) tells.",
+};
+
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 3] = [&WORKER_EXHAUSTION, &WORKER_QUEUE, &WORKERS_HELD];
+pub(in crate::diagnose) static ALL: [&Words; 4] =
+    [&WORKER_EXHAUSTION, &WORKER_QUEUE, &WORKERS_HELD, &WORKERS_BUSY];
