@@ -146,7 +146,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         }
         findings.extend(logs.clock_findings(&diagnosis));
     }
-    rank(&mut findings);
+    rank(analysis, &mut findings);
     if let Some(logs) = &logs {
         diagnosis.log_lines = findings.iter().map(|finding| logs.lines(finding)).collect();
     }
@@ -154,13 +154,27 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis
 }
 
-/// Puts the gravest first, then those that cost most; what clients sent wrongly stands behind what the chain did wrong. What one link does in several ways counts together, the surest
-/// first.
-fn rank(findings: &mut [Finding]) {
+/// Puts the gravest first, then those that cost most; what clients sent wrongly stands behind what the chain did wrong.
+/// What one link does in several ways counts together, the surest first. What made a gateway hold its servers for dead
+/// weighs as much as what followed from it, and stands before it.
+fn rank(analysis: &Analysis, findings: &mut [Finding]) {
     use std::cmp::Reverse;
     let mut sums: BTreeMap<(Option<LinkId>, String), u64> = BTreeMap::new();
     for finding in findings.iter() {
         *sums.entry((finding.link, finding.kind.clone())).or_default() += finding.count;
+    }
+    for dead in findings.iter().filter(|finding| finding.kind == texts::NO_LIVE_UPSTREAM.kind) {
+        let weight = dead.count.saturating_add(1);
+        let gateway = dead.link.map(|link| analysis.link(link).to);
+        let causes = findings.iter().filter(|finding| {
+            let behind = finding.link.map(|link| analysis.link(link).from);
+            let answered = finding.kind == texts::APPLICATION_ERROR.kind;
+            finding.severity == Severity::Error && behind.is_some() && behind == gateway && !answered
+        });
+        for cause in causes {
+            let sum = sums.entry((cause.link, cause.kind.clone())).or_default();
+            *sum = weight.max(*sum);
+        }
     }
     findings.sort_by_cached_key(|f| {
         let sum = sums.get(&(f.link, f.kind.clone())).copied().unwrap_or_default();

@@ -160,6 +160,21 @@ pub(in crate::diagnose) static NO_LIVE_UPSTREAM: Words = Words {
         ("kubernetes", "kubectl get endpoints", "Without a ready pod there is nobody to ask."),
         ("haproxy", "show servers state", "All servers of the backend are down by their checks."),
         ("envoy", "outlier_detection and health_checks of the cluster", "All hosts are ejected."),
+        (
+            "varnish",
+            "varnishd -p backend_remote_error_holddown=0",
+            "It asks nobody for 0.25 s after a refusal, and for 10 s after an error of its own side (backend_local_…).",
+        ),
+        (
+            "squid",
+            "cache_peer … connect-fail-limit=100",
+            "It takes a peer for dead after 10 failed connections.",
+        ),
+        (
+            "lighttpd",
+            "\"disable-time\" => 0 in proxy.server",
+            "It asks nobody for 1 s after a failed connection.",
+        ),
     ],
     log_line: "no live upstreams while connecting to upstream (HAProxy's access log: <NOSRV> and SC)",
     doubt: "A limit or a rule that makes {to} answer {statuses} by itself (limit_req, return) looks the same.",
