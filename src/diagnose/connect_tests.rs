@@ -479,3 +479,18 @@ fn p8_needs_all_that_the_client_sent() {
     assert_eq!(unasked(0), ["unsolicited-response/ Warning Certain ×1"]);
     assert!(unasked(100).iter().all(|told| !told.starts_with("unsolicited")));
 }
+
+#[test]
+fn a_refusal_by_icmp_has_nginxs_line_of_a_refusal() {
+    let mut chain = Chain::new(&["user", "nginx", "app"]);
+    let user = chain.open(0, 50 * S);
+    let refused = chain.unanswered(1, &[50 * S + 2 * MS]);
+    chain.conns[refused].icmp(3, 3, 50 * S + 3 * MS);
+    chain.conns[user].request(Get, "/", 50 * S + MS).response(502, 50 * S + 4 * MS);
+    let line = "1970/01/01 00:00:50 [error] 6#6: *2 connect() failed (111: Connection refused) while connecting to \
+        upstream, client: 10.0.0.1, server: shop, request: \"GET / HTTP/1.1\", upstream: \"http://10.0.2.1:8000/\", \
+        host: \"shop\"\n";
+    let diagnosis = chain.analyse_with(&[("error.log", line)]).diagnosis;
+    let at = diagnosis.findings.iter().position(|finding| finding.kind == "host-unreachable").unwrap();
+    assert_eq!(diagnosis.log_lines[at].len(), 1);
+}

@@ -165,3 +165,18 @@ fn a_413_is_seen_though_the_snap_length_cut_what_the_request_announced() {
     passed_on.say(User, post).say(Up, post).say(App, refused).say(Down, refused);
     assert!(passed_on.findings().is_empty(), "{:?}", passed_on.findings());
 }
+
+#[test]
+fn a_413_of_a_cut_request_that_holds_another_413_may_be_passed_on() {
+    // Who asked for the other one nobody can tell: the hop between shows nothing of it.
+    let told = |deeper: i64| {
+        let mut chain = Chain::new(&["user", "nginx", "ingress", "app"]);
+        let (user, app) = (chain.open(0, 0), chain.open(2, 0));
+        chain.conns[user].request(Post, "", 10 * MS).response(413, 20 * MS).cut_short_on_one_host();
+        chain.conns[app].request(Post, "", deeper).response(413, deeper + 2 * MS).cut_short_on_one_host();
+        let findings = chain.analyse().diagnosis.findings.into_iter();
+        findings.map(|finding| finding.kind).filter(|kind| kind == "request-too-large").count()
+    };
+    assert_eq!(told(12 * MS), 0);
+    assert_eq!(told(30 * MS), 1);
+}
