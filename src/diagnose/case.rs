@@ -100,10 +100,12 @@ impl<'a> Case<'a> {
 
     /// From the last byte of the exchange to this event.
     pub(super) fn silence_before(&self, event: &Event) -> i64 {
-        let last = if self.is_heard_before(event) {
-            self.raw.response.end.min(event.at)
-        } else {
-            self.raw.request.end
+        let (request, response) = (&self.raw.request, &self.raw.response);
+        let last = match self.is_heard_before(event) {
+            true if response.end <= event.at => response.end,
+            // How much of the answer came before is not kept.
+            true => response.start,
+            false => request.end,
         };
         event.at.0.saturating_sub(last.0)
     }
@@ -112,7 +114,9 @@ impl<'a> Case<'a> {
     /// said of it, where it did.
     pub(super) fn silence_ns(&self) -> Option<i64> {
         let (request, response) = (&self.raw.request, &self.raw.response);
-        if request.state == MessageState::Partial && response.is_present() {
+        let unfinished =
+            request.state == MessageState::Partial || self.status() == Some(408) && self.head_is_cut();
+        if unfinished && response.is_present() {
             return Some(response.start.0.saturating_sub(request.end.0));
         }
         self.end().map(|end| self.silence_before(end))
@@ -138,6 +142,13 @@ impl<'a> Case<'a> {
         !self.raw.response.is_present() && !self.has(ExchangeFlags::PIPELINED) && sent > 0
     }
 
+    /// Bytes that the server sent from the response's start to the connection's end.
+    pub(super) fn answer_sent(&self) -> u64 {
+        let end = self.life.flow.direction(Side::Server).end_seq;
+        let sent = end.map(|end| end.wrapping_sub(self.raw.response.seq) as i32);
+        sent.filter(|_| self.raw.response.is_present()).map_or(0, |sent| sent.max(0).unsigned_abs().into())
+    }
+
     /// Whether the method is one that everybody knows: a word of another protocol is none.
     pub(super) fn has_known_method(&self) -> bool {
         !matches!(self.raw.method, Method::Other(_) | Method::Missing)
@@ -150,7 +161,17 @@ impl<'a> Case<'a> {
 
     /// Bytes of the request's head, also of one whose end never came.
     pub(super) fn request_head(&self) -> u64 {
-        head_bytes(&self.raw.request)
+        request_head(self.exchange)
+    }
+
+    /// Whether the snap length cut off the request's head, and with it whether the request was whole.
+    pub(super) fn head_is_cut(&self) -> bool {
+        self.raw.request.is_present() && self.raw.request.head_bytes == 0 && self.life.only_cut()
+    }
+
+    /// The same of one that may announce a body.
+    pub(super) fn may_lack_body(&self) -> bool {
+        self.head_is_cut() && !is_bodyless(self.raw.method)
     }
 
     /// Bytes of the response's head, also of one whose end never came.
@@ -158,9 +179,35 @@ impl<'a> Case<'a> {
         head_bytes(&self.raw.response)
     }
 
+    /// The same; of one that the snap length cut off all that was sent, as it cannot be more.
+    pub(super) fn most_response_head(&self) -> u64 {
+        let cut = self.raw.response.head_bytes == 0 && self.life.only_cut();
+        if cut { self.answer_sent() } else { self.response_head() }
+    }
+
     pub(super) fn status(&self) -> Option<u16> {
         self.exchange.status()
     }
+}
+
+/// Whether requests of this method hardly ever have a body.
+fn is_bodyless(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head | Method::Options)
+}
+
+/// Bytes of a request's head. Where the snap length cut that off, all that its server had of one that has no body, when it
+/// answered or closed.
+fn request_head(exchange: ExchangeView<'_>) -> u64 {
+    let (request, response) = (&exchange.raw.request, &exchange.raw.response);
+    let lost = request.head_bytes == 0 && request.state == MessageState::Lossy;
+    if !lost || !is_bodyless(exchange.raw.method) || exchange.raw.flags.has(ExchangeFlags::PIPELINED) {
+        return head_bytes(request);
+    }
+    let life = Life::of(exchange.connection());
+    let closed = || life.server_ended().filter(|end| end.has_ack).map(|end| end.ack);
+    let had = if response.is_present() { Some(response.ack) } else { closed() };
+    let had = had.filter(|&ack| life.only_cut() && at_least(ack, request.seq));
+    had.map_or(0, |ack| ack.wrapping_sub(request.seq).into())
 }
 
 fn head_bytes(message: &crate::http::Message) -> u64 {
@@ -322,7 +369,7 @@ impl<'a> Around<'a> {
                 let outcome = self.outcomes[exchange.id.0 as usize];
                 let client = around.clients.entry(connection.inner.client.ip()).or_default();
                 client.0 = client.0.max(exchange.started());
-                let head = head_bytes(&exchange.raw.request);
+                let head = request_head(exchange);
                 if outcome == Outcome::NoResponse {
                     around.dropped_head = Some(around.dropped_head.map_or(head, |known| known.min(head)));
                 }

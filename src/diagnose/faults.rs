@@ -229,7 +229,7 @@ fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
             crate::http::Framing::Length(length) => length,
             _ => case.raw.request.body_bytes,
         };
-        let largest = [case.request_head(), case.response_head(), announced, case.raw.target.len.into()];
+        let largest = [case.request_head(), case.most_response_head(), announced, case.raw.target.len.into()];
         for (size, case) in sizes.iter_mut().zip(largest) {
             *size = (*size).max(case);
         }

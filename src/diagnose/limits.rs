@@ -8,6 +8,7 @@ use crate::tcp::DirectionFacts;
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::draft::{Draft, ProofList};
+use super::life::Life;
 use super::origins::{Retried, fails};
 use super::reuse::CASES;
 use super::texts::{self, Words};
@@ -59,9 +60,9 @@ fn never_retried(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, retri
     format!("It never retried {}: {} failed.", listed(&names), methods(&single))
 }
 
-/// Connections that were not judged because the captures do not hold all of them (T7, T8).
+/// Connections that were not judged because the captures do not hold all of them (T7, T8), or not all of their packets.
 pub(super) fn not_judged(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Finding> {
-    let (mut lossy, mut partial) = (Vec::new(), Vec::new());
+    let (mut lossy, mut cut, mut partial) = (Vec::new(), Vec::new(), Vec::new());
     for connection in analysis.connections() {
         let unknown = |c: ConnectionView<'_>| {
             let mut exchanges = c.inner.exchanges.clone();
@@ -73,10 +74,12 @@ pub(super) fn not_judged(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Find
         if connection.flow().is_lossy() {
             lossy.push(connection.id);
         } else if unknown(connection) {
-            partial.push(connection.id);
+            let life = Life::of(connection);
+            let whole = life.only_cut() && life.seen_from_start();
+            if whole { &mut cut } else { &mut partial }.push(connection.id);
         }
     }
-    [(&texts::CAPTURE_LOSS, lossy), (&texts::PARTIAL_CAPTURE, partial)]
+    [(&texts::CAPTURE_LOSS, lossy), (&texts::SNAP_LENGTH, cut), (&texts::PARTIAL_CAPTURE, partial)]
         .into_iter()
         .filter(|(_, connections)| !connections.is_empty())
         .map(|(words, connections)| note(analysis, diagnosis, words, connections))

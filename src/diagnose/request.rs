@@ -40,6 +40,12 @@ pub(super) const SHAPES: &[Rule] = &[
 pub(super) const ENDINGS: &[Rule] = &[
     Rule { id: "Q3", words: &texts::REQUEST_TIMEOUT, form: "in its head", holds: timeout_in_head },
     Rule { id: "Q3", words: &texts::REQUEST_TIMEOUT, form: "in its body", holds: timeout_in_body },
+    Rule {
+        id: "Q3",
+        words: &texts::REQUEST_TIMEOUT,
+        form: "somewhere in its request, of which the snap length cut off the rest,",
+        holds: timeout_of_cut,
+    },
     Rule { id: "Q6", words: &texts::HALF_CLOSE, form: "", holds: half_close },
     Rule {
         id: "Q5",
@@ -48,6 +54,12 @@ pub(super) const ENDINGS: &[Rule] = &[
         holds: left_waiting,
     },
     Rule { id: "Q5", words: &texts::CLIENT_ABORT, form: "in the middle of its request", holds: left_sending },
+    Rule {
+        id: "Q5",
+        words: &texts::CLIENT_ABORT,
+        form: "before a byte of the answer (the snap length hides whether it had sent all of its request)",
+        holds: left_cut,
+    },
     Rule { id: "Q5", words: &texts::CLIENT_ABORT, form: "in the middle of the answer", holds: left_reading },
 ];
 
@@ -260,6 +272,26 @@ fn early_response(case: &Case<'_>, end: EventKind) -> Option<Certainty> {
     Some(Certainty::Certain)
 }
 
+/// Q3, where the snap length hides whether the request was whole: the status says so, or a proxy passed nothing on and
+/// closed when a timer would.
+fn timeout_of_cut(case: &Case<'_>) -> Option<Certainty> {
+    if !case.head_is_cut() || !case.has_known_method() {
+        return None;
+    }
+    let children = case.analysis.trees.children(case.exchange.id);
+    let passed_on = || children.iter().any(|&child| case.analysis.exchange(child).status() == Some(408));
+    if case.status() == Some(408) {
+        return (!passed_on()).then_some(Certainty::Certain);
+    }
+    if !children.is_empty() {
+        return None;
+    }
+    let unanswered = !case.raw.response.is_present() && !case.has_unread_answer();
+    let end = case.life.server_ended().filter(|_| unanswered && case.server_role() == Role::Proxy)?;
+    let timer = is_usual_timeout(case.silence_before(end)) && !case.around.may_have_asked(case.exchange);
+    timer.then_some(Certainty::Possible)
+}
+
 fn timeout_in_head(case: &Case<'_>) -> Option<Certainty> {
     if case.raw.request.head_bytes == 0 && case.has_known_method() { request_timeout(case) } else { None }
 }
@@ -353,6 +385,11 @@ fn half_close(case: &Case<'_>) -> Option<Certainty> {
 fn left_waiting(case: &Case<'_>) -> Option<Certainty> {
     let waiting = case.raw.request.is_complete() && !case.raw.response.is_present();
     (waiting && left(case)).then_some(Certainty::Certain)
+}
+
+/// Q5: the client left before any byte of the answer, and the snap length hides whether its request was whole.
+fn left_cut(case: &Case<'_>) -> Option<Certainty> {
+    (case.head_is_cut() && !case.raw.response.is_present() && left(case)).then_some(Certainty::Certain)
 }
 
 /// Q5: the client left before its request was whole.

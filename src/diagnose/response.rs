@@ -145,7 +145,15 @@ fn invalid_tolerated(case: &Case<'_>) -> Option<Certainty> {
 /// P4: the head is larger than the proxy's buffer for it.
 fn header_too_large(case: &Case<'_>) -> Option<Certainty> {
     let response = &case.raw.response;
-    if !response.is_present() || case.response_head() <= HEAD_LIMIT || case.is_inherited() {
+    if !response.is_present() || case.is_inherited() {
+        return None;
+    }
+    // Where the snap length cut it off, nobody can tell where the head ends.
+    let cut = response.head_bytes == 0 && case.life.only_cut();
+    if cut && case.answer_sent() > HEAD_LIMIT && refused(case) && case.life.client_ended().is_some() {
+        return Some(Certainty::Possible);
+    }
+    if case.response_head() <= HEAD_LIMIT {
         return None;
     }
     if case.outcome != Outcome::Truncated && refused(case) {
@@ -212,7 +220,14 @@ fn response_timeout(case: &Case<'_>) -> Option<Certainty> {
         return None;
     }
     let told = case.parent().and_then(|parent| parent.status());
-    Some(if told == Some(504) { Certainty::Certain } else { Certainty::Likely })
+    Some(match told {
+        // It had not got the whole request itself.
+        Some(408) => return None,
+        // The server may have waited for the rest of a request that was never finished.
+        _ if case.may_lack_body() => Certainty::Possible,
+        Some(504) => Certainty::Certain,
+        _ => Certainty::Likely,
+    })
 }
 
 /// P6: a chunk size that is none.
@@ -251,8 +266,14 @@ fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
         return None;
     }
     let request = &case.raw.request;
+    // A proxy that asked somebody, of whose answer the snap length hides whether it was whole: then that is the reason.
+    let children = case.analysis.trees.children(case.exchange.id);
+    if children.iter().any(|child| case.around.outcomes[child.0 as usize] == Outcome::Unknown) {
+        return None;
+    }
     if !case.is_first() {
-        return case.was_in_hand().then_some(Certainty::Likely);
+        let sure = if may_have_stopped(case) { Certainty::Possible } else { Certainty::Likely };
+        return case.was_in_hand().then_some(sure);
     }
     let opened = case.exchange.connection().events().iter().find(|e| e.kind == EventKind::Established);
     let idle_ns = opened.map_or(0, |event| request.start.0.saturating_sub(event.at.0));

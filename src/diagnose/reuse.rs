@@ -39,8 +39,15 @@ pub(super) fn drop_consequences(
             || clashing.contains(&connection);
         if consequence {
             outcomes[rejection.exchange.0 as usize] = Outcome::NoResponse;
+            return false;
         }
-        !consequence
+        // Where the captures hide what came of what the proxy asked, they hide why it closed.
+        let unknown = |child: &ExchangeId| outcomes[child.0 as usize] == Outcome::Unknown;
+        if had_it && analysis.trees.children(rejection.exchange).iter().any(unknown) {
+            outcomes[rejection.exchange.0 as usize] = Outcome::Unknown;
+            return false;
+        }
+        true
     });
 }
 

@@ -51,7 +51,7 @@ fn a_request_whose_rest_comes_after_the_close_was_waited_for() {
     let whole = [&half.concat()[..], ""];
     assert_eq!(told(false, 1_500, whole), ["user closed-before-response P1 Certain"]);
     // The end of the head cannot be seen, and the proxy passed nothing on.
-    assert_eq!(told(false, 84, half), ["user closed-before-response P1 Possible"]);
+    assert_eq!(told(false, 84, half), ["user request-timeout Q3 Possible"]);
 }
 
 #[test]
@@ -179,4 +179,93 @@ fn a_413_of_a_cut_request_that_holds_another_413_may_be_passed_on() {
     };
     assert_eq!(told(12 * MS), 0);
     assert_eq!(told(30 * MS), 1);
+}
+
+/// What is told where packets are cut behind some 30 bytes of payload, or kept whole.
+fn cut_and_whole(then: impl Fn(&mut Wire)) -> [Vec<String>; 2] {
+    cut_to_and_whole(84, then)
+}
+
+fn cut_to_and_whole(snap_len: usize, then: impl Fn(&mut Wire)) -> [Vec<String>; 2] {
+    [snap_len, 262_144].map(|snap_len| {
+        let mut wire = known(snap_len);
+        then(&mut wire);
+        wire.findings()
+    })
+}
+
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nbad";
+
+#[test]
+fn what_times_and_sequence_numbers_tell_is_told_of_cut_packets_too() {
+    let left = cut_and_whole(|wire| {
+        wire.say(User, get("/slow")).wait(400).end(User, FIN);
+    });
+    assert_eq!(left, [["user client-abort Q5 Certain"], ["user client-abort Q5 Certain"]]);
+    let body = "POST /up HTTP/1.1\r\nHost: shop\r\nContent-Length: 90\r\n\r\nhalf";
+    let unfinished = cut_and_whole(|wire| {
+        let told = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+        wire.say(User, body).wait(3_000).say(Down, told).end(User, FIN);
+    });
+    assert_eq!(unfinished, [["user request-timeout Q3 Certain"], ["user request-timeout Q3 Certain"]]);
+    let large = format!("GET /x HTTP/1.1\r\nHost: shop\r\nCookie: {}\r\n\r\n", "c".repeat(70_000));
+    let request = cut_and_whole(|wire| {
+        let told = "HTTP/1.1 431 Too Large\r\nContent-Length: 0\r\n\r\n";
+        wire.say(User, &large).say(Down, told).end(Down, FIN).end(User, FIN);
+    });
+    let too_large = ["user request-header-too-large Q10 Certain"];
+    assert_eq!(request, [too_large, too_large]);
+    let head = format!("HTTP/1.1 200 OK\r\nX-A: {}\r\nContent-Length: 2\r\n\r\nhi", "c".repeat(70_000));
+    // Long enough to know which request is which.
+    let ask = format!("GET /a HTTP/1.1\r\nX-Request-ID: a1b2c3d4e5\r\nCookie: {}\r\n\r\n", "c".repeat(90));
+    let response = cut_to_and_whole(150, |wire| {
+        wire.say(User, &ask).say(Up, &ask).say(App, &head).end(Up, FIN).say(Down, BAD_GATEWAY);
+    });
+    let refused = |sure: &str| vec![format!("app response-header-too-large P4 {sure}")];
+    assert_eq!(response, [refused("Possible"), refused("Certain")]);
+    // A proxy that left in the middle of an answer: what came then was reset.
+    let stopped = cut_and_whole(|wire| {
+        let part = format!("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n{}", "x".repeat(3_000));
+        wire.say(User, get("/a")).say(Up, get("/a")).say(App, &part).say(Down, &part).wait(3_000);
+        wire.end(Up, FIN).end(Down, RST).wait(900).say(App, "y".repeat(6_000)).end(Up, RST);
+    });
+    assert_eq!(stopped, [["app response-timeout P2 Likely"], ["app response-timeout P2 Likely"]]);
+    // A known head and the connection's end tell how much of the body is missing.
+    let short = cut_to_and_whole(110, |wire| {
+        let part = format!("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n{}", "x".repeat(3_000));
+        wire.say(User, get("/a"))
+            .say(Up, get("/a"))
+            .say(App, &part)
+            .end(App, FIN)
+            .say(Down, &part)
+            .end(Down, FIN);
+    });
+    assert_eq!(short, [["app truncated-response P5 Certain"], ["app truncated-response P5 Certain"]]);
+}
+
+#[test]
+fn what_a_cut_request_hides_is_not_held_against_the_server() {
+    let silent = |target: &str, method: &str| {
+        let ask = format!("{method} {target} HTTP/1.1\r\nHost: shop\r\nContent-Length: 90\r\n\r\n");
+        let told = cut_and_whole(|wire| {
+            wire.say(User, &ask).say(Up, &ask).wait(3_000).say(Down, TIMEOUT).end(Up, FIN).end(Down, FIN);
+        });
+        told[0].clone()
+    };
+    assert_eq!(silent("/a", "POST"), ["app response-timeout P2 Possible"]);
+    assert_eq!(silent("/a", "GET"), ["app response-timeout P2 Likely"]);
+}
+
+#[test]
+fn the_snap_length_is_named_where_it_is_why_nothing_is_known() {
+    let note = |snap_len| {
+        let mut wire = known(snap_len);
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{}", "x".repeat(900));
+        wire.say(User, get("/a")).say(Up, get("/a")).say(App, &answer).say(Down, &answer);
+        let findings = wire.analysis().diagnosis.findings.into_iter();
+        findings.map(|f| (f.kind, f.cause, f.severity)).collect::<Vec<_>>()
+    };
+    let told = ("partial-capture".to_owned(), "snap-length".to_owned(), crate::diagnose::Severity::Note);
+    assert_eq!(note(84), [told]);
+    assert_eq!(note(1_500), []);
 }

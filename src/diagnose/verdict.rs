@@ -2,7 +2,7 @@
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState, Version};
-use crate::tcp::{Event, EventKind, Opening};
+use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
 use super::life::Life;
@@ -138,6 +138,18 @@ fn is_whole_though_cut(message: &Message) -> bool {
     }
 }
 
+/// Whether less came behind a known head until the end of the connection than that announced, by sequence numbers.
+fn is_short(life: &Life<'_>, response: &Message) -> bool {
+    let (Framing::Length(length), Some(end)) = (response.framing, life.flow.direction(Side::Server).end_seq)
+    else {
+        return false;
+    };
+    let fin = u32::from(life.server_fin.is_some());
+    let sent = end.wrapping_sub(fin).wrapping_sub(response.seq);
+    let announced = u64::from(response.head_bytes).saturating_add(length);
+    response.head_bytes > 0 && life.only_cut() && u64::from(sent) < announced && announced < 1 << 31
+}
+
 fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool, idle_ns: i64) -> Ending {
     let exchange = view.raw;
     let (request, response) = (&exchange.request, &exchange.response);
@@ -160,14 +172,31 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
         return Ending::Known(if aborted { Outcome::Aborted } else { Outcome::NoResponse });
     }
     let tunnel = exchange.flags.has(ExchangeFlags::TUNNEL) && response.is_present();
-    if let Some(end) = view.left_before_response().filter(|_| !tunnel) {
+    if let Some(end) = view.left_unheard().filter(|_| !tunnel) {
         return gave_up(life, exchange, end.at.0);
     }
     if response.is_complete() || tunnel {
         return Ending::Known(Outcome::Complete);
     }
+    // A client that resets what comes behind its own close has not heard the end.
+    let followed = view.id.0 + 1 < view.connection().inner.exchanges.end;
+    let reset = || life.client_fin.filter(|fin| life.client_rst.is_some_and(|rst| rst.frame > fin.frame));
+    if lossy
+        && response.is_present()
+        && !followed
+        && life.server_ended().is_none()
+        && let Some(end) = reset()
+    {
+        return gave_up(life, exchange, end.at.0);
+    }
+    if lossy && !followed && is_short(life, response) {
+        match (life.server_ended(), life.client_ended()) {
+            (Some(_), _) => return Ending::Known(Outcome::Truncated),
+            (None, Some(end)) => return gave_up(life, exchange, end.at.0),
+            (None, None) => {}
+        }
+    }
     if lossy && response.is_present() {
-        let followed = view.id.0 + 1 < view.connection().inner.exchanges.end;
         let whole = is_whole_though_cut(response) || followed;
         return Ending::Known(if whole { Outcome::Complete } else { Outcome::Unknown });
     }
@@ -210,8 +239,15 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
 
 fn gave_up(life: &Life<'_>, exchange: &Exchange, closed_at: i64) -> Ending {
     let heard = exchange.response.is_present() && exchange.response.start.0 <= closed_at;
-    let last = if heard { exchange.response.end } else { exchange.request.end };
-    let waiting = exchange.request.is_complete() && life.has_received(&exchange.request);
+    let last = match (heard, exchange.response.end.0 <= closed_at) {
+        (true, true) => exchange.response.end,
+        // How much of the answer came before is not kept: its start is the last known to have.
+        (true, false) => exchange.response.start,
+        _ => exchange.request.end,
+    };
+    // Of a request whose head the snap length cut off all that was sent is what is known of it.
+    let cut = exchange.request.head_bytes == 0 && life.only_cut();
+    let waiting = (exchange.request.is_complete() || cut) && life.has_received(&exchange.request);
     Ending::GaveUp { silence_ns: closed_at.saturating_sub(last.0), waiting }
 }
 

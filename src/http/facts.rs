@@ -224,7 +224,8 @@ impl CaptureFacts {
         self.left_unheard(flow, exchange).filter(|end| end.frame < exchange.response.first_frame)
     }
 
-    /// The client's FIN or RST, where it came before the response's last packet, and what came then was reset.
+    /// The client's FIN or RST, where it came before the response's last packet, which the client had not got, and what
+    /// came then was reset.
     pub fn left_unheard(&self, flow: &Flow, exchange: &Exchange) -> Option<&Event> {
         let last = self.exchanges_of(flow).last().is_some_and(|last| last.ordinal == exchange.ordinal);
         if !last || !exchange.response.is_present() || flow.closing != Closing::Reset {
@@ -233,7 +234,9 @@ impl CaptureFacts {
         let end = self.client_end(flow, exchange)?;
         let is_reset = |event: &Event| event.from == Side::Client && event.kind == EventKind::Rst;
         let reset = self.events_of(flow).iter().any(is_reset);
-        (reset && end.frame < exchange.response.last_frame).then_some(end)
+        // Packets may pass the place of capture in another order.
+        let has_all = end.has_ack && end.ack.wrapping_sub(exchange.response.end_seq()) as i32 >= 0;
+        (reset && !has_all && end.frame < exchange.response.last_frame).then_some(end)
     }
 
     /// The client's first FIN or RST behind the request.
