@@ -19,6 +19,9 @@ const QUEUED_NS: i64 = 60_000_000;
 /// Timers that are only looked at once a second close up to this much late (gunicorn's threads, Apache).
 const COARSE_TIMER_NS: i64 = 1_200_000_000;
 
+/// Closes that follow each other within this time may be one event.
+const ONE_MOMENT_NS: i64 = 10_000_000;
+
 /// What a server did once may have had its own reason: a habit shows on so many connections at least.
 const FEWEST_ALIKE: u64 = 2;
 
@@ -196,11 +199,30 @@ impl Habits {
         let undisputed = idle.clone().any(|c| !c.crossed);
         let mut gaps: Vec<i64> = idle.filter(|_| undisputed).map(|c| c.gap_ns).collect();
         gaps.sort_unstable();
-        self.idle = timer(&gaps);
+        self.idle = timer(&gaps).filter(|timer| !self.is_one_event(timer));
         self.client_gaps.sort_unstable();
         let from = self.client_gaps.partition_point(|&gap| gap < AT_ONCE_NS);
         self.client_idle = timer(&self.client_gaps[from..]).filter(|timer| timer.samples >= 2);
         self.limit = self.request_limit();
+    }
+
+    /// Whether the closes behind a short timer came at few moments, at each much closer together than their connections had
+    /// gone idle: the server went away with them. (Timers that look around now and then do so once a second, not more often.)
+    fn is_one_event(&self, timer: &IdleTimeout) -> bool {
+        if timer.timeout_ns >= COARSE_TIMER_NS / 2 || timer.samples < FEWEST_ALIKE {
+            return false;
+        }
+        let fits = |close: &&Close| !close.at_once() && !close.queued && timer.fits(close.gap_ns);
+        let mut own: Vec<(SessionTime, i64)> =
+            self.closes.iter().filter(fits).map(|close| (close.at, close.gap_ns)).collect();
+        own.sort_unstable();
+        let alone = own.chunk_by(|a, b| b.0.since_ns(a.0) <= ONE_MOMENT_NS).filter(|moment| {
+            let gaps = || moment.iter().map(|one| one.1);
+            let spread = gaps().max().unwrap_or_default() - gaps().min().unwrap_or_default();
+            let lasts = moment[moment.len() - 1].0.since_ns(moment[0].0);
+            moment.len() == 1 || lasts.saturating_mul(4) >= spread
+        });
+        (alone.map(<[_]>::len).sum::<usize>() as u64) < FEWEST_ALIKE
     }
 
     fn request_limit(&self) -> Option<(u32, u64)> {

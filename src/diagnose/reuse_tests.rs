@@ -91,6 +91,26 @@ fn an_idle_timeout_is_given_with_its_spread_and_how_long_the_proxy_keeps() {
 }
 
 #[test]
+fn a_server_that_dies_again_and_again_has_no_short_timer() {
+    // Twice five connections, idle for 120 ms and more: all die at one moment, or each after its own 120 ms.
+    let starts: Vec<i64> = (0..10).map(|n| n / 5 * 20 * S + n % 5 * 10 * MS).collect();
+    let cause = |at_once: bool| {
+        let diagnosis = link(&starts, |conn, number, start| {
+            twice(conn, start);
+            let first = starts[number / 5 * 5];
+            let closed = if at_once { first + 170 * MS + number as i64 * MS / 20 } else { start + 125 * MS };
+            conn.fin(Server, closed);
+            if number % 5 == 2 {
+                conn.request(Get, "/3", closed).rst(Server, closed + MS, false);
+            }
+        });
+        diagnosis.findings.iter().any(|f| f.cause == "idle-timeout-mismatch")
+    };
+    assert!(!cause(true));
+    assert!(cause(false));
+}
+
+#[test]
 fn mixed_causes_on_one_link_are_told_apart_by_request() {
     // Six idle closes at 5 s, one of which a request meets; later five connections die at once with requests on them.
     let mut starts: Vec<i64> = (0..6).map(|n| n * 10 * S).collect();
