@@ -345,6 +345,17 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
     if pending.is_some() && !fin && !end.has_ack {
         return None;
     }
+    // What is no HTTP ends with its connection. A proxy whose server closed on what it had asked closes as well (HAProxy).
+    let analysis = connection.analysis;
+    let lost = |child: &ExchangeId| {
+        let child = analysis.exchange(*child);
+        !child.raw.response.is_complete() && Life::of(child.connection()).server_ended().is_some()
+    };
+    let passes_on = |x: ExchangeView<'_>| analysis.trees.children(x.id).iter().any(lost);
+    let not_http = connection.exchanges().any(|x| x.raw.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE));
+    if not_http || pending.is_some_and(passes_on) {
+        return None;
+    }
     // A server that waited in vain for the rest of a request closes by a timer.
     let waited =
         |x: &ExchangeView<'_>| end.at.0.saturating_sub(x.raw.request.end.0) >= SHORTEST_UNFINISHED_NS;

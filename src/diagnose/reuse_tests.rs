@@ -91,6 +91,40 @@ fn an_idle_timeout_is_given_with_its_spread_and_how_long_the_proxy_keeps() {
 }
 
 #[test]
+fn a_proxy_that_closes_because_its_server_did_was_not_restarted() {
+    // Five users each have a request in hand when the app dies; HAProxy then closes their connections. Or the app lives,
+    // and it is the proxy that dies with them.
+    let restarted = |app_dies: bool| {
+        let mut chain = Chain::new(&["user", "haproxy", "app"]);
+        for n in 0..5 {
+            let (user, app) = (chain.open(0, n * MS), chain.open(1, n * MS));
+            for (round, target) in [(0, "/1"), (1, "/2")] {
+                let start = (100 + round * 400 + n * 37) * MS;
+                chain.conns[user].request(Get, target, start);
+                chain.conns[app].request(Get, target, start + MS).response(200, start + 2 * MS);
+                chain.conns[user].response(200, start + 3 * MS);
+                chain.parent((app, round as usize), (user, round as usize), 1);
+            }
+            let start = (3_000 - n * 30) * MS;
+            chain.conns[user].request(Get, "/2", start).sync();
+            chain.conns[app].request(Get, "/2", start + MS).sync();
+            chain.parent((app, 2), (user, 2), 1);
+            let at = 3_005 * MS + n * MS / 10;
+            if app_dies {
+                chain.conns[app].rst(Server, at, true);
+            } else {
+                chain.conns[app].rst(Client, at, true);
+            }
+            chain.conns[user].fin(Server, at + MS / 20);
+        }
+        let findings = chain.analyse().diagnosis.findings.into_iter().filter(|f| f.kind == "restart-burst");
+        findings.map(|f| f.link.map(|link| link.0)).collect::<Vec<_>>()
+    };
+    assert_eq!(restarted(true), [Some(1)]);
+    assert_eq!(restarted(false), [Some(0)]);
+}
+
+#[test]
 fn a_server_that_dies_again_and_again_has_no_short_timer() {
     // Twice five connections, idle for 120 ms and more: all die at one moment, or each after its own 120 ms.
     let starts: Vec<i64> = (0..10).map(|n| n / 5 * 20 * S + n % 5 * 10 * MS).collect();
