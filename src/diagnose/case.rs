@@ -1,7 +1,8 @@
 //! One exchange under judgement, and what the rules about single exchanges ask of it.
 
 use std::cell::OnceCell;
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
@@ -240,6 +241,7 @@ pub(super) struct Around<'a> {
     decided: OnceCell<Decided>,
     unclaimed: OnceCell<Vec<(LaneId, SessionTime)>>,
     strangers: OnceCell<Strangers>,
+    never: OnceCell<BTreeSet<(LinkId, SocketAddr)>>,
 }
 
 /// An answer 413 to a lane, of which nothing tells for which request it asked.
@@ -283,12 +285,20 @@ impl<'a> Around<'a> {
             decided: OnceCell::new(),
             unclaimed: OnceCell::new(),
             strangers: OnceCell::new(),
+            never: OnceCell::new(),
         }
     }
 
     /// Whether the client of this exchange is nobody's user.
     pub(super) fn is_by_stranger(&self, exchange: ExchangeView<'_>) -> bool {
         self.strangers.get_or_init(|| Strangers::find(self.analysis)).made(exchange.connection())
+    }
+
+    /// Whether the server of this exchange closes on everybody at once.
+    pub(super) fn answers_nobody(&self, exchange: ExchangeView<'_>) -> bool {
+        let connection = exchange.connection().inner;
+        let all = self.never.get_or_init(|| super::never::find(self.analysis));
+        all.contains(&(connection.link, connection.server))
     }
 
     /// Whether the server of this exchange asked somebody meanwhile, and nothing tells for which request.

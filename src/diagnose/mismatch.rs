@@ -24,7 +24,7 @@ const PARSED_NS: i64 = 1_000_000;
 const PROMPT_NS: i64 = 20_000_000;
 
 /// So many connections, and none answered ever, are no accident.
-const NEVER_ANSWERED: u64 = 5;
+pub(super) const NEVER_ANSWERED: u64 = 5;
 
 /// A client that leaves sooner than this did not wait for an answer.
 const PATIENCE_NS: i64 = 1_000_000_000;
@@ -158,7 +158,7 @@ fn is_heard(flow: &Flow) -> bool {
 }
 
 /// Whether it closed so soon that nothing but the first bytes can be the reason.
-fn is_turned_away(connection: ConnectionView<'_>) -> bool {
+pub(super) fn is_turned_away(connection: ConnectionView<'_>) -> bool {
     let life = Life::of(connection);
     let Some(end) = life.server_ended().filter(|_| is_closed_unanswered(connection)) else { return false };
     let Some(first) = connection.exchanges().next() else { return false };

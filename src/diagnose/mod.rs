@@ -32,6 +32,7 @@ mod logged_errors;
 mod logs_alone;
 mod mismatch;
 mod model;
+mod never;
 mod nolive;
 mod origins;
 mod queue;

@@ -62,6 +62,7 @@ pub(super) const ENDINGS: &[Rule] = &[
         form: "by a reset in place of its end",
         holds: cut_open,
     },
+    Rule { id: "P1", words: &texts::CLOSED_ON_ALL, form: "", holds: closed_on_all },
     Rule { id: "P1", words: &texts::CLOSED_ON_REQUEST, form: "", holds: closed_on_request },
     Rule { id: "P1", words: &texts::CLOSED_BEFORE_RESPONSE, form: "", holds: closed_before_response },
     Rule { id: "", words: &texts::APPLICATION_ERROR, form: "", holds: application_error },
@@ -299,6 +300,11 @@ fn may_have_stopped(case: &Case<'_>) -> bool {
         sent.is_some_and(|end| !at_least(case.raw.request.end_seq(), end))
     };
     cut && waited() && (case.server_role() == Role::Proxy && case.answered_itself() || went_on())
+}
+
+/// P1, where the server closes on whatever is asked, and answers nobody.
+fn closed_on_all(case: &Case<'_>) -> Option<Certainty> {
+    closed_before_response(case).filter(|_| case.around.answers_nobody(case.exchange))
 }
 
 /// P1, where the server closes on each request of this kind and answers others: it is the request, and no accident.

@@ -32,6 +32,35 @@ pub(in crate::diagnose) static CLOSED_BEFORE_RESPONSE: Words = Words {
         header or TLS first: its log says so.",
 };
 
+/// P1, where nobody is answered.
+pub(in crate::diagnose) static CLOSED_ON_ALL: Words = Words {
+    kind: "closed-before-response",
+    cause: "every-request",
+    rule: "P1",
+    severity: Severity::Error,
+    summary: "{link}: {to} closes every connection at its first request and answers nobody, {times}",
+    explanation: "{to} closed ({ends}) {took} after each request began (median), whatever was asked for, and answered none \
+        while the captures ran. So closes a server that wants something else first: a PROXY header, of which {from} sent \
+        none, or TLS. One whose access rules drop {from}, or that fails at every request, does as well. {users}",
+    fixes: &[
+        (
+            "server",
+            "look in its log for what it says of these connections",
+            "It names the reason; the packets do not.",
+        ),
+        ("nginx", "listen … without proxy_protocol", "Where whoever calls it sends no PROXY header."),
+        (
+            "ingress-nginx",
+            "use-proxy-protocol: \"false\"",
+            "In the controller's ConfigMap, where the load balancer in front sends no PROXY header.",
+        ),
+        ("haproxy", "bind … without accept-proxy; or server … send-proxy where it calls", ""),
+        ("varnish", "varnishd -a :80 without ,PROXY", ""),
+    ],
+    log_line: "broken header: \"GET / HTTP/1.1 …\" while reading PROXY protocol (nginx, where that is the reason)",
+    doubt: "The packets show that it closes on everybody, not why.",
+};
+
 /// P1, for requests that are always closed on.
 pub(in crate::diagnose) static CLOSED_ON_REQUEST: Words = Words {
     kind: "closed-before-response",
@@ -486,9 +515,10 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 20] = [
+pub(in crate::diagnose) static ALL: [&Words; 21] = [
     &CLIENT_GAVE_UP,
     &CLOSED_BEFORE_RESPONSE,
+    &CLOSED_ON_ALL,
     &CLOSED_ON_REQUEST,
     &RESPONSE_TIMEOUT,
     &SEND_STALL,
