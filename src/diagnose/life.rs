@@ -19,6 +19,24 @@ pub(super) fn window_is_closed(connection: ConnectionView<'_>) -> bool {
     last.is_some_and(|event| event.kind == EventKind::ZeroWindow)
 }
 
+/// A request that its sender still repeats after so long, in nanoseconds, has not arrived: three timers have passed that
+/// begin at 200 ms and double (RFC 6298, section 5).
+const LONG_UNHEARD_NS: i64 = 700_000_000;
+
+/// Whether the server's side had not got a request when its client gave it up: until then it was sent again and again.
+pub(super) fn went_unheard(connection: ConnectionView<'_>, request: &Message, left: &Event) -> bool {
+    let again = |event: &&Event| {
+        event.kind == EventKind::Retransmission
+            && event.from == Side::Client
+            && at_least(event.seq, request.seq)
+            && !at_least(event.seq, request.end_seq())
+    };
+    let sent = connection.events().iter().filter(again).map(|event| event.at.0.saturating_sub(request.end.0));
+    let (last, waited) = (sent.max().unwrap_or(0), left.at.0.saturating_sub(request.end.0));
+    // What got through after a while is waited for: each pause is at most twice the one before.
+    last >= LONG_UNHEARD_NS && last.saturating_mul(4) >= waited
+}
+
 /// The events that decide a connection's fate: the first of each kind.
 pub(super) struct Life<'a> {
     pub(super) flow: &'a Flow,

@@ -8,7 +8,7 @@ use crate::http::{Exchange, ExchangeFlags};
 use crate::topology::{ExchangeId, LaneId, LinkId};
 
 use super::case::is_refused;
-use super::life::Life;
+use super::life::{Life, went_unheard};
 use super::words::count;
 use super::{Diagnosis, Failures, Outcome, Retries};
 
@@ -72,7 +72,13 @@ fn is_dropped_with(analysis: &Analysis, outcomes: &[Outcome], child: ExchangeId,
     let exchange = analysis.exchange(child);
     let unheard = !exchange.raw.response.is_present() || exchange.left_before_response().is_some();
     let [dropped, closed] = [child, parent].map(|id| outcomes[id.0 as usize]);
-    dropped == Outcome::Aborted && closed == Outcome::NoResponse && unheard
+    let connection = exchange.connection();
+    let lost = || {
+        Life::of(connection)
+            .client_ended()
+            .is_some_and(|end| went_unheard(connection, &exchange.raw.request, end))
+    };
+    dropped == Outcome::Aborted && closed == Outcome::NoResponse && unheard && !lost()
 }
 
 /// The exchange where each failure began: itself, or the deepest failed one below it. Of those `explained` the reason

@@ -269,3 +269,27 @@ fn the_snap_length_is_named_where_it_is_why_nothing_is_known() {
     assert_eq!(note(84), [told]);
     assert_eq!(note(1_500), []);
 }
+
+#[test]
+fn what_arrives_when_its_client_has_left_was_not_waited_for() {
+    // Sent again so often; the path heals when the proxy has given up, or after the first of them.
+    let told = |again: &[i64]| {
+        let mut chain = Chain::new(&["proxy", "app"]);
+        let at = chain.open(0, 0);
+        let conn = &mut chain.conns[at];
+        conn.request(Post, "/a", 10 * MS).response(200, 20 * MS);
+        conn.request(Post, "/b", S);
+        for &after in again {
+            conn.note(EventKind::Retransmission, Side::Client, S + after, 100, 100);
+        }
+        conn.fin(Side::Client, 4 * S).response(200, 5 * S).rst(Side::Client, 5 * S + MS, false);
+        let findings = chain.analyse().diagnosis.findings.into_iter();
+        findings.map(|f| if f.cause.is_empty() { f.kind } else { f.cause }).collect::<Vec<_>>()
+    };
+    let lost = told(&[200 * MS, 600 * MS, 1_400 * MS]);
+    assert!(
+        lost.contains(&"host-vanished".to_owned()) && !lost.contains(&"response-timeout".to_owned()),
+        "{lost:?}"
+    );
+    assert!(told(&[200 * MS]).contains(&"client-gave-up".to_owned()), "{:?}", told(&[200 * MS]));
+}

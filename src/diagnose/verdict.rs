@@ -5,7 +5,7 @@ use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState, Versi
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
-use super::life::Life;
+use super::life::{Life, went_unheard};
 use super::reject::reject_form;
 use super::{Outcome, RejectForm, Rejection};
 
@@ -172,6 +172,15 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
         return Ending::Known(if aborted { Outcome::Aborted } else { Outcome::NoResponse });
     }
     let tunnel = exchange.flags.has(ExchangeFlags::TUNNEL) && response.is_present();
+    // What the server's side got too late was lost on the way: neither its silence nor its late answer tells of it.
+    if let Some(end) = life.client_ended()
+        && !tunnel
+        && (!response.is_present() || view.left_unheard().is_some())
+        && went_unheard(view.connection(), request, end)
+    {
+        let lost = Ending::GaveUp { silence_ns: end.at.0.saturating_sub(request.end.0), waiting: false };
+        return if previous_served { Ending::Rejected(RejectForm::BlackHole) } else { lost };
+    }
     if let Some(end) = view.left_unheard().filter(|_| !tunnel) {
         return gave_up(life, exchange, end.at.0);
     }
