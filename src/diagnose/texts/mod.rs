@@ -77,7 +77,27 @@ const INGRESS: &str = "ingress-nginx";
 /// Begins the product of a fix for the hop that was asked, and that is a proxy itself: left out where it is known to be another one.
 const AS_SERVER: &str = "@";
 /// Proxies that lanes may be called after.
-const PROXY_PRODUCTS: [&str; 5] = ["envoy", "haproxy", "nginx", "traefik", "varnish"];
+const PROXY_PRODUCTS: [&str; 8] =
+    ["caddy", "envoy", "haproxy", "httpd", "nginx", "squid", "traefik", "varnish"];
+/// What asks others under these names is known to be a proxy too ("ingress" may be any).
+const ALSO_PROXIES: [&str; 2] = ["apache", "lighttpd"];
+
+/// Whether a fix for a proxy's product is one for what a lane is called.
+fn runs(name: &str, product: &str) -> bool {
+    let names: &[&str] = match product {
+        "nginx" | INGRESS => &["angie", "ingress", "nginx", "openresty", "tengine"],
+        "httpd" => &["apache", "httpd"],
+        "envoy" => &["envoy", "istio"],
+        _ => return name.contains(product),
+    };
+    names.iter().any(|known| name.contains(known))
+}
+
+/// Whether a lane is called after a proxy that another product's fix is nothing for.
+fn runs_other(name: &str, product: &str) -> bool {
+    let known = || PROXY_PRODUCTS.iter().chain(&ALSO_PROXIES).any(|proxy| name.contains(proxy));
+    !runs(name, product) && known()
+}
 
 /// The name of a lane that tells the product there: the one it is shown under, where that names one, else what traffic
 /// and captures call it. Who calls a lane "billing" has changed nothing of what runs there.
@@ -125,7 +145,14 @@ impl Words {
             let product = product.to_ascii_lowercase();
             let is_other = known || passes_on || is_proxy_product(&lane);
             let other = is_other && SERVER_PRODUCTS.contains(&product.as_str()) && !lane.contains(&product);
-            !other && !values.iter().any(lacks)
+            // The hop that asks is known to be another proxy, and the one that is asked is that product no more.
+            let proxies =
+                PROXY_PRODUCTS.contains(&product.as_str()) || product == INGRESS || product == "lighttpd";
+            let elsewhere = proxies
+                && runs_other(&from, &product)
+                && !runs(&lane, &product)
+                && (!passes_on || runs_other(&lane, &product));
+            !other && !elsewhere && !values.iter().any(lacks)
         };
         let fix = |&(product, change, note): &(&str, &str, &str)| Fix {
             product: product.trim_start_matches(AS_SERVER).to_owned(),
@@ -179,6 +206,32 @@ pub(super) fn fill(text: &str, values: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_advice_is_for_a_proxy_that_is_known_not_to_be_there() {
+        let values = [("above", "6".to_owned())];
+        let products = |from: &str, to: &str, passes_on: bool| {
+            let fixes = RESPONSE_TIMEOUT.fixes_for((from, to), passes_on, &values);
+            fixes.into_iter().map(|fix| fix.product).collect::<Vec<_>>()
+        };
+        let has = |list: &[String], product: &str| list.iter().any(|one| one == product);
+        for (lane, own) in
+            [("varnish", "varnish"), ("apache", "httpd"), ("Caddy", "caddy"), ("edge-haproxy", "HAProxy")]
+        {
+            let told = products(lane, "puma", false);
+            assert!(has(&told, own) && has(&told, "server"), "{lane}: {told:?}");
+            assert!(
+                !["nginx", "ingress-nginx", "Envoy", "squid"].iter().any(|other| has(&told, other)),
+                "{told:?}"
+            );
+        }
+        // Behind it a hop that may be any; one that is known; and nobody knows anything.
+        assert!(has(&products("varnish", "pod-7", true), "nginx"));
+        assert!(has(&products("varnish", "nginx", true), "nginx"));
+        let told = products("proxy", "app", false);
+        assert!(has(&told, "nginx") && has(&told, "varnish"), "{told:?}");
+        assert!(has(&products("ingress", "app", false), "ingress-nginx"));
+    }
 
     #[test]
     fn every_kind_has_its_words_and_no_cause_stands_twice() {
@@ -263,6 +316,8 @@ mod tests {
         let table = CLOSES_AFTER_EACH.fixes.iter().map(|fix| fix.0);
         let table: Vec<&str> = table.filter(|product| *product != "proxy").collect();
         assert_eq!(products("ingress", "uwsgi"), table);
+        // Who is known to be nginx is no other proxy.
+        let table: Vec<&str> = table.into_iter().filter(|product| *product != "haproxy").collect();
         assert_eq!(products("ingress-nginx", "app"), table);
         for from in ["nginx", "nginx 2"] {
             let found = products(from, "app");
