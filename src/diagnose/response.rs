@@ -252,12 +252,19 @@ fn cut_open(case: &Case<'_>) -> Option<Certainty> {
 
 fn cut(case: &Case<'_>, framing: fn(Framing) -> bool) -> Option<Certainty> {
     let known = case.raw.response.head_bytes > 0 && framing(case.raw.response.framing);
-    (case.outcome == Outcome::Truncated && known).then_some(Certainty::Certain)
+    (case.outcome == Outcome::Truncated && known && !asked_in_the_dark(case)).then_some(Certainty::Certain)
+}
+
+/// Whether the captures hide what came of something that the server asked for this: then that may be the reason.
+fn asked_in_the_dark(case: &Case<'_>) -> bool {
+    let children = case.analysis.trees.children(case.exchange.id);
+    children.iter().any(|child| case.around.outcomes[child.0 as usize] == Outcome::Unknown)
 }
 
 /// The head itself was cut off: the proxy cannot even pass a status on.
 fn cut_head(case: &Case<'_>) -> Option<Certainty> {
-    (case.outcome == Outcome::Truncated && case.raw.response.head_bytes == 0).then_some(Certainty::Certain)
+    let in_head = case.outcome == Outcome::Truncated && case.raw.response.head_bytes == 0;
+    (in_head && !asked_in_the_dark(case)).then_some(Certainty::Certain)
 }
 
 /// P1: a connection closed in place of an answer.
@@ -267,9 +274,7 @@ fn closed_before_response(case: &Case<'_>) -> Option<Certainty> {
         return None;
     }
     let request = &case.raw.request;
-    // A proxy that asked somebody, of whose answer the snap length hides whether it was whole: then that is the reason.
-    let children = case.analysis.trees.children(case.exchange.id);
-    if children.iter().any(|child| case.around.outcomes[child.0 as usize] == Outcome::Unknown) {
+    if asked_in_the_dark(case) {
         return None;
     }
     if !case.is_first() {

@@ -3,6 +3,7 @@
 use super::testkit::{Chain, MS};
 use super::wirekit::{FIN, RST, Who, Wire};
 use crate::http::Method::Post;
+use crate::http::{Framing, MessageState};
 use crate::tcp::{EventKind, Side};
 
 use Who::{App, Down, Up, User};
@@ -292,4 +293,24 @@ fn what_arrives_when_its_client_has_left_was_not_waited_for() {
         "{lost:?}"
     );
     assert!(told(&[200 * MS]).contains(&"client-gave-up".to_owned()), "{:?}", told(&[200 * MS]));
+}
+
+#[test]
+fn no_proxy_is_blamed_for_a_cut_answer_while_what_it_got_is_not_known() {
+    let told = |known: bool| {
+        let mut chain = Chain::new(&["user", "proxy", "app"]);
+        let (user, app) = (chain.open(0, 0), chain.open(1, 0));
+        chain.conns[user].request(Post, "/a", MS).response(200, 4 * MS).cut().fin(Side::Server, 5 * MS);
+        chain.conns[app].request(Post, "/a", 2 * MS).response(200, 3 * MS);
+        if !known {
+            let response = &mut chain.conns[app].exchanges[0].response;
+            (response.state, response.framing) = (MessageState::Lossy, Framing::Chunked);
+            chain.conns[app].flow.directions[1].cut_bytes = 100;
+        }
+        chain.parent((app, 0), (user, 0), 1);
+        let findings = chain.analyse().diagnosis.findings.into_iter();
+        findings.filter(|finding| finding.kind == "truncated-response").count()
+    };
+    assert_eq!(told(true), 1);
+    assert_eq!(told(false), 0);
 }
