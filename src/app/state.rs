@@ -27,6 +27,10 @@ use crate::topology::{ConnectionId, ExchangeId, LinkId};
 pub enum Action {
     Run(Command),
     SelectFinding(usize),
+    /// The reasons of this finding, whichever is selected.
+    ExplainFinding(usize),
+    /// Copies the first fix of this finding, whichever is selected.
+    CopyFixOf(usize),
     SelectExchange(ExchangeId),
     /// The same, for where it is in sight already: the view stays as it is.
     SelectInPlace(ExchangeId),

@@ -20,6 +20,7 @@ mod again;
 mod clocks;
 mod going;
 mod opening;
+mod verdict;
 mod wire;
 
 type Window = Harness<'static, AppState>;

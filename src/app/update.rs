@@ -75,6 +75,8 @@ impl AppState {
         match action {
             Action::Run(command) => self.run(ctx, command),
             Action::SelectFinding(index) => navigate::to_finding(self, index),
+            Action::ExplainFinding(index) => self.show_modal(Modal::WhySure(index)),
+            Action::CopyFixOf(index) => self.copy_fix(ctx, index),
             Action::SelectExchange(id) => navigate::to_exchange(self, id),
             Action::SelectInPlace(id) => navigate::to_exchange_in_place(self, id),
             Action::SelectConnection(id) => navigate::to_connection(self, id, None),
@@ -149,14 +151,9 @@ impl AppState {
             Command::Palette => self.show_modal(Modal::Palette { query: String::new(), chosen: 0 }),
             Command::FocusFilter => self.ui.focus_filter = true,
             Command::ClearFilter => self.edits.look().filter.clear(),
-            Command::ShowEvidence => {
-                navigate::to_finding(self, self.edits.session().selection.finding.unwrap_or(0));
-            }
-            Command::WhySure => {
-                let index = self.edits.session().selection.finding.unwrap_or(0);
-                self.show_modal(Modal::WhySure(index));
-            }
-            Command::CopyFix => self.copy_fix(ctx),
+            Command::ShowEvidence => navigate::to_finding(self, self.selected_finding()),
+            Command::WhySure => self.show_modal(Modal::WhySure(self.selected_finding())),
+            Command::CopyFix => self.copy_fix(ctx, self.selected_finding()),
             Command::CopyWiresharkFilter => self.copy_wireshark_filter(ctx),
             Command::NextStep => navigate::step_by(self, 1),
             Command::PreviousStep => navigate::step_by(self, -1),
@@ -436,8 +433,12 @@ impl AppState {
         });
     }
 
-    fn copy_fix(&mut self, ctx: &Context) {
-        let index = self.edits.session().selection.finding.unwrap_or(0);
+    /// The finding that keys and commands are about: the selected one, else the first.
+    fn selected_finding(&self) -> usize {
+        self.edits.session().selection.finding.unwrap_or(0)
+    }
+
+    fn copy_fix(&mut self, ctx: &Context, index: usize) {
         let findings = self.document.as_ref().map(|d| &d.analysis.diagnosis.findings);
         let fix = findings.and_then(|all| all.get(index)).and_then(|finding| finding.fixes.first()).cloned();
         match fix {

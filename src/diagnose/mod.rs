@@ -2,6 +2,7 @@
 
 mod accept_queue;
 mod answers;
+pub mod beyond;
 mod blackhole;
 mod board;
 mod burst;

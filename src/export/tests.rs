@@ -225,7 +225,8 @@ fn clients_that_leave_are_no_fault() {
         text(&crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default()))
     };
     let made = told(200);
-    let first = "No fault found: 30 requests from users, 1 given up by their clients before an answer came.";
+    let first =
+        "No fault found: 30 requests from users, 1 given up by their clients before the answer was whole.";
     assert_eq!(made.lines().next(), Some(first), "{made}");
     assert!(!told(500).starts_with("No fault found"));
 }

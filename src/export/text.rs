@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
+use crate::diagnose::beyond::beyond;
 use crate::diagnose::carried::unread;
 use crate::diagnose::words::{counted, grouped, listed, methods, printable};
-use crate::diagnose::{ByMethod, Finding, Severity};
+use crate::diagnose::{ByMethod, Finding, Retries, Severity};
 use crate::session::Annotation;
 use crate::topology::{Remark, RemarkKind, Role};
 
@@ -80,7 +81,7 @@ fn verdict(analysis: &Analysis, out: &mut String) {
             let unread = unread(analysis).map_or(String::new(), |unread| format!(" Not read: {unread}."));
             let failures = match left {
                 0 => "no failure".to_owned(),
-                left => format!("{} given up by their clients before an answer came", grouped(left)),
+                left => format!("{} given up by their clients before the answer was whole", grouped(left)),
             };
             format!(
                 "No fault found: {} from {}, {failures}.{unread}",
@@ -88,7 +89,8 @@ fn verdict(analysis: &Analysis, out: &mut String) {
                 analysis.askers()
             )
         } else {
-            "Requests failed, and these captures do not show why.".to_owned()
+            let beyond = beyond(analysis).map_or(String::new(), |beyond| format!(" {}.", beyond.summary));
+            format!("Requests failed, and these captures do not show why.{beyond}")
         };
         paragraph(out, "", &text);
         return;

@@ -6,6 +6,7 @@ use super::{Actions, Pane};
 use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, clickable_row, severity_mark};
+use crate::diagnose::beyond::{self, is_beyond};
 use crate::diagnose::{Certainty, Finding, RejectForm};
 
 /// More findings than this are scrolled through: where it starts shall stay in sight below them.
@@ -18,7 +19,12 @@ pub fn findings_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
     let findings = &pane.analysis.diagnosis.findings;
     card(ui, &pane.palette, "Findings", &findings.len().to_string(), |ui| {
         if findings.is_empty() {
-            ui.weak("Nothing out of the ordinary.");
+            let judged = !pane.analysis.topology.exchanges.is_empty();
+            ui.weak(if judged {
+                "Nothing out of the ordinary."
+            } else {
+                "No request was read, so none was judged."
+            });
         }
         ui.spacing_mut().item_spacing.y = 2.0;
         let selected = pane.session.selection.finding;
@@ -55,7 +61,7 @@ fn finding_row(
 ) -> egui::Response {
     let palette = pane.palette;
     let (mark, color) = severity_mark(&palette, finding.severity);
-    let title = title(&finding.kind);
+    let title = title_of(pane, finding);
     let label = format!("Finding: {title}, {} times", finding.count);
     let selected = pane.session.selection.finding == Some(index);
     let row = clickable_row(ui, &palette, selected, &label, |ui| {
@@ -94,16 +100,27 @@ fn where_and_how_sure(pane: &Pane<'_>, finding: &Finding) -> String {
         Certainty::Possible => "possible",
     };
     let mut parts = Vec::new();
+    if is_beyond(finding) {
+        parts.push("from behind it?".to_owned());
+    }
     if let Some(link) = finding.link {
         parts.push(pane.analysis.link_name(link));
     }
     parts.push(sure.to_owned());
     // What one link does in several ways is told apart by its cause.
     let alike = |other: &&Finding| (&other.kind, other.link) == (&finding.kind, finding.link);
-    if !finding.cause.is_empty() && pane.analysis.diagnosis.findings.iter().filter(alike).count() > 1 {
+    if !finding.cause.is_empty()
+        && !is_beyond(finding)
+        && pane.analysis.diagnosis.findings.iter().filter(alike).count() > 1
+    {
         parts.push(finding.cause.replace('-', " "));
     }
     parts.join(" · ")
+}
+
+/// What a finding is called in a list: its kind, or who answers what where the reason lies behind what was captured.
+pub fn title_of(pane: &Pane<'_>, finding: &Finding) -> String {
+    beyond::title(pane.analysis, finding).unwrap_or_else(|| title(&finding.kind))
 }
 
 /// `Stale pick`: the form's name for people.

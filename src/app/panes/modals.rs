@@ -6,7 +6,7 @@ use egui::{Align, Id, Key, Layout, Modal as Overlay, RichText, ScrollArea, TextE
 
 use super::annotations::target_words;
 use super::compare::{self, Compared};
-use super::findings::{form_name, form_words, title};
+use super::findings::{form_name, form_words, title_of};
 use super::{Actions, Pane, lanes, log_lines};
 use crate::app::Palette;
 use crate::app::command::Command;
@@ -275,7 +275,7 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, (at, finding): (usize, &Finding), out: &
     let (mark, color) = severity_mark(&palette, finding.severity);
     ui.horizontal(|ui| {
         ui.label(RichText::new(mark).size(16.0).color(color));
-        ui.heading(title(&finding.kind));
+        ui.heading(title_of(pane, finding));
     });
     ScrollArea::vertical().id_salt("why").max_height(560.0).min_scrolled_height(560.0).show(ui, |ui| {
         ui.add(egui::Label::new(RichText::new(&finding.summary).strong()).wrap());

@@ -5,14 +5,26 @@ use egui::{Align, Color32, Frame, Layout, Margin, RichText, Stroke, Ui};
 use super::{Actions, Pane};
 use crate::app::command::Command;
 use crate::app::format::{counted, grouped};
-use crate::app::widgets::{command_button, severity_mark};
+use crate::app::state::Action;
+use crate::app::widgets::severity_mark;
+use crate::diagnose::Severity;
+use crate::diagnose::beyond::beyond;
 use crate::diagnose::carried::unread;
-use crate::diagnose::{Finding, Severity};
 
 /// Draws the banner of the worst finding, or of its absence.
 pub fn verdict_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
-    match pane.analysis.diagnosis.findings.iter().find(|finding| finding.severity == Severity::Error) {
-        Some(finding) => finding_ui(ui, pane, finding, out),
+    // The same order of ideas as the report's: warnings lead where there is no error.
+    let findings = &pane.analysis.diagnosis.findings;
+    if let Some(worst) = findings.first().filter(|finding| finding.severity >= Severity::Warning) {
+        let color = severity_mark(&pane.palette, worst.severity);
+        return finding_ui(ui, pane, color, (0, &worst.summary, &worst.explanation), out);
+    }
+    let unexplained = pane.analysis.diagnosis.failures.only_left().is_none();
+    match beyond(pane.analysis).filter(|_| unexplained) {
+        Some(beyond) => {
+            let told = (beyond.finding, &*beyond.summary, &*beyond.explanation);
+            finding_ui(ui, pane, ("?", pane.palette.attention), told, out);
+        }
         None => all_well_ui(ui, pane),
     }
 }
@@ -35,18 +47,25 @@ fn banner<R>(ui: &mut Ui, pane: &Pane<'_>, color: Color32, contents: impl FnOnce
     ui.painter().rect_filled(edge, egui::CornerRadius { nw: 6, sw: 6, ne: 0, se: 0 }, color);
 }
 
-fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions) {
+/// The banner of a finding: its place among all, and what is said of it.
+fn finding_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    (mark, color): (&str, Color32),
+    (index, summary, explanation): (usize, &str, &str),
+    out: &mut Actions,
+) {
     let palette = pane.palette;
-    let (mark, color) = severity_mark(&palette, finding.severity);
+    let fix = pane.analysis.diagnosis.findings.get(index).and_then(|finding| finding.fixes.first());
     banner(ui, pane, color, |ui| {
         ui.horizontal_top(|ui| {
             let wide = ui.available_width() > 1000.0;
             let words = (ui.available_width() - if wide { BUTTONS_IN_A_ROW } else { BUTTONS }).max(200.0);
             ui.vertical(|ui| {
                 ui.set_width(words);
-                ui.add(egui::Label::new(headline(ui, mark, color, &finding.summary)).wrap());
-                ui.add(egui::Label::new(first_sentences(&finding.explanation, 260)).wrap());
-                if let Some(fix) = finding.fixes.first() {
+                ui.add(egui::Label::new(headline(ui, mark, color, summary)).wrap());
+                ui.add(egui::Label::new(first_sentences(explanation, 260)).wrap());
+                if let Some(fix) = fix {
                     let text = match fix.product.as_str() {
                         "" => format!("Change: {}", fix.change),
                         product => format!("Change ({product}): {}", fix.change),
@@ -54,22 +73,37 @@ fn finding_ui(ui: &mut Ui, pane: &Pane<'_>, finding: &Finding, out: &mut Actions
                     ui.add(egui::Label::new(RichText::new(text).monospace().color(palette.path)).wrap());
                 }
             });
-            let fix = !finding.fixes.is_empty();
             // From the right edge: a finding without a fix leaves no gap there.
             ui.with_layout(Layout::top_down(Align::Max), |ui| {
                 ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
-                    if fix && wide {
-                        command_button(ui, Command::CopyFix, "Copy fix", out);
+                    if fix.is_some() && wide {
+                        button(ui, pane, index, Command::CopyFix, out);
                     }
-                    command_button(ui, Command::WhySure, "Why so sure?", out);
-                    command_button(ui, Command::ShowEvidence, "Show evidence", out);
+                    button(ui, pane, index, Command::WhySure, out);
+                    button(ui, pane, index, Command::ShowEvidence, out);
                 });
-                if fix && !wide {
-                    command_button(ui, Command::CopyFix, "Copy fix", out);
+                if fix.is_some() && !wide {
+                    button(ui, pane, index, Command::CopyFix, out);
                 }
             });
         });
     });
+}
+
+/// A button about the finding that the banner names, whichever is selected. Its keys are told only where they would do
+/// the same.
+fn button(ui: &mut Ui, pane: &Pane<'_>, index: usize, command: Command, out: &mut Actions) {
+    let (name, help, action) = match command {
+        Command::CopyFix => ("Copy fix", "Copy the change that mends this", Action::CopyFixOf(index)),
+        Command::WhySure => ("Why so sure?", "The reasons, doubts and fixes", Action::ExplainFinding(index)),
+        _ => ("Show evidence", "Go to the packet that proves this", Action::SelectFinding(index)),
+    };
+    let keys = command.keys(ui.ctx());
+    let is_same = pane.session.selection.finding.unwrap_or(0) == index && !keys.is_empty();
+    let help = if is_same { format!("{help} ({keys})") } else { help.to_owned() };
+    if ui.button(name).on_hover_text(help).clicked() {
+        out.push(action);
+    }
 }
 
 /// Width kept for the buttons at the right.
@@ -125,7 +159,10 @@ fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
             counted(analysis.topology.links.len() as u64, "link")
         );
         if let Some(left @ 1..) = left {
-            words.push_str(&format!(" Given up by their clients before an answer came: {}.", grouped(left)));
+            words.push_str(&format!(
+                " Given up by their clients before the answer was whole: {}.",
+                grouped(left)
+            ));
         }
         if others > 0 {
             words.push_str(&format!(" {} of lesser weight on the left.", counted(others as u64, "finding")));
