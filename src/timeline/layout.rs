@@ -65,7 +65,7 @@ impl Item {
 }
 
 /// What a mark says. Marks are painted at a fixed size on top of the bars: no zoom hides them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MarkKind {
     /// A rejected request: a cross.
     Rejected,

@@ -6,7 +6,7 @@ use super::{Actions, Pane};
 use crate::analysis::{Analysis, ExchangeView};
 use crate::app::format::duration;
 use crate::app::state::Action;
-use crate::app::widgets::{attempt_badge, outcome_name, padded_row, status_color};
+use crate::app::widgets::{attempt_badge, is_remade, is_resized, outcome_name, padded_row, status_color};
 use crate::correlate::{Confidence, Orphan};
 use crate::topology::ExchangeId;
 
@@ -17,11 +17,16 @@ const LIMIT: usize = 200;
 pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Actions) {
     let trees = &pane.analysis.trees;
     let tree = trees.tree(trees.root(selected));
+    let is_new = is_remade(ui, "tree", u64::from(selected.0));
+    let is_new = is_resized(ui, "tree", ui.available_height()) || is_new;
     ScrollArea::vertical().id_salt("tree").auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         sent_ui(ui, pane, trees.root(selected), out);
         for &(id, depth) in tree.iter().take(LIMIT) {
-            node_ui(ui, pane, pane.analysis.exchange(id), depth, id == selected, out);
+            let row = node_ui(ui, pane, pane.analysis.exchange(id), depth, id == selected, out);
+            if is_new && id == selected {
+                row.scroll_to_me(None);
+            }
         }
         if tree.len() > LIMIT {
             ui.weak(format!("and {} more", tree.len() - LIMIT));
@@ -80,7 +85,7 @@ fn node_ui(
     depth: usize,
     selected: bool,
     out: &mut Actions,
-) {
+) -> egui::Response {
     let palette = pane.palette;
     let link = pane.analysis.link_name(exchange.link_id());
     let (ending, color) = ending(pane, &exchange);
@@ -145,6 +150,7 @@ fn node_ui(
     if row.clicked() {
         out.push(Action::SelectExchange(exchange.id));
     }
+    row
 }
 
 fn ending(pane: &Pane<'_>, exchange: &ExchangeView<'_>) -> (String, egui::Color32) {

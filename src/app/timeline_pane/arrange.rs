@@ -7,12 +7,16 @@ use crate::topology::ExchangeId;
 
 /// Height of a lane's band, in points.
 pub(super) const BAND: f32 = 30.0;
+/// The same where all lanes would not be in sight otherwise: name and words on one line.
+const LOW_BAND: f32 = 21.0;
 /// Height of a row at its best.
 pub(super) const ROW: f32 = 23.0;
 /// Height of a row when there are very many: all hops in one look matter more than single connections.
 const LOW_ROW: f32 = 1.5;
 /// The same of a row with a rejected request: its cross stays whole.
 const LOW_NOTABLE: f32 = 4.0;
+/// The least heights of both kinds of rows where even so not all lanes are in sight: bars lie over each other then.
+const LEAST_ROWS: (f32, f32) = (0.25, 1.5);
 /// Height of the rows of the selected request when there are many others: text still fits.
 const LOW_FULL: f32 = 15.0;
 /// Free space below the last row of a link.
@@ -134,27 +138,48 @@ fn arrange(frame: &Frame<'_>, mode: RowMode) -> Arrangement {
             }
         }
     }
-    place(&entries, frame.regions.body.height(), hidden)
+    // Who wants each row at its full height scrolls.
+    let levels = if mode == RowMode::All { &LEVELS[..1] } else { &LEVELS[..] };
+    let available = frame.regions.body.height();
+    let last = levels.len() - 1;
+    let mut placed =
+        levels.iter().enumerate().map(|(at, level)| (at, place(&entries, level, available, hidden)));
+    placed
+        .find(|(at, placed)| *at == last || placed.height <= available)
+        .map_or_else(Arrangement::default, |p| p.1)
 }
+
+/// Heights of bands, and the least ones of rows, from the best to those that show the most lanes.
+const LEVELS: [(f32, f32, f32); 4] = [
+    (BAND, LOW_ROW, LOW_NOTABLE),
+    (LOW_BAND, LOW_ROW, LOW_NOTABLE),
+    (LOW_BAND, LEAST_ROWS.0, LOW_NOTABLE),
+    (LOW_BAND, LEAST_ROWS.0, LEAST_ROWS.1),
+];
 
 /// Gives each entry its height, so that all lanes are in sight if that is possible: rows of little worth shrink first,
 /// then the notable ones, at last those of the selected request.
-fn place(entries: &[(Entry, Worth)], available: f32, hidden: usize) -> Arrangement {
+fn place(
+    entries: &[(Entry, Worth)],
+    &(band, low_row, low_notable): &(f32, f32, f32),
+    available: f32,
+    hidden: usize,
+) -> Arrangement {
     let count =
         |worth| entries.iter().filter(|e| matches!(e.0, Entry::Row(_)) && e.1 == worth).count() as f32;
     let (low, notable, full) = (count(Worth::Low), count(Worth::Notable), count(Worth::Full));
     let bands = entries.len() as f32 - low - notable - full;
-    let rest = available - bands * (BAND + GAP) - GAP;
+    let rest = available - bands * (band + GAP) - GAP;
     let share = |room: f32, rows: f32, least: f32, most: f32| whole(room / rows.max(1.0)).clamp(least, most);
-    let full_height = share(rest - notable * LOW_NOTABLE - low * 2.0, full, LOW_FULL, ROW);
+    let full_height = share(rest - notable * low_notable - low * low_row.min(2.0), full, LOW_FULL, ROW);
     let rest = rest - full * full_height;
-    let notable_height = share(rest - low * 2.0, notable, LOW_NOTABLE, ROW);
-    let low_height = share(rest - notable * notable_height, low, LOW_ROW, notable_height.min(ROW));
+    let notable_height = share(rest - low * low_row.min(2.0), notable, low_notable, ROW);
+    let low_height = share(rest - notable * notable_height, low, low_row, notable_height.min(ROW));
     let mut out = Arrangement { hidden, ..Arrangement::default() };
     let mut previous_row = false;
     for &(entry, worth) in entries {
         let height = match entry {
-            Entry::Band(_) => BAND,
+            Entry::Band(_) => band,
             Entry::Link(_) => 18.0,
             Entry::Row(_) if worth == Worth::Full => full_height,
             Entry::Row(_) if worth == Worth::Notable => notable_height,
@@ -199,20 +224,24 @@ impl Arrangement {
         self.entries.iter().find(|e| key(e) == Some((place.link, place.row)))
     }
 
-    /// The scroll offset nearest to `scroll` that shows the rows of the selected request.
+    /// The scroll offset nearest to `scroll` that shows the rows of the selected request with the lanes around them; of
+    /// a request that is higher than the pane, that of the selected exchange.
     pub(super) fn scroll_to_show(&self, frame: &Frame<'_>, scroll: f32) -> f32 {
         let model = frame.input.model;
-        let rows = frame.lit.iter().filter_map(|&id| {
+        let row_of = |id: ExchangeId| {
             let connection = *frame.input.analysis.topology.connection_of.get(id.0 as usize)?;
             let placed = self.find(model.place_of_connection(connection)?)?;
-            Some((placed.y, placed.y + placed.height))
-        });
-        let Some((top, bottom)) = rows.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { return scroll };
+            Some((placed.y - BAND, placed.y + placed.height + BAND))
+        };
+        let all = frame.lit.iter().filter_map(|&id| row_of(id)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let height = frame.regions.body.height();
+        let whole = all.filter(|(top, bottom)| bottom - top <= height);
+        let own = || frame.input.selection.exchange.and_then(row_of);
+        let Some((top, bottom)) = whole.or_else(own) else { return scroll };
         if top >= scroll && bottom <= scroll + height {
             return scroll;
         }
-        // The deepest rows matter most: that is where the failure began.
-        (bottom + BAND - height).max(0.0).min(if bottom - top > height { f32::INFINITY } else { top })
+        let nearest = if top < scroll { top } else { bottom - height };
+        nearest.min(top).clamp(0.0, (self.height - height).max(0.0))
     }
 }

@@ -7,16 +7,16 @@ use egui::{
     WidgetInfo,
 };
 
-use super::arrange::{Arrangement, Entry, Placed};
+use super::arrange::{Arrangement, BAND, Entry, Placed};
 use super::fills::paint_bar;
-use super::marks::{paint_mark, small_mark};
+use super::marks::{MarkNode, mark_nodes, paint_mark, small_mark};
 use super::tracks::tracks;
 use super::{Frame, LayoutKey, RowSums, TimelineAction, TimelineState, labels, shapes};
 use crate::capture::SessionTime;
 use crate::timeline::{Item, Look, Place, Row, RowLayout, Span, layout_marks, layout_row};
 
 /// Bars that screen readers and tests can name, at most; the rest is reached by zooming in.
-const NODES: usize = 750;
+pub(super) const NODES: usize = 750;
 /// Texts on bars in a frame, at most.
 pub(super) const TEXTS: usize = 1_500;
 /// Rows lower than this show where something went on, no single bars.
@@ -45,6 +45,8 @@ pub(super) struct Layers {
     pub texts: usize,
     /// Left edges of the port labels on the row being painted.
     pub port_labels: Vec<f32>,
+    /// The marks, for pointing at them.
+    pub mark_nodes: Vec<MarkNode>,
     plain_nodes: usize,
     notable_nodes: usize,
 }
@@ -78,6 +80,7 @@ pub(super) fn body_ui(
         words: vec![],
         texts: 0,
         port_labels: vec![],
+        mark_nodes: vec![],
         plain_nodes: 0,
         notable_nodes: 0,
     };
@@ -115,6 +118,8 @@ pub(super) fn body_ui(
             }
         }
     }
+    // Behind all rows: a mark wins over the bars below and beside it.
+    mark_nodes(ui, frame, std::mem::take(&mut layers.mark_nodes), actions, &mut shown);
     painter.extend(layers.under);
     painter.add(layers.fills);
     painter.extend(layers.over);
@@ -207,8 +212,9 @@ fn band(
     }
     let left = rect.left() + 10.0;
     // The upper half of the band right of the name belongs to the marks, the lower half to the words.
-    let name = labels::cut(&band.name, 14);
-    let at = Pos2::new(left, y + 10.0);
+    let low = height < BAND;
+    let name = labels::cut_middle(&band.name, 15);
+    let at = Pos2::new(left, y + if low { height / 2.0 } else { 10.0 });
     text(painter, &mut layers.under, at, Align2::LEFT_CENTER, &name, 13.5, palette.text);
     let mut write = |at: Pos2, anchor: Align2, words: &str, size: f32, colour: Color32| {
         let backdrop = layers.words.len();
@@ -218,20 +224,22 @@ fn band(
         rect
     };
     let colour = if band.fact.alarming { palette.failed } else { palette.muted };
-    let at = Pos2::new(rect.right() - 8.0, y + 21.5);
+    let at = Pos2::new(rect.right() - 8.0, if low { rect.bottom() - 6.5 } else { y + 21.5 });
     let fact = write(at, Align2::RIGHT_CENTER, &band.fact.text, 10.5, colour);
-    let letters = ((fact.left() - 12.0 - left) / 5.4).max(0.0) as usize;
-    let addresses = labels::cut(&band.addresses, letters);
-    write(Pos2::new(left, y + 22.5), Align2::LEFT_CENTER, &addresses, 9.5, palette.muted);
+    if !low {
+        let letters = ((fact.left() - 12.0 - left) / 5.4).max(0.0) as usize;
+        let addresses = labels::cut(&band.addresses, letters);
+        write(Pos2::new(left, y + 22.5), Align2::LEFT_CENTER, &addresses, 9.5, palette.muted);
+    }
     // It shows the marks of all rows below, so that none is out of sight when its row is.
-    let marks_y = y + 8.0;
+    let marks_y = y + if low { 5.0 } else { 8.0 };
     if !frame.input.model.links_below[lane].is_empty() {
         let line = Stroke::new(1.0, palette.line);
         layers.under.push(Shape::hline(frame.scale.left..=rect.right() - 8.0, marks_y, line));
     }
     for &link in &frame.input.model.links_below[lane] {
         for mark in layout_marks(&frame.input.model.links[link], &frame.scale) {
-            small_mark(layers, frame, &mark, marks_y);
+            small_mark(layers, frame, &mark, marks_y, low);
         }
     }
 }
@@ -297,8 +305,8 @@ fn row_ui(
             }
         }
     }
-    for (at, mark) in view.layout.marks.iter().enumerate() {
-        paint_mark(painter, frame, layers, view, mark, view.layout.marks.get(at + 1));
+    for at in 0..view.layout.marks.len() {
+        paint_mark(painter, frame, layers, view, at);
     }
 }
 

@@ -3,12 +3,16 @@
 use crate::analysis::{Analysis, ExchangeView};
 use crate::app::widgets::outcome_name;
 use crate::diagnose::Outcome;
-use crate::timeline::{Item, LaneBand, Look, Span, SpanFlags, duration};
+use crate::timeline::{Item, LaneBand, Look, Mark, MarkKind, Span, SpanFlags, duration};
 use crate::topology::ExchangeId;
 
-/// `GET 200`, `POST 502`, `GET`.
+/// `GET 200`, `POST 502`, `GET 200 aborted`, `GET`.
 pub(super) fn short(exchange: &ExchangeView<'_>) -> String {
     match exchange.status() {
+        // Red without a word it would read as a contradiction.
+        Some(status) if status < 500 && exchange.outcome().is_failure() => {
+            format!("{} {status} {}", exchange.method(), outcome_name(exchange.outcome()))
+        }
         Some(status) => format!("{} {status}", exchange.method()),
         None => exchange.method().to_owned(),
     }
@@ -24,12 +28,25 @@ pub(super) fn cut(text: &str, limit: usize) -> String {
     out
 }
 
+/// A name of at most `limit` characters, cut in its middle: names of one kind differ at their ends.
+pub(super) fn cut_middle(text: &str, limit: usize) -> String {
+    let count = text.chars().count();
+    if count <= limit {
+        return text.to_owned();
+    }
+    let (head, tail) = (limit / 2, limit.saturating_sub(limit / 2 + 1));
+    text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
+}
+
 /// What a single bar is called: `ingress → uwsgi request 2 GET /api/item/77 rejected`.
 pub(super) fn node(analysis: &Analysis, span: &Span) -> String {
     let exchange = analysis.exchange(span.exchange);
     let link = analysis.link_name(exchange.link_id());
     let target = cut(&exchange.target(), 80);
     let outcome = match (span.look, exchange.status()) {
+        (Look::Failed, Some(status)) if status < 500 => {
+            format!("{status} {}", outcome_name(exchange.outcome()))
+        }
         (Look::Answered | Look::Failed, Some(status)) => status.to_string(),
         (look, _) => look.word().to_owned(),
     };
@@ -50,6 +67,26 @@ pub(super) fn run(item: &Item) -> String {
     }
     text.push_str(", zoom in");
     text
+}
+
+/// What a mark stands for: `rejected request`, `3 failures`.
+pub(super) fn marked(mark: &Mark) -> String {
+    let thing = match mark.kind {
+        MarkKind::Rejected => "rejected request",
+        MarkKind::Failed => "failure",
+        MarkKind::FirstAttempt => "first attempt",
+        MarkKind::Retry(_) => "retry",
+    };
+    match mark.count {
+        1 => thing.to_owned(),
+        _ if matches!(mark.kind, MarkKind::Retry(_)) => format!("{} retries", mark.count),
+        count => format!("{count} {thing}s"),
+    }
+}
+
+/// What a mark is called: `Mark: rejected request, ingress → uwsgi request 2 GET /api/item/77 rejected`.
+pub(super) fn mark(analysis: &Analysis, mark: &Mark, first: &Span) -> String {
+    format!("Mark: {}, {}", marked(mark), node(analysis, first))
 }
 
 /// The attempt's number, when its request had several attempts.
@@ -128,6 +165,8 @@ mod tests {
     fn long_targets_are_cut_at_a_character() {
         assert_eq!(cut("/häuser/und/gärten", 8), "/häuser…");
         assert_eq!(cut("/a", 8), "/a");
+        assert_eq!(cut_middle("my very long ingress 2", 11), "my ve…ess 2");
+        assert_eq!(cut_middle("ingress", 11), "ingress");
     }
 
     #[test]

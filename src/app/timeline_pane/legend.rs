@@ -131,6 +131,8 @@ fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {
             .widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, format!("Rows: {words}")));
         if response.clicked() {
             state.rows = mode;
+            // What was in sight stands elsewhere now.
+            state.scroll_to_request = true;
         }
         let response = response.on_hover_text(format!("Rows shown: {meaning}"));
         if chosen || response.hovered() {

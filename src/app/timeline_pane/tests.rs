@@ -161,6 +161,42 @@ fn a_row_that_has_room_for_text_has_a_bar_that_has() {
     }
 }
 
+/// Clicks in the middle of a node, whatever lies there beside it.
+fn click_at(harness: &mut Harness<'_, Stage>, at: Pos2) {
+    harness.hover_at(at);
+    harness.run_steps(1);
+    harness.drag_at(at);
+    harness.run_steps(1);
+    harness.drop_at(at);
+    harness.run_steps(2);
+}
+
+#[test]
+fn every_mark_of_a_failure_selects_its_own_exchange_however_far_the_view_is_zoomed_out() {
+    for view in [false, true] {
+        let mut stage = stage(200, 20);
+        stage.view = view.then(|| near_rejection(&stage).1);
+        let mut harness = harness(stage);
+        harness.run_steps(2);
+        let marks: Vec<Pos2> = harness
+            .query_all_by_label_contains("Mark: rejected request")
+            .map(|node| node.rect().center())
+            .collect();
+        assert!(marks.len() > 1, "in the lane's band and on the row");
+        for at in marks {
+            harness.state_mut().selection = Selection::default();
+            harness.state_mut().actions.clear();
+            harness.run_steps(2);
+            click_at(&mut harness, at);
+            let stage = harness.state();
+            let Some(TimelineAction::Select(id)) = stage.actions.first() else {
+                panic!("{at:?}: {:?}", stage.actions)
+            };
+            assert!(stage.analysis.exchange(*id).rejection().is_some(), "{at:?}");
+        }
+    }
+}
+
 /// Whether a bar is filled with the full colour of an answer.
 fn has_bright_answer(harness: &Harness<'_, Stage>) -> bool {
     let bright = Palette::of(&harness.ctx).answered;
