@@ -376,6 +376,7 @@ fn timeline_pane_ui(
         filter: rows.mask(),
         filter_generation: rows.count(),
         annotations: &pane.session.annotations,
+        zone: pane.clock.zone(),
     };
     out.extend(timeline_ui(ui, input, timeline).into_iter().map(|action| match action {
         TimelineAction::Select(id) => Action::SelectInPlace(id),

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::capture::SessionTime;
 pub use crate::capture::grouped;
+use crate::timeline::Zone;
 
 /// Prints times in one zone, UTC or the machine's own.
 #[derive(Clone, Debug)]
@@ -35,6 +36,11 @@ impl Clock {
     /// `UTC` or `local`, for the button and the column head.
     pub fn name(&self) -> &'static str {
         if self.local { "local" } else { "UTC" }
+    }
+
+    /// The zone, for the timeline.
+    pub fn zone(&self) -> Zone<'_> {
+        Zone { zone: &self.zone, name: self.name() }
     }
 
     /// `12:00:01.244710`: the time of day with microseconds, and nanoseconds where there are any.

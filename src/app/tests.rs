@@ -100,6 +100,16 @@ fn steps_follow_the_keys_and_the_buttons() {
     assert_eq!(window.state().session().selection.step, Some(last));
 }
 
+/// Whether a text is painted that begins and ends like this: what is drawn has no label.
+fn is_painted(window: &Window, starts: &str, ends: &str) -> bool {
+    window.output().shapes.iter().any(|clipped| match &clipped.shape {
+        egui::Shape::Text(text) => {
+            text.galley.text().starts_with(starts) && text.galley.text().ends_with(ends)
+        }
+        _ => false,
+    })
+}
+
 /// The row of the current step, drawn only when it is in sight.
 fn current_step(window: &Window) -> String {
     let step = window.state().session().selection.step.unwrap();

@@ -24,7 +24,7 @@ use super::Palette;
 use crate::analysis::Analysis;
 use crate::capture::SessionTime;
 use crate::session::{Annotation, Selection, TimeView};
-use crate::timeline::{Item, Minimap, Model, RowLayout, Scale};
+use crate::timeline::{Item, Minimap, Model, RowLayout, Scale, Zone};
 use crate::topology::{ConnectionId, ExchangeId};
 
 /// What the pane shows.
@@ -46,6 +46,8 @@ pub struct TimelineInput<'a> {
     pub filter_generation: u64,
     /// The user's notes.
     pub annotations: &'a [Annotation],
+    /// In which zone times are printed.
+    pub zone: Zone<'a>,
 }
 
 impl TimelineInput<'_> {

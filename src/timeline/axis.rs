@@ -1,8 +1,31 @@
 //! The time axis: round steps, and labels that do not repeat what all of them share.
 
+use jiff::tz::TimeZone;
+
 use crate::capture::SessionTime;
 
 use super::Scale;
+
+/// In which zone times are printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Zone<'a> {
+    /// The zone.
+    pub zone: &'a TimeZone,
+    /// What it is called: `UTC`, `local`.
+    pub name: &'a str,
+}
+
+impl Zone<'_> {
+    /// Nanoseconds on the zone's own clock, counted as those of UTC are.
+    fn wall(self, at: i64) -> i64 {
+        at.saturating_add(self.offset_ns(at))
+    }
+
+    fn offset_ns(self, at: i64) -> i64 {
+        let stamp = jiff::Timestamp::from_second(at.div_euclid(SECOND));
+        stamp.map_or(0, |stamp| i64::from(self.zone.to_offset(stamp).seconds()) * SECOND)
+    }
+}
 
 /// A labelled time on the axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,45 +125,48 @@ fn fraction(at: i64, digits: usize) -> String {
     nanos.get(..digits).unwrap_or_default().to_owned()
 }
 
-/// `12:00:01` of a time in nanoseconds since the epoch, in UTC.
+/// `12:00:01` of a clock's nanoseconds.
 fn clock(at: i64) -> String {
     let second = at.div_euclid(SECOND).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// `2026-11-24` of a time in nanoseconds since the epoch, in UTC.
+/// `2026-11-24` of a clock's nanoseconds.
 fn date(at: i64) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(at));
     stamp.map_or_else(|_| String::new(), |t| t.strftime("%Y-%m-%d").to_string())
 }
 
 impl Axis {
-    /// The axis of a view with ticks at least `spacing` pixels apart, in UTC.
-    pub fn new(scale: &Scale, spacing: f32) -> Self {
+    /// The axis of a view with ticks at least `spacing` pixels apart.
+    pub fn new(scale: &Scale, spacing: f32, zone: Zone<'_>) -> Self {
         let step_ns = round_step(scale.ns_per_px() * f64::from(spacing.max(8.0)));
         let (start, end) = (scale.view.start.0, scale.view.end.0);
-        let first = start.div_euclid(step_ns).saturating_mul(step_ns);
+        // Round on the zone's clock: its hours may begin at half past of another.
+        let offset = zone.offset_ns(start);
+        let first =
+            start.saturating_add(offset).div_euclid(step_ns).saturating_mul(step_ns).saturating_sub(offset);
         let first = if first < start { first.saturating_add(step_ns) } else { first };
         let count = (end.saturating_sub(first) / step_ns).clamp(0, 500);
         let last = first.saturating_add(count.saturating_mul(step_ns));
-        let shared = shared(first, last, step_ns);
+        let shared = shared(zone.wall(first), zone.wall(last), step_ns);
         let ticks = (0..=count)
             .map(|i| first.saturating_add(i.saturating_mul(step_ns)))
             .filter(|&at| at <= end)
-            .map(|at| Tick { at: SessionTime(at), label: label(at, step_ns, shared) })
+            .map(|at| Tick { at: SessionTime(at), label: label(zone.wall(at), step_ns, shared) })
             .collect();
-        Self { base: base(first, shared), ticks, step_ns }
+        Self { base: base(zone.wall(first), shared, zone.name), ticks, step_ns }
     }
 }
 
-fn base(at: i64, shared: Shared) -> String {
+fn base(at: i64, shared: Shared, zone: &str) -> String {
     match shared {
-        Shared::Nothing => "UTC".to_owned(),
-        Shared::Day => format!("{} UTC", date(at)),
-        Shared::Minute => format!("{} UTC", clock(at).get(..5).unwrap_or_default()),
-        Shared::Second => format!("{} UTC", clock(at)),
-        Shared::Milli => format!("{}.{} UTC", clock(at), fraction(at, 3)),
-        Shared::Micro => format!("{}.{} UTC", clock(at), fraction(at, 6)),
+        Shared::Nothing => zone.to_owned(),
+        Shared::Day => format!("{} {zone}", date(at)),
+        Shared::Minute => format!("{} {zone}", clock(at).get(..5).unwrap_or_default()),
+        Shared::Second => format!("{} {zone}", clock(at)),
+        Shared::Milli => format!("{}.{} {zone}", clock(at), fraction(at, 3)),
+        Shared::Micro => format!("{}.{} {zone}", clock(at), fraction(at, 6)),
     }
 }
 
@@ -162,19 +188,19 @@ fn label(at: i64, step: i64, shared: Shared) -> String {
 }
 
 /// `12:00:01.244710`: a moment for the cursor's label, with as many digits as a pixel of the view deserves.
-pub(super) fn moment(at: SessionTime, ns_per_px: f64) -> String {
+pub(super) fn moment(at: SessionTime, ns_per_px: f64, zone: Zone<'_>) -> String {
     let digits = match ns_per_px {
         n if n < 1_000.0 => 9,
         n if n < 1_000_000.0 => 6,
         _ => 3,
     };
-    format!("{}.{}", clock(at.0), fraction(at.0, digits))
+    format!("{}.{}", clock(zone.wall(at.0)), fraction(at.0, digits))
 }
 
 impl Scale {
     /// A moment in words, as exact as a pixel of this view deserves: `12:00:01.244710`.
-    pub fn moment(&self, at: SessionTime) -> String {
-        moment(at, self.ns_per_px())
+    pub fn moment(&self, at: SessionTime, zone: Zone<'_>) -> String {
+        moment(at, self.ns_per_px(), zone)
     }
 }
 
@@ -200,8 +226,12 @@ mod tests {
     const T: i64 = 1_795_521_601 * SECOND;
 
     fn axis(start: i64, end: i64) -> Axis {
+        axis_in(start, end, Zone { zone: &TimeZone::UTC, name: "UTC" })
+    }
+
+    fn axis_in(start: i64, end: i64, zone: Zone<'_>) -> Axis {
         let view = TimeView { start: SessionTime(start), end: SessionTime(end) };
-        Axis::new(&Scale::new(view, 0.0, 800.0), 90.0)
+        Axis::new(&Scale::new(view, 0.0, 800.0), 90.0, zone)
     }
 
     fn labels(axis: &Axis) -> Vec<&str> {
@@ -225,6 +255,17 @@ mod tests {
         assert_eq!(axis.base, "12:00:01 UTC");
         assert_eq!(axis.step_ns, 5_000_000);
         assert_eq!(labels(&axis), [".220", ".225", ".230", ".235", ".240", ".245"]);
+    }
+
+    #[test]
+    fn hours_are_those_of_the_zone_and_round_there() {
+        let zone = TimeZone::fixed(jiff::tz::Offset::from_seconds(-(3 * 3600 + 1800)).unwrap());
+        let local = Zone { zone: &zone, name: "local" };
+        let seconds = axis_in(T + 220_000_000, T + 248_000_000, local);
+        assert_eq!((seconds.base.as_str(), labels(&seconds)[0]), ("08:30:01 local", ".220"));
+        let hours = axis_in(T - 5 * HOUR, T + 5 * HOUR, local);
+        assert_eq!((hours.base.as_str(), labels(&hours)[0]), ("2026-11-24 local", "04:00"));
+        assert_eq!(moment(SessionTime(T), 1.0, local), "08:30:01.000000000");
     }
 
     #[test]

@@ -71,3 +71,37 @@ fn in_a_small_window_why_a_request_is_linked_is_reached_without_a_tooltip() {
     let head = window.get_by_label("Tree").rect();
     assert!(words.top() > head.bottom() && words.bottom() < 800.0, "{words:?}");
 }
+
+#[test]
+fn local_time_is_that_of_the_axis_and_the_cursor_too() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    assert!(is_painted(&window, "12:00:0", " UTC"));
+    press(&mut window, Key::U);
+    assert!(is_painted(&window, "", " local") && !is_painted(&window, "12:00:0", " UTC"));
+}
+
+#[test]
+fn all_lanes_are_in_sight_in_a_small_window() {
+    for name in ["paas-502", "single-host"] {
+        let mut window = window_of([1280.0, 772.0], None, None);
+        window.state_mut().open(vec![sample().with_file_name(name)], false);
+        window.run_steps(4);
+        for _ in 0..2 {
+            assert!(window.query_by_label("Scroll the timeline").is_none(), "{name}");
+            press(&mut window, Key::F);
+        }
+    }
+}
+
+#[test]
+fn the_selected_row_of_the_tree_is_in_sight() {
+    let mut window = window_of([1280.0, 620.0], None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    click(&mut window, FINDING_OF_SAMPLE);
+    window.run_steps(4);
+    let row = window.get_by_label("ingress → uwsgi: ✖ rejected").rect();
+    let (head, below) = (window.get_by_label("Tree").rect(), window.get_by_label("Exchanges").rect());
+    assert!(head.bottom() < row.top() && row.bottom() < below.top(), "{row:?} in {head:?} to {below:?}");
+}

@@ -175,7 +175,7 @@ fn scale_moved(view: TimeView, scale: &Scale, dx: f32) -> TimeView {
 pub(super) fn axis_ui(ui: &Ui, frame: &Frame<'_>) {
     let (palette, rect) = (&frame.palette, frame.regions.axis);
     let painter = ui.painter_at(rect);
-    let axis = Axis::new(&frame.scale, 92.0);
+    let axis = Axis::new(&frame.scale, 92.0, frame.input.zone);
     let font = FontId::monospace(10.5);
     let y = rect.center().y;
     painter.text(
@@ -231,7 +231,11 @@ fn cursor_time(painter: &Painter, frame: &Frame<'_>) -> Option<(Rect, std::sync:
     if !(frame.scale.left - 1.0..=axis.right()).contains(&x) {
         return None;
     }
-    let label = painter.layout_no_wrap(frame.scale.moment(at), FontId::monospace(10.5), frame.palette.path);
+    let label = painter.layout_no_wrap(
+        frame.scale.moment(at, frame.input.zone),
+        FontId::monospace(10.5),
+        frame.palette.path,
+    );
     let size = label.size() + egui::vec2(12.0, 5.0);
     let least = frame.scale.left + size.x / 2.0;
     let centre_x = x.clamp(least, (axis.right() - size.x / 2.0).max(least));

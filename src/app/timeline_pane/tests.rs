@@ -46,6 +46,7 @@ fn harness_of(size: [f32; 2], stage: Stage) -> Harness<'static, Stage> {
                     filter: stage.filter.as_deref(),
                     filter_generation: 0,
                     annotations: &[],
+                    zone: Zone { zone: &jiff::tz::TimeZone::UTC, name: "UTC" },
                 };
                 for action in timeline_ui(ui, input, &mut stage.state) {
                     match action {
