@@ -26,6 +26,7 @@ pub enum Command {
     ComparePath,
     CancelCompare,
     ShowComparison,
+    SwapComparison,
     NextStep,
     PreviousStep,
     FirstStep,
@@ -70,7 +71,7 @@ const CTRL_SHIFT: Modifiers = Modifiers { shift: true, ..Modifiers::COMMAND };
 
 impl Command {
     /// All commands, in the palette's order.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Open,
         Self::OpenPath,
         Self::Add,
@@ -86,6 +87,7 @@ impl Command {
         Self::ComparePath,
         Self::CancelCompare,
         Self::ShowComparison,
+        Self::SwapComparison,
         Self::NextStep,
         Self::PreviousStep,
         Self::FirstStep,
@@ -166,6 +168,11 @@ impl Command {
             Self::ShowComparison => {
                 ("Compare…", "The figures of this session and another side by side", Some((PLAIN, Key::C)))
             }
+            Self::SwapComparison => (
+                "Swap before and after",
+                "Compare the other way round: the other session was recorded before the change",
+                None,
+            ),
             Self::NextStep => {
                 ("Next step", "Go to the next step of the connection", Some((PLAIN, Key::CloseBracket)))
             }

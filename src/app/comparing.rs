@@ -17,6 +17,8 @@ pub struct Comparing {
     other: Option<(String, Arc<Analysis>)>,
     made: Option<(u64, Comparison)>,
     problem: Option<String>,
+    /// Whether what is open was recorded after the change: the other session is A then.
+    is_after: bool,
 }
 
 impl Comparing {
@@ -29,6 +31,18 @@ impl Comparing {
     /// Stops reading; what was read is compared.
     pub fn cancel(&self) {
         self.loader.cancel();
+    }
+
+    /// Takes what was before for what was after.
+    pub fn swap(&mut self) {
+        self.is_after = !self.is_after;
+        self.made = None;
+    }
+
+    /// Forgets the other session: it was chosen for one that is open no more.
+    pub fn forget(&mut self) {
+        self.loader.cancel();
+        *self = Self::default();
     }
 
     /// What is being read.
@@ -61,8 +75,13 @@ impl Comparing {
         if self.made.as_ref().is_some_and(|(generation, _)| *generation == document.generation) {
             return;
         }
-        let names = [name_of(&document.analysis), name.clone()];
-        self.made = Some((document.generation, Comparison::new(names, [&document.analysis, other])));
+        let ours = format!("{}, open here", name_of(&document.analysis));
+        let (mut names, mut both) = ([ours, name.clone()], [&document.analysis, other]);
+        if self.is_after {
+            names.reverse();
+            both.reverse();
+        }
+        self.made = Some((document.generation, Comparison::new(names, both.map(|one| &**one))));
     }
 }
 

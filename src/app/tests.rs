@@ -18,6 +18,7 @@ use crate::session::Target;
 
 mod again;
 mod clocks;
+mod comparing;
 mod going;
 mod opening;
 mod verdict;
@@ -587,18 +588,10 @@ fn the_board_shows_ordinals_idle_gaps_methods_and_servers() {
 }
 
 #[test]
-fn two_sessions_are_compared() {
-    let mut window = recorded();
-    let fixed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-fixed");
-    window.state_mut().apply(&egui::Context::default(), vec![Action::CompareWith(vec![fixed])]);
-    window.run_steps(4);
-    assert!(window.query_by_label_contains("The fault is gone").is_some());
-    assert!(window.query_all_by_label_contains("8 of 440 (1.8 %)").count() > 0);
-    press(&mut window, Key::Escape);
-    press(&mut window, Key::C);
-    assert!(window.query_by_label_contains("The fault is gone").is_some(), "it stays for another look");
-    let none = window.state().document.clone().unwrap();
-    assert!(none.analysis.diagnosis.findings[0].count == 17, "what is open stays open");
+fn the_board_tells_of_requests_without_an_answer() {
+    let window = recorded();
+    window.get_by_label("ingress → uwsgi: 449 requests, 0 failures, 17 without an answer, – retried");
+    window.get_by_label("user → nginx: 440 requests, 8 failures, – without an answer, – retried");
 }
 
 #[test]

@@ -146,6 +146,7 @@ impl AppState {
             Command::Compare => self.dialogs.ask(Purpose::Compare, &self.background),
             Command::ComparePath => self.show_compare_path(""),
             Command::CancelCompare => self.comparing.cancel(),
+            Command::SwapComparison => self.comparing.swap(),
             Command::ShowComparison => self.show_comparison(),
             Command::EditChain => self.show_modal(Modal::Chain(Draft::default())),
             Command::Palette => self.show_modal(Modal::Palette { query: String::new(), chosen: 0 }),
@@ -343,7 +344,10 @@ impl AppState {
                 // Times may have moved with the clocks; a view that was chosen is kept where the data still is.
                 look.view = look.view.filter(|_| loaded.again);
             }
-            None => self.edits.replace(loaded.session),
+            None => {
+                self.edits.replace(loaded.session);
+                self.comparing.forget();
+            }
         }
         if !loaded.words.is_empty() {
             self.tell(loaded.words);

@@ -192,6 +192,8 @@ pub struct Comparison {
     pub verdict: String,
     /// Whether the second session is without a finding of severity error.
     pub is_clean: bool,
+    /// Whether the second session holds too little to tell that the first one's fault is gone.
+    pub is_open: bool,
     /// The figures.
     pub sections: Vec<Section>,
 }
@@ -203,7 +205,8 @@ impl Comparison {
         sections.extend(links(both));
         sections.retain(|section| !section.rows.is_empty());
         let is_clean = worst(both[1]).is_none();
-        Self { names, verdict: verdict(both), is_clean, sections }
+        let is_open = is_clean && worst(both[0]).is_some_and(|fault| too_few(both, fault).is_some());
+        Self { names, verdict: verdict(both), is_clean, is_open, sections }
     }
 
     /// As text for a terminal.
@@ -421,6 +424,7 @@ mod tests {
         };
         let two = told(2);
         assert!(two.verdict.starts_with("Too few to tell whether the fault is gone: "), "{}", two.verdict);
+        assert!(two.is_clean && two.is_open && !told(20).is_open);
         assert!(
             two.verdict.contains("B holds 2 answered requests on user → app, where 0.4 failures"),
             "{}",

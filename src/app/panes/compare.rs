@@ -49,17 +49,23 @@ pub fn compare_ui(ui: &mut Ui, compared: &Compared<'_>, text: &mut String, focus
         if !matches!(compared, Compared::Nothing(_)) {
             command_button(ui, Command::ComparePath, "Type a path…", out);
         }
+        if matches!(compared, Compared::Done(_)) {
+            command_button(ui, Command::SwapComparison, "Swap A and B", out);
+        }
     });
 }
 
 fn done_ui(ui: &mut Ui, palette: &Palette, comparison: &Comparison) {
-    let (mark, color) =
-        if comparison.is_clean { ("✔", palette.answered_text) } else { ("✖", palette.failed) };
+    let (mark, color) = match () {
+        () if comparison.is_open => ("?", palette.attention),
+        () if comparison.is_clean => ("✔", palette.answered_text),
+        () => ("✖", palette.failed),
+    };
     ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new(mark).size(15.0).color(color));
         ui.add(egui::Label::new(RichText::new(&comparison.verdict).size(14.0)).wrap());
     });
-    for (letter, name) in ["A", "B"].iter().zip(&comparison.names) {
+    for (letter, name) in ["A (before)", "B (after)"].iter().zip(&comparison.names) {
         let text = RichText::new(format!("{letter}: {name}")).small().color(palette.muted);
         ui.add(egui::Label::new(text).truncate());
     }
