@@ -398,6 +398,9 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
         ];
         tabs(ui, &pane.palette, state.ui.tab, &all, |tab| out.push(Action::ShowTab(tab)));
     });
+    if matches!(state.ui.tab, Tab::Exchanges | Tab::Connections) {
+        panes::table::not_understood_ui(ui, pane, &state.rows);
+    }
     match state.ui.tab {
         Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
         Tab::Connections => panes::connections::connections_ui(ui, pane, &state.rows, scroll, out),

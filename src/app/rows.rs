@@ -109,6 +109,8 @@ pub struct Rows {
     count: u64,
     task: Option<Task<Made>>,
     error: Option<String>,
+    /// The last filter that could be read: the rows are those of it.
+    applied: String,
 }
 
 impl Rows {
@@ -144,8 +146,14 @@ impl Rows {
         let parsed = Filter::parse(filter);
         self.error = parsed.as_ref().err().map(ToString::to_string);
         match parsed {
-            Ok(filter) => self.make(analysis, filter, sort, background),
-            Err(_) if is_new => self.make(analysis, Filter::default(), sort, background),
+            Ok(parsed) => {
+                self.applied = filter.trim().to_owned();
+                self.make(analysis, parsed, sort, background);
+            }
+            Err(_) if is_new => {
+                self.applied.clear();
+                self.make(analysis, Filter::default(), sort, background);
+            }
             // The rows of the last filter that could be read stay, while the user types on.
             Err(_) => {}
         }
@@ -187,6 +195,11 @@ impl Rows {
     /// What is wrong with the filter's text.
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
+    }
+
+    /// The filter that the rows are those of: the last one that could be read.
+    pub fn applied(&self) -> &str {
+        &self.applied
     }
 
     /// Whether a thread is at work on them.

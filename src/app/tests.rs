@@ -21,6 +21,7 @@ mod clocks;
 mod comparing;
 mod going;
 mod opening;
+mod tables;
 mod verdict;
 mod wire;
 

@@ -33,7 +33,7 @@ const SCROLL_BAR: f32 = 14.0;
 pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, scroll: bool, out: &mut Actions) {
     let shown = rows.connections();
     if shown.is_some_and(<[_]>::is_empty) {
-        return nothing_ui(ui, pane, "connection", out);
+        return nothing_ui(ui, pane, rows, "connection", out);
     }
     let count = shown.map_or(pane.analysis.topology.connections.len(), <[_]>::len);
     // Without a filter the row is the id.

@@ -14,14 +14,15 @@ use crate::app::widgets::{
     attempt_badge, command_button, is_remade, is_resized, outcome_words, status_color,
 };
 use crate::correlate::Confidence;
+use crate::diagnose::carried::unread;
 
 const ROW: f32 = 22.0;
 const HEAD: f32 = 20.0;
 
 /// Draws the table; `scroll` brings the selected row into sight.
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
-    if rows.list().is_empty() && rows.mask().is_some() {
-        return nothing_ui(ui, pane, "exchange", out);
+    if rows.list().is_empty() {
+        return nothing_ui(ui, pane, rows, "exchange", out);
     }
     let columns = columns(ui.available_width());
     let short = columns.contains(&(Column::Connection, PORTS));
@@ -85,12 +86,41 @@ fn whole_rows(height: f32) -> f32 {
     (((height - HEAD - 1.0) / step).floor() * step - 1.0).max(44.0)
 }
 
-/// Says that the filter leaves nothing, and takes it away on request.
-pub fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, thing: &str, out: &mut Actions) {
+/// Above a table: what is wrong with the filter, and which rows stand there meanwhile.
+pub fn not_understood_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows) {
+    let Some(error) = rows.error() else { return };
+    let below = match rows.applied() {
+        "" => "Below: all rows, unfiltered.".to_owned(),
+        applied => format!("Below: the rows of the last filter that could be read, “{applied}”."),
+    };
+    let words = format!("✖ Filter not understood. {below} {error}");
+    ui.add(egui::Label::new(RichText::new(&words).color(pane.palette.failed)).truncate())
+        .on_hover_text(words);
+}
+
+/// Says why a table is empty; where that is the filter's doing, takes it away on request.
+pub fn nothing_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, thing: &str, out: &mut Actions) {
     ui.add_space(8.0);
-    let words = format!("No {thing} matches the filter “{}”.", pane.session.filter.trim());
+    if rows.mask().is_none() {
+        if !rows.is_busy() {
+            ui.add(egui::Label::new(RichText::new(none_read(pane)).color(pane.palette.muted)).wrap());
+        }
+        return;
+    }
+    let words = format!("No {thing} matches the filter “{}”.", rows.applied());
     ui.add(egui::Label::new(RichText::new(words).color(pane.palette.attention)).wrap());
     command_button(ui, Command::ClearFilter, "Clear the filter", out);
+}
+
+/// Why there is no exchange at all.
+fn none_read(pane: &Pane<'_>) -> String {
+    match unread(pane.analysis) {
+        Some(unread) => format!(
+            "No request can be read in these captures: {unread}. The connections have a table of their own."
+        ),
+        None => "No HTTP request was found in these captures. The connections have a table of their own."
+            .to_owned(),
+    }
 }
 
 /// Width of the connection as its two ports only.
