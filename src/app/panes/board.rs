@@ -79,9 +79,9 @@ fn is_mixed(pane: &Pane<'_>) -> bool {
 }
 
 /// Right edges of the number columns, from the right border, in points, where the numbers are not wider.
-const COLUMNS: [f32; 3] = [98.0, 56.0, 0.0];
+const COLUMNS: [f32; 4] = [102.0, 72.0, 42.0, 0.0];
 /// Least space between two columns.
-const COLUMN_GAP: f32 = 7.0;
+const COLUMN_GAP: f32 = 10.0;
 const ROW: f32 = 20.0;
 /// Height of the line above the numbers that holds a name for which there is no room beside them.
 const NAME_LINE: f32 = 16.0;
@@ -89,23 +89,24 @@ const NAME_LINE: f32 = 16.0;
 /// Where the numbers stand: no two run into each other, however large they are.
 struct Columns {
     /// Right edges, from the right border.
-    edges: [f32; 3],
+    edges: [f32; 4],
     /// What the numbers take from the right border on.
     width: f32,
 }
 
 impl Columns {
     /// For rows of numbers.
-    fn of<'a>(rows: impl Iterator<Item = &'a [String; 3]>, width: impl Fn(&str) -> f32) -> Self {
-        let mut widest = [0.0f32; 3];
+    fn of<'a>(rows: impl Iterator<Item = &'a [String; 4]>, width: impl Fn(&str) -> f32) -> Self {
+        let mut widest = [0.0f32; 4];
         for cells in rows {
             for (widest, cell) in widest.iter_mut().zip(cells) {
                 *widest = widest.max(width(cell));
             }
         }
-        let retried = COLUMNS[1].max(widest[2] + COLUMN_GAP);
-        let failed = (COLUMNS[0] - COLUMNS[1]).max(widest[1] + COLUMN_GAP);
-        let edges = [retried + failed, retried, 0.0];
+        let mut edges = [0.0; 4];
+        for at in (0..3).rev() {
+            edges[at] = edges[at + 1] + (COLUMNS[at] - COLUMNS[at + 1]).max(widest[at + 1] + COLUMN_GAP);
+        }
         Self { edges, width: edges[0] + widest[0] + 6.0 }
     }
 }
@@ -114,20 +115,23 @@ fn matrix_ui(ui: &mut Ui, pane: &Pane<'_>, board: &Board, out: &mut Actions) {
     let palette = pane.palette;
     let status = board.status.as_deref().unwrap_or("5xx");
     let small = egui::FontId::proportional(11.5);
-    let (head, _) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
-    let cells: Vec<[String; 3]> = board.links.iter().map(|figures| cells(figures, board)).collect();
+    let (head, response) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::hover());
+    response.on_hover_text("none: no answer was seen, as of rejected requests");
+    let cells: Vec<[String; 4]> = board.links.iter().map(|figures| cells(figures, board)).collect();
     let mono = egui::FontId::monospace(12.0);
     let width =
         |text: &str| ui.painter().layout_no_wrap(text.to_owned(), mono.clone(), palette.text).size().x;
     let columns = Columns::of(cells.iter(), width);
-    for (edge, text) in columns.edges.iter().zip(["requests", status, "retried"]) {
+    for (edge, text) in columns.edges.iter().zip(["requests", status, "none", "retried"]) {
         let at = egui::pos2(head.right() - edge, head.center().y);
         ui.painter().text(at, Align2::RIGHT_CENTER, text, small.clone(), palette.muted);
     }
     ui.spacing_mut().item_spacing.y = 0.0;
     for (at, (figures, cells)) in board.links.iter().zip(&cells).enumerate() {
         let id = LinkId(at as u16);
-        link_row(ui, pane, id, (cells, failures_of(figures, board) > 0), &columns, out);
+        let failed = failures_of(figures, board) > 0;
+        let rejected = !figures.rejected_by_method.is_empty();
+        link_row(ui, pane, id, (cells, [failed, rejected]), &columns, out);
         if board.boundary == Some(id) {
             let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), 7.0), Sense::hover());
             let ends = [line.left_center(), line.right_center()];
@@ -137,22 +141,31 @@ fn matrix_ui(ui: &mut Ui, pane: &Pane<'_>, board: &Board, out: &mut Actions) {
     }
 }
 
-/// The numbers of a link: requests, failures, retried ones.
-fn cells(figures: &LinkFigures, board: &Board) -> [String; 3] {
-    [figures.requests_words(), grouped(failures_of(figures, board)), retried_words(figures)]
+/// The numbers of a link: requests, failures, those without an answer, retried ones.
+fn cells(figures: &LinkFigures, board: &Board) -> [String; 4] {
+    let requests = figures.requests_words();
+    if figures.requests == 0 && requests == "encrypted" {
+        // What nobody could read has no number.
+        return [requests, "?".to_owned(), "?".to_owned(), "?".to_owned()];
+    }
+    let none = match figures.with_status("none") {
+        0 => "–".to_owned(),
+        none => grouped(none),
+    };
+    [requests, grouped(failures_of(figures, board)), none, retried_words(figures)]
 }
 
 fn link_row(
     ui: &mut Ui,
     pane: &Pane<'_>,
     id: LinkId,
-    (cells, has_failures): (&[String; 3], bool),
+    (cells, [has_failures, has_rejected]): (&[String; 4], [bool; 2]),
     columns: &Columns,
     out: &mut Actions,
 ) {
     let palette = pane.palette;
     let name = pane.analysis.link_name(id);
-    let [requests, failures, retried] = cells;
+    let [requests, failures, none, retried] = cells;
     // Names that differ at their ends only must not be cut to the same words.
     let room = ui.available_width() - columns.width;
     let text = |mode, room| {
@@ -163,7 +176,9 @@ fn link_row(
     let above = if whole.size().x > room { NAME_LINE } else { 0.0 };
     let text = if above > 0.0 { text(egui::TextWrapMode::Truncate, ui.available_width()) } else { whole };
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW + above), Sense::click());
-    let label = format!("{name}: {requests} requests, {failures} failures, {retried} retried");
+    let label = format!(
+        "{name}: {requests} requests, {failures} failures, {none} without an answer, {retried} retried"
+    );
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
     if response.hovered() || response.has_focus() {
         ui.painter().rect_filled(rect, 3.0, palette.raised);
@@ -171,8 +186,8 @@ fn link_row(
     let mono = egui::FontId::monospace(12.0);
     let (first, last) = (rect.top() + ROW / 2.0, rect.bottom() - ROW / 2.0);
     ui.painter().galley(egui::pos2(rect.left(), first - text.size().y / 2.0), text, palette.text);
-    let failed = if has_failures { palette.failed } else { palette.muted };
-    let colors = [palette.text, failed, palette.muted];
+    let alarm = |alarming: bool| if alarming { palette.failed } else { palette.muted };
+    let colors = [palette.text, alarm(has_failures), alarm(has_rejected), palette.muted];
     for ((edge, text), color) in columns.edges.iter().zip(cells).zip(colors) {
         let at = egui::pos2(rect.right() - edge, last);
         ui.painter().text(at, Align2::RIGHT_CENTER, text, mono.clone(), color);
@@ -301,14 +316,14 @@ mod tests {
 
     #[test]
     fn large_numbers_stand_apart() {
-        let rows = ["157,051 157,760 12 GET", "7 3 –"].map(|row| {
-            let mut cells = row.splitn(3, ' ').map(str::to_owned);
-            [(); 3].map(|()| cells.next().unwrap())
+        let rows = ["157,051 157,760 2,001 12 GET", "7 3 – –"].map(|row| {
+            let mut cells = row.splitn(4, ' ').map(str::to_owned);
+            [(); 4].map(|()| cells.next().unwrap())
         });
         let width = |text: &str| text.chars().count() as f32 * 7.2;
         let columns = Columns::of(rows.iter(), width);
         for row in &rows {
-            for at in 0..2 {
+            for at in 0..3 {
                 let left = columns.edges[at + 1] + width(&row[at + 1]);
                 assert!(left + 5.0 < columns.edges[at], "{row:?}: {:?}", columns.edges);
             }

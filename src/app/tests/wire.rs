@@ -14,7 +14,11 @@ fn window_of_capture(name: &str) -> Window {
 #[test]
 fn an_encrypted_connection_is_told_by_what_can_be_seen_of_it() {
     let mut window = window_of_capture("recorded-tls.pcap");
-    window.get_by_label_contains("3 connections are encrypted (TLS) and 2 connections began TLS");
+    // In the banner, and in place of the rows of the table.
+    let unread = "3 connections are encrypted (TLS) and 2 connections began TLS";
+    assert_eq!(window.query_all_by_label_contains(unread).count(), 2);
+    window.get_by_label("No request was read, so none was judged.");
+    window.get_by_label_contains("encrypted requests, ? failures, ? without an answer");
     click(&mut window, "Connections");
     click(&mut window, "Connection 127.0.0.1:56382 to 127.0.0.1:9002");
     for words in ["TLS 1.2, encrypted", "shop.example", "offered h2,http/1.1; chosen http/1.1"] {
