@@ -168,7 +168,9 @@ fn users(analysis: &Analysis, diagnosis: &Diagnosis, exchanges: &[ExchangeId]) -
     for &(lane, parent) in &retried {
         let entry = by_lane.entry(lane).or_default();
         count(&mut entry.0, analysis.exchange(parent).method());
-        entry.1 += u64::from(!fails(analysis, outcomes, parent));
+        // What became of one whose answer was not captured is not known.
+        let is_known = outcomes[parent.0 as usize] == Outcome::Complete;
+        entry.1 += u64::from(is_known && !fails(analysis, outcomes, parent));
     }
     for (lane, (by_method, hidden)) in by_lane {
         let hid =
@@ -210,9 +212,22 @@ fn nobody_saw(
         let noun = if refreshes == 1 { "refresh" } else { "refreshes" };
         parts.push(format!("{} background {noun} of a cache", grouped(refreshes as u64)));
     }
+    let is_open = |root: &&ExchangeId| outcomes[root.0 as usize] == Outcome::Unknown;
+    let open = roots.iter().filter(is_open).count() as u64;
     if !roots.is_empty() {
         let requests = counted(roots.len() as u64, "request");
-        parts.push(format!("{requests} of {who}s, all answered without one"));
+        let end = match open {
+            0 => "all answered without one".to_owned(),
+            open if open == roots.len() as u64 => "whose answers were not captured".to_owned(),
+            open => format!("answered without one, as far as they were captured (all but {})", grouped(open)),
+        };
+        parts.push(format!("{requests} of {who}s, {end}"));
+    }
+    if open > 0 {
+        return Some(format!(
+            "No {who} is known to have got an error by it: behind it stand {}",
+            listed(&parts)
+        ));
     }
     Some(format!("No {who} got an error by it: behind it stand {}", listed(&parts)))
 }

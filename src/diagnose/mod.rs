@@ -118,7 +118,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes, &diagnosis.explained);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
-    diagnosis.retries = origins::by_lane(analysis, &retried);
+    diagnosis.retries = origins::by_lane(analysis, &diagnosis.outcomes, &retried);
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);

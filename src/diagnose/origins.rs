@@ -177,7 +177,7 @@ pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried>
 }
 
 /// The retries by the lane that made them.
-pub(super) fn by_lane(analysis: &Analysis, retried: &[Retried]) -> Vec<Retries> {
+pub(super) fn by_lane(analysis: &Analysis, outcomes: &[Outcome], retried: &[Retried]) -> Vec<Retries> {
     let mut lanes: BTreeMap<LaneId, Retries> = BTreeMap::new();
     for one in retried {
         let lane = analysis.link(one.link).from;
@@ -185,7 +185,11 @@ pub(super) fn by_lane(analysis: &Analysis, retried: &[Retried]) -> Vec<Retries> 
         let parent = analysis.exchange(one.parent);
         count(&mut entry.retried, parent.method());
         entry.attempts += one.attempts.len() as u64;
-        count(if one.saved { &mut entry.saved } else { &mut entry.failed }, parent.method());
+        if one.saved {
+            count(&mut entry.saved, parent.method());
+        } else if outcomes[one.parent.0 as usize] != Outcome::Unknown {
+            count(&mut entry.failed, parent.method());
+        }
     }
     lanes.into_values().collect()
 }

@@ -179,6 +179,19 @@ fn who_closed_first_tells_aborts_timeouts_truncation_and_crashes_apart() {
 }
 
 #[test]
+fn what_became_of_a_retry_whose_answer_was_not_captured_is_not_known() {
+    let mut chain = paas();
+    let user = &mut chain.conns[0];
+    user.lossy();
+    (user.exchanges[2].status, user.exchanges[2].response) = (None, crate::http::Message::default());
+    let diagnosis = chain.analyse().diagnosis;
+    let told = &diagnosis.findings[0].explanation;
+    assert!(told.contains("Users saw 502 for 1 POST; nginx retried 1 GET."), "{told}");
+    let retries = &diagnosis.retries[0];
+    assert!(retries.retried["GET"] == 1 && retries.saved.is_empty() && retries.failed.is_empty());
+}
+
+#[test]
 fn the_story_gives_one_finding_with_its_figures_and_no_consequence_of_its_own() {
     let diagnosis = paas().analyse().diagnosis;
     let kinds: Vec<_> =

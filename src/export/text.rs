@@ -203,7 +203,12 @@ fn retries(analysis: &Analysis, out: &mut String) {
             methods(&retries.retried),
             counted(retries.attempts, "attempt")
         );
-        let ends = [("saved ", &retries.saved), ("failed all the same: ", &retries.failed)];
+        let open = not_known(retries);
+        let ends = [
+            ("saved ", &retries.saved),
+            ("failed all the same: ", &retries.failed),
+            ("answer not captured: ", &open),
+        ];
         paragraph(out, "  ", &with_ends(text, ends));
     }
     for retries in &analysis.client_retries() {
@@ -229,8 +234,19 @@ fn retries(analysis: &Analysis, out: &mut String) {
     }
 }
 
+/// Of the requests that a lane retried, those of which nobody knows how they ended.
+fn not_known(retries: &Retries) -> ByMethod {
+    let ended = |method: &String| {
+        let of = |ends: &ByMethod| ends.get(method).copied().unwrap_or(0);
+        of(&retries.saved).saturating_add(of(&retries.failed))
+    };
+    let open =
+        retries.retried.iter().map(|(method, all)| (method.clone(), all.saturating_sub(ended(method))));
+    open.filter(|(_, number)| *number > 0).collect()
+}
+
 /// A sentence about retries, with how those ended of which there are some.
-fn with_ends(mut text: String, ends: [(&str, &ByMethod); 2]) -> String {
+fn with_ends<const N: usize>(mut text: String, ends: [(&str, &ByMethod); N]) -> String {
     for (words, ended) in ends.into_iter().filter(|(_, ended)| !ended.is_empty()) {
         let _ = write!(text, "; {words}{}", methods(ended));
     }
@@ -438,4 +454,18 @@ pub(super) fn paragraph(out: &mut String, head: &str, text: &str) {
         used += width;
     }
     let _ = writeln!(out, "{}", line.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_that_neither_saved_nor_failed_ended_unseen() {
+        let by = |method: &str, number| ByMethod::from([(method.to_owned(), number)]);
+        let retries = Retries { retried: by("GET", 9), saved: by("GET", 8), ..Retries::default() };
+        assert_eq!(not_known(&retries), by("GET", 1));
+        let retries = Retries { failed: by("GET", 1), ..retries };
+        assert!(not_known(&retries).is_empty());
+    }
 }

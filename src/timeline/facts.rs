@@ -130,6 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_without_its_request_is_no_request_as_on_the_board() {
+        let mut analysis = sample::analysis(30, 10);
+        let first = analysis.exchanges().find(|x| x.link_id().0 == 0).unwrap();
+        let key = analysis.topology.exchanges[first.id.0 as usize];
+        let facts = std::sync::Arc::make_mut(&mut analysis.captures[key.capture.index()]);
+        facts.exchanges[key.index as usize].request = crate::http::Message::default();
+        let fact = Model::new(&analysis).lanes[0].fact.text.clone();
+        assert!(fact.contains(" of 29"), "{fact}");
+    }
+
+    #[test]
     fn whose_clients_close_is_not_said_to_close_after_each_request() {
         use crate::tcp::Side;
         let fact = |first: Side| {

@@ -40,7 +40,7 @@ pub struct LinkRows {
     /// Failed and rejected spans and retries of all rows, by start.
     pub notable: Vec<Span>,
     pub(super) notable_marks: MarkLists,
-    /// Exchanges.
+    /// Requests.
     pub requests: u32,
     /// Failed exchanges, the rejected included.
     pub failures: u32,
@@ -321,7 +321,8 @@ fn add_connection(out: &mut LinkRows, row: usize, view: &ConnectionView<'_>, mar
     for exchange in view.exchanges() {
         let look = look(&exchange);
         let (flags, attempt) = marks.flags(&exchange);
-        out.requests += 1;
+        // As the board counts: an answer alone, whose request was not captured, is no request.
+        out.requests += u32::from(exchange.raw.request.is_present());
         out.rejected += u32::from(look == Look::Rejected);
         out.failures += u32::from(exchange.is_failure());
         answered += u32::from(exchange.raw.response.is_present());

@@ -22,6 +22,12 @@ pub fn board_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
             ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
         }
         ambiguous_ui(ui, pane, board, out);
+        for (at, figures) in board.links.iter().enumerate() {
+            if let Some(unasked) = figures.unasked_words() {
+                let words = format!("{} shows {unasked}", pane.analysis.link_name(LinkId(at as u16)));
+                ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
+            }
+        }
         for (at, figures) in board.links.iter().enumerate().filter(|(_, f)| f.refused_connections > 0) {
             let refused = counted(figures.refused_connections, "connection");
             let words = format!("{}: {refused} refused", pane.analysis.link_name(LinkId(at as u16)));
