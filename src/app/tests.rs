@@ -21,6 +21,7 @@ mod clocks;
 mod comparing;
 mod going;
 mod opening;
+mod snapshot;
 mod tables;
 mod verdict;
 mod wire;

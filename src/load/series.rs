@@ -233,7 +233,7 @@ mod tests {
         std::fs::remove_file(&paths[1]).unwrap();
         let notes = open().held.unwrap().notes;
         assert!(
-            notes.len() == 1 && notes[0].starts_with("hop.pcap1 (") && notes[0].ends_with("is gone"),
+            notes.len() == 1 && notes[0].starts_with("hop.pcap1 (") && notes[0].contains("is gone, looked"),
             "{notes:?}"
         );
     }

@@ -38,6 +38,7 @@ pub(super) fn file(file: &File) -> Result<(), SnapshotError> {
     for capture in &file.captures {
         capture.first.into_iter().chain(capture.last).try_for_each(time)?;
         capture.clock.as_ref().map_or(Ok(()), |clock| offset(clock.offset_ns))?;
+        capture.links.iter().try_for_each(|&link| place("link", link, counts.links))?;
     }
     for link in &file.links {
         place("lane", link.from, counts.lanes)?;

@@ -105,6 +105,9 @@ pub(super) struct FileCapture {
     pub clock: Option<FileClock>,
     #[serde(default)]
     pub problems: Vec<FileProblem>,
+    /// The links of which it holds connections, also such as the file leaves out.
+    #[serde(default)]
+    pub links: Vec<u16>,
 }
 
 /// A further file of a capture.

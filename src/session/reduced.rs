@@ -110,6 +110,7 @@ fn topology(file: &File) -> Topology {
         lanes: file.lanes.iter().map(lane).collect(),
         links: file.links.iter().map(link).collect(),
         remarks: file.remarks.clone(),
+        held_links: file.captures.iter().map(|capture| capture.links.clone()).collect(),
         ..Topology::default()
     }
 }

@@ -407,12 +407,10 @@ fn locate(
             let note = format!("{name} {text}: {}", path.display());
             Located { state: CaptureState::Changed, path, parts: Vec::new(), note }
         }
-        None => Located {
-            state: CaptureState::Missing,
-            path: given,
-            parts: Vec::new(),
-            note: gone(capture, name),
-        },
+        None => {
+            let note = format!("{}, looked for at {}", gone(capture, name), given.display());
+            Located { state: CaptureState::Missing, path: given, parts: Vec::new(), note }
+        }
     }
 }
 

@@ -335,12 +335,14 @@ fn captures_are_looked_for_beside_the_file_and_changes_are_said() {
     let one = |snapshot: &Snapshot| snapshot.locate(folder.path(), fingerprint).remove(0);
     let gone = one(&snapshot());
     assert_eq!(gone.state, CaptureState::Missing);
-    assert_eq!(gone.note, "nginx.pcap (4 bytes, sha256 ab12ab12ab12…) is gone");
+    let note = "nginx.pcap (4 bytes, sha256 ab12ab12ab12…) is gone, looked for at ";
+    assert_eq!(gone.note, format!("{note}{}", gone.path.display()));
     assert_eq!(snapshot().missing(&[gone]).last().unwrap(), "showing 3 of 4 exchanges");
     let gone = [one(&snapshot())];
     let remark = snapshot().remark(&gone).unwrap();
     assert_eq!((remark.kind, remark.captures), (RemarkKind::CapturesMissing, vec![CaptureId(0)]));
-    assert!(remark.detail.contains("ab12ab12ab12…) is gone; showing 3 of 4 exchanges."), "{}", remark.detail);
+    let told = &remark.detail;
+    assert!(told.contains("ab12…) is gone, looked for at ") && told.contains("; showing 3 of 4"), "{told}");
 
     let path = folder.path().join("nginx.pcap");
     std::fs::write(&path, "abcd").unwrap();

@@ -101,6 +101,7 @@ fn part(part: &crate::capture::Part) -> FilePart {
 }
 
 fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapture> {
+    let links = analysis.topology.links_of_captures(analysis.captures.len());
     let one = |(at, facts): (usize, &std::sync::Arc<crate::http::CaptureFacts>)| {
         let info = &facts.info;
         let (size, sha256) = fingerprints.get(at).cloned().unwrap_or((info.first_bytes(), String::new()));
@@ -129,6 +130,7 @@ fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapt
                 steps: clock.steps.iter().flatten().copied().collect(),
             }),
             problems: info.problems.iter().map(problem).collect(),
+            links: links.get(at).cloned().unwrap_or_default(),
         }
     };
     analysis.captures.iter().enumerate().map(one).collect()

@@ -329,6 +329,9 @@ pub struct Topology {
     pub spans: Vec<Option<(SessionTime, SessionTime)>>,
     /// What has to be said of the captures as a set.
     pub remarks: Vec<super::Remark>,
+    /// Of a snapshot without its captures: the links of which each of those held connections, also such as the snapshot
+    /// leaves out. Empty where all connections are here.
+    pub held_links: Vec<Vec<u16>>,
     /// Request headers that may name a request.
     pub(crate) id_headers: super::keys::IdHeaders,
     /// Which addresses are of one machine.

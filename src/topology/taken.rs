@@ -20,13 +20,15 @@ impl Topology {
                 (lane.depth, lane.serves.first().copied())
             })
         };
-        self.links_of_captures(captures).iter().map(|links| accepting(common(links)?)).collect()
+        let links = self.links_of_captures(captures).into_iter().map(BTreeSet::from_iter);
+        links.map(|links| accepting(common(&links)?)).collect()
     }
 
     /// Notes which hops between others were not captured themselves: no capture was taken there, as far as one can see
     /// or as the user says, and none holds connections of both sides.
     pub(super) fn mark_uncaptured(&mut self, captures: usize, told: &[(u16, String)]) {
-        let links = self.links_of_captures(captures);
+        let links: Vec<BTreeSet<u16>> =
+            self.links_of_captures(captures).into_iter().map(BTreeSet::from_iter).collect();
         let taken = self.taken_at(captures);
         for at in 0..self.lanes.len() {
             let id = LaneId(at as u16);
@@ -42,15 +44,18 @@ impl Topology {
         }
     }
 
-    /// The links of which each capture holds connections.
-    fn links_of_captures(&self, captures: usize) -> Vec<BTreeSet<u16>> {
+    /// The links of which each of so many captures holds connections, in order.
+    pub(crate) fn links_of_captures(&self, captures: usize) -> Vec<Vec<u16>> {
         let mut links: Vec<BTreeSet<u16>> = vec![BTreeSet::new(); captures];
+        for (links, held) in links.iter_mut().zip(&self.held_links) {
+            links.extend(held);
+        }
         for connection in &self.connections {
             for sighting in &connection.sightings {
                 links[sighting.capture.index()].insert(connection.link.0);
             }
         }
-        links
+        links.into_iter().map(Vec::from_iter).collect()
     }
 }
 

@@ -275,6 +275,10 @@ fn captures_words(pane: &Pane<'_>, id: LaneId) -> String {
         [one] => format!("captured in {one}"),
         many => format!("captured in {}", counted(many.len() as u64, "file")),
     };
+    if pane.document.held.is_some() {
+        // Which addresses its captures held is not among what a snapshot holds.
+        return words;
+    }
     // Of replicas some may be captured and others not.
     let serves = &pane.analysis.lane(id).serves;
     let hosts: std::collections::BTreeSet<IpAddr> = serves.iter().map(SocketAddr::ip).collect();

@@ -5,7 +5,7 @@ use egui_plot::{Bar, BarChart, GridMark, MarkerShape, Plot, PlotPoints, Points};
 
 use super::figures::link_choice_ui;
 use super::{Actions, Pane};
-use crate::app::format::{duration, grouped};
+use crate::app::format::{counted, duration, grouped};
 use crate::app::series::{BUCKETS, Kind, LinkSeries, latency_of};
 use crate::capture::SessionTime;
 use crate::topology::LinkId;
@@ -23,6 +23,7 @@ pub fn stats_ui(ui: &mut Ui, pane: &Pane<'_>, chosen: Option<LinkId>, out: &mut 
     });
     let shown = head.inner;
     if let Some(series) = pane.document.series.links.get(usize::from(shown.0)) {
+        held_ui(ui, pane, shown);
         plots_ui(ui, pane, shown, series);
     }
 }
@@ -35,6 +36,20 @@ fn figures_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId) {
         words.push_str(&format!(" · latency p50 {p50}, p95 {p95}, p99 {p99}, max {max}"));
     }
     ui.label(RichText::new(words).small().monospace().color(pane.palette.muted));
+}
+
+/// Of a snapshot without its captures: that the plots draw only what it holds, which is mostly what failed.
+fn held_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId) {
+    if pane.document.held.is_none() {
+        return;
+    }
+    let ids = &pane.analysis.link(id).connections;
+    let drawn: u64 = ids.iter().map(|&id| pane.analysis.connection(id).exchanges().len() as u64).sum();
+    let words = format!(
+        "The plots draw only the {} of this link that the snapshot holds, mostly those around failures; the figures above are those of the whole captures.",
+        counted(drawn, "exchange")
+    );
+    ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.attention)).wrap());
 }
 
 fn plots_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
