@@ -11,8 +11,13 @@ use crate::topology::{ConnectionId, ExchangeId};
 const NARROWEST: i64 = 1_000;
 /// How many times its own length the view around a request is wide.
 const ROOM: i64 = 4;
+/// How many times the length of the failed exchange the view of a finding's evidence is wide: at the least where that
+/// shows the request around it, and at the most. Beyond that its bar would be a sliver.
+const AROUND_EVIDENCE: [i64; 2] = [20, 40];
 /// How many packets of evidence are searched for the first exchange that the finding is about.
 const EVIDENCE: usize = 16;
+/// How many exchanges of a finding are searched for one whose failure a user saw.
+const SEARCHED: usize = 4096;
 
 /// Selects a finding and goes to its first evidence: connection, exchange, and the step that proves it.
 pub fn to_finding(state: &mut AppState, index: usize) {
@@ -24,20 +29,32 @@ pub fn to_finding(state: &mut AppState, index: usize) {
     to_connection(state, connection, exchange);
     let frames: Vec<_> = finding.evidence.iter().map(|proof| proof.frame).collect();
     let steps = state.story.steps();
-    let shown =
-        steps.iter().rposition(|step| step.proof && step.frame.is_some_and(|frame| frames.contains(&frame)));
+    // The evidence is of several cases, and some may be on this connection too.
+    let about = |of: Option<ExchangeId>| exchange.is_none() || of.is_none() || of == exchange;
+    let shown = steps.iter().rposition(|step| {
+        step.proof && about(step.exchange) && step.frame.is_some_and(|frame| frames.contains(&frame))
+    });
     if let Some(step) = shown.or_else(|| state.story.best_step(exchange)) {
         to_step(state, step);
     }
-    frame_selection(state);
+    match exchange {
+        Some(id) => frame_evidence(state, id),
+        None => frame_selection(state),
+    }
 }
 
 fn first_evidence(analysis: &Analysis, finding: &Finding) -> Option<(ConnectionId, Option<ExchangeId>)> {
     let of = |id: ExchangeId| (analysis.exchange(id).connection_id(), Some(id));
     // Evidence starts with what went well before (the first response, say): look for what it is about.
-    let about = finding.evidence.iter().filter_map(|proof| proof.exchange);
-    let proven = about.take(EVIDENCE).find(|id| finding.exchanges.contains(id));
-    let exchange = proven.or_else(|| finding.exchanges.first().copied());
+    let about = || finding.evidence.iter().filter_map(|proof| proof.exchange).take(EVIDENCE);
+    let mut proven = about().filter(|id| finding.exchanges.contains(id));
+    // What a user saw before what a retry hid: of the latter nobody complained.
+    let seen = |id: &ExchangeId| analysis.exchange(analysis.trees.root(*id)).is_failure();
+    let seen_proven = proven.clone().find(seen);
+    let exchange = seen_proven
+        .or_else(|| finding.exchanges.iter().copied().take(SEARCHED).find(seen))
+        .or_else(|| proven.next())
+        .or_else(|| finding.exchanges.first().copied());
     // Requests that a retry saved end well: what the finding is about is the attempt on its link that failed.
     let elsewhere = |id: ExchangeId| finding.link.is_some_and(|link| analysis.exchange(id).link_id() != link);
     let attempts = finding.evidence.iter().filter_map(|proof| proof.exchange).filter(|&id| !elsewhere(id));
@@ -234,6 +251,32 @@ fn frame_selection(state: &mut AppState) {
     }
     let middle = start.0.saturating_add(end.since_ns(start) / 2);
     let first = middle.saturating_sub(span / 2).clamp(whole.start.0, whole.end.0.saturating_sub(span));
+    set_view(state, first, first.saturating_add(span));
+}
+
+/// Chooses a view in which the bar of the exchange that proves a finding can be read, with the whole request around it
+/// where that is not much longer; keeps the present one if it does.
+fn frame_evidence(state: &mut AppState, id: ExchangeId) {
+    let Some((start, end)) = selected_span(state) else { return };
+    let (Some(view), Some(document)) = (current_view(state), state.document.clone()) else { return };
+    let exchange = document.analysis.exchange(id);
+    let (from, to) = (exchange.started(), exchange.settled());
+    let own = to.since_ns(from).max(NARROWEST);
+    let whole = end.since_ns(start).max(NARROWEST);
+    let [near, far] = AROUND_EVIDENCE.map(|times| own.saturating_mul(times));
+    let shown = view.end.since_ns(view.start);
+    if view.start <= from && to <= view.end && (own.saturating_mul(2)..=far).contains(&shown) {
+        return;
+    }
+    let with_request = whole.saturating_add(whole / 8);
+    let span = near.min(whole.saturating_mul(ROOM)).max(with_request.min(far));
+    let (from, to) = if span >= with_request { (start, end) } else { (from, to) };
+    let fit = document.model.fit();
+    if span >= fit.end.since_ns(fit.start) {
+        state.edits.look().view = None;
+        return;
+    }
+    let first = from.0.saturating_add(to.since_ns(from) / 2).saturating_sub(span / 2);
     set_view(state, first, first.saturating_add(span));
 }
 

@@ -59,6 +59,23 @@ fn notes_on_exchanges_and_connections_have_a_flag_in_the_timeline() {
 }
 
 #[test]
+fn the_first_evidence_is_a_failure_that_a_user_saw_on_a_bar_that_can_be_read() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    let finding = &analysis.diagnosis.findings[0];
+    let id = window.state().session().selection.exchange.unwrap();
+    assert!(finding.exchanges.contains(&id) && finding.exchanges[0] != id, "the first was retried");
+    let root = analysis.exchange(analysis.trees.root(id));
+    assert_eq!((root.method(), root.status()), ("POST", Some(502)));
+    let exchange = analysis.exchange(id);
+    let own = exchange.settled().since_ns(exchange.started());
+    let view = window.state().session().view.expect("a part of it");
+    assert!(view.end.since_ns(view.start) <= own * 40, "{view:?}");
+    assert!(view.start < exchange.started() && exchange.settled() < view.end);
+}
+
+#[test]
 fn in_a_small_window_why_a_request_is_linked_is_reached_without_a_tooltip() {
     let mut window = window_of([1280.0, 800.0], None, None);
     window.state_mut().open(vec![sample()], false);
