@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::background::Background;
 use super::chain::ChainEdit;
@@ -135,8 +136,10 @@ pub struct Notice {
     pub text: String,
     /// Whether something failed.
     pub is_error: bool,
-    /// Whether it goes with the next thing that is done.
+    /// Whether it goes with the next thing that is done, or by itself after a while.
     pub is_passing: bool,
+    /// When it was first said.
+    pub since: Instant,
 }
 
 /// What the window itself remembers: which tab, which modal, which zone.
@@ -235,16 +238,19 @@ impl AppState {
 
     /// Shows a message.
     pub(super) fn tell(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: false, is_passing: false });
+        self.notice =
+            Some(Notice { text: text.into(), is_error: false, is_passing: false, since: Instant::now() });
     }
 
     /// Shows a message about what was just asked for: it goes with the next thing that is done.
     pub(super) fn hint(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: false, is_passing: true });
+        self.notice =
+            Some(Notice { text: text.into(), is_error: false, is_passing: true, since: Instant::now() });
     }
 
     /// Shows a message about something that failed.
     pub(super) fn complain(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: true, is_passing: false });
+        self.notice =
+            Some(Notice { text: text.into(), is_error: true, is_passing: false, since: Instant::now() });
     }
 }

@@ -1,6 +1,7 @@
 //! Carries out what panes and threads ask for: the only place that changes the window's state.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use egui::Context;
 
@@ -16,6 +17,9 @@ use super::state::{Action, AppState, Leave, Modal, Tab};
 use crate::diagnose::Severity;
 use crate::session::{Annotation, History, Mark, Selection, Target};
 use crate::topology::Overrides;
+
+/// How long a passing message stays.
+const PASSING: Duration = Duration::from_secs(8);
 
 /// How many opened paths the window remembers.
 const RECENT: usize = 8;
@@ -49,6 +53,7 @@ impl AppState {
             self.leave(Leave::Quit);
         }
         self.comparing.update(self.document.as_ref());
+        self.let_pass(ctx);
         let dropped: Vec<PathBuf> =
             ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
         if !dropped.is_empty() {
@@ -57,7 +62,16 @@ impl AppState {
         }
         if self.loader.progress().is_some() || self.comparing.reading().is_some() {
             // The bar has to move; nothing else repaints while nobody touches the window.
-            ctx.request_repaint_after(std::time::Duration::from_millis(50));
+            ctx.request_repaint_after(Duration::from_millis(50));
+        }
+    }
+
+    /// Takes a passing message away once it was there long enough to be read.
+    fn let_pass(&mut self, ctx: &Context) {
+        let Some(notice) = self.notice.as_ref().filter(|notice| notice.is_passing) else { return };
+        match PASSING.checked_sub(notice.since.elapsed()) {
+            Some(left) => ctx.request_repaint_after(left),
+            None => self.notice = None,
         }
     }
 
@@ -114,7 +128,7 @@ impl AppState {
             Action::SaveTo(path) => self.save_to(path),
             Action::Copy { text, what } => {
                 ctx.copy_text(text);
-                self.tell(format!("Copied {what}"));
+                self.hint(format!("Copied {what}"));
             }
             Action::CloseModal => {
                 self.ui.modal = None;
@@ -316,7 +330,7 @@ impl AppState {
 
     fn saved(&mut self, path: &Path, mark: Mark) {
         self.edits.keep(mark);
-        self.tell(format!("Saved the snapshot: {}", path.display()));
+        self.hint(format!("Saved the snapshot: {}", path.display()));
         if let Some(leave) = self.ui.leaving.take() {
             self.leave(leave);
         }

@@ -24,6 +24,20 @@ fn a_hint_goes_with_the_next_step_and_moves_no_pane() {
 }
 
 #[test]
+fn that_a_snapshot_was_saved_is_said_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = window();
+    let path = folder.path().join("evening.ron");
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SaveTo(path)]);
+    window.run_steps(3);
+    assert!(window.query_by_label_contains("Saved the snapshot: ").is_some());
+    let notice = window.state_mut().notice.as_mut().unwrap();
+    notice.since = notice.since.checked_sub(std::time::Duration::from_secs(9)).unwrap();
+    window.run_steps(2);
+    assert!(window.query_by_label_contains("Saved the snapshot: ").is_none());
+}
+
+#[test]
 fn a_connection_as_long_as_the_capture_is_shown_without_emptiness_around() {
     let mut window = window();
     let document = window.state().document.clone().unwrap();
@@ -45,20 +59,6 @@ fn a_connection_as_long_as_the_capture_is_shown_without_emptiness_around() {
 }
 
 #[test]
-fn notes_on_exchanges_and_connections_have_a_flag_in_the_timeline() {
-    let mut window = window();
-    note(&mut window, "ticket 4411");
-    window.get_by_label("Note: ticket 4411");
-    let connection = window.state().session().selection.connection.unwrap();
-    window.state_mut().edits.edit(|session| {
-        session.annotations =
-            vec![Annotation { target: Target::Connection(connection), text: "the old pod".into() }];
-    });
-    window.run_steps(3);
-    window.get_by_label("Note: the old pod");
-}
-
-#[test]
 fn the_first_evidence_is_a_failure_that_a_user_saw_on_a_bar_that_can_be_read() {
     let mut window = window();
     click(&mut window, FINDING);
@@ -73,6 +73,20 @@ fn the_first_evidence_is_a_failure_that_a_user_saw_on_a_bar_that_can_be_read() {
     let view = window.state().session().view.expect("a part of it");
     assert!(view.end.since_ns(view.start) <= own * 40, "{view:?}");
     assert!(view.start < exchange.started() && exchange.settled() < view.end);
+}
+
+#[test]
+fn notes_on_exchanges_and_connections_have_a_flag_in_the_timeline() {
+    let mut window = window();
+    note(&mut window, "ticket 4411");
+    window.get_by_label("Note: ticket 4411");
+    let connection = window.state().session().selection.connection.unwrap();
+    window.state_mut().edits.edit(|session| {
+        session.annotations =
+            vec![Annotation { target: Target::Connection(connection), text: "the old pod".into() }];
+    });
+    window.run_steps(3);
+    window.get_by_label("Note: the old pod");
 }
 
 #[test]
