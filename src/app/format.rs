@@ -103,6 +103,16 @@ pub fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{plural}", grouped(number))
 }
 
+/// A name of at most `limit` characters, of which a part before its end is left out: names of one kind differ there.
+pub fn cut_middle(text: &str, limit: usize) -> String {
+    let count = text.chars().count();
+    if count <= limit {
+        return text.to_owned();
+    }
+    let (head, tail) = (limit / 3, limit.saturating_sub(limit / 3 + 1));
+    text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
+}
+
 /// A Wireshark display filter for the packets of one connection.
 pub fn wireshark_filter(client: SocketAddr, server: SocketAddr) -> String {
     let field = if client.is_ipv6() { "ipv6" } else { "ip" };
@@ -141,6 +151,12 @@ mod tests {
         assert_eq!(clock.time(SessionTime(1_700_000_000_244_710_001)), "22:13:20.244710001");
         assert_eq!(clock.date_time(SessionTime(0)), "1970-01-01 00:00:00.000000");
         assert!(!clock.time(SessionTime(i64::MIN)).is_empty());
+    }
+
+    #[test]
+    fn long_names_are_cut_in_the_middle() {
+        assert_eq!(cut_middle("my very long ingress 2", 12), "my v…gress 2");
+        assert_eq!(cut_middle("ingress", 11), "ingress");
     }
 
     #[test]

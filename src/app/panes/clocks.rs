@@ -5,11 +5,15 @@ use egui::{ComboBox, Grid, RichText, ScrollArea, TextEdit, Ui};
 use super::lanes::{Draft, quiet};
 use super::{Actions, Pane};
 use crate::app::chain::{ChainEdit, manual_ns, parse_offset};
+use crate::app::format::cut_middle;
 use crate::app::state::Action;
 use crate::capture::CaptureId;
 use crate::diagnose::words::{band, drift, offset};
 use crate::export::clocks::{band_words, contradiction, method_name, over_time};
 use crate::topology::{Clock, ClockMethod, LaneId};
+
+/// Most characters of a capture's name; the whole path is in the tooltip.
+const NAME: usize = 44;
 
 const HEADS: [(&str, &str); 8] = [
     ("capture", "The file"),
@@ -70,7 +74,7 @@ fn clock_row(
     let palette = pane.palette;
     let manual = manual_ns(&pane.session.overrides, id);
     let path = pane.analysis.capture(id).info.path.display().to_string();
-    ui.label(shortened(&pane.analysis.capture_name(id))).on_hover_text(path);
+    ui.label(cut_middle(&pane.analysis.capture_name(id), NAME)).on_hover_text(path);
     lane_ui(ui, pane, id, out);
     ui.label(quiet(offset(clock.offset_ns.saturating_sub(manual)), palette.text));
     manual_ui(ui, pane, id, manual, draft, out);
@@ -200,14 +204,6 @@ fn method_help(method: ClockMethod) -> &'static str {
         ClockMethod::SameHost => "There is only one clock: one capture, or captures of one host",
         ClockMethod::None => "Nothing ties this clock to the others: 0 is a guess",
     }
-}
-
-/// A file name of which the end is cut when it is long: the whole path is in the tooltip.
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= 36 {
-        return name.to_owned();
-    }
-    name.chars().take(35).chain(['…']).collect()
 }
 
 /// Milliseconds with every nanosecond: what was typed must come back unchanged.

@@ -12,6 +12,7 @@ use super::fills::paint_bar;
 use super::marks::{MarkNode, mark_nodes, paint_mark, small_mark};
 use super::tracks::tracks;
 use super::{Frame, LayoutKey, RowSums, TimelineAction, TimelineState, labels, shapes};
+use crate::app::format::cut_middle;
 use crate::capture::SessionTime;
 use crate::timeline::{Item, Look, Place, Row, RowLayout, Span, layout_marks, layout_row};
 
@@ -213,7 +214,7 @@ fn band(
     let left = rect.left() + 10.0;
     // The upper half of the band right of the name belongs to the marks, the lower half to the words.
     let low = height < BAND;
-    let name = labels::cut_middle(&band.name, 15);
+    let name = cut_middle(&band.name, 15);
     let at = Pos2::new(left, y + if low { height / 2.0 } else { 10.0 });
     text(painter, &mut layers.under, at, Align2::LEFT_CENTER, &name, 13.5, palette.text);
     let mut write = |at: Pos2, anchor: Align2, words: &str, size: f32, colour: Color32| {

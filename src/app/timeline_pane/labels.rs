@@ -28,16 +28,6 @@ pub(super) fn cut(text: &str, limit: usize) -> String {
     out
 }
 
-/// A name of at most `limit` characters, cut in its middle: names of one kind differ at their ends.
-pub(super) fn cut_middle(text: &str, limit: usize) -> String {
-    let count = text.chars().count();
-    if count <= limit {
-        return text.to_owned();
-    }
-    let (head, tail) = (limit / 2, limit.saturating_sub(limit / 2 + 1));
-    text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
-}
-
 /// What a single bar is called: `ingress → uwsgi request 2 GET /api/item/77 rejected`.
 pub(super) fn node(analysis: &Analysis, span: &Span) -> String {
     let exchange = analysis.exchange(span.exchange);
@@ -165,8 +155,6 @@ mod tests {
     fn long_targets_are_cut_at_a_character() {
         assert_eq!(cut("/häuser/und/gärten", 8), "/häuser…");
         assert_eq!(cut("/a", 8), "/a");
-        assert_eq!(cut_middle("my very long ingress 2", 11), "my ve…ess 2");
-        assert_eq!(cut_middle("ingress", 11), "ingress");
     }
 
     #[test]
