@@ -24,6 +24,10 @@ pub struct Palette {
     pub on_bar: Color32,
     /// Text on the bar of a failure.
     pub on_failed: Color32,
+    /// The lower edge of the bar of a failure: seen beside the bar and beside the ground.
+    pub failed_edge: Color32,
+    /// The number on the disc of an attempt.
+    pub on_attention: Color32,
 }
 
 impl Palette {
@@ -44,6 +48,8 @@ impl Palette {
         answered_text: Color32::from_rgb(0x4f, 0xc0, 0x97),
         on_bar: Color32::from_rgb(0x0b, 0x12, 0x10),
         on_failed: Color32::from_rgb(0x0b, 0x12, 0x10),
+        failed_edge: Color32::from_rgb(0xff, 0xd9, 0xd9),
+        on_attention: Color32::from_rgb(0x0b, 0x12, 0x10),
     };
 
     /// The light colours, of the same order and with the same contrast.
@@ -63,6 +69,8 @@ impl Palette {
         answered_text: Color32::from_rgb(0x14, 0x75, 0x55),
         on_bar: Color32::from_rgb(0x0b, 0x12, 0x10),
         on_failed: Color32::from_rgb(0xff, 0xff, 0xff),
+        failed_edge: Color32::from_rgb(0x0b, 0x12, 0x10),
+        on_attention: Color32::from_rgb(0xff, 0xff, 0xff),
     };
 
     /// The palette of the theme that `ctx` shows.

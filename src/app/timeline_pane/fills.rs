@@ -33,11 +33,13 @@ pub(super) fn paint_bar(
     match span.look {
         Look::Answered => layers.fills.add_colored_rect(rect, paint(palette.answered)),
         Look::Failed => {
-            layers.fills.add_colored_rect(rect, paint(palette.failed));
+            // On a low row it is higher than answered ones: they differ without their colour.
+            let whole = if tall { rect } else { rect.expand2(egui::vec2(0.0, 1.0)) };
+            layers.fills.add_colored_rect(whole, paint(palette.failed));
             if tall {
-                // A notched lower edge: failed bars differ from answered ones without their colour.
+                // Another lower edge: failed bars differ from answered ones without their colour.
                 let edge = Rect::from_min_max(Pos2::new(rect.left(), rect.bottom() - 2.0), rect.max);
-                layers.fills.add_colored_rect(edge, paint(palette.on_bar));
+                layers.fills.add_colored_rect(edge, paint(palette.failed_edge));
             }
         }
         Look::Rejected => {

@@ -57,7 +57,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
             1 => {
                 out.push(Shape::rect_filled(swatch(x), 0.0, palette.failed));
                 let edge = Rect::from_min_max(Pos2::new(x, y + 2.5), Pos2::new(x + 14.0, y + 4.5));
-                out.push(Shape::rect_filled(edge, 0.0, palette.on_bar));
+                out.push(Shape::rect_filled(edge, 0.0, palette.failed_edge));
             }
             2 => {
                 shapes::hatch(&mut out, swatch(x), palette.failed);
@@ -68,7 +68,14 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
             5 => {
                 for (i, number) in ["1", "2"].into_iter().enumerate() {
                     let centre = Pos2::new(x + 7.0 + i as f32 * 15.0, y);
-                    shapes::badge(&painter, &mut out, centre, number, palette.attention, palette.on_bar);
+                    shapes::badge(
+                        &painter,
+                        &mut out,
+                        centre,
+                        number,
+                        palette.attention,
+                        palette.on_attention,
+                    );
                 }
             }
             _ => {
@@ -94,7 +101,7 @@ fn has_doubtful(frame: &Frame<'_>) -> bool {
 /// Space between a sign and its words.
 const SIGN_GAP: f32 = 4.0;
 /// Space between two entries where there is little room.
-const LEAST_GAP: f32 = 3.0;
+const LEAST_GAP: f32 = 8.0;
 
 /// The words of the legend, and what they mean at length.
 const ENTRIES: [(&str, &str); 7] = [

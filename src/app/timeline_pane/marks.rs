@@ -161,7 +161,7 @@ pub(super) fn paint_mark(
             let fill = if dim { mix(palette.panel, palette.attention, 0.7) } else { palette.attention };
             let centre = Pos2::new(mark.x + beside, y);
             if has_text {
-                shapes::badge(painter, &mut layers.marks, centre, &number, fill, palette.on_bar);
+                shapes::badge(painter, &mut layers.marks, centre, &number, fill, palette.on_attention);
                 Rect::from_center_size(centre, Vec2::splat(13.0))
             } else if matches!(mark.kind, MarkKind::Retry(_)) {
                 let centre = Pos2::new(mark.x, y);
