@@ -295,10 +295,9 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 panes::log_lines::log_lines_ui(ui, &pane, out);
             });
         });
-    // Plots need more height than rows of a table; each kind keeps the size that the user drags it to.
-    let is_tall = matches!(state.ui.tab, Tab::Statistics | Tab::Figures);
-    let least = if is_tall { height * 0.32 } else { (height * 0.275).max(TABLE.min(height * 0.32)) };
-    Panel::bottom(("bottom", about, is_tall))
+    // As high for plots as for rows: the timeline above stays where it is as the tab changes.
+    let least = (height * 0.295).max(TABLE.min(height * 0.32));
+    Panel::bottom(("bottom", about))
         .frame(gap)
         .show_separator_line(false)
         .resizable(true)

@@ -1,9 +1,10 @@
 //! One connection in detail: its ends, how it began and ended, and what it carries beside requests.
 
-use egui::{Grid, RichText, ScrollArea, Ui};
+use egui::{ScrollArea, Ui};
 
 use super::Pane;
 use super::connections::{began, carries, ended};
+use super::detail::pairs_ui;
 use crate::analysis::ConnectionView;
 use crate::app::format::{bytes, grouped};
 use crate::http::{HandOver, HandOverWay, Protocol, ProxyHeader, TlsFacts};
@@ -16,15 +17,9 @@ type Row = (&'static str, String);
 /// Draws it.
 pub fn connection_ui(ui: &mut Ui, pane: &Pane<'_>, id: ConnectionId) {
     let connection = pane.analysis.connection(id);
-    ScrollArea::both().id_salt("connection").auto_shrink(false).show(ui, |ui| {
+    ScrollArea::vertical().id_salt("connection").auto_shrink(false).show(ui, |ui| {
         ui.spacing_mut().interact_size.y = 16.0;
-        Grid::new("connection").num_columns(2).spacing([16.0, 2.0]).show(ui, |ui| {
-            for (name, value) in rows(pane, connection) {
-                ui.label(RichText::new(name).color(pane.palette.muted));
-                ui.label(RichText::new(value).monospace());
-                ui.end_row();
-            }
-        });
+        pairs_ui(ui, &pane.palette, &rows(pane, connection));
     });
 }
 

@@ -1,10 +1,11 @@
 //! The selected request: its tree, and headers, body, timing and frames of the selected exchange.
 
-use egui::{Grid, RichText, ScrollArea, Ui};
+use egui::{RichText, ScrollArea, Ui};
 
 use super::findings::{form_name, form_words};
 use super::{Actions, Pane, connection, tree};
 use crate::analysis::ExchangeView;
+use crate::app::Palette;
 use crate::app::contents::{Contents, ContentsCache, Part};
 use crate::app::format::{bytes, duration};
 use crate::app::state::{Action, DetailTab};
@@ -172,15 +173,29 @@ fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
 }
 
 fn facts_ui(ui: &mut Ui, pane: &Pane<'_>, id: &str, rows: &[(&str, String)]) {
-    ScrollArea::both().id_salt(id).auto_shrink([false, true]).show(ui, |ui| {
-        Grid::new(id).num_columns(2).spacing([16.0, 4.0]).show(ui, |ui| {
-            for (name, value) in rows {
-                ui.label(RichText::new(*name).color(pane.palette.muted));
-                ui.label(RichText::new(value).monospace());
-                ui.end_row();
-            }
-        });
+    ScrollArea::vertical().id_salt(id).auto_shrink([false, true]).show(ui, |ui| {
+        pairs_ui(ui, &pane.palette, rows);
     });
+}
+
+/// Names in a column as wide as the widest, values behind them on as many lines as they need: none is cut.
+pub(super) fn pairs_ui(ui: &mut Ui, palette: &Palette, rows: &[(&str, String)]) {
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let width =
+        |name: &str| ui.painter().layout_no_wrap(name.to_owned(), font.clone(), palette.muted).size().x;
+    let widest = rows.iter().map(|(name, _)| width(name)).fold(0.0, f32::max);
+    let column = widest.min(ui.available_width() * 0.45).ceil() + 1.0;
+    ui.spacing_mut().item_spacing.y = 2.0;
+    for (name, value) in rows {
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 12.0;
+            ui.vertical(|ui| {
+                ui.set_width(column);
+                ui.add(egui::Label::new(RichText::new(*name).color(palette.muted)).truncate());
+            });
+            ui.vertical(|ui| ui.add(egui::Label::new(RichText::new(value).monospace()).wrap()));
+        });
+    }
 }
 
 fn frames_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {

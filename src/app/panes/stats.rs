@@ -55,7 +55,9 @@ fn held_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId) {
 fn plots_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
     let room = ui.available_size();
     ui.horizontal_top(|ui| {
-        let part = |share: f32| egui::vec2((room.x - 12.0) * share, (room.y - TITLE).max(60.0));
+        // Higher than the pane it would push the pane's edge up.
+        let height = room.y - TITLE - ui.spacing().item_spacing.y;
+        let part = |share: f32| egui::vec2((room.x - 12.0) * share, height.max(60.0));
         let titled = |ui: &mut Ui, share: f32, title: &str, signs: &[Kind]| {
             let size = egui::vec2(part(share).x, TITLE);
             let (row, response) = ui.allocate_exact_size(size, egui::Sense::hover());
