@@ -11,10 +11,10 @@ use super::dialogs::{Answer, Purpose};
 use super::loader::{LoadError, Loaded, Request};
 use super::navigate;
 use super::panes::lanes::Draft;
+use super::panes::verdict::leading;
 use super::remap::Remap;
 use super::rows::Sort;
-use super::state::{Action, AppState, Leave, Modal, Tab};
-use crate::diagnose::Severity;
+use super::state::{Action, AppState, DetailTab, Leave, Modal, Tab};
 use crate::session::{Annotation, History, Mark, Selection, Target};
 use crate::topology::Overrides;
 
@@ -366,15 +366,15 @@ impl AppState {
         if !loaded.words.is_empty() {
             self.tell(loaded.words);
         }
-        let worst = loaded.document.analysis.diagnosis.findings.first().map(|finding| finding.severity);
+        let leading = leading(&loaded.document.analysis).map(|leading| leading.finding());
         self.document = Some(loaded.document);
         self.ui.problems_shown = None;
         (self.ui.scroll_to_row, self.ui.scroll_to_step) = (true, true);
-        // The answer first: the window opens on the evidence of the worst fault.
-        if worst >= Some(Severity::Warning) && !loaded.restored && !loaded.again {
-            navigate::to_finding(self, 0);
-        } else if !loaded.restored && !loaded.again {
-            navigate::fit(self);
+        // The answer first: the window opens on the evidence of what the banner names.
+        match leading {
+            _ if loaded.restored || loaded.again => {}
+            Some(finding) => navigate::to_finding(self, finding),
+            None => navigate::fit(self),
         }
         // Edits made while it was being analysed.
         if self.document.as_ref().is_some_and(|document| document.held.is_none())

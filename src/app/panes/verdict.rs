@@ -3,30 +3,58 @@
 use egui::{Align, Color32, Frame, Layout, Margin, RichText, Stroke, Ui};
 
 use super::{Actions, Pane};
+use crate::analysis::Analysis;
 use crate::app::command::Command;
 use crate::app::format::{counted, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::severity_mark;
 use crate::diagnose::Severity;
-use crate::diagnose::beyond::beyond;
+use crate::diagnose::beyond::{Beyond, beyond};
 use crate::diagnose::carried::unread;
 
 /// Draws the banner of the worst finding, or of its absence.
 pub fn verdict_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
-    // The same order of ideas as the report's: warnings lead where there is no error.
-    let findings = &pane.analysis.diagnosis.findings;
-    if let Some(worst) = findings.first().filter(|finding| finding.severity >= Severity::Warning) {
-        let color = severity_mark(&pane.palette, worst.severity);
-        return finding_ui(ui, pane, color, (0, &worst.summary, &worst.explanation), out);
-    }
-    let unexplained = pane.analysis.diagnosis.failures.only_left().is_none();
-    match beyond(pane.analysis).filter(|_| unexplained) {
-        Some(beyond) => {
+    match leading(pane.analysis) {
+        Some(Leading::Finding(at)) => {
+            let finding = &pane.analysis.diagnosis.findings[at];
+            let color = severity_mark(&pane.palette, finding.severity);
+            finding_ui(ui, pane, color, (at, &finding.summary, &finding.explanation), out);
+        }
+        Some(Leading::Beyond(beyond)) => {
             let told = (beyond.finding, &*beyond.summary, &*beyond.explanation);
             finding_ui(ui, pane, ("?", pane.palette.attention), told, out);
         }
         None => all_well_ui(ui, pane),
     }
+}
+
+/// What the banner names.
+pub enum Leading {
+    /// A finding, by its place.
+    Finding(usize),
+    /// Failures from behind what was captured.
+    Beyond(Beyond),
+}
+
+impl Leading {
+    /// The place of the finding whose evidence is shown first.
+    pub fn finding(&self) -> usize {
+        match self {
+            Self::Finding(at) => *at,
+            Self::Beyond(beyond) => beyond.finding,
+        }
+    }
+}
+
+/// What the banner names, in the same order of ideas as the report: warnings lead where there is no error. `None` where
+/// nothing failed of which anything is known.
+pub fn leading(analysis: &Analysis) -> Option<Leading> {
+    let findings = &analysis.diagnosis.findings;
+    if findings.first().is_some_and(|finding| finding.severity >= Severity::Warning) {
+        return Some(Leading::Finding(0));
+    }
+    let unexplained = analysis.diagnosis.failures.only_left().is_none();
+    beyond(analysis).filter(|_| unexplained).map(Leading::Beyond)
 }
 
 fn banner<R>(ui: &mut Ui, pane: &Pane<'_>, color: Color32, contents: impl FnOnce(&mut Ui) -> R) {
