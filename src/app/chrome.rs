@@ -67,6 +67,21 @@ fn keyboard(ui: &Ui, state: &AppState, out: &mut Actions) {
             let back = |command: &Command| matches!(command, Command::Undo | Command::Redo);
             out.extend(all.filter(back).map(Action::Run));
         }
+        // The keys that open these close them too, and the list of commands takes their place.
+        Some(modal @ (Modal::WhySure(_) | Modal::Compare { .. } | Modal::Palette { .. })) => {
+            for command in command::pressed(ui.ctx(), typing) {
+                let opens = match modal {
+                    Modal::WhySure(_) => Command::WhySure,
+                    Modal::Compare { .. } => Command::ShowComparison,
+                    _ => Command::Palette,
+                };
+                match command {
+                    command if command == opens => out.push(Action::CloseModal),
+                    Command::Palette => out.push(Action::Run(command)),
+                    _ => {}
+                }
+            }
+        }
         Some(_) => {}
     }
 }

@@ -48,6 +48,13 @@ pub enum Command {
     ShowConnections,
     ShowStatistics,
     ShowFigures,
+    NextFinding,
+    PreviousFinding,
+    ShowTree,
+    ShowHeaders,
+    ShowBody,
+    ShowTiming,
+    ShowFrames,
     ToggleZone,
     ToggleTheme,
     Quit,
@@ -71,7 +78,7 @@ const CTRL_SHIFT: Modifiers = Modifiers { shift: true, ..Modifiers::COMMAND };
 
 impl Command {
     /// All commands, in the palette's order.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 52] = [
         Self::Open,
         Self::OpenPath,
         Self::Add,
@@ -113,6 +120,13 @@ impl Command {
         Self::ShowConnections,
         Self::ShowStatistics,
         Self::ShowFigures,
+        Self::NextFinding,
+        Self::PreviousFinding,
+        Self::ShowTree,
+        Self::ShowHeaders,
+        Self::ShowBody,
+        Self::ShowTiming,
+        Self::ShowFrames,
         Self::ToggleZone,
         Self::ToggleTheme,
         Self::Palette,
@@ -224,6 +238,25 @@ impl Command {
                 "Ordinals, idle gaps, attempts and server addresses of a link",
                 Some((PLAIN, Key::Num4)),
             ),
+            Self::NextFinding => {
+                ("Next finding", "Go to the evidence of the next finding", Some((PLAIN, Key::G)))
+            }
+            Self::PreviousFinding => {
+                ("Previous finding", "Go to the evidence of the finding before", Some((SHIFT, Key::G)))
+            }
+            Self::ShowTree => ("Show tree", "Who called whom, attempt by attempt", Some((PLAIN, Key::R))),
+            Self::ShowHeaders => {
+                ("Show headers", "The headers of the selected exchange", Some((PLAIN, Key::H)))
+            }
+            Self::ShowBody => ("Show body", "The bodies of the selected exchange", Some((PLAIN, Key::B))),
+            Self::ShowTiming => (
+                "Show timing",
+                "When the selected exchange did what, and for how long",
+                Some((PLAIN, Key::M)),
+            ),
+            Self::ShowFrames => {
+                ("Show frames", "The packets of the selected exchange", Some((PLAIN, Key::P)))
+            }
             Self::ToggleZone => ("UTC or local time", "Print times in the other zone", Some((PLAIN, Key::U))),
             Self::ToggleTheme => ("Dark or light", "Change the theme", Some((PLAIN, Key::T))),
             Self::Quit => ("Quit", "Close the window", Some((CTRL, Key::Q))),
@@ -234,7 +267,11 @@ impl Command {
 
     /// Its keys as text; empty when it has none.
     pub fn keys(self, ctx: &egui::Context) -> String {
-        self.info().shortcut.map_or_else(String::new, |shortcut| ctx.format_shortcut(&shortcut))
+        let Some(shortcut) = self.info().shortcut else { return String::new() };
+        // Keys as they are printed on the keyboard: `]`, not `CloseBracket`.
+        let key = shortcut.logical_key.symbol_or_name();
+        let whole = ctx.format_shortcut(&shortcut);
+        whole.strip_suffix(shortcut.logical_key.name()).map_or(whole.clone(), |rest| format!("{rest}{key}"))
     }
 
     /// A tooltip: what it does, and its keys.

@@ -43,6 +43,21 @@ pub fn to_finding(state: &mut AppState, index: usize) {
     }
 }
 
+/// Goes to the evidence of the finding after or before the selected one.
+pub fn finding_by(state: &mut AppState, forward: bool) {
+    let Some(document) = &state.document else { return };
+    let count = document.analysis.diagnosis.findings.len();
+    let next = match state.session().selection.finding {
+        None => Some(0),
+        Some(at) if forward => at.checked_add(1),
+        Some(at) => at.checked_sub(1),
+    };
+    match next.filter(|&at| at < count) {
+        Some(at) => to_finding(state, at),
+        None => state.hint(if forward { "No finding after this one" } else { "No finding before this one" }),
+    }
+}
+
 fn first_evidence(analysis: &Analysis, finding: &Finding) -> Option<(ConnectionId, Option<ExchangeId>)> {
     let of = |id: ExchangeId| (analysis.exchange(id).connection_id(), Some(id));
     // Evidence starts with what went well before (the first response, say): look for what it is about.
@@ -117,6 +132,12 @@ pub fn to_step(state: &mut AppState, index: usize) {
     let Some(last) = steps.len().checked_sub(1) else { return };
     let index = index.min(last);
     let (at, exchange) = (steps[index].at, steps[index].exchange);
+    // A consequence on another connection belongs to the story, but what is selected stays of one piece.
+    let connection = state.session().selection.connection;
+    let analysis = state.document.as_ref().map(|document| document.analysis.clone());
+    let is_here =
+        |id: &ExchangeId| analysis.is_some_and(|all| Some(all.exchange(*id).connection_id()) == connection);
+    let exchange = exchange.filter(is_here);
     let selection = &mut state.edits.look().selection;
     selection.step = Some(index);
     selection.cursor = Some(at);

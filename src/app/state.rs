@@ -99,8 +99,8 @@ pub enum DetailTab {
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "named by what they are for")]
 pub enum Modal {
-    /// The command list.
-    Palette { query: String, chosen: usize },
+    /// The command list; `idle` tells whether nothing loads, and nothing is read to compare: neither can be cancelled.
+    Palette { query: String, chosen: usize, idle: [bool; 2] },
     /// A path to open; `hint` says why it is asked for.
     OpenPath { text: String, add: bool, hint: &'static str },
     /// A path to save to.

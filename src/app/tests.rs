@@ -20,6 +20,7 @@ mod again;
 mod clocks;
 mod comparing;
 mod going;
+mod moving;
 mod opening;
 mod snapshot;
 mod tables;

@@ -107,6 +107,7 @@ pub struct TimelineState {
     pub rows: RowMode,
     scroll: f32,
     shown_exchange: Option<ExchangeId>,
+    shown_connection: Option<ConnectionId>,
     scroll_to_request: bool,
     minimap: Option<((u64, usize), Minimap)>,
     layouts: Option<(LayoutKey, RowLayouts)>,
@@ -256,12 +257,12 @@ fn is_quiet(ui: &Ui, state: &mut TimelineState, view: TimeView, selection: Selec
 
 /// When another pane selected an exchange that is not in view, brings it into view.
 fn follow_selection(frame: &Frame<'_>, state: &mut TimelineState, actions: &mut Vec<TimelineAction>) {
-    let selected = frame.input.selection.exchange;
-    if selected == state.shown_exchange {
+    let (selected, connection) = (frame.input.selection.exchange, frame.input.selection.connection);
+    if selected == state.shown_exchange && connection == state.shown_connection {
         return;
     }
-    state.shown_exchange = selected;
-    state.scroll_to_request = selected.is_some();
+    (state.shown_exchange, state.shown_connection) = (selected, connection);
+    state.scroll_to_request = selected.is_some() || connection.is_some();
     let Some(id) = selected else { return };
     let Some((_, span)) = frame.input.model.place_of(frame.input.analysis, id) else { return };
     let view = frame.scale.view;

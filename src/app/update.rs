@@ -103,7 +103,7 @@ impl AppState {
                 let descending = sort.column == column && !sort.descending;
                 self.ui.sort = Sort { column, descending };
             }
-            Action::ShowTab(tab) => self.ui.tab = tab,
+            Action::ShowTab(tab) => self.show_tab(tab),
             Action::ShowDetail(tab) => self.ui.detail = tab,
             Action::GoTo(target) => navigate::to_target(self, target),
             Action::WriteNote(target) => self.show_note(None, target, String::new()),
@@ -163,7 +163,10 @@ impl AppState {
             Command::SwapComparison => self.comparing.swap(),
             Command::ShowComparison => self.show_comparison(),
             Command::EditChain => self.show_modal(Modal::Chain(Draft::default())),
-            Command::Palette => self.show_modal(Modal::Palette { query: String::new(), chosen: 0 }),
+            Command::Palette => {
+                let idle = [self.loader.progress().is_none(), self.comparing.reading().is_none()];
+                self.show_modal(Modal::Palette { query: String::new(), chosen: 0, idle });
+            }
             Command::FocusFilter => self.ui.focus_filter = true,
             Command::ClearFilter => self.edits.look().filter.clear(),
             Command::ShowEvidence => navigate::to_finding(self, self.selected_finding()),
@@ -186,10 +189,17 @@ impl AppState {
             Command::ZoomOut => navigate::zoom(self, 2.0),
             Command::PanLeft => navigate::pan(self, -0.25),
             Command::PanRight => navigate::pan(self, 0.25),
-            Command::ShowExchanges => self.ui.tab = Tab::Exchanges,
-            Command::ShowConnections => self.ui.tab = Tab::Connections,
-            Command::ShowStatistics => self.ui.tab = Tab::Statistics,
-            Command::ShowFigures => self.ui.tab = Tab::Figures,
+            Command::ShowExchanges => self.show_tab(Tab::Exchanges),
+            Command::ShowConnections => self.show_tab(Tab::Connections),
+            Command::ShowStatistics => self.show_tab(Tab::Statistics),
+            Command::ShowFigures => self.show_tab(Tab::Figures),
+            Command::NextFinding => navigate::finding_by(self, true),
+            Command::PreviousFinding => navigate::finding_by(self, false),
+            Command::ShowTree => self.ui.detail = DetailTab::Tree,
+            Command::ShowHeaders => self.ui.detail = DetailTab::Headers,
+            Command::ShowBody => self.ui.detail = DetailTab::Body,
+            Command::ShowTiming => self.ui.detail = DetailTab::Timing,
+            Command::ShowFrames => self.ui.detail = DetailTab::Frames,
             Command::ToggleZone => self.ui.clock = super::format::Clock::new(!self.ui.clock.is_local()),
             Command::ToggleTheme => {
                 let dark = ctx.theme() == egui::Theme::Dark;
@@ -197,6 +207,12 @@ impl AppState {
             }
             Command::Quit => self.leave(Leave::Quit),
         }
+    }
+
+    /// Shows a tab of the bottom pane; of a table the selected row is then in sight.
+    fn show_tab(&mut self, tab: Tab) {
+        self.ui.tab = tab;
+        self.ui.scroll_to_row = true;
     }
 
     fn show_modal(&mut self, modal: Modal) {

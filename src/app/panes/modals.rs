@@ -31,7 +31,7 @@ pub fn modal_ui(
     let response = Overlay::new(Id::unique("modal")).frame(frame).show(ctx, |ui| {
         ui.set_width(width);
         match modal {
-            Modal::Palette { query, chosen } => palette_ui(ui, query, chosen, focus, out),
+            Modal::Palette { query, chosen, idle } => palette_ui(ui, query, chosen, *idle, focus, out),
             Modal::OpenPath { text, add, hint } => open_path_ui(ui, text, *add, hint, focus, out),
             Modal::SavePath { text, hint } => save_path_ui(ui, text, hint, focus, out),
             Modal::Note { index, target, choices, text } => {
@@ -79,7 +79,14 @@ fn field(ui: &mut Ui, text: &mut String, name: &str, focus: bool) -> bool {
     edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter))
 }
 
-fn palette_ui(ui: &mut Ui, query: &mut String, chosen: &mut usize, focus: bool, out: &mut Actions) {
+fn palette_ui(
+    ui: &mut Ui,
+    query: &mut String,
+    chosen: &mut usize,
+    [idle, alone]: [bool; 2],
+    focus: bool,
+    out: &mut Actions,
+) {
     let palette = Palette::of(ui.ctx());
     ui.heading("Commands");
     let was = *chosen;
@@ -98,7 +105,13 @@ fn palette_ui(ui: &mut Ui, query: &mut String, chosen: &mut usize, focus: bool, 
     let fits = |command: &Command| {
         let info = command.info();
         let text = format!("{} {}", info.name, info.help).to_lowercase();
-        *command != Command::Palette && wanted.split_whitespace().all(|word| text.contains(word))
+        let applies = match command {
+            Command::Palette => false,
+            Command::CancelLoad => !idle,
+            Command::CancelCompare => !alone,
+            _ => true,
+        };
+        applies && wanted.split_whitespace().all(|word| text.contains(word))
     };
     let found: Vec<_> = Command::ALL.into_iter().filter(fits).collect();
     *chosen = (*chosen).min(found.len().saturating_sub(1));

@@ -3,7 +3,7 @@
 use super::{Frame, RowMode, TimelineState};
 use crate::session::TimeView;
 use crate::timeline::{Place, Row};
-use crate::topology::ExchangeId;
+use crate::topology::{ConnectionId, ExchangeId};
 
 /// Height of a lane's band, in points.
 pub(super) const BAND: f32 = 30.0;
@@ -57,6 +57,7 @@ pub(super) struct Key {
     generation: u64,
     view: TimeView,
     selected: Option<ExchangeId>,
+    connection: Option<ConnectionId>,
     mode: RowMode,
     height: f32,
 }
@@ -67,6 +68,7 @@ pub(super) fn cached(frame: &Frame<'_>, state: &mut TimelineState) -> Arrangemen
         generation: frame.input.generation,
         view: frame.scale.view,
         selected: frame.input.selection.exchange,
+        connection: frame.input.selection.connection,
         mode: state.rows,
         height: frame.regions.body.height(),
     };
@@ -118,6 +120,9 @@ fn arrange(frame: &Frame<'_>, mode: RowMode) -> Arrangement {
         model.place_of_connection(*connection).map(|p| (p.link, p.row))
     };
     let mut lit: Vec<(u16, u32)> = frame.lit.iter().filter_map(place_of).collect();
+    // A connection that carries no request, or of which none is selected, has its row and its label all the same.
+    let connection = frame.input.selection.connection.and_then(|id| model.place_of_connection(id));
+    lit.extend(connection.map(|place| (place.link, place.row)));
     lit.sort_unstable();
     let mode = if mode == RowMode::Request && lit.is_empty() { RowMode::InView } else { mode };
     let mut entries = Vec::new();
@@ -236,7 +241,11 @@ impl Arrangement {
         let all = frame.lit.iter().filter_map(|&id| row_of(id)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let height = frame.regions.body.height();
         let whole = all.filter(|(top, bottom)| bottom - top <= height);
-        let own = || frame.input.selection.exchange.and_then(row_of);
+        let connection = || {
+            let placed = self.find(model.place_of_connection(frame.input.selection.connection?)?)?;
+            Some((placed.y - BAND, placed.y + placed.height + BAND))
+        };
+        let own = || frame.input.selection.exchange.and_then(row_of).or_else(connection);
         let Some((top, bottom)) = whole.or_else(own) else { return scroll };
         if top >= scroll && bottom <= scroll + height {
             return scroll;

@@ -120,7 +120,7 @@ pub(super) fn body_ui(
         }
     }
     // Behind all rows: a mark wins over the bars below and beside it.
-    mark_nodes(ui, frame, std::mem::take(&mut layers.mark_nodes), actions, &mut shown);
+    mark_nodes(ui, frame, &mut layers, actions, &mut shown);
     painter.extend(layers.under);
     painter.add(layers.fills);
     painter.extend(layers.over);
@@ -301,6 +301,9 @@ fn row_ui(
         if seen.is_positive() {
             let id = Id::unique("timeline").with((view.place.link, view.place.row, at, span.exchange));
             let response = ui.interact(seen, id, Sense::click());
+            if response.has_focus() {
+                layers.marks.push(focus_ring(frame, seen));
+            }
             if let ControlFlow::Break(()) = node(frame, response, item, span, actions) {
                 shown.clicked = true;
             }
@@ -309,6 +312,12 @@ fn row_ui(
     for at in 0..view.layout.marks.len() {
         paint_mark(painter, frame, layers, view, at);
     }
+}
+
+/// Around what the keyboard is at.
+pub(super) fn focus_ring(frame: &Frame<'_>, rect: Rect) -> Shape {
+    let stroke = Stroke::new(1.5, frame.palette.path);
+    Shape::rect_stroke(rect.expand(1.5), 2.0, stroke, egui::StrokeKind::Outside)
 }
 
 /// Clicks and words of a bar.

@@ -2,7 +2,7 @@
 
 use egui::{FontId, Id, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo};
 
-use super::bars::{Layers, NODES, RowView, Shown, TEXT_ROW, TEXTS};
+use super::bars::{Layers, NODES, RowView, Shown, TEXT_ROW, TEXTS, focus_ring};
 use super::fills::mix;
 use super::{Frame, TimelineAction, labels, shapes};
 use crate::capture::SessionTime;
@@ -20,10 +20,11 @@ pub(super) struct MarkNode {
 pub(super) fn mark_nodes(
     ui: &Ui,
     frame: &Frame<'_>,
-    mut nodes: Vec<MarkNode>,
+    layers: &mut Layers,
     actions: &mut Vec<TimelineAction>,
     shown: &mut Shown,
 ) {
+    let mut nodes = std::mem::take(&mut layers.mark_nodes);
     nodes.sort_by_key(|node| matches!(node.mark.kind, MarkKind::Rejected | MarkKind::Failed));
     let body = frame.regions.body;
     let analysis = frame.input.analysis;
@@ -34,6 +35,9 @@ pub(super) fn mark_nodes(
         }
         let id = Id::unique("timeline mark").with((node.in_band, mark.kind, mark.exchange));
         let response = ui.interact(rect, id, Sense::click());
+        if response.has_focus() {
+            layers.marks.push(focus_ring(frame, rect));
+        }
         let span = || Some(frame.input.model.place_of(analysis, mark.exchange)?.1);
         let selected = frame.input.selection.exchange == Some(mark.exchange);
         response.widget_info(|| {

@@ -25,7 +25,12 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         let x0 = scale.x_from_time(SessionTime(connection.start)).clamp(left, right);
         let x1 = scale.x_from_time(SessionTime(connection.end)).clamp(left, right);
         // Lines closer than this would run into one grey field.
-        if view.placed.height >= 3.0 {
+        // Of a selected exchange the bar tells it, and a bar without a filling would be struck through.
+        let selection = frame.input.selection;
+        let is_selected = selection.exchange.is_none() && selection.connection == Some(connection.id);
+        if is_selected {
+            layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, Stroke::new(2.0, palette.selection)));
+        } else if view.placed.height >= 3.0 {
             layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, line));
         }
         if !small && x1 - x0 > WORD_ROOM {
