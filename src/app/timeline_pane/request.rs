@@ -8,7 +8,7 @@ use super::bars::half_bar;
 use super::{Frame, TimelineInput};
 use crate::capture::SessionTime;
 use crate::correlate::Confidence;
-use crate::timeline::{Place, Span};
+use crate::timeline::{Look, Place, Span};
 use crate::topology::ExchangeId;
 
 /// A tree larger than this is lit in part: nobody follows so many lines.
@@ -106,7 +106,13 @@ fn retry_arrow(painter: &Painter, frame: &Frame<'_>, before: &Lit, after: &Lit) 
     let colour = frame.palette.attention;
     let from = Pos2::new(before.x1 + 8.0, before.y + if after.y >= before.y { 6.0 } else { -6.0 });
     let to = Pos2::new(after.x0 - 1.0, after.y);
-    let control = [from, Pos2::new(from.x, to.y), Pos2::new(from.x.min(to.x - 6.0), to.y), to];
+    let control = if (after.y - before.y).abs() < 1.0 {
+        // Along one row: below the cross and the words there.
+        let low = before.y + 11.0;
+        [from, Pos2::new(from.x, low), Pos2::new(to.x - 6.0, low), to]
+    } else {
+        [from, Pos2::new(from.x, to.y), Pos2::new(from.x.min(to.x - 6.0), to.y), to]
+    };
     let curve = CubicBezierShape::from_points_stroke(control, false, Color32::TRANSPARENT, Stroke::NONE);
     let path = curve.flatten(Some(0.5));
     painter.extend(Shape::dashed_line(&path, Stroke::new(1.6, colour), 4.0, 3.0));
@@ -117,8 +123,8 @@ fn retry_arrow(painter: &Painter, frame: &Frame<'_>, before: &Lit, after: &Lit) 
     let method = frame.input.analysis.exchange(after.span.exchange).method();
     let words = format!("{who} retries the {method}");
     let galley = painter.layout_no_wrap(words, FontId::proportional(10.5), colour);
-    // Behind either attempt's badge, where its row has room for the words.
-    for attempt in [before, after] {
+    // Behind either attempt's badge, where its row has room for the words: behind that of a rejected one stands its cross.
+    for attempt in [before, after].into_iter().filter(|attempt| attempt.span.look != Look::Rejected) {
         let x = attempt.x1 + 19.0;
         if x > frame.scale.left && x + galley.size().x + 6.0 < free_until(frame, attempt) {
             let at = Pos2::new(x - 2.0, attempt.y - 4.0);
