@@ -181,14 +181,14 @@ fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         out.push(Action::SetFilter(text));
     }
     match state.rows.error() {
-        // Below the field for as long as it holds: beside the field there is no room for it.
-        Some(error) => {
+        // Below the field while one types: beside the field there is no room for it.
+        Some(error) if response.has_focus() => {
             let id = response.id.with("error");
             let tooltip = egui::Tooltip::always_open(ui.ctx().clone(), response.layer_id, id, &response);
             tooltip.show(|ui| ui.label(RichText::new(error).color(palette.failed)));
         }
-        None => {
-            response.on_hover_text(filter::HELP);
+        error => {
+            response.on_hover_text(error.unwrap_or(filter::HELP));
         }
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ExchangeView};
+use crate::http::ExchangeFlags;
 use crate::tcp::Opening;
 use crate::topology::{ExchangeId, LinkId};
 
@@ -46,9 +47,11 @@ pub(super) fn settle(
     let decided = Decided::find(analysis, outcomes, in_hands.into_iter());
     let mut answered = vec![false; rejections.len()];
     let mut groups: BTreeMap<(LinkId, SocketAddr), Vec<usize>> = BTreeMap::new();
+    let mut all: BTreeMap<(LinkId, SocketAddr), usize> = BTreeMap::new();
     for (at, rejection) in rejections.iter().enumerate() {
         let connection = analysis.exchange(rejection.exchange).connection();
         let link = connection.inner.link;
+        *all.entry((link, connection.inner.server)).or_default() += 1;
         let habits = &habits[usize::from(link.0)];
         let own = habits.close_of(connection.id).is_some_and(|c| habits.by_timer(c) || habits.by_limit(c));
         let together = bursts[usize::from(link.0)].iter().any(|burst| burst.holds(connection.id));
@@ -59,7 +62,10 @@ pub(super) fn settle(
     }
     for ((link, server), group) in groups {
         let cases: Vec<&Rejection> = group.iter().map(|&at| &rejections[at]).collect();
-        if cases.len() >= FEWEST && follow_requests(analysis, outcomes, link, server, &cases) {
+        let is_every = cases.len() == all[&(link, server)];
+        let follow = follow_requests(analysis, outcomes, link, server, &cases)
+            || is_every && are_all_that_is_known(analysis, link, server, &cases);
+        if cases.len() >= FEWEST && follow {
             group.into_iter().for_each(|at| answered[at] = true);
         }
     }
@@ -111,6 +117,20 @@ fn follow_requests(
     // On a new connection no other request can be the reason.
     let as_first = || others.iter().any(|exchange| exchange.raw.ordinal == 1);
     kept_longer || read && (longest >= shortest.saturating_mul(VARIED) || as_first())
+}
+
+/// Whether nothing is known of what the server does with its connections, for the snap length cut off the heads: that it
+/// had each of several requests in hand when it closed is then all there is. Stale connections are met too late as well.
+fn are_all_that_is_known(
+    analysis: &Analysis,
+    link: LinkId,
+    server: SocketAddr,
+    cases: &[&Rejection],
+) -> bool {
+    let habits = Habits::where_server(analysis, link, |other| other == server);
+    let is_cut = |case: &&Rejection| analysis.exchange(case.exchange).raw.flags.has(ExchangeFlags::HEAD_CUT);
+    let known = habits.answered_reused > 0 || !habits.closes.is_empty();
+    !known && cases.len() > FEWEST && cases.iter().all(is_cut)
 }
 
 /// Requests that a server read and closed on, other than the rejected ones.

@@ -258,6 +258,25 @@ fn what_a_cut_request_hides_is_not_held_against_the_server() {
 }
 
 #[test]
+fn who_resets_in_the_middle_of_a_large_head_that_was_cut_met_no_stale_connection() {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    let large = format!("GET /x HTTP/1.1\r\nHost: shop\r\nCookie: {}\r\n\r\n", "c".repeat(40_000));
+    let (begun, rest) = large.split_at(20_000);
+    let reset = |times: usize| {
+        let [cut, _] = cut_and_whole(|wire| {
+            for _ in 0..times {
+                wire.say(User, get("/a")).say(Up, get("/a")).say(App, ok).say(Down, ok).wait(20);
+                wire.say(User, begun).end(Down, RST).say(User, rest).reconnect();
+            }
+        });
+        cut
+    };
+    assert_eq!(reset(3), ["user request-header-too-large Q10 Likely"]);
+    // Fewer may have been met by a timer.
+    assert_eq!(reset(2), ["user rejected-reused-request/unknown R7 Likely"]);
+}
+
+#[test]
 fn the_snap_length_is_named_where_it_is_why_nothing_is_known() {
     let note = |snap_len| {
         let mut wire = known(snap_len);
