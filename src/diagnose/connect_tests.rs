@@ -140,6 +140,26 @@ fn c3_needs_the_same_syn_again_and_silence_long_after() {
 }
 
 #[test]
+fn who_closes_in_place_of_an_answer_while_it_reaches_nobody_is_not_the_one_that_fails() {
+    let closed = |tried: &[i64]| {
+        let mut chain = Chain::new(&["user", "haproxy", "app"]);
+        let works = chain.open(1, 0);
+        chain.conns[works].request(Get, "/", MS).response(200, 2 * MS).fin(Client, 3 * MS);
+        let user = chain.open(0, 0);
+        let user = &mut chain.conns[user];
+        user.request(Get, "/1", MS).response(200, 2 * MS);
+        user.request(Get, "/2", 10 * S).sync().fin(Server, 12 * S);
+        chain.unanswered(1, tried);
+        let later = chain.open(1, 59 * S);
+        chain.conns[later].request(Get, "/", 59 * S + MS).response(200, 59 * S + 2 * MS);
+        told(chain)
+    };
+    assert_eq!(closed(&[10 * S + MS, 11 * S + MS]), ["connect-timeout/ Error Likely ×1"]);
+    let before = closed(&[5 * S, 6 * S]);
+    assert!(before.iter().any(|one| one.starts_with("closed-before-response")), "{before:?}");
+}
+
+#[test]
 fn c3_is_also_what_the_proxy_answers_for_before_the_syn_is_due_again() {
     let given_up = |status, requests: &[i64], syns: &[i64]| {
         let mut chain = Chain::new(&["user", "nginx", "app"]);

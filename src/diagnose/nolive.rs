@@ -99,7 +99,9 @@ pub(super) fn find(
         let to = SessionTime(error.settled().0.saturating_add(slack));
         if let Some(link) = out.failed_in(from, to) {
             gateways.explained.push((error.id, link));
-        } else if out.asked_nobody(analysis, error, from, to) {
+        } else if outcomes[error.id.0 as usize] != Outcome::NoResponse
+            && out.asked_nobody(analysis, error, from, to)
+        {
             let since = SessionTime(from.0.saturating_sub(DEAD_NS));
             let after_failure = out.last_given_up(from).is_some() || out.checked_in(since, to);
             let proven = tied.is_some() && out.holds(analysis, from, to);
@@ -145,11 +147,13 @@ fn passed_on(analysis: &Analysis) -> BTreeSet<(LaneId, u64)> {
     asked.map(|x| (analysis.link(x.link_id()).to, place_of(x))).collect()
 }
 
-/// A gateway's own error, or a request that its client gave up on, where nothing is known behind the gateway.
+/// A gateway's own error, or a request that its client gave up on, or that the gateway closed on in place of an answer (as
+/// HAProxy does when it cannot pass on what came on a kept connection), where nothing is known behind the gateway.
 fn is_childless_error(analysis: &Analysis, outcomes: &[Outcome], exchange: ExchangeView<'_>) -> bool {
     let outcome = outcomes[exchange.id.0 as usize];
     let own = outcome == Outcome::Complete && matches!(exchange.status(), Some(502..=504));
-    (own || matches!(outcome, Outcome::TimedOut | Outcome::Aborted))
+    let closed = || outcome == Outcome::NoResponse && exchange.connection().is_closed_by_server();
+    (own || matches!(outcome, Outcome::TimedOut | Outcome::Aborted) || closed())
         && exchange.raw.request.is_present()
         && analysis.trees.children(exchange.id).is_empty()
 }
