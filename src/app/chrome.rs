@@ -43,7 +43,10 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
         let recent = std::mem::take(&mut state.ui.recent);
         CentralPanel::default_margins().show(ui, |ui| {
             if state.loader.progress().is_none() {
-                panes::welcome::welcome_ui(ui, &recent, &state.unread, &mut out);
+                match state.told_by_logs.as_str() {
+                    "" => panes::welcome::welcome_ui(ui, &recent, &state.unread, &mut out),
+                    told => panes::welcome::logs_ui(ui, told, &mut out),
+                }
             }
         });
         state.ui.recent = recent;

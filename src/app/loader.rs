@@ -8,6 +8,7 @@ use super::background::{Background, Progressing, Task};
 use super::document::Document;
 use crate::analysis;
 use crate::capture::{Bodies, CaptureInfo};
+use crate::export;
 use crate::http::CaptureFacts;
 use crate::load::{self, Given, Progress};
 use crate::logs::LogFile;
@@ -61,9 +62,9 @@ pub enum LoadError {
     /// No file held a packet.
     #[error("nothing could be read: {}", listed(.0))]
     Nothing(Vec<Unread>),
-    /// Logs, and no capture that they could tell of.
-    #[error("these are logs: add them to the captures of the same time, or read them with `hopscope report`")]
-    OnlyLogs,
+    /// Logs, and no capture that they could tell of; with what they tell alone, as a report says it.
+    #[error("these are logs: add them to the captures of the same time")]
+    OnlyLogs(String),
     /// All of it is shown.
     #[error("these captures are open already")]
     OpenAlready,
@@ -201,7 +202,7 @@ fn read_captures(
     if needs_packets && read.iter().all(|capture| capture.info.packets == 0) {
         return Err(match progress.is_cancelled() {
             true => LoadError::Cancelled,
-            false if logs_only => LoadError::OnlyLogs,
+            false if logs_only => LoadError::OnlyLogs(told_by(more_logs)),
             false if read.is_empty() => LoadError::OpenAlready,
             false => LoadError::Nothing(read.iter().map(|capture| Unread::of(&capture.info)).collect()),
         });
@@ -226,6 +227,11 @@ fn read_captures(
         restored: false,
         words: words.join("; "),
     })
+}
+
+/// What logs tell without captures: statuses by hop, and behind which proxy the fault lies.
+fn told_by(logs: Vec<Arc<LogFile>>) -> String {
+    export::text(&analysis::analyse_with_logs(Vec::new(), logs, &Overrides::default()))
 }
 
 fn cancelled_words(progress: &Progress) -> Option<String> {

@@ -207,6 +207,8 @@ pub struct AppState {
     pub(super) arrived: Option<Loaded>,
     /// The files that were to be opened first, when none of them held anything.
     pub(super) unread: Vec<Unread>,
+    /// What logs told that were opened without a capture; empty otherwise.
+    pub(super) told_by_logs: String,
 }
 
 impl AppState {
@@ -228,6 +230,7 @@ impl AppState {
             notice: None,
             arrived: None,
             unread: Vec::new(),
+            told_by_logs: String::new(),
         }
     }
 

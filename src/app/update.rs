@@ -300,6 +300,7 @@ impl AppState {
         self.ui.recent.truncate(RECENT);
         self.notice = None;
         self.unread.clear();
+        self.told_by_logs.clear();
         self.loader.start(request, &self.background);
     }
 
@@ -359,6 +360,7 @@ impl AppState {
         }
         match error {
             LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
+            LoadError::OnlyLogs(told) if self.document.is_none() => self.told_by_logs = told,
             error if self.document.is_none() => self.complain(error.to_string()),
             error => self.complain(format!("What was open is still shown: {error}")),
         }

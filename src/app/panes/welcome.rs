@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use egui::{RichText, Ui};
+use egui::{RichText, ScrollArea, Ui};
 
 use super::Actions;
 use crate::app::Palette;
@@ -55,6 +55,26 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<PathBuf>], unread: &[Unread], out: 
                 out.push(Action::Open { paths: paths.clone(), add: false });
             }
         }
+    });
+}
+
+/// What logs tell without a capture, as the report has it, and how to go on.
+pub fn logs_ui(ui: &mut Ui, told: &str, out: &mut Actions) {
+    let palette = Palette::of(ui.ctx());
+    ui.add_space(10.0);
+    ui.label(RichText::new("What these logs tell by themselves").size(20.0).strong());
+    let how = "Why a connection failed only packets show: open the captures of the same time together with these logs, \
+        which are then joined to their requests.";
+    ui.label(RichText::new(how).size(14.0).color(palette.muted));
+    ui.add_space(6.0);
+    ui.horizontal(|ui| {
+        command_button(ui, Command::Open, "Open captures…", out);
+        command_button(ui, Command::OpenPath, "Type a path…", out);
+    });
+    ui.add_space(6.0);
+    ScrollArea::both().id_salt("told by logs").auto_shrink(false).show(ui, |ui| {
+        let text = RichText::new(told).monospace();
+        ui.add(egui::Label::new(text).wrap_mode(egui::TextWrapMode::Extend).selectable(true));
     });
 }
 

@@ -337,7 +337,8 @@ fn logs_alone_are_told_from_captures_and_may_be_added_to_them() {
     window.state_mut().open(vec![sample().join("logs")], false);
     window.run_steps(3);
     assert!(window.state().document.is_none());
-    assert!(window.query_all_by_label_contains("these are logs").count() > 0);
+    window.get_by_label("What these logs tell by themselves");
+    assert!(window.query_all_by_label_contains("the fault lies behind").count() > 0);
     window.state_mut().open(vec![folder.path().to_owned()], false);
     window.run_steps(4);
     assert!(window.query_by_label("In the logs").is_none());
