@@ -61,12 +61,17 @@ impl CaptureInfo {
 
     /// The file that holds a packet, and the packet's number there.
     pub fn place_of(&self, frame: u32) -> (&Path, u32) {
-        let parts = self.parts();
-        let behind = parts.partition_point(|part| part.first_frame <= frame);
-        match behind.checked_sub(1).map(|at| &parts[at]) {
-            Some(part) => (&part.path, frame - part.first_frame + 1),
+        match self.part_with(frame) {
+            Some((at, number)) => (&self.parts()[at].path, number),
             None => (&self.path, frame),
         }
+    }
+
+    /// Which of the parts holds a packet, and the packet's number there; `None` where there are none.
+    pub fn part_with(&self, frame: u32) -> Option<(usize, u32)> {
+        let parts = self.parts();
+        let at = parts.partition_point(|part| part.first_frame <= frame).checked_sub(1)?;
+        Some((at, frame - parts[at].first_frame + 1))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::topology::{ExchangeId, LinkId};
 use super::burst::Burst;
 use super::decided::Decided;
 use super::habits::Habits;
-use super::life::{Life, at_least};
+use super::life::Life;
 use super::{Outcome, RejectForm, Rejection};
 
 /// One close with a request in hand may be chance.
@@ -62,10 +62,15 @@ pub(super) fn settle(
     }
     for ((link, server), group) in groups {
         let cases: Vec<&Rejection> = group.iter().map(|&at| &rejections[at]).collect();
+        if cases.len() < FEWEST {
+            continue;
+        }
+        let habits = Habits::where_server(analysis, link, |other| other == server);
+        let others = || others_swallowed(analysis, outcomes, link, server);
         let is_every = cases.len() == all[&(link, server)];
-        let follow = follow_requests(analysis, outcomes, link, server, &cases)
-            || is_every && are_all_that_is_known(analysis, link, server, &cases);
-        if cases.len() >= FEWEST && follow {
+        if is_every && are_all_that_is_known(analysis, &habits, &cases)
+            || follow_requests(analysis, &habits, &others(), &cases)
+        {
             group.into_iter().for_each(|at| answered[at] = true);
         }
     }
@@ -82,25 +87,19 @@ pub(super) fn settle(
 
 /// Whether the server's side had the request, or its beginning, when it closed.
 fn in_hand(analysis: &Analysis, rejection: &Rejection) -> bool {
-    let form = rejection.form;
     let exchange = analysis.exchange(rejection.exchange);
-    let close = Life::of(exchange.connection()).server_ended();
-    let had = close
-        .is_some_and(|close| close.has_ack && at_least(close.ack, exchange.raw.request.seq.wrapping_add(1)));
-    had && matches!(form, RejectForm::Swallowed | RejectForm::QueuedReset | RejectForm::WriteToDead)
+    let had = Life::of(exchange.connection()).closed_with(&exchange.raw.request);
+    had && matches!(rejection.form, RejectForm::Swallowed | RejectForm::QueuedReset | RejectForm::WriteToDead)
 }
 
 /// Whether a server closes only connections on which it was asked, and lets others wait for as long.
 fn follow_requests(
     analysis: &Analysis,
-    outcomes: &[Outcome],
-    link: LinkId,
-    server: SocketAddr,
+    habits: &Habits,
+    others: &[ExchangeView<'_>],
     cases: &[&Rejection],
 ) -> bool {
-    let habits = Habits::where_server(analysis, link, |other| other == server);
     let unannounced = habits.closes.iter().filter(|close| !close.announced).count();
-    let others = others_swallowed(analysis, outcomes, link, server);
     let asked = cases.len() + others.len();
     if unannounced.saturating_sub(asked) * FOR_ONE_UNASKED > asked {
         return false;
@@ -121,13 +120,7 @@ fn follow_requests(
 
 /// Whether nothing is known of what the server does with its connections, for the snap length cut off the heads: that it
 /// had each of several requests in hand when it closed is then all there is. Stale connections are met too late as well.
-fn are_all_that_is_known(
-    analysis: &Analysis,
-    link: LinkId,
-    server: SocketAddr,
-    cases: &[&Rejection],
-) -> bool {
-    let habits = Habits::where_server(analysis, link, |other| other == server);
+fn are_all_that_is_known(analysis: &Analysis, habits: &Habits, cases: &[&Rejection]) -> bool {
     let is_cut = |case: &&Rejection| analysis.exchange(case.exchange).raw.flags.has(ExchangeFlags::HEAD_CUT);
     let known = habits.answered_reused > 0 || !habits.closes.is_empty();
     !known && cases.len() > FEWEST && cases.iter().all(is_cut)
@@ -148,8 +141,7 @@ fn others_swallowed<'a>(
     });
     let last = own.filter_map(|connection| {
         let exchange = connection.exchanges().last()?;
-        let close = Life::of(connection).server_ended()?;
-        let read = close.has_ack && at_least(close.ack, exchange.raw.request.end_seq());
+        let read = Life::of(connection).closed_with_all_before(exchange.raw.request.end_seq());
         (read && outcomes[exchange.id.0 as usize] == Outcome::NoResponse).then_some(exchange)
     });
     last.collect()

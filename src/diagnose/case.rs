@@ -63,8 +63,7 @@ impl<'a> Case<'a> {
 
     /// Whether this was a later request of its connection, and the server had it, or its beginning, when it closed.
     pub(super) fn was_in_hand(&self) -> bool {
-        let had = |end: &Event| end.has_ack && at_least(end.ack, self.raw.request.seq.wrapping_add(1));
-        self.raw.ordinal > 1 && self.life.server_ended().is_some_and(had)
+        self.raw.ordinal > 1 && self.life.closed_with(&self.raw.request)
     }
 
     pub(super) fn parent(&self) -> Option<ExchangeView<'a>> {

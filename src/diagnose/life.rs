@@ -93,6 +93,16 @@ impl<'a> Life<'a> {
         acked.is_some_and(|ack| at_least(ack, request.end_seq()))
     }
 
+    /// Whether the server's side had this request, or its beginning, when it closed.
+    pub(super) fn closed_with(&self, request: &Message) -> bool {
+        self.closed_with_all_before(request.seq.wrapping_add(1))
+    }
+
+    /// Whether the server's side had everything before this number when it closed.
+    pub(super) fn closed_with_all_before(&self, seq: u32) -> bool {
+        self.server_ended().is_some_and(|close| close.has_ack && at_least(close.ack, seq))
+    }
+
     /// Whether a request was never finished although the server read what there was of it.
     pub(super) fn never_finished(&self, connection: ConnectionView<'a>, request: &Message) -> bool {
         request.state == MessageState::Partial && self.has_received(request) && !window_is_closed(connection)

@@ -42,10 +42,8 @@ impl<'a> CaptureNames<'a> {
 
     /// The file that holds a packet, and the packet's number there.
     pub(super) fn place_of(&self, frame: Frame) -> (&str, u32) {
-        let info = &self.analysis.capture(frame.capture).info;
-        let behind = info.parts().partition_point(|part| part.first_frame <= frame.number);
-        match behind.checked_sub(1).and_then(|at| self.parts[frame.capture.index()].get(at)) {
-            Some(name) => (name, info.place_of(frame.number).1),
+        match self.analysis.capture(frame.capture).info.part_with(frame.number) {
+            Some((at, number)) => (&self.parts[frame.capture.index()][at], number),
             None => (self.of_capture(frame.capture), frame.number),
         }
     }

@@ -501,17 +501,16 @@ fn finding(analysis: &Analysis, names: &CaptureNames<'_>, at: usize) -> FindingR
         change: fix.change.clone(),
         note: fix.note.clone(),
     };
-    let place = |frame: Frame| {
-        let (capture, number) = names.place_of(frame);
-        (capture.to_owned(), number)
-    };
-    let proof = |proof: &crate::diagnose::Proof| ProofReport {
-        capture: place(proof.frame).0,
-        frame: place(proof.frame).1,
-        client: proof.client,
-        server: proof.server,
-        note: proof.note.clone(),
-        comments: analysis.comments(proof.frame).map(str::to_owned).collect(),
+    let proof = |proof: &crate::diagnose::Proof| {
+        let (capture, frame) = names.place_of(proof.frame);
+        ProofReport {
+            capture: capture.to_owned(),
+            frame,
+            client: proof.client,
+            server: proof.server,
+            note: proof.note.clone(),
+            comments: analysis.comments(proof.frame).map(str::to_owned).collect(),
+        }
     };
     FindingReport {
         kind: finding.kind.clone(),
