@@ -41,6 +41,8 @@ const MOST_INTERFACES: usize = 65_536;
 const SECTION_FIELDS: usize = 24;
 /// Sound blocks in a row that make a place in broken data credible.
 const RESYNC_BLOCKS: usize = 2;
+/// How far behind a place the blocks are looked at that make it credible, in bytes.
+const LOOK_AHEAD: usize = 256 * 1024;
 
 /// The state of a walk over a pcapng file.
 pub(super) struct PcapNg {
@@ -53,6 +55,8 @@ pub(super) struct PcapNg {
     notes: Notes,
     /// How many blocks without a packet have a number.
     numbered: u32,
+    /// Up to where sound blocks were looked for in vain, so that no byte is searched twice.
+    searched: u64,
 }
 
 /// Where a packet lies in its block, and what the block says of it.
@@ -79,6 +83,7 @@ impl PcapNg {
             link_types: Vec::new(),
             notes: Notes::default(),
             numbered: 0,
+            searched: 0,
         };
         walk.begin_section(buffer.unread()).ok_or(CaptureError::BadByteOrder)?;
         Ok(walk)
@@ -135,13 +140,13 @@ impl PcapNg {
     /// many where a block follows there, else as many as lie before the next credible one.
     #[cold]
     fn step_of_two(
-        &self,
+        &mut self,
         buffer: &mut Buffer,
         padded: usize,
         frame: u32,
         problems: &mut impl Problems,
     ) -> usize {
-        buffer.ensure(padded + RESYNC_WINDOW);
+        buffer.ensure(padded + LOOK_AHEAD);
         let first_is_right = buffer.unread().get(padded..).is_some_and(|rest| self.is_credible(rest));
         let other = if first_is_right { None } else { self.next_sound(buffer) };
         let other = other.filter(|&step| step >= SMALLEST_BLOCK as usize);
@@ -278,7 +283,6 @@ impl PcapNg {
         if is_further_pcap(buffer, frame, problems) {
             return None;
         }
-        buffer.ensure(RESYNC_WINDOW);
         let place = buffer.position();
         let Some(skipped) = self.next_sound(buffer) else {
             bad_block(problems, frame, place, what, "no sound block follows, and reading stopped there");
@@ -289,10 +293,18 @@ impl PcapNg {
         Some(())
     }
 
-    /// How many bytes behind the start of the block at hand the next credible one starts, of what is in the buffer.
-    fn next_sound(&self, buffer: &Buffer) -> Option<usize> {
-        let data = buffer.unread();
-        (1..data.len().min(RESYNC_WINDOW)).find(|&skipped| self.is_credible(&data[skipped..]))
+    /// How many bytes behind the start of the block at hand the next credible one starts, if that is near.
+    fn next_sound(&mut self, buffer: &mut Buffer) -> Option<usize> {
+        let goes_on = buffer.ensure(RESYNC_WINDOW + LOOK_AHEAD);
+        let (data, place) = (buffer.unread(), buffer.position());
+        let held = if goes_on { data.len() - LOOK_AHEAD } else { data.len() };
+        let end = held.min(RESYNC_WINDOW);
+        let from = usize::try_from(self.searched.saturating_sub(place)).unwrap_or(end).max(1);
+        let found = (from..end).find(|&skipped| self.is_credible(&data[skipped..]));
+        if found.is_none() {
+            self.searched = self.searched.max(place + end as u64);
+        }
+        found
     }
 
     /// Whether sound blocks in a row, or sound ones up to the end, start here.

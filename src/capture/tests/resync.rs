@@ -193,6 +193,18 @@ fn a_wrong_length_of_a_block_costs_no_packet() {
 }
 
 #[test]
+fn blocks_without_number_that_are_all_broken_are_searched_once_and_not_each_up_to_the_end() {
+    const BROKEN: usize = 60_000;
+    let (mut file, _) = many(PcapBuilder::new().pcapng(), 3);
+    // Packets whose second length is never the first: searched anew for each, these are some 60 billion places.
+    let block: Vec<u8> = [6_u32, 32, 0, 0, 0, 0, 0, 33].iter().flat_map(|word| word.to_le_bytes()).collect();
+    file.extend(block.repeat(BROKEN));
+    let (all, problems) = numbers(&file);
+    assert_eq!(all[..3], expected(3));
+    assert_eq!((all.len(), problems[0].count), (3 + BROKEN, BROKEN as u64), "{problems:?}");
+}
+
+#[test]
 fn a_version_that_is_not_known_is_said_and_read() {
     let (mut file, _) = many(PcapBuilder::new(), 5);
     file[4..6].copy_from_slice(&9_u16.to_le_bytes());
