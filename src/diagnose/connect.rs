@@ -220,6 +220,7 @@ fn finding(
     draft.values.push(("servers", addresses(&servers)));
     let harmless = cases.iter().all(|case| case.harmless);
     draft.values.push(("hurt", hurt(analysis, link, harmless)));
+    draft.values.push(("asker", asker(analysis, link)));
     if harmless {
         draft.severity = draft.severity.min(Severity::Warning);
     }
@@ -260,6 +261,13 @@ fn finding(
     }
     draft.connections = cases.iter().map(|a| a.connection).collect();
     draft.finish(Vec::new(), proofs)
+}
+
+/// Who answers for the one that was not reached: what nobody is seen to call may be a client and no proxy.
+fn asker(analysis: &Analysis, link: LinkId) -> String {
+    let from = analysis.link(link).from;
+    let is_called = analysis.topology.links.iter().any(|other| other.to == from);
+    if is_called { analysis.lane(from).name.clone() } else { "A proxy".to_owned() }
 }
 
 /// What the failed connections cost, where that is known.

@@ -9,7 +9,7 @@ pub(in crate::diagnose) static CONNECTION_REFUSED: Words = Words {
     rule: "C1",
     severity: Severity::Error,
     summary: "{link}: {servers} refused connections, {times}",
-    explanation: "The SYN was answered by a RST: nothing listens on {servers}, or a policy rejects. {from} then \
+    explanation: "The SYN was answered by a RST: nothing listens on {servers}, or a policy rejects. {asker} then \
         answers 502 or tries another address. {meaning} {hurt}",
     fixes: &[
         ("kubernetes", "readinessProbe, and a preStop sleep", "Only pods that listen should be endpoints."),
@@ -72,7 +72,7 @@ pub(in crate::diagnose) static HOST_UNREACHABLE: Words = Words {
     rule: "C2",
     severity: Severity::Error,
     summary: "{link}: {servers} cannot be reached, {times}",
-    explanation: "The SYN was answered by an ICMP error: {codes}. The packets never got to {servers}; {from} then answers \
+    explanation: "The SYN was answered by an ICMP error: {codes}. The packets never got to {servers}. {asker} then answers \
         502 or tries another address. {hurt}",
     fixes: &[
         (
@@ -98,7 +98,7 @@ pub(in crate::diagnose) static CONNECT_TIMEOUT: Words = Words {
     rule: "C3",
     severity: Severity::Error,
     summary: "{link}: {servers} answered no connection attempt, {times}",
-    explanation: "{from} sent {syns} for a connection and got nothing back, not even a refusal. {alive} {from} \
+    explanation: "{from} sent {syns} for a connection and got nothing back, not even a refusal. {alive} {asker} \
         then answers 504 or tries another address. {hurt}",
     fixes: &[
         ("network", "look for a policy or firewall that drops (DROP, NetworkPolicy, security group)", ""),
