@@ -10,7 +10,7 @@ use super::load::Context;
 use super::protocols::{Wire, reader_of};
 use super::proxy::{self, Parsed};
 use super::sniff::{self, Sniffed};
-use super::{FirstBytes, ProxyHeader};
+use super::{Exchange, FirstBytes, ProxyHeader};
 
 /// Most bytes kept while a stream's first message is not yet known by them: a PROXY header of version 2 may
 /// be 64 KiB long, a request line that comes in pieces 16 KiB.
@@ -20,6 +20,9 @@ const MAX_UNDECIDED: usize = 16 << 10;
 
 /// Most PROXY headers behind the first one that are read.
 const MAX_FURTHER: usize = 4;
+
+/// Most readers that are kept for connections to come.
+const MAX_READERS: usize = 64;
 
 /// How far the start of a stream is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl Handler for Conversation {
             self.first_bytes[from as usize] = FirstBytes::Missing;
         }
         match &mut self.other {
-            None => self.http1().hole(from, &hole, context),
+            None => self.http1(context).hole(from, &hole, context),
             Some(other) => other.hole(from, &hole, context),
         }
     }
@@ -141,15 +144,38 @@ impl Handler for Conversation {
         }
         flow.wire.first_bytes = self.first_bytes;
         flow.wire.proxy = self.proxy.take();
-        let mut exchanges = match &mut self.other {
-            None => self.http.take().unwrap_or_default().close(&mut flow, context),
-            Some(other) => other.close(&mut flow, context),
+        let mut http = self.http.take();
+        let mut exchanges = match (&mut self.other, &mut http) {
+            (Some(other), _) => other.close(&mut flow, context),
+            (None, Some(http)) => http.close(&mut flow, context),
+            // Nothing was sent, which has a name too.
+            (None, None) => Http1::default().close(&mut flow, context),
         };
         for (exchange, ordinal) in exchanges.iter_mut().zip(1..) {
             exchange.ordinal = ordinal;
         }
         self.repeated.settle(&flow, &exchanges, context);
         context.facts.add_flow(flow, events, &exchanges);
+        if let Some(http) = http {
+            context.readers.take_back(http, exchanges);
+        }
+    }
+}
+
+/// Readers of connections that are over, for those that come: the room of their lists is had anew for each otherwise, step
+/// by step.
+#[derive(Debug, Default)]
+pub(super) struct Readers(Vec<Box<Http1>>);
+
+impl Readers {
+    fn give(&mut self) -> Box<Http1> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn take_back(&mut self, mut reader: Box<Http1>, exchanges: Vec<Exchange>) {
+        if self.0.len() < MAX_READERS && reader.is_renewed(exchanges) {
+            self.0.push(reader);
+        }
     }
 }
 
@@ -157,14 +183,14 @@ impl Conversation {
     #[inline]
     fn feed(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         match &mut self.other {
-            None => self.http1().data(from, chunk, context),
+            None => self.http1(context).data(from, chunk, context),
             Some(other) => other.data(from, chunk, context),
         }
     }
 
     #[inline]
-    fn http1(&mut self) -> &mut Http1 {
-        self.http.get_or_insert_default()
+    fn http1(&mut self, context: &mut Context) -> &mut Http1 {
+        self.http.get_or_insert_with(|| context.readers.give())
     }
 
     /// Takes bytes of a stream whose start is not known yet.
@@ -224,7 +250,7 @@ impl Conversation {
                 }
             }
         }
-        self.settle(from, kind);
+        self.settle(from, kind, context);
         Some(0)
     }
 
@@ -236,7 +262,7 @@ impl Conversation {
     }
 
     /// The start is known: the reader is chosen.
-    fn settle(&mut self, from: Side, kind: FirstBytes) {
+    fn settle(&mut self, from: Side, kind: FirstBytes, context: &mut Context) {
         self.note_first(from, kind);
         self.starts[from as usize] = Start::Known;
         // A server that answers an HTTP request in another protocol has not changed what was asked.
@@ -244,7 +270,7 @@ impl Conversation {
             && !matches!(self.first_bytes[Side::Client as usize], FirstBytes::None | FirstBytes::Missing);
         if self.other.is_none() && !asked {
             let unseen = self.first_bytes[from as usize] == FirstBytes::Missing;
-            self.other = reader_of(kind, unseen, self.http1());
+            self.other = reader_of(kind, unseen, self.http1(context));
         }
     }
 
@@ -256,7 +282,7 @@ impl Conversation {
             return;
         }
         let bytes: Vec<u8> = held.iter().flat_map(|chunk| &*chunk.data).copied().collect();
-        self.settle(from, sniff::guess(from, &bytes));
+        self.settle(from, sniff::guess(from, &bytes), context);
         self.replay(from, 0, context);
     }
 

@@ -12,7 +12,7 @@ use crate::capture::{
 use crate::tcp::{EventKind, Flow, Tracker};
 
 use super::again::{self, Doubt};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Readers};
 use super::familiar::Familiar;
 use super::oddity::{Oddities, OddityLog};
 use super::reload;
@@ -33,6 +33,7 @@ pub(crate) struct Context {
     /// Lines of heads that were read before.
     pub(super) familiar: Familiar,
     pub(super) problems: ProblemLog,
+    pub(super) readers: Readers,
     oddities: OddityLog,
     servers: HashSet<SocketAddr, foldhash::fast::FixedState>,
     vias: HashSet<SocketAddr, foldhash::fast::FixedState>,

@@ -342,6 +342,14 @@ impl Stream {
         message
     }
 
+    /// A stream of which nothing is known, with the room that this one has for extents, if that is usual.
+    pub fn renewed(&mut self) -> Self {
+        let mut extents = std::mem::take(&mut self.extents);
+        extents.clear();
+        extents.shrink_to(16 * USUAL_EXTENTS);
+        Self { extents, ..Self::default() }
+    }
+
     /// No bytes belong to the message any more.
     #[inline]
     fn forget_bytes(&mut self) {

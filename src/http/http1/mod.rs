@@ -15,6 +15,8 @@ use super::{Exchange, ExchangeFlags, Framing, HandOver, Method, NameId, Protocol
 
 pub(super) use pairing::empty_exchange;
 
+/// Exchanges of a usual connection.
+const USUAL_EXCHANGES: usize = 64;
 /// A close this long after the last byte of a body is no part of sending it.
 const LATE_CLOSE_NS: i64 = 1_000_000_000;
 /// A server that closes this long after the last byte of a request had been waiting for the rest: no path is that slow.
@@ -146,6 +148,15 @@ fn note_plain_to_tls(exchange: &mut Exchange, bytes: &[u8]) {
 }
 
 impl Http1 {
+    /// Forgets everything, and keeps the room of its lists, where that is no more than usual connections need.
+    pub fn is_renewed(&mut self, mut exchanges: Vec<Exchange>) -> bool {
+        exchanges.clear();
+        let (requests, responses) = (self.requests.renewed(), self.responses.renewed());
+        let is_small = exchanges.capacity() <= USUAL_EXCHANGES;
+        *self = Self { requests, responses, exchanges, ..Self::default() };
+        is_small
+    }
+
     /// Takes bytes in which messages begin or end.
     fn messages(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         let mut rest = *chunk;
