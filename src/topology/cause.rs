@@ -161,12 +161,13 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
         facts.exchanges.iter().any(|x| x.request.is_present() && !x.request.is_complete())
     };
     let any_body = seen.captures.iter().any(broke_off).then_some(Common::AnyBody);
+    let mut request_keys = Vec::new();
     for common in by_ids.chain([Common::Target, Common::TargetEnd]).chain(any_body) {
         let open = |leg: &Leg| leg.exchanges > 0 && leg.parents.is_empty();
         if !causes.legs.iter().any(open) {
             break;
         }
-        let electorate = sample.requests(seen, causes, &sampled, ids, common);
+        let electorate = sample.requests(seen, causes, &sampled, ids, common, &mut request_keys);
         vote(causes, &electorate, common, &mut orders, apart);
         if matches!(common, Common::Id(_)) {
             causes.legs.iter_mut().for_each(|leg| leg.is_told_by_id = !leg.parents.is_empty());
@@ -284,8 +285,9 @@ impl Sample {
         sampled: &[Sampled],
         ids: &IdHeaders,
         common: Common,
+        request_keys: &mut Vec<u64>,
     ) -> Electorate {
-        let keys = keys(seen, causes, sampled, ids, common);
+        let keys = keys(seen, causes, sampled, ids, common, request_keys);
         let known = KnownKeys::of(&keys);
         let mut electorate = Electorate {
             requests: Vec::new(),
@@ -355,14 +357,23 @@ fn without_common_ids(shared: &mut Vec<(u64, i64, u32, u32, u32)>) {
     shared.retain(|request| common.binary_search(&request.0).is_err());
 }
 
-/// The keys of all requests of the sample that have one.
+/// The keys of all requests of the sample that have one. Those of methods and targets are kept in `request_keys`, by which
+/// two votes go.
 fn keys(
     seen: &Seen<'_>,
     causes: &mut Causes,
     sampled: &[Sampled],
     ids: &IdHeaders,
     common: Common,
+    request_keys: &mut Vec<u64>,
 ) -> Vec<Keyed> {
+    if common == Common::Target {
+        let key = |one: &Sampled| {
+            let facts = seen.facts(one.connection as usize);
+            request_key(facts, &facts.exchanges[one.exchange as usize])
+        };
+        *request_keys = sampled.iter().map(key).collect();
+    }
     let names: Vec<IdNames> = seen.captures.iter().map(|facts| ids.of(facts)).collect();
     let mut all = Vec::with_capacity(sampled.len());
     for (&Sampled { leg, connection, exchange, .. }, request) in sampled.iter().zip(0..) {
@@ -374,9 +385,9 @@ fn keys(
             Common::Id(rank) => {
                 names[seen.capture(connection as usize).index()].id(usize::from(rank), facts, exchange)
             }
-            Common::Target => request_key(facts, exchange) ^ body,
+            Common::Target => request_keys[request as usize] ^ body,
             Common::TargetEnd => suffix_key(facts, exchange) ^ body,
-            Common::AnyBody => request_key(facts, exchange),
+            Common::AnyBody => request_keys[request as usize],
         };
         let shapes = &mut causes.endpoints[endpoint].shapes;
         if common == Common::Target && shapes.len() < 512 {
