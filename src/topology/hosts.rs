@@ -1,4 +1,5 @@
-//! Addresses of one machine, by what passed the machine that captured: what only ever leaves it begins there.
+//! Addresses of one machine, by what passed the machine that captured: what only ever leaves it begins there, and what
+//! speaks with its loopback address is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -57,7 +58,16 @@ impl Hosts {
 /// Addresses of the machine that captured.
 fn own_addresses(facts: &CaptureFacts) -> BTreeSet<IpAddr> {
     let leaving = leaving(facts);
-    if leaving.is_empty() { touching_all(facts) } else { leaving }
+    let mut own = if leaving.is_empty() { touching_all(facts) } else { leaving };
+    own.extend(beside_loopback(facts));
+    own
+}
+
+/// Addresses that speak with a loopback address: no packet of that kind leaves its machine (RFC 1122, section 3.2.1.3).
+fn beside_loopback(facts: &CaptureFacts) -> impl Iterator<Item = IpAddr> {
+    let ends = facts.flows.iter().map(|flow| [flow.client.ip(), flow.server.ip()]);
+    let mixed = ends.filter(|ends| ends[0].is_loopback() != ends[1].is_loopback());
+    mixed.flatten().filter(|address| !address.is_loopback())
 }
 
 /// By IPv4 and by IPv6 the address that all connections touch, of one that is asked and asks: a proxy captures its own.

@@ -24,6 +24,7 @@ mod nat;
 mod orders;
 mod products;
 mod recordings;
+mod redirected;
 mod remark;
 mod replicas;
 mod rewriting;
@@ -74,6 +75,8 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
         ends: &ends.of,
         services: &ends.services,
     };
+    let told_apart = redirected::ends(&seen);
+    let seen = lanes::Seen { ends: &told_apart, ..seen };
     let apart = recordings::Apart::find(&seen);
     let causes = cause::find(&seen, &ids, &apart);
     let recordings = recordings::find(&seen, &causes, &apart);
