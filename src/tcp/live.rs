@@ -152,6 +152,22 @@ impl<H: Handler> Live<H> {
         self.halves.iter().map(|half| half.held_bytes).sum::<usize>() + stray
     }
 
+    pub(super) fn client(&self) -> SocketAddr {
+        self.client
+    }
+
+    pub(super) fn server_is_low(&self) -> bool {
+        !self.client_is_low
+    }
+
+    /// Whether its client has sent the SYN that a SYN,ACK acknowledges, and no answer was seen.
+    pub(super) fn awaits_answer(&self, answer: &Segment<'_>) -> bool {
+        let isn = self.halves[Side::Client as usize].facts.isn;
+        self.opening == Opening::Unanswered
+            && self.client == answer.dst
+            && isn.is_some_and(|isn| isn.wrapping_add(1) == answer.ack)
+    }
+
     #[inline]
     fn side(&self, src_is_low: bool) -> Side {
         if src_is_low == self.client_is_low { Side::Client } else { Side::Server }

@@ -272,6 +272,50 @@ fn more_closed_connections_than_stay_known_are_said() {
     assert_eq!((said(32_000), said(33_000)), (0, 231));
 }
 
+/// Server, start and exchanges of each connection when a client at 10.0.1.1:3000 and servers send this: the server's
+/// address, whether the client is the sender, flags, numbers and payload.
+fn redirected(packets: &[(&str, bool, u8, (u32, u32), &[u8])]) -> Vec<(String, Opening, usize)> {
+    let mut file = PcapBuilder::new().nanos();
+    let client: SocketAddr = ([10, 0, 1, 1], 3_000).into();
+    for (n, &(server, from_client, flags, numbers, payload)) in packets.iter().enumerate() {
+        let server: SocketAddr = server.parse().unwrap();
+        let (from, to) = if from_client { (client, server) } else { (server, client) };
+        let packet = [&ETHERNET[..], &ip_packet(from, to, numbers, flags, payload)].concat();
+        file.packet((1 + n as i64) * MS, &packet);
+    }
+    let facts = load_from(Reader::new(Cursor::new(file.build()), None), Path::new("lo.pcap"), &mut |_| true);
+    facts.flows.iter().map(|flow| (flow.server.to_string(), flow.opening, flow.exchanges.len())).collect()
+}
+
+#[test]
+fn answers_from_where_a_redirected_request_was_meant_for_are_of_its_connection() {
+    const SIDECAR: &str = "127.0.0.1:15001";
+    const MEANT: &str = "10.0.2.1:80";
+    let syn = (SIDECAR, true, SYN, (C, 0), &b""[..]);
+    let request = (SIDECAR, true, ACK, (c(0), s(0)), GET);
+    let answers = |ack| {
+        [
+            syn,
+            (MEANT, false, SYN_ACK, (S, ack), &b""[..]),
+            (SIDECAR, true, ACK, (c(0), s(0)), b""),
+            request,
+            (MEANT, false, ACK, (s(0), c(GET.len() as u32)), OK),
+        ]
+    };
+    assert_eq!(redirected(&answers(c(0))), [(SIDECAR.to_owned(), Opening::Handshake, 1)]);
+    // What acknowledges another number answers another SYN.
+    assert_eq!(redirected(&answers(c(7))).len(), 2);
+    let refused = [syn, (MEANT, false, RST | ACK, (0, c(0)), b"")];
+    assert_eq!(redirected(&refused), [(SIDECAR.to_owned(), Opening::Refused, 0)]);
+    // The same port once more, with other numbers.
+    let again = answers(c(0)).map(|(at, out, flags, (seq, ack), data)| {
+        let by = |number: u32, is_zero| if is_zero { 0 } else { number.wrapping_add(1 << 30) };
+        (at, out, flags, (by(seq, false), by(ack, flags == SYN)), data)
+    });
+    let both = redirected(&[answers(c(0)), again].concat());
+    assert_eq!(both.iter().map(|one| one.2).collect::<Vec<_>>(), [1, 1], "{both:?}");
+}
+
 #[test]
 fn a_reset_far_outside_of_the_window_ends_nothing() {
     let mut tape = Tape::open();
