@@ -47,6 +47,7 @@ impl Script {
         let flow = Flow {
             client: address(client),
             server: address(server),
+            meant_for: None,
             opening: Opening::MidStream,
             closing: Closing::Open,
             protocol: Protocol::Http11,

@@ -233,6 +233,7 @@ fn flow(client: SocketAddr, server: SocketAddr, start: i64, last: i64, frame: u3
     Flow {
         client,
         server,
+        meant_for: None,
         opening: Opening::Handshake,
         closing: Closing::Fin,
         protocol: Protocol::Http11,

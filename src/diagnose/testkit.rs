@@ -263,6 +263,7 @@ impl Chain {
             flow: Flow {
                 client: address(link, 40_000 + self.conns.len() as u16),
                 server: address(link + 1, 8000),
+                meant_for: None,
                 opening: Opening::Handshake,
                 closing: Closing::Open,
                 protocol: Protocol::Http11,

@@ -125,6 +125,7 @@ fn add_connection(connection: &FileConnection, facts: &mut [CaptureFacts], topol
     let flow = Flow {
         client: connection.client,
         server: connection.server,
+        meant_for: None,
         opening: connection.opening,
         closing: connection.closing,
         protocol: Protocol::named(&connection.protocol),

@@ -80,6 +80,7 @@ fn add(analysis: &mut Analysis, facts: &mut CaptureFacts, link: u16, exchanges: 
     let flow = Flow {
         client,
         server,
+        meant_for: None,
         opening: Opening::Handshake,
         closing: Closing::Reset,
         protocol: Protocol::Http11,

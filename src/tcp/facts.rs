@@ -172,6 +172,9 @@ pub struct Flow {
     pub client: SocketAddr,
     /// The end that accepted it.
     pub server: SocketAddr,
+    /// The address that its answers come from, where that is another one: what the client had asked for before it was
+    /// redirected.
+    pub meant_for: Option<SocketAddr>,
     /// How it began.
     pub opening: Opening,
     /// How it ended.

@@ -71,6 +71,8 @@ pub(super) struct Live<H> {
     disordered: bool,
     /// The number of the other SYN,ACK, where the server's were two with different ones.
     other_isn: Option<u32>,
+    /// Where its answers come from, if not from `server`.
+    pub(super) meant_for: Option<SocketAddr>,
     /// A RST that may not have been heeded.
     doubt: Option<Box<Doubt>>,
     /// Bytes that the tracker counts as held by this connection.
@@ -122,6 +124,7 @@ impl<H: Handler> Live<H> {
             events: EventLog::default(),
             stray: None,
             other_isn: None,
+            meant_for: None,
             doubt: None,
             disordered: false,
             quarantined: false,
@@ -548,6 +551,7 @@ impl<H: Handler> Live<H> {
         let flow = Flow {
             client: self.client,
             server: self.server,
+            meant_for: self.meant_for,
             opening: self.opening,
             closing: self.closing,
             protocol: Default::default(),

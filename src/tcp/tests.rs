@@ -284,7 +284,10 @@ fn redirected(packets: &[(&str, bool, u8, (u32, u32), &[u8])]) -> Vec<(String, O
         file.packet((1 + n as i64) * MS, &packet);
     }
     let facts = load_from(Reader::new(Cursor::new(file.build()), None), Path::new("lo.pcap"), &mut |_| true);
-    facts.flows.iter().map(|flow| (flow.server.to_string(), flow.opening, flow.exchanges.len())).collect()
+    let server = |flow: &Flow| {
+        flow.meant_for.map_or(flow.server.to_string(), |meant| format!("{} for {meant}", flow.server))
+    };
+    facts.flows.iter().map(|flow| (server(flow), flow.opening, flow.exchanges.len())).collect()
 }
 
 #[test]
@@ -302,11 +305,12 @@ fn answers_from_where_a_redirected_request_was_meant_for_are_of_its_connection()
             (MEANT, false, ACK, (s(0), c(GET.len() as u32)), OK),
         ]
     };
-    assert_eq!(redirected(&answers(c(0))), [(SIDECAR.to_owned(), Opening::Handshake, 1)]);
+    let redirection = format!("{SIDECAR} for {MEANT}");
+    assert_eq!(redirected(&answers(c(0))), [(redirection.clone(), Opening::Handshake, 1)]);
     // What acknowledges another number answers another SYN.
     assert_eq!(redirected(&answers(c(7))).len(), 2);
     let refused = [syn, (MEANT, false, RST | ACK, (0, c(0)), b"")];
-    assert_eq!(redirected(&refused), [(SIDECAR.to_owned(), Opening::Refused, 0)]);
+    assert_eq!(redirected(&refused), [(redirection, Opening::Refused, 0)]);
     // The same port once more, with other numbers.
     let again = answers(c(0)).map(|(at, out, flags, (seq, ack), data)| {
         let by = |number: u32, is_zero| if is_zero { 0 } else { number.wrapping_add(1 << 30) };

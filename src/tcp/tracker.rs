@@ -248,9 +248,10 @@ impl<H: Handler> Tracker<H> {
             }
             None => return None,
         };
-        let (first, server_is_low) = live(slot).map(|live| (live.first.1, live.server_is_low()))?;
-        self.aside.insert(*key, (slot, first));
-        Some((slot, server_is_low))
+        let live = self.slots.get_mut(slot as usize)?.as_mut()?;
+        live.meant_for = Some(segment.src);
+        self.aside.insert(*key, (slot, live.first.1));
+        Some((slot, live.server_is_low()))
     }
 
     /// An ICMP error is told to the connection that it is about; of others it tells too little.

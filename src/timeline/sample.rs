@@ -181,6 +181,7 @@ fn add_flow(
     let flow = Flow {
         client,
         server: server(link),
+        meant_for: None,
         opening: if opened { Opening::Handshake } else { Opening::MidStream },
         closing: match (link, rejected) {
             (2, Some(_)) => Closing::Reset,

@@ -21,6 +21,7 @@ use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
 use super::orders::Orders;
 use super::recordings::Apart;
+use super::redirected;
 use super::replicas;
 use super::votes::vote;
 
@@ -145,6 +146,7 @@ pub(super) fn find(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart) -> Causes {
         follow_requests(seen, ids, apart, &mut causes);
     }
     gateways::follow(seen, &mut causes);
+    redirected::follow(seen, &mut causes);
     for endpoint in &mut causes.endpoints {
         endpoint.shapes.sort_unstable();
         endpoint.shapes.dedup();

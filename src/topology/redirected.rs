@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::http::Protocol;
 
+use super::cause::Causes;
 use super::keys::request_key;
 use super::lanes::Seen;
 
@@ -53,6 +54,28 @@ pub(super) fn ends<'a>(seen: &Seen<'a>) -> Cow<'a, [Ends]> {
         }
     }
     Cow::Owned(all)
+}
+
+/// Puts what a machine asks at an address below the process there that takes what is meant for that address, where no
+/// requests tell it: the connection may be encrypted.
+pub(super) fn follow(seen: &Seen<'_>, causes: &mut Causes) {
+    let mut takers: BTreeMap<(IpAddr, SocketAddr), BTreeMap<usize, usize>> = BTreeMap::new();
+    for at in 0..seen.len() {
+        if let Some(meant) = seen.flow(at).meant_for {
+            let leg = &causes.legs[causes.leg_of[at]];
+            *takers.entry((leg.host, meant)).or_default().entry(leg.endpoint).or_default() += 1;
+        }
+    }
+    if takers.is_empty() {
+        return;
+    }
+    let Causes { legs, endpoints, .. } = causes;
+    for leg in legs.iter_mut().filter(|leg| leg.parents.is_empty()) {
+        if let Some(takers) = takers.get(&(leg.host, endpoints[leg.endpoint].address)) {
+            leg.parents = takers.iter().map(|(&taker, &count)| (taker, count)).collect();
+            leg.parents.sort_by_key(|parent| std::cmp::Reverse(parent.1));
+        }
+    }
 }
 
 /// Whether a machine asks itself, at an address that others can ask as well.
@@ -158,6 +181,24 @@ mod tests {
         let lanes = build(&[script.finish()], &Overrides::default()).lanes;
         let serves: Vec<usize> = lanes.iter().map(|lane| lane.serves.len()).collect();
         assert_eq!((serves, lanes[2].serves[0].to_string()), (vec![0, 1, 1], "127.0.0.1:8080".to_owned()));
+    }
+
+    #[test]
+    fn what_a_machine_asks_where_its_requests_were_meant_for_is_asked_by_who_took_them() {
+        let mut script = Script::new("pod.pcap");
+        for n in 0..4 {
+            let at = n * 50 * MS;
+            let taken = script.connection(at, &format!("10.0.1.1:{}", 3000 + n), "127.0.0.1:15001", 100);
+            script.flow(taken).meant_for = Some("10.0.2.1:80".parse().unwrap());
+            script.request(taken, at + MS, "GET", "/", &[], "");
+            script.response(taken, at + 9 * MS, 200, 20);
+        }
+        let sealed = script.connection(MS, "10.0.1.1:5000", "10.0.2.1:80", 100);
+        script.flow(sealed).protocol = Protocol::Tls;
+        let topology = build(&[script.finish()], &Overrides::default());
+        let serves: Vec<usize> = topology.lanes.iter().map(|lane| lane.serves.len()).collect();
+        assert_eq!((serves, topology.lanes[1].serves[0].port()), (vec![0, 1, 1], 15001));
+        assert!(topology.links.iter().all(|link| link.from.0 + 1 == link.to.0), "{:?}", topology.links);
     }
 
     #[test]
