@@ -517,8 +517,10 @@ pub(in crate::diagnose) static NEXT_HOP_MISSING: Words = Words {
     rule: "T8",
     severity: Severity::Note,
     summary: "{link}: {to} answers {statuses}, and whom it may have asked for them is not in the captures, {times}",
-    explanation: "A proxy gives such a status for a fault on the connection behind it. Capture there to see the fault. \
-        Where {to} is an application that asks nobody, the error is its own. {users}",
+    explanation: "A proxy gives such a status for a fault on the connection behind it: capture there to see the fault. It \
+        also does so of its own accord, for a limit (nginx limit_req, HAProxy timeout queue), by a rule (return 503, \
+        http-request deny) or where an authorization that it asks for first fails. Where {to} is an application that asks \
+        nobody, the error is its own. {users}",
     fixes: &[
         ("tcpdump", "capture on {to} as well, all ports", "The link behind it shows what it was told."),
         (
