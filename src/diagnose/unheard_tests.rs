@@ -393,6 +393,10 @@ fn a_timer_that_is_looked_at_once_a_second_fires_late() {
     };
     assert_eq!(given_up(&all(3_800)), ["response-timeout/ ×4"]);
     assert!(given_up(&all(4_500)).contains(&"response-timeout/ ×3".to_owned()));
+    // Three that waited equally long by chance show no timer for others.
+    let chance =
+        [2_401, 2_402, 2_403, 2_800].map(|ms| Stalled { parts_ms: 0, silent_ms: ms, user_left: false });
+    assert!(given_up(&chance).contains(&"response-timeout/ ×3".to_owned()));
 }
 
 #[test]

@@ -296,8 +296,9 @@ fn settle_silences(analysis: &Analysis, outcomes: &[Outcome], mut all: Vec<GaveU
         })
     };
     let same: Vec<bool> = (0..all.len()).map(clustered).collect();
+    let is_known = |at: &usize| same[*at] && is_usual_timeout(all[*at].silence_ns);
     let known: Vec<(LinkId, i64)> =
-        all.iter().zip(&same).filter(|(_, same)| **same).map(|(one, _)| (one.link, one.silence_ns)).collect();
+        (0..all.len()).filter(is_known).map(|at| (all[at].link, all[at].silence_ns)).collect();
     let late = |one: &GaveUp| {
         let from = known
             .partition_point(|&known| known < (one.link, one.silence_ns.saturating_sub(COARSE_TIMER_NS)));
