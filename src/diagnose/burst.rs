@@ -15,7 +15,7 @@ use super::habits::Habits;
 use super::life::{Life, at_least};
 use super::reuse::CASES;
 use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout};
-use super::words::{counted, duration};
+use super::words::{counted, duration, grouped};
 use super::{Certainty, Diagnosis, Finding, Severity, texts};
 
 /// Closes that follow each other within this time belong together.
@@ -36,6 +36,9 @@ const FEWEST: usize = 3;
 /// So many closed connections on which nobody had asked anything are no answers to requests.
 const FEWEST_UNASKED: usize = 2;
 
+/// A server with more bursts than this has one finding for all of them.
+const MOST_ALONE: usize = 2;
+
 /// A burst stands out: the server was seen for at least so many times as long as it lasted.
 const LEAST_CALM: i64 = 4;
 
@@ -52,6 +55,8 @@ pub(super) struct Burst {
     pub(super) refused: u64,
     /// How many it closed by FIN: a reset may come from what stands between.
     fins: usize,
+    /// How many of the others it let end with an answer that said so, as a server does that leaves in good order.
+    told: u64,
 }
 
 impl Burst {
@@ -67,8 +72,29 @@ impl Burst {
 
     /// How sure it is that the server itself went away.
     pub(super) fn certainty(&self) -> Certainty {
-        let all_closed = self.closed.len() as u64 == self.open;
-        if self.refused > 0 || all_closed && self.fins > 0 { Certainty::Certain } else { Certainty::Likely }
+        if self.refused > 0 || self.is_complete() && self.fins > 0 {
+            Certainty::Certain
+        } else {
+            Certainty::Likely
+        }
+    }
+
+    /// Whether no connection outlived it.
+    fn is_complete(&self) -> bool {
+        self.ended() >= self.open
+    }
+
+    fn ended(&self) -> u64 {
+        self.closed.len() as u64 + self.told
+    }
+
+    /// Whether the server closed none for so long before and after that those are one event.
+    fn is_alone(&self, odd: &[Odd]) -> bool {
+        let calm = self.window_ns().saturating_mul(LEAST_CALM);
+        let begin = SessionTime(self.from.0.saturating_sub(calm));
+        let near = odd[odd.partition_point(|one| (one.server, one.at) < (self.server, begin))..].iter();
+        let near = near.take_while(|one| one.server == self.server && one.at.since_ns(self.to) <= calm);
+        near.filter(|one| !one.usual).all(|one| self.holds(one.connection))
     }
 
     pub(super) fn window_ns(&self) -> i64 {
@@ -80,6 +106,15 @@ impl Burst {
         let closed = self.closed.len() as u64;
         let open = counted(self.open, "connection");
         if closed == self.open { format!("all of its {open}") } else { format!("{closed} of its {open}") }
+    }
+
+    /// `, announced the end of 9 others in their next answers`.
+    pub(super) fn others(&self) -> String {
+        match self.told {
+            0 => String::new(),
+            1 => ", announced the end of another in its next answer".to_owned(),
+            told => format!(", announced the end of {} others in their next answers", grouped(told)),
+        }
     }
 }
 
@@ -120,12 +155,14 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
     }
     let mut odd: Vec<Odd> = Vec::new();
     let mut doubtful: Vec<(SocketAddr, SessionTime)> = Vec::new();
+    let mut announced: Vec<Announced> = Vec::new();
     let mut books: BTreeMap<SocketAddr, Book> = BTreeMap::new();
     for &id in &analysis.link(link).connections {
         let connection = analysis.connection(id);
         books.entry(connection.inner.server).or_default().add(connection);
         odd.extend(odd_close(connection, habits));
         doubtful.extend(doubtful_close(connection).map(|at| (connection.inner.server, at)));
+        announced.extend(announced_end(connection));
     }
     for book in books.values_mut() {
         book.sort();
@@ -153,11 +190,59 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
             all.push(burst);
         }
     }
+    count_told(&mut all, &announced);
     // A server that closes a few of many connections evicts or times out; it was not restarted.
-    all.retain(|burst| {
-        burst.closed.len() as u64 * 3 >= burst.open && stands_out(analysis, link, burst, &odd, &doubtful)
-    });
+    all.retain(|burst| burst.ended() * 3 >= burst.open);
+    // One that goes away again and again (max-requests) closes all that it has each time, and hardly any between.
+    let events: BTreeSet<ConnectionId> = all
+        .iter()
+        .filter(|burst| burst.is_complete() && burst.is_alone(&odd))
+        .flat_map(|burst| burst.closed.iter().copied())
+        .collect();
+    all.retain(|burst| stands_out(analysis, link, burst, &odd, &doubtful, &events));
     all
+}
+
+/// A connection that the server let end with an answer that said so.
+struct Announced {
+    server: SocketAddr,
+    begun: SessionTime,
+    /// When it said so.
+    at: SessionTime,
+}
+
+fn announced_end(connection: ConnectionView<'_>) -> Option<Announced> {
+    let last = connection.exchanges().last()?;
+    let (flags, response) = (last.raw.flags, &last.raw.response);
+    let own = flags.has(ExchangeFlags::SERVER_CLOSES) && !flags.has(ExchangeFlags::CLIENT_CLOSES);
+    let at = connection.time(response.end, response.last_frame);
+    let begun = connection.inner.first;
+    (own && response.is_complete()).then_some(Announced { server: connection.inner.server, begun, at })
+}
+
+/// Counts what a server that leaves in good order announces while it closes the connections that nobody uses, unless it
+/// announces as much at other times. The bursts are ordered by server and time.
+fn count_told(bursts: &mut [Burst], announced: &[Announced]) {
+    let mut elsewhere: BTreeMap<SocketAddr, u64> = BTreeMap::new();
+    let mut told = vec![0u64; bursts.len()];
+    for one in announced {
+        let before = bursts.partition_point(|burst| (burst.server, burst.from) <= (one.server, one.at));
+        let belongs = |burst: &Burst| {
+            burst.server == one.server && one.begun <= burst.from && one.at.since_ns(burst.to) <= LONGEST_NS
+        };
+        match before.checked_sub(1).filter(|&at| belongs(&bursts[at])) {
+            Some(at) => told[at] += 1,
+            None => *elsewhere.entry(one.server).or_default() += 1,
+        }
+    }
+    let mut within: BTreeMap<SocketAddr, u64> = BTreeMap::new();
+    for (burst, told) in bursts.iter().zip(&told) {
+        *within.entry(burst.server).or_default() += told;
+    }
+    for (burst, told) in bursts.iter_mut().zip(told) {
+        let habit = elsewhere.get(&burst.server).is_some_and(|number| *number > within[&burst.server]);
+        burst.told = if habit { 0 } else { told.min(burst.open - burst.closed.len() as u64) };
+    }
 }
 
 /// A timer that shows nowhere but amid a burst of closes is none: those connections had been left idle together.
@@ -176,13 +261,14 @@ fn doubt_timers(odd: &mut [Odd]) {
 
 /// Whether a burst is more than the coming and going of connections: they were open when it began, it was short
 /// against the time in which the server was seen, and the server closed few others. Closes of connections of which bytes
-/// are missing may have been such.
+/// are missing may have been such; what it closed in `events` like this one was not.
 fn stands_out(
     analysis: &Analysis,
     link: LinkId,
     burst: &Burst,
     odd: &[Odd],
     doubtful: &[(SocketAddr, SessionTime)],
+    events: &BTreeSet<ConnectionId>,
 ) -> bool {
     let closed = burst.closed.len();
     let begun = |&&id: &&ConnectionId| analysis.connection(id).inner.first <= burst.from;
@@ -192,7 +278,7 @@ fn stands_out(
     let span = seen.map(|one| (one.first, one.last)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     let seen_ns = span.map_or(0, |(first, last)| last.since_ns(first));
     let other = |one: &&Odd| one.server == burst.server && !one.usual && !burst.holds(one.connection);
-    let others = odd.iter().filter(other).count();
+    let others = odd.iter().filter(other).filter(|one| !events.contains(&one.connection)).count();
     let elsewhere = |&&(server, at): &&(SocketAddr, SessionTime)| {
         server == burst.server && (at < burst.from || at > burst.to)
     };
@@ -312,7 +398,7 @@ fn burst(chain: &[Odd], book: &Book) -> Burst {
     let open = (closed.len() as u64).max(book.open_at(first.at));
     let refused = book.refused_in(first.at, SessionTime(last.at.0.saturating_add(DOWN_NS)));
     let fins = chain.iter().filter(|one| one.fin).count();
-    Burst { server: first.server, from: first.at, to: last.at, closed, open, refused, fins }
+    Burst { server: first.server, from: first.at, to: last.at, closed, open, refused, fins, told: 0 }
 }
 
 /// When either side began to close.
@@ -362,6 +448,14 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
     if pending.is_some_and(|x| !x.raw.request.is_complete() && waited(&x)) {
         return None;
     }
+    // Who answers before it has read the request (408, 413) has to close behind that.
+    let early = |x: ExchangeView<'_>| {
+        x.raw.response.is_complete()
+            && (x.raw.flags.has(ExchangeFlags::EARLY_RESPONSE) || !x.raw.request.is_complete())
+    };
+    if connection.exchanges().last().is_some_and(early) {
+        return None;
+    }
     let reached = |x: &ExchangeView<'_>| at_least(end.ack, x.raw.request.seq.wrapping_add(1));
     let asked = pending
         .filter(reached)
@@ -380,7 +474,7 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
         .exchanges()
         .last()
         .is_some_and(|x| x.raw.flags.has(ExchangeFlags::SERVER_CLOSES | ExchangeFlags::CLIENT_CLOSES));
-    if said || habits.by_limit(close) {
+    if said || habits.by_limit(close) || habits.may_be_by_limit(close) {
         return None;
     }
     // A single close proves no timer.
@@ -388,29 +482,71 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
     Some(one(Some(close.gap_ns), timer))
 }
 
-/// One note for each burst: an event worth knowing, whether or not a request was lost in it.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, bursts: Vec<Vec<Burst>>) -> Vec<Finding> {
-    let of_link = bursts.into_iter().enumerate();
-    let all =
-        of_link.flat_map(|(at, bursts)| bursts.into_iter().map(move |burst| (LinkId(at as u16), burst)));
-    all.map(|(link, burst)| finding(analysis, diagnosis, link, burst)).collect()
+/// The burst in whose finding this one is told: of a server with many of them the largest one stands for all.
+pub(super) fn told_for(bursts: &[Burst], at: usize) -> usize {
+    let own = || (0..bursts.len()).filter(|&other| bursts[other].server == bursts[at].server);
+    let largest = own().max_by_key(|&other| (bursts[other].closed.len(), std::cmp::Reverse(other)));
+    largest.filter(|_| own().nth(MOST_ALONE).is_some()).unwrap_or(at)
 }
 
-fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burst) -> Finding {
+/// `, and did so 7 more times`, where one burst stands for all of a server.
+pub(super) fn again(bursts: &[Burst], server: SocketAddr) -> String {
+    match bursts.iter().filter(|burst| burst.server == server).count() {
+        number if number > MOST_ALONE => {
+            format!(", and did the like {} more times", grouped(number as u64 - 1))
+        }
+        _ => String::new(),
+    }
+}
+
+/// One note for each burst, or for all of a server with many: an event worth knowing, whether or not a request was lost
+/// in it.
+pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, bursts: &[Vec<Burst>]) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for (link, bursts) in bursts.iter().enumerate() {
+        let mut told: BTreeMap<usize, Vec<&Burst>> = BTreeMap::new();
+        for (at, burst) in bursts.iter().enumerate() {
+            told.entry(told_for(bursts, at)).or_default().push(burst);
+        }
+        let link = LinkId(link as u16);
+        all.extend(told.into_iter().map(|(at, same)| {
+            let again = again(bursts, bursts[at].server);
+            finding(analysis, diagnosis, link, (&bursts[at], &same, again))
+        }));
+    }
+    all
+}
+
+/// The finding of one burst, which may stand for several.
+fn finding(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    link: LinkId,
+    (burst, same, again): (&Burst, &[&Burst], String),
+) -> Finding {
     let mut draft = Draft::new(analysis, diagnosis, &texts::RESTART_BURST, link);
     let failed = |id: &ConnectionId| {
         analysis.connection(*id).exchanges().any(|x| diagnosis.outcomes[x.id.0 as usize].is_failure())
     };
-    let hurt = burst.closed.iter().filter(|id| failed(id)).count() as u64;
-    let refused = match burst.refused {
+    let mut closed: Vec<ConnectionId> = same.iter().flat_map(|burst| burst.closed.iter().copied()).collect();
+    closed.sort_unstable();
+    let hurt = closed.iter().filter(|id| failed(id)).count() as u64;
+    let refused = match same.iter().map(|burst| burst.refused).sum::<u64>() {
         0 => String::new(),
         number => format!("Soon after it refused {}.", counted(number, "connection")),
     };
-    draft.severity = if hurt > 0 || burst.refused > 0 { Severity::Warning } else { Severity::Note };
+    let refuses = same.iter().any(|burst| burst.refused > 0);
+    draft.severity = if hurt > 0 || refuses { Severity::Warning } else { Severity::Note };
     draft.certainty = burst.certainty();
     draft.values.push(("server", burst.server.to_string()));
     draft.values.push(("share", burst.share()));
     draft.values.push(("window", duration(burst.window_ns())));
+    let announced = match burst.told {
+        0 => String::new(),
+        told => format!("It let {} end with an answer that said so.", counted(told, "other connection")),
+    };
+    draft.values.push(("announced", announced));
+    draft.values.push(("again", again));
     draft.values.push((
         "hurt",
         if hurt == 0 {
@@ -421,11 +557,11 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, burst: Burs
     ));
     draft.values.push(("refused", refused));
     let mut proofs = ProofList::new(analysis);
-    for &id in burst.closed.iter().take(CASES) {
+    for &id in closed.iter().take(CASES) {
         if let Some(end) = Life::of(analysis.connection(id)).server_ended() {
             proofs.add_packet(id, end.frame, "closed by the server");
         }
     }
-    draft.connections = burst.closed;
+    draft.connections = closed;
     draft.finish(Vec::new(), proofs)
 }

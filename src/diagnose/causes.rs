@@ -7,7 +7,7 @@ use crate::analysis::Analysis;
 use crate::http::ExchangeFlags;
 use crate::topology::LinkId;
 
-use super::burst::Burst;
+use super::burst::{self, Burst};
 use super::habits::{Close, Habits, IdleTimeout};
 use super::life::at_least;
 use super::texts::{self, Words};
@@ -127,7 +127,7 @@ impl<'a> Judge<'a> {
             return if known { Kind::Announced } else { Kind::Pipelined };
         }
         if let Some(at) = self.bursts.iter().position(|burst| burst.holds(connection.id)) {
-            return Kind::Restart(at);
+            return Kind::Restart(burst::told_for(self.bursts, at));
         }
         if matches!(rejection.form, RejectForm::IdleReset | RejectForm::BlackHole) {
             return self.forgotten(rejection, server, close);
@@ -142,11 +142,15 @@ impl<'a> Judge<'a> {
         if self.scope(server, |habits| habits.by_limit(close)).is_some() {
             return Kind::Limit(close.responses);
         }
+        let unseen = |habits: &Habits| habits.may_be_by_limit(close);
+        if let Some((limit, _)) = self.scope(server, unseen).and_then(|scope| self.habits(scope).limit) {
+            return Kind::Limit(limit);
+        }
         if let Some(scope) = self.scope(server, |habits| habits.by_timer(close)) {
             return Kind::Idle(scope);
         }
         if let Some(at) = self.bursts.iter().position(|burst| burst.covers(server, close.at)) {
-            return Kind::Restart(at);
+            return Kind::Restart(burst::told_for(self.bursts, at));
         }
         // A server that only ever closes when it was asked may answer so.
         let unasked = self.all.closes.iter().any(|close| !close.crossed);
@@ -338,6 +342,7 @@ impl<'a> Judge<'a> {
             ("window", duration(burst.window_ns())),
             ("server", burst.server.to_string()),
             ("share", burst.share()),
+            ("others", burst.others() + &burst::again(self.bursts, burst.server)),
             ("refused", refused),
             ("before", before.to_owned()),
         ];

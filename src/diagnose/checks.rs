@@ -106,6 +106,7 @@ pub(super) fn mark(analysis: &Analysis, outcomes: &[Outcome], attempts: &mut [At
             && used.get(&lane).is_some_and(|used| !used.contains(&server));
         for at in cases {
             attempts[at].harmless = !hurt && !own.gave_up;
+            attempts[at].hurt = hurt;
             if checks {
                 attempts[at].how = Failed::Checked;
             }

@@ -44,6 +44,8 @@ pub(super) struct Attempt {
     pub(super) lost: bool,
     /// Whether all that its client had in hand meanwhile was answered well, as far as the captures tell.
     pub(super) harmless: bool,
+    /// Whether some request that the client had in hand at the time of such an attempt is known to have failed.
+    pub(super) hurt: bool,
 }
 
 /// What one connection's own packets say of its beginning.
@@ -93,7 +95,14 @@ pub(super) fn attempts(analysis: &Analysis, outcomes: &[Outcome], holes: &BlackH
             _ => return None,
         };
         let lost = !matches!(start, Start::AnsweredLate | Start::Ignored | Start::IgnoredOnce);
-        Some(Attempt { connection: connection.id, link: connection.inner.link, how, lost, harmless: false })
+        Some(Attempt {
+            connection: connection.id,
+            link: connection.inner.link,
+            how,
+            lost,
+            harmless: false,
+            hurt: false,
+        })
     };
     let mut attempts: Vec<Attempt> = starts.iter().filter_map(attempt).collect();
     super::checks::mark(analysis, outcomes, &mut attempts);
@@ -228,7 +237,10 @@ fn finding(
         Failed::Checked | Failed::RefusedStranger | Failed::UnansweredStranger => {}
         Failed::Refused => {
             if let Some(why) = is_harmless(analysis, link, &views) {
-                draft.severity = Severity::Warning;
+                // Also a server that is still starting is asked for users where it is announced too early.
+                if !cases.iter().any(|case| case.hurt) {
+                    draft.severity = Severity::Warning;
+                }
                 draft.values.push(("meaning", why));
             } else {
                 draft.values.push(("meaning", String::new()));

@@ -53,6 +53,26 @@ fn c1_needs_a_reset_that_answers_the_syn() {
 }
 
 #[test]
+fn a_server_that_is_asked_before_it_listens_fails_users_all_the_same() {
+    let starting = |status: u16| {
+        let mut chain = Chain::new(&["user", "nginx", "app"]);
+        let user = chain.open(0, 0);
+        chain.conns[user].request(Get, "/", MS);
+        chain.refused(1, 2 * MS);
+        chain.conns[user].response(status, 4 * MS);
+        let late = 5 * S;
+        chain.conns[user].request(Get, "/", late).response(200, late + 9 * MS);
+        let app = chain.open(1, late + MS);
+        chain.conns[app].request(Get, "/", late + 2 * MS).response(200, late + 8 * MS);
+        chain.parent((app, 0), (user, 1), 1);
+        told(chain)
+    };
+    assert_eq!(starting(502), ["connection-refused/ Error Certain ×1"]);
+    // Answered from elsewhere.
+    assert_eq!(starting(200), ["connection-refused/ Warning Certain ×1"]);
+}
+
+#[test]
 fn scanners_that_find_a_port_closed_break_nothing() {
     // Another machine tries a port that serves nobody, beside users that are served.
     let scanned = |silent: bool| {

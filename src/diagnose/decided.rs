@@ -12,6 +12,7 @@ use crate::capture::SessionTime;
 use crate::topology::{ExchangeId, LinkId};
 
 use super::Outcome;
+use super::life::Life;
 
 /// One request of a kind may have met a crash of its own.
 const FEWEST: usize = 2;
@@ -26,6 +27,8 @@ struct Kind {
     /// How often that was the first request of its connection, which meets no stale one.
     first: usize,
     answered: usize,
+    /// The shortest time from the end of such a request to the server's close, in nanoseconds.
+    quickest_ns: Option<i64>,
 }
 
 /// A kind of requests at a server: method and path, without digits.
@@ -69,6 +72,10 @@ impl Decided {
             let kind = decided.kinds.entry(key).or_default();
             kind.roots.insert(analysis.trees.root(exchange.id));
             kind.first += usize::from(exchange.raw.ordinal == 1);
+            if let Some(end) = Life::of(exchange.connection()).server_ended() {
+                let after_ns = end.at.0.saturating_sub(exchange.raw.request.end.0);
+                kind.quickest_ns = Some(kind.quickest_ns.map_or(after_ns, |least| least.min(after_ns)));
+            }
             let at = exchange.started();
             kind.span = Some(kind.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
             decided.answers.entry((key.0, key.1)).or_default();
@@ -109,6 +116,11 @@ impl Decided {
         answers.is_some_and(between)
     }
 
+    /// How long the server had each request of this kind at least before it closed on it, in nanoseconds.
+    pub(super) fn quickest_ns(&self, exchange: ExchangeView<'_>) -> i64 {
+        self.kinds.get(&key(exchange)).and_then(|kind| kind.quickest_ns).unwrap_or_default()
+    }
+
     /// How many requests the server of this one answered.
     pub(super) fn answered_others(&self, exchange: ExchangeView<'_>) -> usize {
         let key = key(exchange);
@@ -142,6 +154,24 @@ mod tests {
                 conn.fin(Server, at + 2 * MS);
             }
         }
+    }
+
+    #[test]
+    fn what_its_server_ends_only_after_a_while_may_have_met_a_limit() {
+        let worked = |first_ms: i64| {
+            told(|chain| {
+                for (n, ms) in [first_ms, 2_300, 2_900].into_iter().enumerate() {
+                    let at = n as i64 * 5_000 * MS;
+                    let slow = chain.open(0, at);
+                    chain.conns[slow].request(Get, "/report", at + MS).sync().fin(Server, at + (1 + ms) * MS);
+                    let quick = chain.open(0, at);
+                    chain.conns[quick].request(Get, "/a", at + MS).response(200, at + 2 * MS);
+                }
+            })
+        };
+        assert_eq!(worked(2_000), ["closed-before-response/time-limit ×3"]);
+        // What also ends at once meets no limit.
+        assert_eq!(worked(20), ["closed-before-response/this-request ×3"]);
     }
 
     #[test]

@@ -86,3 +86,24 @@ fn an_answer_to_a_request_whose_end_the_snap_length_cut_is_not_early() {
         assert!(!kinds.contains(&"early-response"), "{snap_len}: {kinds:?}");
     }
 }
+
+#[test]
+fn records_of_which_the_snap_length_left_no_answer_may_have_held_one() {
+    let said =
+        [record(7, &[b'e'; 250]), record(6, b"Content-Type: text/plain\r\n\r\nhello"), end(0)].concat();
+    for (snap_len, answer) in [(1_500, &said[..]), (200, &said)] {
+        let mut file = PcapBuilder::new().nanos().snap_len(snap_len);
+        let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:9000");
+        ends.handshake(&mut file, 0);
+        ends.client(&mut file, 1_000_000, &request(false));
+        ends.server(&mut file, 2_000_000, answer);
+        for side in [1, 0] {
+            ends.send(&mut file, 3_000_000, side, 0x11, b"");
+        }
+        let reader = Reader::new(Cursor::new(file.build()), None);
+        let analysis =
+            analyse(vec![load_from(reader, Path::new("a.pcap"), &mut |_| true).into()], &Default::default());
+        let kinds: Vec<&str> = analysis.diagnosis.findings.iter().map(|one| one.kind.as_str()).collect();
+        assert!(!kinds.contains(&"not-http"), "{snap_len}: {kinds:?}");
+    }
+}

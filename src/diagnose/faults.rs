@@ -148,9 +148,12 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     draft.values.push(("forms", forms(&group.hits)));
     draft.values.push(("statuses", statuses(analysis, &exchanges)));
     draft.values.push(("which", which(analysis, &exchanges)));
-    if std::ptr::eq(group.words, &texts::CLOSED_ON_REQUEST) {
+    if [&texts::CLOSED_ON_REQUEST, &texts::CLOSED_AT_LIMIT].iter().any(|own| std::ptr::eq(group.words, *own))
+    {
         let others = around.decided().answered_others(analysis.exchange(exchanges[0]));
         draft.values.push(("others", counted(others as u64, "other request")));
+        let quickest = exchanges.iter().map(|&id| around.decided().quickest_ns(analysis.exchange(id))).min();
+        draft.values.push(("quickest", duration(quickest.unwrap_or_default())));
     }
     let cases = exchanges.iter().map(|&id| {
         let exchange = analysis.exchange(id);

@@ -133,6 +133,10 @@ impl Habits {
             Some(close) => {
                 let gap_ns = close.at.0.saturating_sub(last);
                 let pending = connection.exchanges().find(|x| !x.raw.response.is_complete());
+                // In the middle of an answer no habit closes.
+                if pending.is_some_and(|x| x.raw.response.is_present()) {
+                    return;
+                }
                 if pending.is_none() {
                     self.note_idle(gap_ns);
                 }
@@ -199,30 +203,32 @@ impl Habits {
         let undisputed = idle.clone().any(|c| !c.crossed);
         let mut gaps: Vec<i64> = idle.filter(|_| undisputed).map(|c| c.gap_ns).collect();
         gaps.sort_unstable();
+        self.limit = self.request_limit();
         self.idle = timer(&gaps).filter(|timer| !self.is_one_event(timer));
         self.client_gaps.sort_unstable();
         let from = self.client_gaps.partition_point(|&gap| gap < AT_ONCE_NS);
         self.client_idle = timer(&self.client_gaps[from..]).filter(|timer| timer.samples >= 2);
-        self.limit = self.request_limit();
     }
 
-    /// Whether the closes behind a short timer came at few moments, at each much closer together than their connections had
-    /// gone idle: the server went away with them. (Timers that look around now and then do so once a second, not more often.)
+    /// Whether the closes behind a short timer came at few moments, at each much closer together, and to others that it
+    /// closed then, than their connections had gone idle: the server went away with them. (Timers that look around now and then do so once a second, not more often.)
     fn is_one_event(&self, timer: &IdleTimeout) -> bool {
         if timer.timeout_ns >= COARSE_TIMER_NS / 2 || timer.samples < FEWEST_ALIKE {
             return false;
         }
-        let fits = |close: &&Close| !close.at_once() && !close.queued && timer.fits(close.gap_ns);
-        let mut own: Vec<(SessionTime, i64)> =
-            self.closes.iter().filter(fits).map(|close| (close.at, close.gap_ns)).collect();
-        own.sort_unstable();
-        let alone = own.chunk_by(|a, b| b.0.since_ns(a.0) <= ONE_MOMENT_NS).filter(|moment| {
-            let gaps = || moment.iter().map(|one| one.1);
+        let fits = |close: &Close| !close.at_once() && !close.queued && timer.fits(close.gap_ns);
+        // What was closed with them tells as well, whatever its idle time, unless it would have been anyway.
+        let own = self.closes.iter().filter(|close| !close.announced && !self.by_limit(close));
+        let mut own: Vec<&Close> = own.collect();
+        own.sort_unstable_by_key(|close| (close.at, close.gap_ns));
+        let alone = own.chunk_by(|a, b| b.at.since_ns(a.at) <= ONE_MOMENT_NS).filter(|moment| {
+            let gaps = || moment.iter().map(|close| close.gap_ns);
             let spread = gaps().max().unwrap_or_default() - gaps().min().unwrap_or_default();
-            let lasts = moment[moment.len() - 1].0.since_ns(moment[0].0);
+            let lasts = moment[moment.len() - 1].at.since_ns(moment[0].at);
             moment.len() == 1 || lasts.saturating_mul(4) >= spread
         });
-        (alone.map(<[_]>::len).sum::<usize>() as u64) < FEWEST_ALIKE
+        let alone = alone.flatten().filter(|close| fits(close)).count();
+        (alone as u64) < FEWEST_ALIKE
     }
 
     fn request_limit(&self) -> Option<(u32, u64)> {
@@ -247,6 +253,12 @@ impl Habits {
             let from = idle.range_ns.0.saturating_sub(slack(idle.timeout_ns) / 2);
             (from..=from.saturating_add(COARSE_TIMER_NS)).contains(&gap_ns)
         })
+    }
+
+    /// Whether a server that closes after so many requests may have done so here, where the capture does not show how many
+    /// there were.
+    pub(super) fn may_be_by_limit(&self, close: &Close) -> bool {
+        self.limit.is_some() && close.at_once() && close.responses == 0
     }
 
     /// Whether the server closed this connection because it had carried as many requests as it may.

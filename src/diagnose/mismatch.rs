@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::correlate::Orphan;
 use crate::http::{ExchangeFlags, FirstBytes, TlsAlert};
 use crate::tcp::{Event, EventKind, Flow, Opening, Side};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
@@ -340,6 +341,12 @@ fn finding(
         _ => String::new(),
     };
     draft.values.push(("answer", format!("{begins}{}", listed(&answers))));
+    // What only checks met has cost no user a request.
+    let is_check = |x: ExchangeView<'_>| analysis.trees.orphan(x.id) == Some(Orphan::HealthCheck);
+    let only_checks = |c: &ConnectionView<'_>| c.exchanges().next().is_some() && c.exchanges().all(is_check);
+    if views.iter().all(only_checks) {
+        draft.severity = draft.severity.min(Severity::Warning);
+    }
     let doubt = if by_strangers {
         draft.severity = Severity::Note;
         "Who did this was answered nothing else, or hardly anything, while others were served: scanners look like this."

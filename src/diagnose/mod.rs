@@ -134,7 +134,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     findings.extend(known);
     let transport = transport::findings(analysis, &diagnosis, &attempts, &holes, &findings);
     findings.extend(transport);
-    findings.extend(burst::findings(analysis, &diagnosis, bursts));
+    findings.extend(burst::findings(analysis, &diagnosis, &bursts));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(limits::not_judged(analysis, &diagnosis));
     let logs = with_logs::LogIndex::new(analysis);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::{CaptureId, SessionTime};
 use crate::correlate::{Confidence, Orphan, Parentage};
+use crate::http::MessageState;
 use crate::tcp::{Closing, Opening, Side};
 use crate::topology::keys::text_hash;
 use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
@@ -152,7 +153,10 @@ fn passed_on(analysis: &Analysis) -> BTreeSet<(LaneId, u64)> {
 fn is_childless_error(analysis: &Analysis, outcomes: &[Outcome], exchange: ExchangeView<'_>) -> bool {
     let outcome = outcomes[exchange.id.0 as usize];
     let own = outcome == Outcome::Complete && matches!(exchange.status(), Some(502..=504));
-    let closed = || outcome == Outcome::NoResponse && exchange.connection().is_closed_by_server();
+    // What has no whole head can be passed on to nobody.
+    let request = &exchange.raw.request;
+    let begun = request.state == MessageState::Partial && request.head_bytes == 0;
+    let closed = || outcome == Outcome::NoResponse && exchange.connection().is_closed_by_server() && !begun;
     (own || matches!(outcome, Outcome::TimedOut | Outcome::Aborted) || closed())
         && exchange.raw.request.is_present()
         && analysis.trees.children(exchange.id).is_empty()
@@ -174,7 +178,11 @@ fn outgoing(
         for exchange in connection.exchanges() {
             out.starts.push((exchange.started(), Start::Exchange(exchange.id)));
             if outcomes[exchange.id.0 as usize].is_failure() {
-                out.failed.push((exchange.started(), link));
+                // What is known to have been tried for another request explains nothing here.
+                let parent = analysis.trees.parent(exchange.id);
+                if parent.is_none_or(|parent| parent.confidence == Confidence::Ambiguous) {
+                    out.failed.push((exchange.started(), link));
+                }
                 out.gave_up.push(exchange.settled());
             } else if exchange.status().is_some_and(|status| status >= 500) {
                 // What nginx's proxy_next_upstream and HAProxy's observe layer7 count as well.

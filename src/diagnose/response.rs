@@ -1,7 +1,7 @@
 //! Faults of responses (P1 to P12), and errors that a hop reports about itself or about what is behind it.
 
 use crate::analysis::{Analysis, ExchangeView};
-use crate::http::{ExchangeFlags, Framing, MessageState};
+use crate::http::{ExchangeFlags, Framing, MessageState, Protocol};
 use crate::tcp::{Event, EventKind, Side};
 use crate::topology::{ExchangeId, LinkId, Role};
 
@@ -9,7 +9,7 @@ use super::case::{Case, Rule, is_refused};
 use super::life::at_least;
 use super::request::{server_is_one_of, server_is_proxy, server_may_be_proxy, server_name};
 use super::texts;
-use super::verdict::SHORTEST_UNFINISHED_NS;
+use super::verdict::{SHORTEST_TIMEOUT_NS, SHORTEST_UNFINISHED_NS};
 use super::{Certainty, Outcome};
 
 /// nginx's default `proxy_buffer_size` is one memory page: the smallest limit of response heads.
@@ -63,6 +63,7 @@ pub(super) const ENDINGS: &[Rule] = &[
         holds: cut_open,
     },
     Rule { id: "P1", words: &texts::CLOSED_ON_ALL, form: "", holds: closed_on_all },
+    Rule { id: "P1", words: &texts::CLOSED_AT_LIMIT, form: "", holds: closed_at_limit },
     Rule { id: "P1", words: &texts::CLOSED_ON_REQUEST, form: "", holds: closed_on_request },
     Rule { id: "P1", words: &texts::CLOSED_BEFORE_RESPONSE, form: "", holds: closed_before_response },
     Rule { id: "", words: &texts::APPLICATION_ERROR, form: "", holds: application_error },
@@ -122,7 +123,9 @@ fn not_http(case: &Case<'_>) -> Option<Certainty> {
     if case.has(ExchangeFlags::NOT_HTTP_RESPONSE) {
         return Some(Certainty::Certain);
     }
-    unread.then_some(Certainty::Likely)
+    // Of records that the snap length cut nobody can tell whether they held an answer.
+    let records = case.life.flow.protocol == Protocol::FastCgi && case.life.only_cut();
+    (unread && !records).then_some(Certainty::Likely)
 }
 
 /// P10: both a length and chunks, and the proxy would have none of it.
@@ -255,10 +258,12 @@ fn cut(case: &Case<'_>, framing: fn(Framing) -> bool) -> Option<Certainty> {
     (case.outcome == Outcome::Truncated && known && !asked_in_the_dark(case)).then_some(Certainty::Certain)
 }
 
-/// Whether the captures hide what came of something that the server asked for this: then that may be the reason.
+/// Whether the captures hide what came of something that the server asked for this, or whether it asked for this: then
+/// that may be the reason.
 fn asked_in_the_dark(case: &Case<'_>) -> bool {
     let children = case.analysis.trees.children(case.exchange.id);
-    children.iter().any(|child| case.around.outcomes[child.0 as usize] == Outcome::Unknown)
+    let unknown = |child: &ExchangeId| case.around.outcomes[child.0 as usize] == Outcome::Unknown;
+    children.iter().any(unknown) || children.is_empty() && case.around.may_have_asked(case.exchange)
 }
 
 /// The head itself was cut off: the proxy cannot even pass a status on.
@@ -310,6 +315,13 @@ fn may_have_stopped(case: &Case<'_>) -> bool {
 /// P1, where the server closes on whatever is asked, and answers nobody.
 fn closed_on_all(case: &Case<'_>) -> Option<Certainty> {
     closed_before_response(case).filter(|_| case.around.answers_nobody(case.exchange))
+}
+
+/// P1, where the server had worked on each request of this kind for a while: as a limit on its workers' time makes it
+/// close (uwsgi `harakiri`, php-fpm `request_terminate_timeout`).
+fn closed_at_limit(case: &Case<'_>) -> Option<Certainty> {
+    let worked = || case.around.decided().quickest_ns(case.exchange) >= SHORTEST_TIMEOUT_NS;
+    closed_on_request(case).filter(|_| worked())
 }
 
 /// P1, where the server closes on each request of this kind and answers others: it is the request, and no accident.

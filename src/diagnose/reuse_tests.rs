@@ -566,3 +566,146 @@ fn workers_are_counted_where_each_is_bound_to_a_kept_connection() {
     });
     assert!(hanging.findings.iter().all(|f| f.kind != "worker-exhaustion"), "{:?}", told(&hanging));
 }
+
+#[test]
+fn a_server_whose_workers_end_together_again_and_again_is_told_of_once() {
+    // Three times five connections, used last at different times, die at one moment; or one of them each time lives on.
+    let starts: Vec<i64> = (0..15).map(|n| n / 5 * 20 * S + n % 5 * 400 * MS).collect();
+    let seen = |one_lives: bool| {
+        link(&starts, |conn, number, start| {
+            twice(conn, start);
+            let closed = starts[number / 5 * 5] + 2 * S + number as i64 * MS / 10;
+            match number % 5 {
+                1 => {
+                    conn.fin(Server, closed).request(Get, "/3", closed).rst(Server, closed + MS, false);
+                }
+                4 if one_lives => {
+                    conn.request(Get, "/3", closed + 5 * S).response(200, closed + 5 * S + MS);
+                }
+                _ => {
+                    conn.fin(Server, closed);
+                }
+            }
+        })
+    };
+    let restarted = seen(false);
+    assert_eq!(
+        told(&restarted),
+        ["rejected-reused-request/server-restarted R2 Certain ×3", "restart-burst/ T6 Certain ×15"]
+    );
+    let words = &restarted.findings[0].explanation;
+    assert!(
+        words.contains("all of its 5 connections within 400 µs, and did the like 2 more times"),
+        "{words}"
+    );
+    // Single workers of several, each with its connections.
+    let recycled = told(&seen(true));
+    assert!(recycled.iter().all(|one| !one.contains("restart")), "{recycled:?}");
+}
+
+#[test]
+fn a_reload_closes_what_is_idle_and_announces_the_end_of_the_rest() {
+    let starts: Vec<i64> = (0..10).map(|n| n * 400 * MS).collect();
+    let reloaded = |announces: bool| {
+        link(&starts, |conn, number, start| {
+            twice(conn, start);
+            let closed = 20 * S + number as i64 * MS / 10;
+            if number < 3 {
+                conn.fin(Server, closed);
+                if number == 1 {
+                    conn.request(Get, "/3", closed).rst(Server, closed + MS, false);
+                }
+                return;
+            }
+            let at = closed + number as i64 * 10 * MS;
+            conn.request(Get, "/3", at).response(200, at + MS);
+            if announces {
+                conn.says_close().fin(Server, at + MS);
+            }
+        })
+    };
+    let graceful = reloaded(true);
+    assert_eq!(
+        told(&graceful),
+        ["rejected-reused-request/server-restarted R2 Certain ×1", "restart-burst/ T6 Certain ×3"]
+    );
+    let words = &graceful.findings[0].explanation;
+    assert!(
+        words.contains("3 of its 10 connections within 200 µs, announced the end of 7 others"),
+        "{words}"
+    );
+    let single = told(&reloaded(false));
+    assert!(single.iter().all(|one| !one.contains("restart")), "{single:?}");
+}
+
+#[test]
+fn answers_that_break_off_hide_no_limit_of_requests() {
+    // Three requests a connection, the fourth is lost; on others the server breaks off in the second answer, or, where that
+    // is no fault of the answer, closes behind the first.
+    let starts: Vec<i64> = (0..10).map(|n| n * S).collect();
+    let cause = |breaks_off: bool| {
+        let diagnosis = link(&starts, |conn, number, start| {
+            if number % 2 == 1 {
+                conn.request(Get, "/1", start + MS).response(200, start + 2 * MS);
+                if breaks_off {
+                    conn.request(Get, "/2", start + 3 * MS).response(200, start + 4 * MS).cut();
+                }
+                conn.fin(Server, start + 5 * MS);
+                return;
+            }
+            twice(conn, start);
+            conn.request(Get, "/3", start + 5 * MS).response(200, start + 6 * MS).fin(Server, start + 7 * MS);
+            if number == 4 {
+                conn.request(Get, "/4", start + 7 * MS).rst(Server, start + 8 * MS, false);
+            }
+        });
+        diagnosis.findings.iter().any(|f| f.cause == "max-requests-per-connection")
+    };
+    assert!(cause(true));
+    assert!(!cause(false));
+}
+
+#[test]
+fn a_server_that_closes_behind_refusals_of_unread_requests_was_not_restarted() {
+    let starts: Vec<i64> = (0..6).map(|n| n * 400 * MS).collect();
+    let bursts = |early: bool| {
+        let diagnosis = link(&starts, |conn, number, start| {
+            conn.request(Get, "/1", start + MS).response(200, start + 2 * MS);
+            let at = 5_500 * MS + number as i64 * MS;
+            if early {
+                conn.request(Post, "/2", start + 3 * MS).unfinished().response(408, at);
+            }
+            conn.fin(Server, at + MS / 10);
+        });
+        diagnosis.findings.iter().filter(|f| f.kind == "restart-burst").count()
+    };
+    assert_eq!(bursts(true), 0);
+    assert_eq!(bursts(false), 1);
+}
+
+#[test]
+fn connections_older_than_the_capture_may_have_reached_the_limit_of_requests_too() {
+    use crate::tcp::Opening;
+    // Eight that were open before it are closed within a few milliseconds; of later ones each carries three requests.
+    let starts: Vec<i64> = (0..14).map(|n| if n < 8 { n * MS } else { n * S }).collect();
+    let seen = |limited: bool| {
+        link(&starts, |conn, number, start| {
+            if number < 8 {
+                conn.flow.opening = Opening::MidStream;
+                twice(conn, start);
+                conn.fin(Server, start + 10 * MS);
+                if number == 5 {
+                    conn.request(Get, "/3", start + 10 * MS).rst(Server, start + 11 * MS, false);
+                }
+                return;
+            }
+            twice(conn, start);
+            conn.request(Get, "/3", start + 5 * MS).response(200, start + 6 * MS);
+            if limited {
+                conn.fin(Server, start + 7 * MS);
+            }
+        })
+    };
+    assert_eq!(told(&seen(true)), ["rejected-reused-request/max-requests-per-connection R2 Certain ×1"]);
+    assert!(told(&seen(false)).iter().any(|one| one.contains("server-restarted")));
+}

@@ -748,3 +748,19 @@ fn what_follows_a_proxy_header_that_nobody_expects_is_no_reuse() {
     }
     assert_eq!(wire.findings(), ["app proxy-protocol-mismatch/header-not-expected C7 Certain"]);
 }
+
+#[test]
+fn a_proxy_header_that_only_checks_send_costs_no_user_a_request() {
+    let severity = |target: &str| {
+        let mut wire = Wire::new();
+        let asked = format!("PROXY TCP4 10.0.0.2 10.0.0.3 50000 8000\r\nGET {target} HTTP/1.0\r\n\r\n");
+        for _ in 0..3 {
+            wire.say(Up, &asked).say(App, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            wire.end(App, FIN).end(Up, FIN).wait(300).reconnect();
+        }
+        let findings = wire.analysis().diagnosis.findings;
+        findings.into_iter().find(|one| one.kind == "proxy-protocol-mismatch").map(|one| one.severity)
+    };
+    assert_eq!(severity("/health"), Some(Severity::Warning));
+    assert_eq!(severity("/cart"), Some(Severity::Error));
+}

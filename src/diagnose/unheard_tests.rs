@@ -2,7 +2,7 @@
 
 use super::testkit::{Chain, MS};
 use super::wirekit::{FIN, RST, Who, Wire};
-use crate::http::Method::Post;
+use crate::http::Method::{Get, Post};
 use crate::http::{Framing, MessageState};
 use crate::tcp::{EventKind, Side};
 
@@ -332,4 +332,110 @@ fn no_proxy_is_blamed_for_a_cut_answer_while_what_it_got_is_not_known() {
     };
     assert_eq!(told(true), 1);
     assert_eq!(told(false), 0);
+}
+
+/// Requests through a proxy to a server that goes silent; the proxy closes both its sides so much later.
+fn given_up(cases: &[Stalled]) -> Vec<String> {
+    let mut chain = Chain::new(&["user", "nginx", "app"]);
+    for (n, case) in cases.iter().enumerate() {
+        let start = n as i64 * 20_000 * MS;
+        let (user, app) = (chain.open(0, start), chain.open(1, start));
+        chain.conns[user].request(Get, "/slow", start + MS);
+        chain.conns[app].request(Get, "/slow", start + 2 * MS).sync();
+        let mut last = start + 2 * MS;
+        if case.parts_ms > 0 {
+            last += (1 + case.parts_ms) * MS;
+            chain.conns[app].response(200, last).cut().in_parts(case.parts_ms * MS);
+            chain.conns[user].response(200, last + MS).cut();
+        }
+        let closed = last + case.silent_ms * MS;
+        let leaves = if case.user_left { Side::Client } else { Side::Server };
+        if case.user_left {
+            chain.conns[user].fin(leaves, closed);
+        }
+        chain.conns[app].fin(Side::Client, closed + MS / 10);
+        if !case.user_left {
+            chain.conns[user].sync().fin(leaves, closed + MS / 5);
+        }
+        chain.parent((app, 0), (user, 0), 1);
+    }
+    let findings = chain.analyse().diagnosis.findings;
+    findings.iter().map(|f| format!("{}/{} ×{}", f.kind, f.cause, f.count)).collect()
+}
+
+/// One of these: for how long the parts of an answer came, how long nothing came then, and whether it is the user who left.
+struct Stalled {
+    parts_ms: i64,
+    silent_ms: i64,
+    user_left: bool,
+}
+
+#[test]
+fn a_timer_of_a_second_may_count_from_an_earlier_part_of_the_answer() {
+    let case = |parts_ms, silent_ms| [Stalled { parts_ms, silent_ms, user_left: false }];
+    assert_eq!(given_up(&case(0, 999)), ["response-timeout/ ×1"]);
+    assert_eq!(given_up(&case(250, 800)), ["response-timeout/ ×1"]);
+    // nginx leaves a timer alone for 300 ms, and no longer than parts came.
+    let earlier = given_up(&case(250, 600));
+    assert!(earlier.iter().all(|one| !one.contains("timeout")), "{earlier:?}");
+    let at_once = given_up(&case(1, 800));
+    assert!(at_once.iter().all(|one| !one.contains("timeout")), "{at_once:?}");
+    // A user who leaves after that long is followed at once.
+    let left = given_up(&[Stalled { parts_ms: 250, silent_ms: 800, user_left: true }]);
+    assert_eq!(left, ["client-abort/ ×1"]);
+}
+
+#[test]
+fn a_timer_that_is_looked_at_once_a_second_fires_late() {
+    let all = |odd_ms| {
+        let silences = [3_001, 3_002, 3_003, odd_ms];
+        silences.map(|silent_ms| Stalled { parts_ms: 0, silent_ms, user_left: false })
+    };
+    assert_eq!(given_up(&all(3_800)), ["response-timeout/ ×4"]);
+    assert!(given_up(&all(4_500)).contains(&"response-timeout/ ×3".to_owned()));
+    // Three that waited equally long by chance show no timer for others.
+    let chance =
+        [2_401, 2_402, 2_403, 2_800].map(|ms| Stalled { parts_ms: 0, silent_ms: ms, user_left: false });
+    assert!(given_up(&chance).contains(&"response-timeout/ ×3".to_owned()));
+}
+
+#[test]
+fn a_request_that_never_got_whole_was_passed_on_to_nobody() {
+    // While it waits for the rest, the server behind closes on what another one asked.
+    let mut chain = Chain::new(&["user", "nginx", "app"]);
+    let (slow, other, app) = (chain.open(0, 0), chain.open(0, 0), chain.open(1, 100 * MS));
+    chain.conns[slow].request(Post, "/upload", MS).unfinished().sync();
+    chain.conns[other].request(Post, "/b", 100 * MS);
+    chain.conns[app].request(Post, "/b", 101 * MS).sync().fin(Side::Server, 200 * MS);
+    chain.conns[other].response(502, 201 * MS);
+    chain.conns[slow].fin(Side::Server, S + 2 * MS);
+    chain.parent((app, 0), (other, 0), 1);
+    let findings = chain.analyse().diagnosis.findings;
+    let mut told: Vec<String> = findings.iter().map(|f| format!("{} ×{}", f.kind, f.count)).collect();
+    told.sort();
+    assert_eq!(told, ["closed-before-response ×1", "request-timeout ×1"]);
+}
+
+#[test]
+fn a_proxy_that_asked_somebody_may_have_got_no_more_than_it_passed_on() {
+    // The answer breaks off while nobody knows for whom the proxy asked, or while it asked nobody.
+    let cut = |asked: bool| {
+        let mut chain = Chain::new(&["user", "nginx", "app"]);
+        let (user, app) = (chain.open(0, 0), chain.open(1, 0));
+        chain.conns[app].request(Get, "/z", MS).response(200, 2 * MS);
+        if asked {
+            chain.conns[app].request(Get, "/y", S + 2 * MS).response(200, S + 3 * MS);
+        }
+        chain.conns[user]
+            .request(Get, "/a", S + MS)
+            .response(200, S + 4 * MS)
+            .cut()
+            .fin(Side::Server, S + 5 * MS);
+        chain.conns[user].exchanges[0].response.head_bytes = 90;
+        chain.conns[user].exchanges[0].response.framing = Framing::Length(9_000);
+        let findings = chain.analyse().diagnosis.findings;
+        findings.iter().any(|f| f.kind == "truncated-response")
+    };
+    assert!(cut(false));
+    assert!(!cut(true));
 }

@@ -9,8 +9,20 @@ use super::life::{Life, went_unheard};
 use super::reject::reject_form;
 use super::{Outcome, RejectForm, Rejection};
 
-/// A silence shorter than this is no timeout that anybody configures.
-const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
+/// A silence shorter than this is no timeout that anybody configures: a second, and what timers of whole milliseconds are
+/// early by.
+pub(super) const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000 - EARLY_NS;
+
+/// A timer counts from when its process last looked at the clock, which may be some milliseconds before the byte that it
+/// waits behind.
+const EARLY_NS: i64 = 5_000_000;
+
+/// nginx leaves a running timer alone where a new one would end less than 300 ms later (`NGX_TIMER_LAZY_DELAY`): between
+/// the parts of an answer it may count from an earlier part.
+const LAZY_NS: i64 = 300_000_000;
+
+/// Timers that are only looked at once a second fire up to this much late (uwsgi's router).
+const COARSE_TIMER_NS: i64 = 1_200_000_000;
 
 /// A server that closes this long after the last byte of an unfinished request had been waiting for the rest of it.
 pub(super) const SHORTEST_UNFINISHED_NS: i64 = 900_000_000;
@@ -28,13 +40,15 @@ struct GaveUp {
     exchange: ExchangeId,
     /// Whether the server's kernel had the whole request, so that only the server can be waited for.
     waiting: bool,
+    /// How much earlier than the silence its timer may have begun.
+    early_ns: i64,
 }
 
 /// What the packets of one connection say about one exchange.
 enum Ending {
     Known(Outcome),
     Rejected(RejectForm),
-    GaveUp { silence_ns: i64, waiting: bool },
+    GaveUp { silence_ns: i64, waiting: bool, early_ns: i64 },
 }
 
 /// The outcome of every exchange, and the rejected ones ordered by exchange.
@@ -56,8 +70,8 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
         }
     }
     let left_streams: Vec<ExchangeId> = left_streams(analysis, &gave_up);
-    for (exchange, outcome) in settle_silences(gave_up) {
-        outcomes[exchange.0 as usize] = outcome;
+    for exchange in settle_silences(analysis, &outcomes, gave_up) {
+        outcomes[exchange.0 as usize] = Outcome::TimedOut;
     }
     for exchange in left_streams {
         outcomes[exchange.0 as usize] = Outcome::Complete;
@@ -112,10 +126,10 @@ fn judge_connection(
                 let (fin, rst) = (frame(life.server_fin), frame(life.server_rst));
                 rejections.push(Rejection { exchange: view.id, form, fin, rst, idle_ns });
             }
-            Ending::GaveUp { silence_ns, waiting } => {
+            Ending::GaveUp { silence_ns, waiting, early_ns } => {
                 let link = connection.inner.link;
                 outcomes[at] = Outcome::Aborted;
-                gave_up.push(GaveUp { link, silence_ns, exchange: view.id, waiting });
+                gave_up.push(GaveUp { link, silence_ns, exchange: view.id, waiting, early_ns });
             }
         }
         // A goodbye that nobody had asked for serves nothing.
@@ -178,7 +192,8 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
         && (!response.is_present() || view.left_unheard().is_some())
         && went_unheard(view.connection(), request, end)
     {
-        let lost = Ending::GaveUp { silence_ns: end.at.0.saturating_sub(request.end.0), waiting: false };
+        let silence_ns = end.at.0.saturating_sub(request.end.0);
+        let lost = Ending::GaveUp { silence_ns, waiting: false, early_ns: 0 };
         return if previous_served { Ending::Rejected(RejectForm::BlackHole) } else { lost };
     }
     if let Some(end) = view.left_unheard().filter(|_| !tunnel) {
@@ -257,12 +272,20 @@ fn gave_up(life: &Life<'_>, exchange: &Exchange, closed_at: i64) -> Ending {
     // Of a request whose head the snap length cut off all that was sent is what is known of it.
     let cut = exchange.request.head_bytes == 0 && life.only_cut();
     let waiting = (exchange.request.is_complete() || cut) && life.has_received(&exchange.request);
-    Ending::GaveUp { silence_ns: closed_at.saturating_sub(last.0), waiting }
+    let early_ns = last.0.saturating_sub(exchange.request.end.0).clamp(0, LAZY_NS);
+    Ending::GaveUp { silence_ns: closed_at.saturating_sub(last.0), waiting, early_ns }
 }
 
-/// Tells timeouts from clients that simply left: a timeout is a usual number of seconds, or the same for several.
-fn settle_silences(mut all: Vec<GaveUp>) -> Vec<(ExchangeId, Outcome)> {
-    all.retain(|one| one.waiting && one.silence_ns >= SHORTEST_TIMEOUT_NS);
+/// Tells timeouts from clients that simply left: a timeout is a usual number of seconds, or the same for several. A hop
+/// that closes to its own client as well, in place of an answer or in its middle, has not left because that one did: its
+/// timer may have begun somewhat earlier, or have been looked at somewhat later than the others on its link.
+fn settle_silences(analysis: &Analysis, outcomes: &[Outcome], mut all: Vec<GaveUp>) -> Vec<ExchangeId> {
+    let own = |one: &GaveUp| {
+        let parent = analysis.trees.parent(one.exchange).map(|p| outcomes[p.parent.0 as usize]);
+        matches!(parent, Some(Outcome::Truncated | Outcome::NoResponse))
+    };
+    let early_ns = |one: &GaveUp| if own(one) { one.early_ns } else { 0 };
+    all.retain(|one| one.waiting && one.silence_ns.saturating_add(early_ns(one)) >= SHORTEST_TIMEOUT_NS);
     all.sort_unstable_by_key(|one| (one.link, one.silence_ns, one.exchange));
     let clustered = |at: usize| {
         (at.saturating_sub(CLUSTER - 1)..=at).any(|start| {
@@ -272,8 +295,20 @@ fn settle_silences(mut all: Vec<GaveUp>) -> Vec<(ExchangeId, Outcome)> {
             })
         })
     };
-    let timed_out = |at: usize| is_usual_timeout(all[at].silence_ns) || clustered(at);
-    (0..all.len()).filter(|&at| timed_out(at)).map(|at| (all[at].exchange, Outcome::TimedOut)).collect()
+    let same: Vec<bool> = (0..all.len()).map(clustered).collect();
+    let is_known = |at: &usize| same[*at] && is_usual_timeout(all[*at].silence_ns);
+    let known: Vec<(LinkId, i64)> =
+        (0..all.len()).filter(is_known).map(|at| (all[at].link, all[at].silence_ns)).collect();
+    let late = |one: &GaveUp| {
+        let from = known
+            .partition_point(|&known| known < (one.link, one.silence_ns.saturating_sub(COARSE_TIMER_NS)));
+        known.get(from).is_some_and(|&known| known <= (one.link, one.silence_ns))
+    };
+    let timed_out = |at: usize| {
+        let one = &all[at];
+        same[at] || is_timer(one.silence_ns, early_ns(one)) || own(one) && late(one)
+    };
+    (0..all.len()).filter(|&at| timed_out(at)).map(|at| all[at].exchange).collect()
 }
 
 /// How far two waits for the same timer may lie apart: timers fire late, never early.
@@ -283,8 +318,13 @@ fn slack(silence_ns: i64) -> i64 {
 
 /// Whether a silence is one that a timer set to a usual number of seconds makes.
 pub(super) fn is_usual_timeout(silence_ns: i64) -> bool {
+    is_timer(silence_ns, 0)
+}
+
+/// The same of a timer that may have begun earlier.
+fn is_timer(silence_ns: i64, early_ns: i64) -> bool {
     USUAL_TIMEOUTS_S.iter().any(|seconds| {
         let late = silence_ns.saturating_sub(seconds * 1_000_000_000);
-        (-5_000_000..=slack(silence_ns)).contains(&late)
+        (-EARLY_NS - early_ns..=slack(silence_ns)).contains(&late)
     })
 }

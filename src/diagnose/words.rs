@@ -60,9 +60,9 @@ pub fn duration(ns: i64) -> String {
     let sign = if ns < 0 { "-" } else { "" };
     match abs {
         _ if abs < 1e3 => format!("{sign}{abs:.0} ns"),
-        _ if abs < 1e6 => format!("{sign}{:.0} µs", abs / 1e3),
+        _ if abs < 999.5e3 => format!("{sign}{:.0} µs", abs / 1e3),
         _ if abs < 1e7 => format!("{sign}{:.1} ms", abs / 1e6),
-        _ if abs < 1e9 => format!("{sign}{:.0} ms", abs / 1e6),
+        _ if abs < 999.5e6 => format!("{sign}{:.0} ms", abs / 1e6),
         _ if abs < 1e10 => format!("{sign}{:.2} s", abs / 1e9),
         _ => format!("{sign}{:.1} s", abs / 1e9),
     }
@@ -178,6 +178,7 @@ mod tests {
             [13_400, 3_440_000, 40_000_000, 5_000_400_000].map(duration),
             ["13 µs", "3.4 ms", "40 ms", "5.00 s"]
         );
+        assert_eq!([999_600, 999_400_000, 999_600_000].map(duration), ["1.0 ms", "999 ms", "1.00 s"]);
     }
 
     #[test]

@@ -98,6 +98,8 @@ impl Wire for Uwsgi {
 
     fn hole(&mut self, from: Side, hole: &Hole, context: &mut Context) {
         if from == Side::Client {
+            // What the capture lacks of a packet, its sender may have sent.
+            self.http.requests.lossy |= self.http.requests.stage == Stage::Head;
             self.cut_packet(context);
         }
         self.http.hole(from, hole, context);
@@ -181,5 +183,28 @@ mod tests {
         assert_eq!(starts_packet(b"\0\x02\0\0\x0e\0REQUEST_METHOD"), Some(false));
         let vars: Vec<_> = Vars(&packet[4..]).collect();
         assert_eq!(vars, [(b"REQUEST_METHOD".as_slice(), b"GET".as_slice())]);
+    }
+
+    #[test]
+    fn what_the_snap_length_cut_of_a_packet_may_have_been_sent() {
+        use crate::capture::Reader;
+        use crate::capture::testing::{Conversation, PcapBuilder};
+        use crate::http::{MessageState, load_from};
+
+        let mut packet = b"\0\x28\x01\0\x0e\0REQUEST_METHOD\x03\0GET\x0b\0REQUEST_URI\x04\x01".to_vec();
+        packet.resize(4 + 0x128, b'/');
+        let state = |snap_len: usize, sent: usize| {
+            let mut file = PcapBuilder::new().nanos().snap_len(snap_len);
+            let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:9000");
+            ends.handshake(&mut file, 0);
+            ends.client(&mut file, 1_000_000, &packet[..sent]);
+            ends.send(&mut file, 2_000_000_000, 1, 0x11, b"");
+            let reader = Reader::new(std::io::Cursor::new(file.build()), None);
+            let facts = load_from(reader, std::path::Path::new("a.pcap"), &mut |_| true);
+            facts.exchanges.first().map(|exchange| exchange.request.state)
+        };
+        assert_eq!(state(200, packet.len()), Some(MessageState::Lossy));
+        assert_eq!(state(65_535, packet.len()), Some(MessageState::Complete));
+        assert_ne!(state(65_535, 100), Some(MessageState::Lossy));
     }
 }

@@ -95,9 +95,13 @@ fn answers(request: &mut LoggedRequest, tokens: &[Token<'_>]) {
         list.len() == count && list.iter().all(|item| *item == "-" || status_like(item))
     };
     let told = |token: &&Token<'_>| is_statuses(token) && list(token.value).into_iter().any(status_like);
-    // Lengths may look like statuses; the statuses come last of the four lists. A lone dash is any empty field, and
-    // many formats end with one.
-    if let Some(statuses) = tokens.iter().rfind(told).or_else(|| tokens.iter().rfind(is_statuses)) {
+    let named = |token: &&Token<'_>| told(token) && token.key.contains("status");
+    let counts = ["len", "bytes", "size", "time"];
+    let other = |token: &&Token<'_>| told(token) && !counts.iter().any(|part| token.key.contains(part));
+    // Lengths may look like statuses; the statuses come last of the four lists, where keys do not tell. A lone dash is any
+    // empty field, and many formats end with one.
+    let find = || tokens.iter().rfind(named).or_else(|| tokens.iter().rfind(other));
+    if let Some(statuses) = find().or_else(|| tokens.iter().rfind(is_statuses)) {
         set(request, "upstream_status", statuses.value);
     }
 }
@@ -481,6 +485,19 @@ mod tests {
         let json = r#"{"time_iso8601":"2026-11-25T14:35:00+00:00","request":"GET /d HTTP/1.1","status":"504","upstream_addr":"10.0.1.1:80","upstream_status":"504","request_id":"r1"}"#;
         let request = read(json).unwrap();
         assert_eq!((request.status, &*request.target, &*request.id), (504, "/d", "r1"));
+    }
+
+    #[test]
+    fn a_length_that_looks_like_a_status_is_none_where_keys_tell() {
+        let line = |behind: &str| {
+            format!("1795493951.0 \"GET /c HTTP/1.1\" 502 157 to=\"10.0.0.5:80, 10.0.0.6:80\" {behind}")
+        };
+        let attempts = |line: &str| read(line).unwrap().attempts.iter().map(|a| a.status).collect::<Vec<_>>();
+        assert_eq!(attempts(&line(r#"got="504, 502" len="300, 157""#)), [Some(504), Some(502)]);
+        let named = r#"us_length="300, 157" upstream_status="504, 502" us="123, 124""#;
+        assert_eq!(attempts(&line(named)), [Some(504), Some(502)]);
+        // Without keys they come last.
+        assert_eq!(attempts(&line(r#""300, 157" "504, 502""#)), [Some(504), Some(502)]);
     }
 
     #[test]

@@ -96,6 +96,42 @@ pub(in crate::diagnose) static CLOSED_ON_REQUEST: Words = Words {
     doubt: "A few requests of a kind that crash by chance look alike; the more there are, the less.",
 };
 
+/// P1, where each such request had been worked on for a while.
+pub(in crate::diagnose) static CLOSED_AT_LIMIT: Words = Words {
+    kind: "closed-before-response",
+    cause: "time-limit",
+    rule: "P1",
+    severity: Severity::Error,
+    summary: "{link}: {to} closes the connection on certain requests after {quickest} or more and never answers them, \
+        {times}: {which}",
+    explanation: "{to} had each of these requests for {quickest} at least ({took} in the median) and then closed ({ends}) \
+        without a byte of a response; in between {to} answered {others}. A limit on how long a worker may take does that \
+        (uwsgi's harakiri, gunicorn's --timeout, php-fpm's request_terminate_timeout), and so does a worker that dies of such \
+        a request after a while, as of memory. No stale connection is to blame, and longer timeouts at {from} change \
+        nothing. {users}",
+    fixes: &[
+        (
+            "server",
+            "find what {which} waits for, or answer first and work afterwards",
+            "A slow query or call stands behind it more often than not.",
+        ),
+        (
+            "uwsgi",
+            "harakiri = SECONDS, above what these take",
+            "Its log names HARAKIRI, or the signal that ended a worker.",
+        ),
+        ("gunicorn", "--timeout SECONDS, above what these take", "Its log says WORKER TIMEOUT."),
+        (
+            "php-fpm",
+            "request_terminate_timeout = SECONDS, above what these take",
+            "Its log says 'execution timed out'.",
+        ),
+    ],
+    log_line: "upstream prematurely closed connection while reading response header from upstream, or: recv() failed (104: \
+        Connection reset by peer) while reading response header from upstream",
+    doubt: "The packets show the close and not who decided it: the server's log at these times does.",
+};
+
 /// P2.
 pub(in crate::diagnose) static RESPONSE_TIMEOUT: Words = Words {
     kind: "response-timeout",
@@ -481,8 +517,10 @@ pub(in crate::diagnose) static NEXT_HOP_MISSING: Words = Words {
     rule: "T8",
     severity: Severity::Note,
     summary: "{link}: {to} answers {statuses}, and whom it may have asked for them is not in the captures, {times}",
-    explanation: "A proxy gives such a status for a fault on the connection behind it. Capture there to see the fault. \
-        Where {to} is an application that asks nobody, the error is its own. {users}",
+    explanation: "A proxy gives such a status for a fault on the connection behind it: capture there to see the fault. It \
+        also does so of its own accord, for a limit (nginx limit_req, HAProxy timeout queue), by a rule (return 503, \
+        http-request deny) or where an authorization that it asks for first fails. Where {to} is an application that asks \
+        nobody, the error is its own. {users}",
     fixes: &[
         ("tcpdump", "capture on {to} as well, all ports", "The link behind it shows what it was told."),
         (
@@ -524,11 +562,12 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 21] = [
+pub(in crate::diagnose) static ALL: [&Words; 22] = [
     &CLIENT_GAVE_UP,
     &CLOSED_BEFORE_RESPONSE,
     &CLOSED_ON_ALL,
     &CLOSED_ON_REQUEST,
+    &CLOSED_AT_LIMIT,
     &RESPONSE_TIMEOUT,
     &SEND_STALL,
     &RESPONSE_HEADER_TOO_LARGE,

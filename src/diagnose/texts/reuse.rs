@@ -250,7 +250,7 @@ pub(in crate::diagnose) static RESTARTED: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {server} was restarted with requests on its connections, {times}",
-    explanation: "{server} closed {share} within {window}{refused}. {before} was \
+    explanation: "{server} closed {share} within {window}{others}{refused}. {before} was \
         restarted, reloaded or killed, or its workers ended together (max-requests), and the requests on those connections were lost. {users}",
     fixes: &[
         (

@@ -8,9 +8,9 @@ pub(in crate::diagnose) static RESTART_BURST: Words = Words {
     cause: "",
     rule: "T6",
     severity: Severity::Warning,
-    summary: "{link}: {server} closed {share} within {window}",
+    summary: "{link}: {server} closed {share} within {window}{again}",
     explanation: "So many at once, and none of them for its idle time or its number of requests: the process was \
-        restarted, reloaded or killed. {refused} {hurt}",
+        restarted, reloaded or killed. {announced} {refused} {hurt}",
     fixes: &[
         (
             "kubernetes",
