@@ -14,6 +14,7 @@ use crate::capture::{CaptureId, CaptureTime};
 use crate::http::{CaptureFacts, Exchange, ExchangeFlags};
 use crate::tcp::{EventKind, Flow};
 
+use super::between;
 use super::by_hash::sort_by_hash;
 use super::by_time;
 use super::gateways;
@@ -177,6 +178,7 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
             causes.legs.iter_mut().for_each(|leg| leg.is_told_by_id = !leg.parents.is_empty());
         }
     }
+    between::step_in(causes);
     replicas::follow(causes);
     by_time::follow(seen, causes, &sample);
 }
