@@ -362,6 +362,29 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
+    #[test]
+    fn what_is_asked_at_many_servers_is_no_request_that_happens_once() {
+        let method = |servers: i64| {
+            let capture = |net: i64, later: i64, takes: i64| {
+                let mut script = Script::new(&format!("{net}.pcap"));
+                for server in 1..=servers {
+                    let asks = format!("10.{net}.1.{server}:3000");
+                    let asked = script.connection(later, &asks, &format!("10.{net}.2.{server}:80"), 100);
+                    for n in 0..5 {
+                        let at = later + n * 50 * MS + server * 37 % 11 * MS;
+                        script.request(asked, at, "GET", &format!("/{n}"), &[], "");
+                        script.response(asked, at + takes, 200, 20);
+                    }
+                }
+                script.finish()
+            };
+            let captures = [capture(1, 0, 8 * MS), capture(2, 9_000 * MS, 4 * MS)];
+            build(&captures, &Overrides::default()).clocks[1].method
+        };
+        assert_eq!(method(1), ClockMethod::Containment);
+        assert_eq!(method(40), ClockMethod::None);
+    }
+
     /// Two captures, each of a server that gets all of 20 requests by one of these clients, the second's clock a second fast.
     fn method([one, other]: [&str; 2]) -> ClockMethod {
         let capture = |client: &str, server: &str, later: i64, takes: i64| {
