@@ -179,6 +179,33 @@ impl Script {
         }
     }
 
+    /// The snap length cut the last request behind its first line.
+    pub fn cut_head(&mut self, conn: Conn) {
+        if let Some(exchange) = self.connections[conn.0].exchanges.last_mut() {
+            exchange.flags.set(ExchangeFlags::HEAD_CUT);
+            let request = &mut exchange.request;
+            (request.head_bytes, request.head_crc, request.body_bytes, request.body_crc) = (0, 0, 0, 0);
+            request.state = MessageState::Partial;
+        }
+    }
+
+    /// The snap length cut the last request's body.
+    pub fn cut_body(&mut self, conn: Conn) {
+        if let Some(exchange) = self.connections[conn.0].exchanges.last_mut() {
+            exchange.flags.set(ExchangeFlags::BODY_HOLE);
+            exchange.request.body_crc = 0;
+        }
+    }
+
+    /// The snap length cut the answer to the last request before its status.
+    pub fn cut_answer(&mut self, conn: Conn) {
+        if let Some(exchange) = self.connections[conn.0].exchanges.last_mut() {
+            exchange.flags.set(ExchangeFlags::HEAD_CUT);
+            exchange.status = None;
+            exchange.response.state = MessageState::Partial;
+        }
+    }
+
     /// The whole answer to the last request lies in a hole of the capture.
     pub fn lost_response(&mut self, conn: Conn, bytes: u32) {
         self.hole(conn, Side::Server, bytes);

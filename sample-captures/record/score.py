@@ -4,7 +4,8 @@
     score.py [OPTIONS] HOPSCOPE FOLDER…
 
 Every server of a recording names, in a header X-Truth of what it sends on, the request that made it ask:
-`address:port/ordinal` of that request's client connection (record.sh with TRUTH_HEADER=on). Before hopscope reads the
+`address:port/ordinal` of that request's client connection (record.sh with TRUTH_HEADER=on), and behind it a letter where it
+asks for another purpose than to answer, such as m for a copy sent aside: such are no attempts of each other. Before hopscope reads the
 captures those values are overwritten by as many `x`. FOLDER holds the classic pcap files of one recording, all by one
 clock. The options make them worse, as captures from several machines are:
 
@@ -31,12 +32,13 @@ import json
 import pathlib
 import random
 import re
+import string
 import struct
 import subprocess
 import sys
 import tempfile
 
-TRUTH = re.compile(rb"X[-_]TRUTH(?:: ?|..)([0-9a-fA-F.:\[\]]+/(?:\d+|-))", re.I | re.S)
+TRUTH = re.compile(rb"X[-_]TRUTH(?:: ?|..)([0-9a-fA-F.:\[\]]+/(?:\d+|-)[a-z]?)", re.I | re.S)
 REQUEST = re.compile(rb"[A-Z]{3,10} \S+ HTTP/1\.[01]\r\n|\0..\0..(?=[A-Z_]{6,}..)", re.S)
 LINK_HEADERS = {1: 14, 101: 0, 113: 16, 276: 20}
 VXLAN_PORTS = {(4789).to_bytes(2, "big"), (8472).to_bytes(2, "big")}
@@ -221,7 +223,7 @@ def parents(found):
     for request in found.values():
         if not request.truth:
             continue
-        client, _, ordinal = request.truth.rpartition("/")
+        client, _, ordinal = request.truth.rstrip(string.ascii_letters).rpartition("/")
         address, _, port = client.rpartition(":")
         if ":" in address:
             client = f"[{ipaddress.ip_address(address.strip('[]'))}]:{port}"
@@ -355,13 +357,15 @@ def figures(report, found, true_parent, key_of, claimed, added, options):
             true = true_parent.get(true)
         true = None if true == "unseen" else true
         if true:
-            siblings[true, exchange["from"], exchange["to"], found[key].line].append(key)
+            purpose = found[key].truth[-1] if found[key].truth[-1:].isalpha() else ""
+            siblings[true, exchange["from"], exchange["to"], purpose, found[key].line].append(key)
         level = exchange["parent_confidence"] if exchange["parent"] is not None else None
         named = key_of.get(exchange["parent"])
         if level and named is None:
             # Its first packet is lost in the capture that the report names: nothing says which request it is.
             continue
         tally["true"] += true is not None
+        tally["true, ambiguous"] += true is not None and level == "ambiguous"
         tally["claimed"] += level is not None
         is_right = level is not None and named == true
         tally["right"] += is_right
@@ -384,7 +388,7 @@ def figures(report, found, true_parent, key_of, claimed, added, options):
     return {
         "lanes": " ".join(lane["name"] for lane in report["lanes"]),
         "true": tally["true"],
-        "recall": share(tally["right"] - tally["right", "ambiguous"], tally["true"] - tally["ambiguous"]),
+        "recall": share(tally["right"] - tally["right", "ambiguous"], tally["true"] - tally["true, ambiguous"]),
         "precision": share(tally["right"], tally["claimed"]),
         "certain": share(tally["right", "certain"], tally["certain"]),
         "sure": share(tally["right", "certain"] + tally["right", "likely"], sure),

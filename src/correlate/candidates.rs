@@ -28,10 +28,16 @@ pub(super) struct Candidates {
 /// Whether a parent may have caused a child, by time.
 pub(super) fn holds(parent: &Node, child: &Node) -> bool {
     let slack = parent.slack(child);
+    // Of cut answers only the beginning is compared: a hop begins to answer after it began to get one.
+    let limit = match (child.answered, child.cut_answer) {
+        (false, false) => i64::MAX,
+        (false, true) if parent.cut_answer => parent.settled,
+        _ => parent.limit,
+    };
     parent.group == child.group
         && parent.start <= child.start.saturating_add(slack)
         && child.start <= parent.settled.saturating_add(slack)
-        && (!child.answered || child.settled <= parent.limit.saturating_add(slack))
+        && (limit == i64::MAX || child.settled <= limit.saturating_add(slack))
 }
 
 /// Whether the child has the id that the parent has, where it has one.
@@ -88,7 +94,7 @@ pub(super) fn candidates(
             let node = &above[parent as usize];
             (replicas.agree(node, child) && ids_agree(node, child) && holds(node, child)).then(|| {
                 let late = before.cost(child.start.saturating_sub(node.start));
-                let rest = if child.answered && node.answered {
+                let rest = if child.has_answer() && node.has_answer() {
                     after.cost(node.settled.saturating_sub(child.settled))
                 } else {
                     0

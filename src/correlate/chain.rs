@@ -63,7 +63,7 @@ pub(super) fn wait(failed: &Node, retry: &Node) -> i64 {
 
 /// Whether a proxy may have tried again after this.
 fn may_be_retried(child: &Node) -> bool {
-    !child.answered || child.status >= 500 || matches!(child.status, 403 | 404 | 429)
+    !child.has_answer() || child.status >= 500 || matches!(child.status, 403 | 404 | 429)
 }
 
 /// Joins the candidates to units. `passed_on` are the methods of which the lane retries next to none.
@@ -95,7 +95,7 @@ pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates, passed_on:
 
 /// The methods with which the requests of the lane failed about as often as its attempts: it retried next to none.
 pub(super) fn passed_on(matching: &Matching<'_>, candidates: &Candidates) -> Vec<u32> {
-    let failed = |node: &Node| (!node.answered && !node.near_hole) || node.status >= 500;
+    let failed = |node: &Node| (!node.has_answer() && !node.near_hole) || node.status >= 500;
     let mut failures: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
     for &child in &candidates.rows {
         let node = &matching.children[child as usize];

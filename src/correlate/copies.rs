@@ -98,7 +98,7 @@ fn of(
         return Vec::new();
     }
     let mut open = above.to_vec();
-    open.iter_mut().for_each(|node| node.limit = i64::MAX);
+    open.iter_mut().for_each(|node| (node.limit, node.cut_answer) = (i64::MAX, false));
     let none = Replicas::default();
     let begun = candidates(&open, &copies, &none, |node| node.key, |_| true);
     if begun.rows.len() * 100 < copies.len() * BEGUN_PERCENT {

@@ -45,6 +45,8 @@ pub(super) fn set_times(analysis: &Analysis, node: &mut Node, exchange: &Exchang
     if exchange.left_before_response().is_none() {
         if twin.response.is_complete() {
             node.settled = time(twin.response.end, twin.response.last_frame);
+        } else if node.cut_answer {
+            node.settled = time(twin.response.start, twin.response.first_frame).max(node.start);
         } else if !node.answered && exchange.waits_until().is_none() {
             node.settled = given_up(analysis, facts, flow, twin, at.capture).0;
         }

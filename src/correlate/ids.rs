@@ -80,7 +80,8 @@ fn of_several(nodes: &[Node]) -> FixedMap<u64, usize> {
     let mut several = FixedMap::default();
     for node in nodes.iter().filter(|node| node.request_id != 0) {
         let Some(before) = last.insert(node.request_id, node) else { continue };
-        let alike = if node.bare == 0 { before.key == node.key } else { before.bare == node.bare };
+        let is_bare = node.is_parent || node.unmeasured;
+        let alike = if is_bare { before.bare == node.bare } else { before.key == node.key };
         if !alike || !(node.follows_failure(before) || node.hedges(before)) {
             *several.entry(node.request_id).or_default() += 1;
         }

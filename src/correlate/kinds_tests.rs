@@ -254,3 +254,57 @@ fn an_attempt_that_the_server_closed_is_no_second_try_beside_another_request() {
         assert_eq!(parent / 1_000 == 4, port(&child) / 1_000 == 6, "{} {parent}", port(&child));
     }
 }
+
+/// Four users at a time who order the same; behind the proxy `cut` is done to each request and its answer.
+fn orders(cut: impl Fn(&mut Script, crate::testing::Conn)) -> (usize, usize) {
+    let mut script = Script::new("any.pcap");
+    let users =
+        [0, 1, 2, 3].map(|n| script.connection(0, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100));
+    let asks =
+        [0, 1, 2, 3].map(|n| script.connection(0, &format!("10.0.2.1:{}", 3_000 + n), "10.0.2.2:8000", 100));
+    for n in 0..60i64 {
+        let (at, who) = (MS + n * 2 * MS + n * 37 % 11 * MS / 20, n as usize % 4);
+        let takes = 4 * MS + n * 31 % 7 * MS / 4;
+        script.request(users[who], at, "POST", "/order", &[], "a cup");
+        script.request(asks[who], at + MS / 10, "POST", "/order", &[], "a cup");
+        script.response(asks[who], at + takes, 200, 20);
+        cut(&mut script, asks[who]);
+        script.response(users[who], at + takes + MS / 10, 200, 20);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    let client = |x: &crate::analysis::ExchangeView<'_>| x.connection().inner.client.port();
+    let parents: Vec<bool> = below(&analysis)
+        .filter_map(|x| {
+            Some((client(&x), x.raw.ordinal, analysis.exchange(analysis.trees.parent(x.id)?.parent)))
+        })
+        .map(|(port, ordinal, parent)| client(&parent) == port && parent.raw.ordinal == ordinal)
+        .collect();
+    (parents.iter().filter(|is| **is).count(), parents.len())
+}
+
+#[test]
+fn what_the_snap_length_cut_of_a_request_or_an_answer_takes_nobody_its_place() {
+    assert_eq!(orders(|_, _| ()), (60, 60));
+    assert_eq!(orders(Script::cut_head), (60, 60));
+    assert_eq!(orders(Script::cut_answer), (60, 60));
+}
+
+#[test]
+fn an_answer_that_was_cut_is_no_failure_that_makes_the_next_request_a_retry() {
+    let mut script = Script::new("any.pcap");
+    let user = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+    let asks = [0, 1].map(|n| script.connection(0, &format!("10.0.2.1:{}", 3_000 + n), "10.0.2.2:8000", 100));
+    for n in 0..20i64 {
+        let at = MS + n * 20 * MS;
+        script.request(user, at, "GET", "/", &[], "");
+        // Whether it may, and then what it asks for: of both nothing but the method was kept.
+        for (asks, after) in asks.into_iter().zip([1, 5]) {
+            script.request(asks, at + after * MS, "GET", "/", &[], "");
+            script.response(asks, at + (after + 3) * MS, 200, 20);
+            script.cut_answer(asks);
+        }
+        script.response(user, at + 9 * MS, 200, 20);
+    }
+    let analysis = analyse(vec![script.finish()]);
+    assert!(below(&analysis).all(|x| x.attempt() == 1));
+}

@@ -119,8 +119,18 @@ impl<'a> Matching<'a> {
             return self.parentages();
         }
         // A proxy that passes a body on as it comes stops when it is answered before the end.
-        if self.children.iter().any(|child| child.bare != 0) {
-            self.by_time(|node| node.bare, Confidence::Likely);
+        // And of some the capture lacks so much that nothing is left to compare.
+        if self.children.iter().any(|child| child.unmeasured) {
+            self.by_time(
+                |node| if node.is_parent || node.unmeasured { node.bare } else { 0 },
+                Confidence::Likely,
+            );
+        }
+        if self.parents.iter().any(|parent| parent.unmeasured) {
+            self.by_time(
+                |node| if !node.is_parent || node.unmeasured { node.bare } else { 0 },
+                Confidence::Likely,
+            );
         }
         if originals {
             self.by_time(|node| node.original, Confidence::Likely);

@@ -3,7 +3,7 @@
 use super::home;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::CaptureId;
-use crate::http::{Exchange, ExchangeFlags, HeaderDigest, MessageState, NameId};
+use crate::http::{Exchange, ExchangeFlags, HeaderDigest, Message, MessageState, NameId};
 use crate::topology::keys::{request_key, suffix_key, text_hash};
 use crate::topology::{ConnectionId, ExchangeId, LinkId, SLACK_NS, tolerance_ns};
 
@@ -20,9 +20,11 @@ pub(super) struct Node {
     pub key: u64,
     /// Method and the target's end.
     pub suffix: u64,
-    /// Method and target alone. As a child only of one whose body was never sent whole: nobody can compare that with its
-    /// parent's. 0 for none.
+    /// Method and target alone.
     pub bare: u64,
+    /// Nothing is known of its body, not even the length: the capture cut its head, or lost where a chunk ends. As a child
+    /// also where the body was never sent whole.
+    pub unmeasured: bool,
     /// Method, target and the length of a body; 0 without one.
     pub sized: u64,
     /// The capture misses bytes of its body, so that only the length can be compared.
@@ -71,6 +73,8 @@ pub(super) struct Node {
     pub status: u16,
     /// A whole answer was seen.
     pub answered: bool,
+    /// It was answered, and the capture cut the answer's head: nothing says where it ended. `settled` is its beginning then.
+    pub cut_answer: bool,
     pub near_hole: bool,
     /// Method and body; 0 without a body.
     pub body: u64,
@@ -83,9 +87,14 @@ impl Node {
         self.answered && self.status < 400
     }
 
+    /// Whether its answer came, whole or as far as the capture tells.
+    pub(super) fn has_answer(&self) -> bool {
+        self.answered || self.cut_answer
+    }
+
     /// Whether it began when the failure of an earlier one was known, so that it may be another attempt.
     pub(super) fn follows_failure(&self, earlier: &Self) -> bool {
-        !earlier.went_well()
+        !(earlier.went_well() || earlier.cut_answer && earlier.status < 400)
             && earlier.settled.min(earlier.news) <= self.start.saturating_add(earlier.slack(self))
     }
 
@@ -142,7 +151,7 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 }
                 (node.begun, node.left, node.news) = (node.start, node.settled, node.settled);
                 if !as_parents {
-                    node.bare = if is_cut(exchange.raw) { node.bare } else { 0 };
+                    node.unmeasured |= is_cut(exchange.raw);
                     home::set_edges(analysis, &mut node, &exchange, sighting);
                 }
                 (node.client, node.is_parent) = (client, as_parents);
@@ -182,6 +191,12 @@ fn is_cut(raw: &Exchange) -> bool {
     raw.request.state == MessageState::Partial && raw.request.head_bytes > 0
 }
 
+/// Whether the capture lacks so much of a request that it does not tell how long its body is.
+fn is_unmeasured(request: &Message) -> bool {
+    let is_holed = request.body_bytes > 0 && request.body_crc == 0;
+    request.head_bytes == 0 || request.state == MessageState::Lossy && !is_holed
+}
+
 /// What a header that holds this address alone has as its digest.
 fn address_hash(address: &str) -> u64 {
     HeaderDigest::new(NameId(0), address.as_bytes()).value()
@@ -197,7 +212,13 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
     let mixed = body.wrapping_mul(GOLDEN);
     let has_body = raw.request.body_bytes > 0;
     let sized = request_key(facts, raw) ^ (raw.request.body_bytes << 32).wrapping_mul(GOLDEN);
-    let settled = exchange.settled().0;
+    let response = &raw.response;
+    let cut_answer = facts.is_answer_cut(exchange.connection().flow(), raw);
+    let settled = if cut_answer {
+        exchange.analysis.session_time(exchange.capture, response.start, response.first_frame).0
+    } else {
+        exchange.settled().0
+    };
     let clock = &exchange.analysis.topology.clocks[exchange.capture.index()];
     Node {
         id: exchange.id,
@@ -206,6 +227,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         key: request_key(facts, raw) ^ mixed,
         suffix: suffix_key(facts, raw) ^ mixed,
         bare: request_key(facts, raw),
+        unmeasured: is_unmeasured(&raw.request),
         sized: if has_body { sized } else { 0 },
         holed: has_body && raw.request.body_crc == 0,
         is_parent: false,
@@ -232,6 +254,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         group: clock.group,
         status: exchange.status().unwrap_or(0),
         answered,
+        cut_answer,
         near_hole: raw.flags.has(ExchangeFlags::NEAR_HOLE),
         body: if has_body { text_hash(exchange.method()) ^ mixed } else { 0 },
         response_bytes: raw.response.body_bytes,

@@ -254,7 +254,7 @@ fn what_a_cut_request_hides_is_not_held_against_the_server() {
         told[0].clone()
     };
     assert_eq!(silent("/a", "POST"), ["app response-timeout P2 Possible"]);
-    assert_eq!(silent("/a", "GET"), ["app response-timeout P2 Likely"]);
+    assert_eq!(silent("/a", "GET"), ["app response-timeout P2 Certain"]);
 }
 
 #[test]

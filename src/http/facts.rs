@@ -218,6 +218,15 @@ impl CaptureFacts {
         self.exchanges.get(flow.exchanges.start as usize..flow.exchanges.end as usize).unwrap_or_default()
     }
 
+    /// Whether an answer came of which the capture cut the head, as behind a small snap length: where it ended is not told,
+    /// but that was not before what was seen of it.
+    pub fn is_answer_cut(&self, flow: &Flow, exchange: &Exchange) -> bool {
+        exchange.response.is_seen()
+            && !exchange.response.is_complete()
+            && exchange.flags.has(ExchangeFlags::HEAD_CUT)
+            && self.left_before_response(flow, exchange).is_none()
+    }
+
     /// The client's FIN or RST, where it came before the response, and the response was then reset unread. (A client
     /// that only closed its sending side acknowledges the response.)
     pub fn left_before_response(&self, flow: &Flow, exchange: &Exchange) -> Option<&Event> {

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use crate::capture::{CaptureId, CaptureTime};
 use crate::http::{CaptureFacts, Exchange, ExchangeFlags};
-use crate::tcp::Flow;
+use crate::tcp::{EventKind, Flow};
 
+use super::between;
 use super::by_hash::sort_by_hash;
 use super::by_time;
 use super::gateways;
-use super::keys::{IdHeaders, IdNames, request_key, shape_key, suffix_key};
+use super::keys::{IdHeaders, IdNames, lacks_bodies, request_key, shape_key, suffix_key};
 use super::lanes::Seen;
 use super::orders::Orders;
 use super::recordings::Apart;
@@ -31,6 +32,8 @@ const SAMPLE: usize = 120_000;
 const WINDOWS: i64 = 16;
 /// Requests with one id at one endpoint; more of them have nothing but that in common.
 const MOST_OF_AN_ID: usize = 16;
+/// Who opens a connection for a request sends it within this time, in nanoseconds: three times a SYN is sent again.
+const SOON_NS: i64 = 8_000_000_000;
 /// Requests that vote for each leg.
 const VOTERS: usize = 1_024;
 
@@ -59,7 +62,7 @@ pub(super) enum Common {
     Target,
     /// Method, body and the end of the target.
     TargetEnd,
-    /// Method and target: a body that broke off says nothing.
+    /// Method and target: a body that broke off, or that one capture holds and another cut, says nothing.
     AnyBody,
 }
 
@@ -99,6 +102,8 @@ impl Causes {
 pub(super) struct Request {
     pub key: u64,
     pub start: i64,
+    /// When its client had a reason to ask: it opened the connection for this request, where that is seen; else `start`.
+    pub begun: i64,
     /// End of the answer; `None` when no whole answer was seen that the client waited for.
     pub end: Option<i64>,
     /// That answer told of an error of the server's, or of those behind it.
@@ -162,7 +167,8 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
     let broke_off = |facts: &Arc<CaptureFacts>| {
         facts.exchanges.iter().any(|x| x.request.is_present() && !x.request.is_complete())
     };
-    let any_body = seen.captures.iter().any(broke_off).then_some(Common::AnyBody);
+    let cannot_tell = |facts: &Arc<CaptureFacts>| broke_off(facts) || lacks_bodies(facts);
+    let any_body = seen.captures.iter().any(cannot_tell).then_some(Common::AnyBody);
     let mut request_keys = Vec::new();
     for common in by_ids.chain([Common::Target, Common::TargetEnd]).chain(any_body) {
         let open = |leg: &Leg| leg.exchanges > 0 && leg.parents.is_empty();
@@ -175,6 +181,7 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
             causes.legs.iter_mut().for_each(|leg| leg.is_told_by_id = !leg.parents.is_empty());
         }
     }
+    between::step_in(causes);
     replicas::follow(causes);
     by_time::follow(seen, causes, &sample);
 }
@@ -257,6 +264,8 @@ impl Sample {
         for at in 0..seen.len() {
             let (facts, flow) = (seen.facts(at), seen.flow(at));
             let leg = causes.leg_of[at] as u32;
+            let is_opened = facts.events_of(flow).first().is_some_and(|event| event.kind == EventKind::Syn);
+            let opened = is_opened.then(|| seen.first(at));
             for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
                 let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
                 if !exchange.request.is_present() || !self.holds(start) {
@@ -264,8 +273,11 @@ impl Sample {
                 }
                 let (end, over) = ends(facts, flow, exchange);
                 let time = |moment: Moment| seen.time(at, moment.0, moment.1);
+                let opened =
+                    opened.filter(|at| exchange.ordinal == 1 && start.saturating_sub(*at) <= SOON_NS);
                 all.push(Sampled {
                     start,
+                    begun: opened.map_or(start, |at| at.min(start)),
                     end: end.map(time),
                     over: over.map(time),
                     is_error: exchange.status.is_some_and(|status| status.get() >= 500),
@@ -321,12 +333,13 @@ impl Sample {
         }
         electorate.requests.reserve_exact(shared.len());
         for (key, start, endpoint, leg, request) in shared {
-            let Sampled { end, over, is_error, connection, .. } = sampled[request as usize];
+            let Sampled { begun, end, over, is_error, connection, .. } = sampled[request as usize];
             let at = connection as usize;
             let capture = seen.capture(at);
             electorate.requests.push(Request {
                 key,
                 start,
+                begun,
                 end,
                 is_error,
                 over,
@@ -444,6 +457,10 @@ pub(super) fn ends(
     if whole && facts.left_before_response(flow, exchange).is_none() {
         return (Some((exchange.response.end, exchange.response.last_frame)), None);
     }
+    // Behind a small snap length it is known that an answer came, and when at the earliest: waiting ones come later.
+    if facts.is_answer_cut(flow, exchange) {
+        return (Some((exchange.response.end, exchange.response.last_frame)), None);
+    }
     (None, facts.first_end(flow, exchange).map(|event| (event.at, event.frame)))
 }
 
@@ -461,6 +478,7 @@ fn spans(seen: &Seen<'_>) -> Vec<(u16, i64, i64)> {
 /// A request of the sample: read once, for the rounds look it up out of order.
 struct Sampled {
     start: i64,
+    begun: i64,
     end: Option<i64>,
     over: Option<i64>,
     is_error: bool,

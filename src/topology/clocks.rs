@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::http::{CaptureFacts, LentBytes};
+use crate::http::{CaptureFacts, LentBytes, Message};
 use crate::tcp::{EventKind, Side};
 
 use super::cause::Moment;
 use super::fit::{Bound, Bounds, Fit};
-use super::keys::{IdHeaders, request_key};
+use super::keys::{IdHeaders, lacks_bodies, request_key};
 use super::{Clock, ClockMethod, Overrides, Sighting};
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
@@ -33,6 +33,8 @@ const SAMPLED_EXCHANGES: usize = 64;
 const SAMPLED_OF_PAIR: usize = 32_768;
 /// Exchanges of a capture whose ids are looked up in others.
 const SAMPLED_IDS: usize = 50_000;
+/// Servers of a capture at which a request that happens once is seen: one for each hop, and what is asked beside.
+const MOST_SERVERS: usize = 32;
 /// Pairs of exchanges that containment needs at least.
 const LEAST_PAIRS: usize = 3;
 /// Half-width of an offset from requests that happen once, where not all of them agree: beyond it they are no pairs.
@@ -206,10 +208,19 @@ fn marks((facts, lent, sighting): Saw<'_>, step: u32) -> Vec<Mark> {
 /// Ties from children inside their parents, where no segment ties two groups of captures: by ids, else by
 /// requests that happen once, else by equal requests in their order.
 fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[usize]) -> Vec<Tie> {
-    let by_id: Vec<Occurrences> = captures.iter().map(|facts| occurrences(facts, Some(ids))).collect();
-    let by_text: Vec<Occurrences> = captures.iter().map(|facts| occurrences(facts, None)).collect();
+    let cuts_answers = |facts: &CaptureFacts| {
+        facts.flows.iter().any(|flow| facts.exchanges_of(flow).iter().any(|x| facts.is_answer_cut(flow, x)))
+    };
+    let is_cut = captures.iter().any(|facts| cuts_answers(facts));
+    let all = |by: By<'_>| -> Vec<Occurrences> {
+        captures.iter().map(|facts| occurrences(facts, by, is_cut)).collect()
+    };
+    let (by_id, by_text) = (all(By::Id(ids)), all(By::Text));
+    // What one capture holds of a body another may have cut.
+    let has_bodies = !captures.iter().any(|facts| lacks_bodies(facts));
+    let by_target = if has_bodies { Vec::new() } else { all(By::Target) };
     let legs: Vec<OnceCell<in_order::Legs>> = captures.iter().map(|_| OnceCell::new()).collect();
-    let legs_of = |at: usize| legs[at].get_or_init(|| in_order::Legs::of(&captures[at]));
+    let legs_of = |at: usize| legs[at].get_or_init(|| in_order::Legs::of(&captures[at], has_bodies));
     let mut ties = Vec::new();
     for a in 0..captures.len() {
         for b in a + 1..captures.len() {
@@ -218,6 +229,7 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[us
             }
             let tie = contained(&by_id[a], &by_id[b], a, b, Told::ById)
                 .or_else(|| contained(&by_text[a], &by_text[b], a, b, Told::ByText))
+                .or_else(|| contained(by_target.get(a)?, by_target.get(b)?, a, b, Told::ByText))
                 .or_else(|| in_order::tie(legs_of(a), legs_of(b), a, b));
             ties.extend(tie);
         }
@@ -228,31 +240,48 @@ fn containment_ties(captures: &[Arc<CaptureFacts>], ids: &IdHeaders, apart: &[us
 /// When requests with one key were made and answered at each server, by the clock of their capture, and by whom.
 type Occurrences = FixedMap<u64, Vec<(SocketAddr, Vec<(Moment, Moment, IpAddr)>)>>;
 
-fn occurrences(facts: &CaptureFacts, ids: Option<&IdHeaders>) -> Occurrences {
-    let names = ids.map(|ids| ids.of(facts));
+/// What a request is looked up by in other captures.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    /// Its id.
+    Id(&'a IdHeaders),
+    /// Method, target and body.
+    Text,
+    /// Method and target.
+    Target,
+}
+
+/// Where `is_cut`, some captures lack the ends of answers: then their beginnings are compared, which come in the same order.
+fn occurrences(facts: &CaptureFacts, by: By<'_>, is_cut: bool) -> Occurrences {
+    let names = if let By::Id(ids) = by { Some(ids.of(facts)) } else { None };
+    let body = |request: &Message| if matches!(by, By::Text) { u64::from(request.body_crc) } else { 0 };
     let step = facts.exchanges.len().div_ceil(SAMPLED_IDS).max(1) as u64;
     let mut all = Occurrences::default();
     for exchange in &facts.exchanges {
-        if !exchange.request.is_present() || !exchange.response.is_complete() {
+        let (request, response) = (&exchange.request, &exchange.response);
+        let is_answered = if is_cut { response.is_seen() } else { response.is_complete() };
+        if !request.is_present() || !is_answered {
             continue;
         }
         let key = if let Some(names) = &names {
             let Some((rank, id)) = names.best(facts, exchange) else { continue };
             id ^ ((rank as u64) << 56)
         } else {
-            request_key(facts, exchange) ^ u64::from(exchange.request.body_crc)
+            request_key(facts, exchange) ^ body(request)
         };
         // By the key and not by the place: the other captures must choose the same requests.
         if !key.is_multiple_of(step) {
             continue;
         }
         let (client, server) = (facts.flow(exchange.flow).client.ip(), facts.flow(exchange.flow).server);
-        let (request, response) = (&exchange.request, &exchange.response);
-        let times = ((request.start, request.first_frame), (response.end, response.last_frame), client);
+        let end =
+            if is_cut { (response.start, response.first_frame) } else { (response.end, response.last_frame) };
+        let times = ((request.start, request.first_frame), end, client);
         let servers = all.entry(key).or_default();
         match servers.iter().position(|known| known.0 == server) {
             Some(known) => servers[known].1.push(times),
-            None => servers.push((server, vec![times])),
+            None if servers.len() <= MOST_SERVERS => servers.push((server, vec![times])),
+            None => {}
         }
     }
     for (_, times) in all.values_mut().flatten() {
@@ -285,6 +314,10 @@ fn contained(one: &Occurrences, other: &Occurrences, a: usize, b: usize, told: T
     let mut by_legs: FixedMap<(SocketAddr, SocketAddr), Bounds> = FixedMap::default();
     for (key, servers) in one {
         let Some(others) = other.get(key) else { continue };
+        // What is asked at so many servers is no request that happens once, and all pairs of these would be compared.
+        if servers.len().max(others.len()) > MOST_SERVERS {
+            continue;
+        }
         for (server_a, times_a) in servers {
             for (server_b, times_b) in others {
                 let ([at_a], [at_b]) = (times_a.as_slice(), times_b.as_slice()) else { continue };
@@ -328,6 +361,29 @@ mod tests {
     use crate::topology::{ClockMethod, Overrides, build};
 
     const MS: i64 = 1_000_000;
+
+    #[test]
+    fn what_is_asked_at_many_servers_is_no_request_that_happens_once() {
+        let method = |servers: i64| {
+            let capture = |net: i64, later: i64, takes: i64| {
+                let mut script = Script::new(&format!("{net}.pcap"));
+                for server in 1..=servers {
+                    let asks = format!("10.{net}.1.{server}:3000");
+                    let asked = script.connection(later, &asks, &format!("10.{net}.2.{server}:80"), 100);
+                    for n in 0..5 {
+                        let at = later + n * 50 * MS + server * 37 % 11 * MS;
+                        script.request(asked, at, "GET", &format!("/{n}"), &[], "");
+                        script.response(asked, at + takes, 200, 20);
+                    }
+                }
+                script.finish()
+            };
+            let captures = [capture(1, 0, 8 * MS), capture(2, 9_000 * MS, 4 * MS)];
+            build(&captures, &Overrides::default()).clocks[1].method
+        };
+        assert_eq!(method(1), ClockMethod::Containment);
+        assert_eq!(method(40), ClockMethod::None);
+    }
 
     /// Two captures, each of a server that gets all of 20 requests by one of these clients, the second's clock a second fast.
     fn method([one, other]: [&str; 2]) -> ClockMethod {

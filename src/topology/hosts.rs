@@ -233,10 +233,10 @@ mod tests {
             assert_eq!(lanes[..2], ["", "10.0.1.1:80 [fd00:1::1]:80"]);
             assert_eq!(lanes.len(), 3, "{lanes:?}");
         }
-        // Two machines that ask one server are two, though of one port and for the same.
+        // Two machines that ask one server are two, though for the same, where they are asked at two ports.
         let one = [("10.0.0.1", "10.0.1.1:80", 0), ("10.0.1.1", "10.0.2.1:8080", 1)];
-        let other = [("10.0.0.1", "10.0.1.2:80", 8), ("10.0.1.2", "10.0.2.1:8080", 9)];
-        assert_eq!(lanes(&[one, other].concat()), ["", "10.0.1.1:80", "10.0.1.2:80", "10.0.2.1:8080"]);
+        let other = [("10.0.0.1", "10.0.1.2:81", 8), ("10.0.1.2", "10.0.2.1:8080", 9)];
+        assert_eq!(lanes(&[one, other].concat()), ["", "10.0.1.1:80", "10.0.1.2:81", "10.0.2.1:8080"]);
     }
 
     #[test]

@@ -30,6 +30,15 @@ pub(crate) fn request_key(facts: &CaptureFacts, exchange: &Exchange) -> u64 {
     hash2(facts.method(exchange.method).as_bytes(), &normal(facts.text_bytes(exchange.target)))
 }
 
+/// Whether the capture misses bytes of a request's body, or its head's end, as behind a small snap length: another capture
+/// may hold all of the same request.
+pub(crate) fn lacks_bodies(facts: &CaptureFacts) -> bool {
+    let requests = facts.exchanges.iter().map(|exchange| &exchange.request);
+    requests
+        .filter(|request| request.is_present())
+        .any(|request| request.head_bytes == 0 || request.body_bytes > 0 && request.body_crc == 0)
+}
+
 /// A target without scheme and authority, with `%XX` decoded and repeated slashes of the path as one: proxies
 /// pass a target on in any of these spellings (RFC 3986, section 6.2.2; nginx's `merge_slashes`).
 fn normal(target: &[u8]) -> Cow<'_, [u8]> {

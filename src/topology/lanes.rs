@@ -8,7 +8,7 @@ use crate::capture::{CaptureId, CaptureTime};
 use crate::http::CaptureFacts;
 use crate::tcp::Flow;
 
-use super::cause::{Causes, Endpoint};
+use super::cause::{Causes, Endpoint, Leg};
 use super::hosts::Hosts;
 use super::{Clock, LaneOverride, Role, Sighting};
 
@@ -197,8 +197,30 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
             && (one.host == other.host || asks_for_both())
             && share_work(one, other)
     };
+    // By endpoint those that its requests lead to next.
+    let mut next: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); count];
+    for leg in &causes.legs {
+        leg.parents.iter().for_each(|parent| _ = next[parent.0].insert(leg.endpoint));
+    }
     let share_callers =
         |a: usize, b: usize| callers[a].iter().any(|client| callers[b].binary_search(client).is_ok());
+    // Of those that users ask nothing above tells that they are replicas, but that they ask on at one place. On the loopback
+    // all have one address, and a port each.
+    let are_first = |a: usize, b: usize| {
+        let [one, other] = [a, b].map(|at| &causes.endpoints[at]);
+        let is_local = |at: &Endpoint| at.address.ip().is_loopback();
+        let may_be = if is_local(one) {
+            is_local(other) && one.host == other.host
+        } else {
+            one.address.port() == other.address.port()
+        };
+        may_be
+            && parents[a].is_empty()
+            && parents[b].is_empty()
+            && next[a].intersection(&next[b]).next().is_some()
+            && share_callers(a, b)
+            && share_work(one, other)
+    };
     // Endpoints are few against requests, and are only compared with those of the same address or port.
     let mut root: Vec<usize> = (0..count).collect();
     for round in 0..3 {
@@ -218,6 +240,7 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
                 continue;
             }
             if is_one_port(a, b)
+                || are_first(a, b)
                 || are_replicas(&causes.endpoints[a], &causes.endpoints[b], &lanes(a), &lanes(b))
             {
                 root[first.max(second)] = first.min(second);
@@ -405,7 +428,7 @@ fn callers(
 }
 
 /// The hop that most of a leg's requests name as the one they are asked for.
-fn voted(leg: &super::cause::Leg, hop_of: &[usize]) -> Option<usize> {
+fn voted(leg: &Leg, hop_of: &[usize]) -> Option<usize> {
     let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
     for &(parent, count) in &leg.parents {
         *votes.entry(hop_of[parent]).or_default() += count;

@@ -1,6 +1,7 @@
 //! Connections to lanes and links: which process sits where in the chain, and how the captures' clocks agree.
 
 mod asked_for;
+mod between;
 mod by_hash;
 mod by_time;
 mod cause;

@@ -407,3 +407,111 @@ fn ports_that_never_answer_are_one_lane_and_services_of_one_host_several() {
     served.sort_unstable();
     assert_eq!(served.iter().filter(|count| **count > 0).collect::<Vec<_>>(), [&1, &1, &1, &399]);
 }
+
+/// What each lane serves where a user asks two addresses in turn, and what is asked there is asked on at one of these.
+fn behind_two(first: [&str; 2], next: [&str; 2]) -> Vec<String> {
+    let mut script = Script::new("any.pcap");
+    for n in 0..40i64 {
+        let (at, which, target) = (n * 10 * MS, n as usize % 2, format!("/item/{n}"));
+        let user = if first[0].starts_with("127.") { "127.0.0.1" } else { "10.0.0.9" };
+        let asked = first[which];
+        let from = asked.rsplit_once(':').map_or("", |(ip, _)| ip);
+        let port = 4_000 + n;
+        let user = script.connection(at, &format!("{user}:{port}"), asked, 100);
+        let asks = script.connection(at + MS, &format!("{from}:{}", port + 100), next[which], 500);
+        script.request(user, at + MS / 2, "GET", &target, &[], "");
+        script.request(asks, at + MS + MS / 2, "GET", &target, &[], "");
+        script.response(asks, at + 6 * MS, 200, 20);
+        script.response(user, at + 7 * MS, 200, 20);
+    }
+    served(&[script.finish()])
+}
+
+#[test]
+fn replicas_that_users_ask_themselves_are_one_lane() {
+    let app = ["127.0.0.1:8000", "127.0.0.1:8000"];
+    assert_eq!(behind_two(["127.0.0.1:80", "127.0.0.1:81"], app), ["", "127.0.0.1:80 127.0.0.1:81", app[0]]);
+    let app = ["10.0.2.1:8000", "10.0.2.1:8000"];
+    assert_eq!(behind_two(["10.0.1.1:80", "10.0.1.2:80"], app), ["", "10.0.1.1:80 10.0.1.2:80", app[0]]);
+    // Who asks on elsewhere, or is asked at another port, is another service.
+    let others = ["10.0.2.1:8000", "10.0.2.2:9000"];
+    assert_eq!(behind_two(["10.0.1.1:80", "10.0.1.2:80"], others).len(), 5);
+    assert_eq!(behind_two(["10.0.1.1:80", "10.0.1.2:8080"], app).len(), 4);
+}
+
+#[test]
+fn of_two_that_a_hop_asks_at_a_time_neither_is_asked_for_the_other() {
+    let mut script = Script::new("any.pcap");
+    for n in 0..40i64 {
+        let (at, port) = (n * 20 * MS, 4_000 + n);
+        let mut asks = |at: i64, port: i64, server: &str| {
+            script.connection(at, &format!("127.0.0.1:{port}"), &format!("127.0.0.1:{server}"), 100)
+        };
+        let user = asks(at, port, "80");
+        // Both connections are opened before anything is asked on them.
+        let (app, copy) = (asks(at + MS, port + 100, "8000"), asks(at + MS, port + 200, "9000"));
+        for (conn, after, takes) in [(user, MS / 2, 15), (app, MS + MS / 10, 12), (copy, MS + MS / 9, 9)] {
+            script.request(conn, at + after, "GET", "/", &[], "");
+            script.response(conn, at + after + takes * MS, 200, 20);
+        }
+    }
+    let topology = build(&[script.finish()], &Overrides::default());
+    let depths: Vec<u16> = topology.lanes.iter().map(|lane| lane.depth).collect();
+    // On one machine, what is asked for the same is one lane.
+    assert_eq!(depths, [0, 1, 2]);
+}
+
+#[test]
+fn what_one_capture_cut_of_a_body_keeps_nobody_from_its_place_nor_a_clock_from_being_found() {
+    let day = 86_400_000 * MS;
+    let (mut edge, mut app) = (Script::new("edge.pcap"), Script::new("app.pcap"));
+    let user = edge.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+    let asked = app.connection(day, "10.0.2.1:4000", "10.0.2.2:8000", 100);
+    for n in 0..30i64 {
+        let (at, target) = (MS + n * 20 * MS, format!("/order/{n}"));
+        edge.request(user, at, "POST", &target, &[], "three items");
+        edge.response(user, at + 5 * MS, 200, 20);
+        app.request(
+            asked,
+            at + day + MS / 50,
+            "POST",
+            &target,
+            &[("x-forwarded-for", "10.0.1.1")],
+            "three items",
+        );
+        app.cut_body(asked);
+        app.response(asked, at + day + 5 * MS - MS / 50, 200, 20);
+    }
+    let topology = build(&[edge.finish(), app.finish()], &Overrides::default());
+    let served: Vec<usize> = topology.lanes.iter().map(|lane| lane.serves.len()).collect();
+    assert_eq!((topology.lanes.len(), served), (3, vec![0, 1, 1]));
+    assert!(topology.clocks.iter().all(|clock| clock.band_ns.is_some_and(|band| band < MS / 10)));
+}
+
+#[test]
+fn clocks_are_told_against_the_one_in_the_middle_of_the_chain() {
+    // Captures of five hops, of which the second one shares most with its neighbours.
+    let hops: Vec<Arc<CaptureFacts>> = (0..5i64)
+        .map(|hop| {
+            let mut script = Script::new(&format!("{hop}.pcap"));
+            for link in [hop - 1, hop].into_iter().filter(|link| (0..4).contains(link)) {
+                let delay = 30_000 * i64::from(link < hop);
+                let conn = script.connection(
+                    link * MS + delay,
+                    &format!("10.0.{link}.1:3000"),
+                    &format!("10.0.{}.2:80", link + 1),
+                    100 * link as u32,
+                );
+                for n in 0..20 + (4 - hop) {
+                    let at = n * 40 * MS + link * MS + delay;
+                    script.request(conn, at + MS, "GET", &format!("/{n}"), &[], "");
+                    script.response(conn, at + 21 * MS - 2 * link * MS - 2 * delay, 200, 20);
+                }
+            }
+            script.finish()
+        })
+        .collect();
+    let clocks = build(&hops, &Overrides::default()).clocks;
+    let bands: Vec<i64> = clocks.iter().map(|clock| clock.band_ns.unwrap_or(i64::MAX)).collect();
+    assert!(bands[2] == 0 && bands.iter().max() < Some(&55_000), "{bands:?}");
+}

@@ -181,14 +181,14 @@ impl Matching<'_> {
         let mut cost = if self.counts(Ends::Start) { self.before.cost(late(node, first)) } else { 0 };
         cost += if !self.counts(Ends::End) {
             0
-        } else if node.answered {
+        } else if node.has_answer() {
             self.after.cost(node.settled.saturating_sub(last.settled))
         } else {
             // Its client left: when, says nothing about the child.
             Gaps::default().cost(1_000_000)
         };
         let both = self.aside.is_none() && node.answered && last.answered;
-        let lost = self.aside.is_none() && node.answered && node.status < 500 && !last.answered;
+        let lost = self.aside.is_none() && node.answered && node.status < 500 && !last.has_answer();
         let disagrees = [
             both && node.status != last.status,
             lost,
@@ -218,7 +218,8 @@ impl Matching<'_> {
         if self.aside.is_some() {
             return Some((late(node, first), 0));
         }
-        (last.answered && node.answered && last.status == node.status)
+        let is_told = last.answered && node.answered;
+        (last.has_answer() && node.has_answer() && (last.status == node.status || !is_told))
             .then(|| (late(node, first), node.settled.saturating_sub(last.settled)))
     }
 
@@ -315,7 +316,7 @@ impl Matching<'_> {
         }
         // What went well was passed on: nothing comes after it.
         let done = |last: &Node| {
-            last.answered && last.status < 500 && (last.status == node.status || !node.answered)
+            last.has_answer() && last.status < 500 && (last.status == node.status || !node.answered)
         };
         let same = |other: &Node| other.head == own.head;
         if before.is_some_and(|b| done(b) || !same(b)) || after.is_some_and(|a| done(own) || !same(a)) {

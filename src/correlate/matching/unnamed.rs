@@ -47,7 +47,8 @@ impl Matching<'_> {
         }
         let span = |node: &Node| (node.start, node.settled);
         let inner: Vec<(i64, i64)> = left.iter().map(|&child| span(&self.children[child as usize])).collect();
-        let outer: Vec<(i64, i64)> = self.childless().filter(|parent| parent.answered).map(span).collect();
+        let outer: Vec<(i64, i64)> =
+            self.childless().filter(|parent| parent.has_answer()).map(span).collect();
         let parents = self.childless().count();
         let candidates = self.open(|_| 1);
         let nearly_all = left.len() * 10 >= self.children.len() * 9;

@@ -9,6 +9,7 @@
 //! taken for as early or as late as its connection allows; where one side has more than the other (retries, answers from a
 //! cache, losses), places are as far off as that at the most.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,6 +32,8 @@ const MOST_LOST: usize = 3;
 /// Half-width of an offset told so, in nanoseconds: beyond it the two may have nothing in common.
 const MOST_BAND_NS: i64 = 5_000_000;
 
+/// Legs of each capture that are compared, those with the most requests first.
+const MOST_LEGS: usize = 256;
 /// Of so many requests in a hundred two servers of one client must get the same, to be replicas.
 const REPLICA_PERCENT: usize = 50;
 
@@ -58,7 +61,8 @@ struct Leg {
 pub(super) struct Legs(Vec<Leg>);
 
 impl Legs {
-    pub(super) fn of(facts: &CaptureFacts) -> Self {
+    /// `has_bodies` unless some of the captures lack parts of bodies, so that these cannot be compared.
+    pub(super) fn of(facts: &CaptureFacts, has_bodies: bool) -> Self {
         let mut legs: BTreeMap<SocketAddr, Leg> = BTreeMap::new();
         for flow in &facts.flows {
             let exchanges = facts.exchanges_of(flow);
@@ -71,7 +75,7 @@ impl Legs {
             let mut before = flow.first;
             for (at, exchange) in exchanges.iter().enumerate() {
                 let next = exchanges.get(at + 1).and_then(first).unwrap_or(flow.last);
-                leg.add(facts, exchange, before, next);
+                leg.add(facts, exchange, [before, next], has_bodies);
                 before = last(exchange).unwrap_or(before);
             }
         }
@@ -86,6 +90,9 @@ impl Legs {
             merged.iter().flat_map(|leg| &leg.servers).map(SocketAddr::ip).collect();
         let is_machine = served.iter().any(|server| !server.is_loopback());
         merged.retain(|leg| leg.count >= LEAST_IN_ORDER);
+        // All pairs are compared. In the order of their servers, so that of equal ones always the same stay.
+        merged.sort_by_key(|leg| Reverse(leg.count));
+        merged.truncate(MOST_LEGS);
         for leg in &mut merged {
             leg.starts.iter_mut().chain(&mut leg.ends).for_each(|list| list.sort_unstable());
             leg.durations.sort_unstable();
@@ -117,7 +124,13 @@ fn last(exchange: &Exchange) -> Option<Moment> {
 
 impl Leg {
     /// Adds an exchange between the last moment before it and the first after it.
-    fn add(&mut self, facts: &CaptureFacts, exchange: &Exchange, before: Moment, next: Moment) {
+    fn add(
+        &mut self,
+        facts: &CaptureFacts,
+        exchange: &Exchange,
+        [before, next]: [Moment; 2],
+        has_bodies: bool,
+    ) {
         let (request, response) = (&exchange.request, &exchange.response);
         let (asked, answered) = (request.is_seen(), response.is_complete());
         if !asked && !response.is_seen() {
@@ -135,7 +148,8 @@ impl Leg {
         self.count += 1;
         self.is_lossy |= exchange.flags.has(ExchangeFlags::NEAR_HOLE);
         if asked {
-            let key = request_key(facts, exchange) ^ u64::from(request.body_crc);
+            let body = if has_bodies { u64::from(request.body_crc) } else { 0 };
+            let key = request_key(facts, exchange) ^ body;
             *self.keys.entry(key).or_default() += 1;
         }
         if asked && answered {
@@ -145,13 +159,16 @@ impl Leg {
 
     /// Whether a client asks this server and that one for the same: what one of them gets says nothing by its number.
     fn is_replica_of(&self, other: &Self) -> bool {
+        if self.clients.is_disjoint(&other.clients) {
+            return false;
+        }
         // As parts of all, times both numbers.
         let both = |(key, count): (&u64, &usize)| {
             let others = other.keys.get(key).copied().unwrap_or_default();
             (count * other.count).min(others * self.count)
         };
         let same: usize = self.keys.iter().map(both).sum();
-        !self.clients.is_disjoint(&other.clients) && same * 100 >= self.count * other.count * REPLICA_PERCENT
+        same * 100 >= self.count * other.count * REPLICA_PERCENT
     }
 
     fn join(&mut self, other: Self) {

@@ -15,6 +15,10 @@ use super::{Tie, reference};
 
 /// Captures tried as the reference.
 const MOST_TRIED: usize = 16;
+/// Captures up to which the one in their middle is looked for.
+const MOST_IN_TREE: usize = 512;
+/// Clocks that differ in pace by no more than this, in parts in 10⁹, run at one.
+const SAME_PACE_PPB: u64 = 1_000;
 /// How much of a jump a capture's own times must show, in percent.
 const SHOWN_PERCENT: i64 = 80;
 /// Packets on either side of a jump that tell how long pauses are.
@@ -90,6 +94,8 @@ pub(super) fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut 
             let others: Vec<Tree> = others.map(|at| grow(captures, ties, at)).collect();
             tree =
                 others.into_iter().fold(tree, |best, next| if next.rank < best.rank { next } else { best });
+        } else if let Some(middle) = middle(&tree) {
+            tree = grow(captures, ties, middle);
         }
         let is_alone = tree.tracks.len() == 1 && captures.len() > 1;
         for (at, clock) in finish(&tree.tracks, ties) {
@@ -102,6 +108,38 @@ pub(super) fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut 
         }
         group += 1;
     }
+}
+
+/// The capture from which the widest band of a tree is narrowest, where that is another than its first: bands add up on the
+/// way. Of those that run at the pace of most, else all of them would seem to drift.
+fn middle(tree: &Tree) -> Option<usize> {
+    let tracks = &tree.tracks;
+    if !(3..=MOST_IN_TREE).contains(&tracks.len()) {
+        return None;
+    }
+    let pace = |at: usize| tracks[at].1.clock.drift_ppb;
+    let band = |at: usize| tracks[at].1.clock.band_ns.unwrap_or_default();
+    let above = |at: usize| {
+        let from = tracks[at].1.clock.against?;
+        tracks.iter().position(|(capture, _)| *capture == from.index())
+    };
+    // Those before it in the list are known.
+    let mut apart = vec![vec![0i64; tracks.len()]; tracks.len()];
+    for at in 0..tracks.len() {
+        let Some(from) = above(at) else { continue };
+        let more = band(at).saturating_sub(band(from));
+        let ways: Vec<i64> = apart[from][..at].iter().map(|way| way.saturating_add(more)).collect();
+        ways.iter().zip(&mut apart).for_each(|(&way, others)| others[at] = way);
+        apart[at][..at].copy_from_slice(&ways);
+    }
+    let in_step = |at: usize| {
+        let paces = (0..tracks.len()).map(pace);
+        paces.filter(|other| pace(at).abs_diff(*other) <= SAME_PACE_PPB).count()
+    };
+    let most = (0..tracks.len()).map(in_step).max()?;
+    let widest = |at: usize| apart[at].iter().copied().max().unwrap_or_default();
+    let best = (0..tracks.len()).filter(|&at| in_step(at) == most).min_by_key(|&at| (widest(at), at))?;
+    (best != 0).then_some(tracks[best].0)
 }
 
 /// The clocks that ties lead to from this capture, against its own.
