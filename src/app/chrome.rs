@@ -94,7 +94,7 @@ fn refresh(state: &mut AppState) {
     let Some(document) = &state.document else { return };
     let session = state.edits.session();
     let generation = document.generation;
-    state.rows.update(&document.analysis, generation, &session.filter, state.ui.sort, &state.background);
+    state.rows.update(&document.analysis, generation, &session.filter, state.ui.orders, &state.background);
     state.story.update(&document.analysis, generation, session.selection.connection);
     let looked_at = matches!(state.ui.detail, DetailTab::Headers | DetailTab::Body);
     let exchange = session.selection.exchange.filter(|_| looked_at);
@@ -140,8 +140,7 @@ fn counted_rows(state: &AppState) -> (usize, usize, &'static str) {
         return (0, 0, "exchange");
     };
     if state.ui.tab == Tab::Connections {
-        let all = topology.connections.len();
-        return (state.rows.connections().map_or(all, <[_]>::len), all, "connection");
+        return (state.rows.connections().len(), topology.connections.len(), "connection");
     }
     (state.rows.list().len(), topology.exchanges.len(), "exchange")
 }
@@ -419,8 +418,19 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
         panes::table::not_understood_ui(ui, pane, &state.rows);
     }
     match state.ui.tab {
-        Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
-        Tab::Connections => panes::connections::connections_ui(ui, pane, &state.rows, scroll, out),
+        Tab::Exchanges => {
+            panes::table::table_ui(ui, pane, &state.rows, state.ui.orders.exchanges, scroll, out)
+        }
+        Tab::Connections => {
+            panes::connections::connections_ui(
+                ui,
+                pane,
+                &state.rows,
+                state.ui.orders.connections,
+                scroll,
+                out,
+            );
+        }
         Tab::Statistics => panes::stats::stats_ui(ui, pane, state.ui.figures, out),
         Tab::Figures => panes::figures::figures_ui(ui, pane, state.ui.figures, out),
     }

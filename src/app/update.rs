@@ -13,7 +13,6 @@ use super::navigate;
 use super::panes::lanes::Draft;
 use super::panes::verdict::leading;
 use super::remap::Remap;
-use super::rows::Sort;
 use super::state::{Action, AppState, DetailTab, Leave, Modal, Tab};
 use crate::session::{Annotation, History, Mark, Selection, Target};
 use crate::topology::Overrides;
@@ -98,10 +97,9 @@ impl AppState {
             Action::SetCursor(at) => self.edits.look().selection.cursor = Some(at),
             Action::SetView(view) => self.edits.look().view = view,
             Action::SetFilter(text) => self.edits.look().filter = text,
-            Action::SortBy(column) => {
-                let sort = self.ui.sort;
-                let descending = sort.column == column && !sort.descending;
-                self.ui.sort = Sort { column, descending };
+            Action::SortBy(column) => self.ui.orders.exchanges = self.ui.orders.exchanges.clicked(column),
+            Action::SortConnectionsBy(column) => {
+                self.ui.orders.connections = self.ui.orders.connections.clicked(column);
             }
             Action::ShowTab(tab) => self.show_tab(tab),
             Action::ShowDetail(tab) => self.ui.detail = tab,

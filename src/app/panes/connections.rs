@@ -3,61 +3,72 @@
 use egui::{Align, Layout, RichText, Sense, Ui};
 use egui_extras::{Column as Width, TableBuilder};
 
-use super::table::nothing_ui;
+use super::table::{nothing_ui, sort_head};
 use super::{Actions, Pane};
 use crate::analysis::ConnectionView;
 use crate::app::format::duration;
-use crate::app::rows::Rows;
+use crate::app::rows::{ConnectionColumn, Rows, Sort, protocol};
 use crate::app::state::Action;
 use crate::app::widgets::{is_remade, is_resized};
 use crate::http::Protocol;
 use crate::tcp::{Closing, Flow, Opening};
-use crate::topology::ConnectionId;
 
-const HEADS: [(&str, f32); 9] = [
-    ("opened", 142.0),
-    ("link", 122.0),
-    ("client", 146.0),
-    ("server", 136.0),
-    ("protocol", 68.0),
-    ("requests", 78.0),
-    ("began", 104.0),
-    ("ended", 90.0),
-    ("lasted", 80.0),
-];
+fn width(column: ConnectionColumn) -> f32 {
+    match column {
+        ConnectionColumn::Opened => 142.0,
+        ConnectionColumn::Link => 122.0,
+        ConnectionColumn::Client => 146.0,
+        ConnectionColumn::Server => 136.0,
+        ConnectionColumn::Protocol => 72.0,
+        ConnectionColumn::Requests => 80.0,
+        ConnectionColumn::Began => 104.0,
+        ConnectionColumn::Ended => 90.0,
+        ConnectionColumn::Lasted => 80.0,
+    }
+}
 
 /// Room for the bar beside the rows, in points.
 const SCROLL_BAR: f32 = 14.0;
 
 /// Draws the table of those that pass the filter; `scroll` brings the selected row into sight.
-pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, scroll: bool, out: &mut Actions) {
-    let shown = rows.connections();
-    if shown.is_some_and(<[_]>::is_empty) {
+pub fn connections_ui(
+    ui: &mut Ui,
+    pane: &Pane<'_>,
+    rows: &Rows,
+    sort: Sort<ConnectionColumn>,
+    scroll: bool,
+    out: &mut Actions,
+) {
+    let list = rows.connections();
+    if list.is_empty() {
         return nothing_ui(ui, pane, rows, "connection", out);
     }
-    let count = shown.map_or(pane.analysis.topology.connections.len(), <[_]>::len);
-    // Without a filter the row is the id.
-    let id_of = |row: usize| shown.map_or(Some(ConnectionId(row as u32)), |shown| shown.get(row).copied());
-    let row_of = |id: ConnectionId| shown.map_or(Some(id.0 as usize), |shown| shown.binary_search(&id).ok());
     let selected = pane.session.selection.connection;
-    let remade = is_remade(ui, "connections", rows.count());
+    let remade = is_remade(ui, "connections", rows.connections_count());
     let scroll = is_resized(ui, "connections", ui.available_height()) || remade || scroll;
+    let target = selected.filter(|_| scroll).and_then(|id| list.iter().position(|&row| row == id));
     // Other rows than before, and the selected one is none of them: the list starts at its start.
-    let target = selected.filter(|_| scroll).and_then(row_of).or((remade && count > 0).then_some(0));
+    let target = target.or(remade.then_some(0));
     let mut table = table(ui);
     if let Some(row) = target {
         table = table.scroll_to_row(row, None);
     }
-    let head = |mut row: egui_extras::TableRow<'_, '_>| {
-        for (name, _) in HEADS {
+    let head = |mut row: egui_extras::TableRow<'_, '_>, out: &mut Actions| {
+        for column in ConnectionColumn::ALL {
+            let zone = match column {
+                ConnectionColumn::Opened => format!(" ({})", pane.clock.name()),
+                _ => String::new(),
+            };
             row.col(|ui| {
-                ui.label(RichText::new(name).small().color(pane.palette.muted));
+                if sort_head(ui, pane, column.name(), &zone, sort.descends(column)) {
+                    out.push(Action::SortConnectionsBy(column));
+                }
             });
         }
     };
-    table.header(20.0, head).body(|body| {
-        body.rows(22.0, count, |mut row| {
-            let Some(id) = id_of(row.index()) else { return };
+    table.header(20.0, |row| head(row, out)).body(|body| {
+        body.rows(22.0, list.len(), |mut row| {
+            let Some(&id) = list.get(row.index()) else { return };
             let connection = pane.analysis.connection(id);
             row.set_selected(selected == Some(id));
             for text in cells(pane, &connection) {
@@ -80,8 +91,8 @@ pub fn connections_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, scroll: bool, o
 /// The empty table. In a narrow window all columns give way alike: what is cut then is on hover.
 fn table(ui: &mut Ui) -> TableBuilder<'_> {
     ui.spacing_mut().item_spacing.y = 1.0;
-    let gaps = ui.spacing().item_spacing.x * (HEADS.len() - 1) as f32 + SCROLL_BAR;
-    let needed: f32 = HEADS.iter().map(|head| head.1).sum();
+    let gaps = ui.spacing().item_spacing.x * (ConnectionColumn::ALL.len() - 1) as f32 + SCROLL_BAR;
+    let needed: f32 = ConnectionColumn::ALL.into_iter().map(width).sum();
     let scale = ((ui.available_width() - gaps) / needed).clamp(0.5, 1.0);
     let mut table = TableBuilder::new(ui)
         .id_salt("connections")
@@ -90,9 +101,9 @@ fn table(ui: &mut Ui) -> TableBuilder<'_> {
         .min_scrolled_height(44.0)
         .animate_scrolling(false)
         .cell_layout(Layout::left_to_right(Align::Center));
-    for (at, &(_, width)) in HEADS.iter().enumerate() {
-        let width = width * scale;
-        let last = at + 1 == HEADS.len();
+    for column in ConnectionColumn::ALL {
+        let width = width(column) * scale;
+        let last = column == ConnectionColumn::Lasted;
         let column = if last { Width::remainder().at_least(width) } else { Width::exact(width) };
         table = table.column(column.clip(true));
     }
@@ -120,14 +131,14 @@ fn cells(pane: &Pane<'_>, connection: &ConnectionView<'_>) -> [String; 9] {
 pub fn carries(connection: &ConnectionView<'_>) -> (String, String) {
     let flow = connection.flow();
     let requests = connection.inner.exchanges.len();
-    match &flow.wire.tls {
-        Some(tls) if flow.protocol == Protocol::Tls => {
-            let protocol = tls.version_name().unwrap_or_else(|| flow.protocol.name().to_owned());
-            let requests = if tls.is_established() == Some(false) { "unfinished" } else { "encrypted" };
-            (protocol, requests.to_owned())
-        }
-        _ => (flow.protocol.name().to_owned(), requests.to_string()),
-    }
+    let requests = match &flow.wire.tls {
+        Some(tls) if flow.protocol == Protocol::Tls => match tls.is_established() {
+            Some(false) => "unfinished".to_owned(),
+            _ => "encrypted".to_owned(),
+        },
+        _ => requests.to_string(),
+    };
+    (protocol(connection), requests)
 }
 
 /// How a connection began.

@@ -164,19 +164,23 @@ fn width(column: Column) -> f32 {
 
 fn head_ui(ui: &mut Ui, pane: &Pane<'_>, column: Column, sort: Sort, out: &mut Actions) {
     let zone = if column == Column::Time { format!(" ({})", pane.clock.name()) } else { String::new() };
-    let arrow = match sort {
-        Sort { column: by, descending: false } if by == column => " ▲",
-        Sort { column: by, descending: true } if by == column => " ▼",
-        _ => "",
-    };
-    let text = RichText::new(format!("{}{zone}{arrow}", column.name())).small().color(pane.palette.muted);
-    let head = ui.add(egui::Button::new(text).frame(false));
-    head.widget_info(|| {
-        egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Sort by {}", column.name()))
-    });
-    if head.on_hover_text(format!("Sort by {}", column.name())).clicked() {
+    if sort_head(ui, pane, column.name(), &zone, sort.descends(column)) {
         out.push(Action::SortBy(column));
     }
+}
+
+/// The head of a column that sorts, and whether it was clicked; `descends` is set where the rows are in its order.
+pub fn sort_head(ui: &mut Ui, pane: &Pane<'_>, name: &str, unit: &str, descends: Option<bool>) -> bool {
+    let arrow = match descends {
+        Some(false) => " ▲",
+        Some(true) => " ▼",
+        None => "",
+    };
+    let text = RichText::new(format!("{name}{unit}{arrow}")).small().color(pane.palette.muted);
+    let head = ui.add(egui::Button::new(text).frame(false));
+    let words = format!("Sort by {name}");
+    head.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &words));
+    head.on_hover_text(words).clicked()
 }
 
 fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column, short: bool) {
