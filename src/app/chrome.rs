@@ -106,14 +106,23 @@ fn bar_frame(ui: &Ui) -> Frame {
 }
 
 fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
-    let wide = ui.available_width() > 1100.0;
+    let room = ui.available_width();
+    let wide = room > 1100.0;
     ui.horizontal(|ui| {
-        ui.label(RichText::new("hopscope").strong().size(15.0));
-        ui.add_space(4.0);
-        command_button(ui, Command::Open, "Open…", out);
-        command_button(ui, Command::Add, "Add…", out);
-        command_button(ui, Command::OpenPath, "Path…", out);
-        command_button(ui, Command::Save, if wide { "Save snapshot…" } else { "Save…" }, out);
+        // The filter needs the room more than the name, which the title bar has as well.
+        if room > 1300.0 {
+            ui.label(RichText::new("hopscope").strong().size(15.0));
+            ui.add_space(4.0);
+        }
+        if room > 1000.0 {
+            command_button(ui, Command::Open, "Open…", out);
+            command_button(ui, Command::OpenFolder, "Folder…", out);
+            command_button(ui, Command::Add, "Add…", out);
+            command_button(ui, Command::OpenPath, "Path…", out);
+        } else {
+            open_menu_ui(ui, out);
+        }
+        command_button(ui, Command::Save, if room > 1300.0 { "Save snapshot…" } else { "Save…" }, out);
         if state.document.is_some() {
             ui.add_space(4.0);
             command_button(ui, Command::EditChain, if wide { "Lanes & clocks…" } else { "Lanes…" }, out);
@@ -131,6 +140,25 @@ fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
             problems::button_ui(ui, state, out);
             filter_ui(ui, state, out);
         });
+    });
+}
+
+/// The ways to open something, where there is no room for a button of each.
+fn open_menu_ui(ui: &mut Ui, out: &mut Actions) {
+    ui.menu_button("Open ▾", |ui| {
+        let all = [
+            Command::Open,
+            Command::OpenFolder,
+            Command::OpenPath,
+            Command::Add,
+            Command::AddFolder,
+            Command::AddPath,
+        ];
+        for command in all {
+            if command_button(ui, command, command.info().name, out).clicked() {
+                ui.close();
+            }
+        }
     });
 }
 
