@@ -324,6 +324,12 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .show(ui, |ui| {
             // A bar that takes room would cut the names of links as soon as the cards grow longer than the window.
             ui.spacing_mut().scroll = egui::style::ScrollStyle::floating();
+            // The notes get what the cards above leave over: with the log lines out of sight one would not look for them.
+            let id = egui::Id::unique("height of the left cards");
+            let needed: Option<f32> = ui.data(|data| data.get_temp(id));
+            let rest = ui.available_height() - needed.unwrap_or(0.0) - panes::annotations::AROUND - GAP;
+            let notes_room =
+                rest.clamp(panes::annotations::ONE_NOTE, (height * 0.3).max(panes::annotations::ONE_NOTE));
             // Below the others it stood under the window's edge as soon as a finding had lines in the logs.
             Panel::bottom(("notes", about))
                 .frame(Frame::new())
@@ -331,14 +337,19 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .resizable(false)
                 .show(ui, |ui| {
                     ui.add_space(GAP);
-                    panes::annotations::annotations_ui(ui, &pane, out);
+                    panes::annotations::annotations_ui(ui, &pane, notes_room, out);
                 });
-            ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
+            let above = ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = GAP;
                 panes::findings::findings_ui(ui, &pane, out);
                 panes::board::board_ui(ui, &pane, out);
                 panes::log_lines::log_lines_ui(ui, &pane, out);
             });
+            let now = above.content_size.y;
+            if needed != Some(now) {
+                ui.data_mut(|data| data.insert_temp(id, now));
+                ui.ctx().request_repaint();
+            }
         });
     // As high for plots as for rows: the timeline above stays where it is as the tab changes.
     let least = (height * 0.295).max(TABLE.min(height * 0.32));
@@ -361,21 +372,23 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .size_range(260.0..=560.0)
         .show(ui, |ui| {
             let room = ui.available_height();
+            // The border is dragged by its middle: half of the gap belongs to each side.
+            let half = (GAP / 2.0) as i8;
             Panel::bottom(("detail", about))
-                .frame(Frame::new())
+                .frame(Frame::new().inner_margin(Margin { top: half, ..Margin::ZERO }))
                 .show_separator_line(false)
                 .resizable(true)
                 // In a low window the tree of a request over three hops still has to fit.
                 .default_size(room * if (380.0..500.0).contains(&room) { 0.46 } else { 0.41 })
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
-                    ui.add_space(GAP);
                     card_frame(&pane.palette).show(ui, |ui| {
                         ui.set_min_size(ui.available_size());
                         panes::detail::detail_ui(ui, &pane, state.ui.detail, &state.contents, out);
                     });
                 });
-            CentralPanel::no_frame().show(ui, |ui| {
+            let above = Frame::new().inner_margin(Margin { bottom: half, ..Margin::ZERO });
+            CentralPanel::no_frame().frame(above).show(ui, |ui| {
                 card_frame(&pane.palette).show(ui, |ui| {
                     ui.set_min_size(ui.available_size());
                     panes::steps::steps_ui(ui, &pane, &state.story, scroll_step, out);
@@ -433,6 +446,7 @@ fn timeline_pane_ui(
 }
 
 fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: &mut Actions) {
+    let room = ui.available_width();
     ui.horizontal(|ui| {
         let all = [
             (Tab::Exchanges, "Exchanges"),
@@ -441,6 +455,19 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
             (Tab::Figures, "Where it starts"),
         ];
         tabs(ui, &pane.palette, state.ui.tab, &all, |tab| out.push(Action::ShowTab(tab)));
+        let left_out = match state.ui.tab {
+            Tab::Exchanges => panes::table::left_out(room),
+            Tab::Connections => panes::connections::left_out(room),
+            Tab::Statistics | Tab::Figures => Vec::new(),
+        };
+        if !left_out.is_empty() {
+            let words = format!("not shown here: {}", left_out.join(", "));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let text = RichText::new(words).small().color(pane.palette.muted);
+                let help = "A wider window has room for these columns. Point at a row to read them.";
+                ui.add(egui::Label::new(text).truncate()).on_hover_text(help);
+            });
+        }
     });
     if matches!(state.ui.tab, Tab::Exchanges | Tab::Connections) {
         panes::table::not_understood_ui(ui, pane, &state.rows);

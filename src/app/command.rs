@@ -221,10 +221,14 @@ impl Command {
             Self::PreviousFailure => {
                 ("Previous failure", "Select the failed exchange before", Some((PLAIN, Key::Comma)))
             }
-            Self::NextRow => ("Next row", "Select the next exchange in the table", Some((PLAIN, Key::J))),
-            Self::PreviousRow => {
-                ("Previous row", "Select the exchange before in the table", Some((PLAIN, Key::K)))
+            Self::NextRow => {
+                ("Next row", "Select the next exchange, or connection, in the table", Some((PLAIN, Key::J)))
             }
+            Self::PreviousRow => (
+                "Previous row",
+                "Select the exchange, or connection, before in the table",
+                Some((PLAIN, Key::K)),
+            ),
             Self::Annotate => (
                 "Note on selection…",
                 "Write a note on the selected exchange, connection or moment",
@@ -301,11 +305,13 @@ impl Command {
 }
 
 /// Further keys for commands that have their own.
-const ALSO: [(Modifiers, Key, Command); 4] = [
+const ALSO: [(Modifiers, Key, Command); 6] = [
     (PLAIN, Key::Questionmark, Command::Palette),
     (PLAIN, Key::Slash, Command::FocusFilter),
     (CTRL, Key::Y, Command::Redo),
     (PLAIN, Key::Equals, Command::ZoomIn),
+    (PLAIN, Key::ArrowDown, Command::NextRow),
+    (PLAIN, Key::ArrowUp, Command::PreviousRow),
 ];
 
 /// All keys with their commands; those with more modifiers first, because matching ignores extra shifts.

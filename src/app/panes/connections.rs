@@ -27,6 +27,8 @@ fn width(column: ConnectionColumn) -> f32 {
     }
 }
 
+/// Space between two columns, in points.
+const SPACING: f32 = 8.0;
 /// Room for the bar beside the rows, in points.
 const SCROLL_BAR: f32 = 14.0;
 
@@ -49,12 +51,15 @@ pub fn connections_ui(
     let target = selected.filter(|_| scroll).and_then(|id| list.iter().position(|&row| row == id));
     // Other rows than before, and the selected one is none of them: the list starts at its start.
     let target = target.or(remade.then_some(0));
-    let mut table = table(ui);
+    let columns = columns(ui.available_width());
+    let left_out: Vec<ConnectionColumn> = missing(&columns).collect();
+    let ports = columns.iter().any(|&(column, width)| column == ConnectionColumn::Client && width <= PORT);
+    let mut table = table(ui, &columns);
     if let Some(row) = target {
         table = table.scroll_to_row(row, None);
     }
     let head = |mut row: egui_extras::TableRow<'_, '_>, out: &mut Actions| {
-        for column in ConnectionColumn::ALL {
+        for &(column, _) in &columns {
             let zone = match column {
                 ConnectionColumn::Opened => format!(" ({})", pane.clock.name()),
                 _ => String::new(),
@@ -71,8 +76,12 @@ pub fn connections_ui(
             let Some(&id) = list.get(row.index()) else { return };
             let connection = pane.analysis.connection(id);
             row.set_selected(selected == Some(id));
-            for text in cells(pane, &connection) {
+            for &(column, _) in &columns {
                 row.col(|ui| {
+                    let text = match column {
+                        ConnectionColumn::Client if ports => format!(":{}", connection.inner.client.port()),
+                        column => cell(pane, &connection, column),
+                    };
                     ui.add(egui::Label::new(RichText::new(text).monospace()).truncate().selectable(false));
                 });
             }
@@ -84,16 +93,62 @@ pub fn connections_ui(
             if response.clicked() {
                 out.push(Action::SelectConnection(id));
             }
+            if !left_out.is_empty() || ports {
+                response.on_hover_ui(|ui| {
+                    let client = ports.then_some(ConnectionColumn::Client);
+                    for column in client.into_iter().chain(left_out.iter().copied()) {
+                        let words = format!("{}: {}", column.name(), cell(pane, &connection, column));
+                        ui.add(egui::Label::new(RichText::new(words).monospace()).extend());
+                    }
+                });
+            }
         });
     });
 }
 
-/// The empty table. In a narrow window all columns give way alike: what is cut then is on hover.
-fn table(ui: &mut Ui) -> TableBuilder<'_> {
-    ui.spacing_mut().item_spacing.y = 1.0;
-    let gaps = ui.spacing().item_spacing.x * (ConnectionColumn::ALL.len() - 1) as f32 + SCROLL_BAR;
-    let needed: f32 = ConnectionColumn::ALL.into_iter().map(width).sum();
-    let scale = ((ui.available_width() - gaps) / needed).clamp(0.5, 1.0);
+/// The columns that there is no room for, by name.
+pub fn left_out(room: f32) -> Vec<&'static str> {
+    missing(&columns(room)).map(ConnectionColumn::name).collect()
+}
+
+fn missing(shown: &[(ConnectionColumn, f32)]) -> impl Iterator<Item = ConnectionColumn> {
+    ConnectionColumn::ALL.into_iter().filter(|column| shown.iter().all(|(known, _)| known != column))
+}
+
+/// Width of the client as its port only.
+const PORT: f32 = 62.0;
+/// How much all columns give way before one of them is left out.
+const GIVE_WAY: f32 = 0.88;
+
+/// The columns that fit, with their widths: what tells least goes first.
+fn columns(room: f32) -> Vec<(ConnectionColumn, f32)> {
+    let mut all: Vec<_> = ConnectionColumn::ALL.iter().map(|&column| (column, width(column))).collect();
+    let scale = |all: &[(ConnectionColumn, f32)]| {
+        let needed: f32 = all.iter().map(|(_, width)| width).sum();
+        (room - SPACING * (all.len() - 1) as f32 - SCROLL_BAR) / needed
+    };
+    for spare in [
+        ConnectionColumn::Protocol,
+        ConnectionColumn::Server,
+        ConnectionColumn::Began,
+        ConnectionColumn::Client,
+    ] {
+        if scale(&all) >= GIVE_WAY {
+            break;
+        }
+        match all.iter_mut().find(|(column, _)| *column == spare) {
+            Some((ConnectionColumn::Client, width)) => *width = PORT,
+            _ => all.retain(|(column, _)| *column != spare),
+        }
+    }
+    let scale = scale(&all).clamp(0.5, 1.0);
+    all.iter_mut().for_each(|(_, width)| *width *= scale);
+    all
+}
+
+/// The empty table.
+fn table<'a>(ui: &'a mut Ui, columns: &[(ConnectionColumn, f32)]) -> TableBuilder<'a> {
+    ui.spacing_mut().item_spacing = egui::vec2(SPACING, 1.0);
     let mut table = TableBuilder::new(ui)
         .id_salt("connections")
         .sense(Sense::click())
@@ -101,8 +156,7 @@ fn table(ui: &mut Ui) -> TableBuilder<'_> {
         .min_scrolled_height(44.0)
         .animate_scrolling(false)
         .cell_layout(Layout::left_to_right(Align::Center));
-    for column in ConnectionColumn::ALL {
-        let width = width(column) * scale;
+    for &(column, width) in columns {
         let last = column == ConnectionColumn::Lasted;
         let column = if last { Width::remainder().at_least(width) } else { Width::exact(width) };
         table = table.column(column.clip(true));
@@ -110,21 +164,19 @@ fn table(ui: &mut Ui) -> TableBuilder<'_> {
     table
 }
 
-fn cells(pane: &Pane<'_>, connection: &ConnectionView<'_>) -> [String; 9] {
-    let flow = connection.flow();
-    let inner = connection.inner;
-    let (protocol, requests) = carries(connection);
-    [
-        pane.clock.time(inner.first),
-        pane.analysis.link_name(inner.link),
-        inner.client.to_string(),
-        inner.server.to_string(),
-        protocol,
-        requests,
-        began(flow.opening).to_owned(),
-        ended(flow),
-        duration(inner.last.since_ns(inner.first)),
-    ]
+fn cell(pane: &Pane<'_>, connection: &ConnectionView<'_>, column: ConnectionColumn) -> String {
+    let (flow, inner) = (connection.flow(), connection.inner);
+    match column {
+        ConnectionColumn::Opened => pane.clock.time(inner.first),
+        ConnectionColumn::Link => pane.analysis.link_name(inner.link),
+        ConnectionColumn::Client => inner.client.to_string(),
+        ConnectionColumn::Server => inner.server.to_string(),
+        ConnectionColumn::Protocol => protocol(connection),
+        ConnectionColumn::Requests => carries(connection).1,
+        ConnectionColumn::Began => began(flow.opening).to_owned(),
+        ConnectionColumn::Ended => ended(flow),
+        ConnectionColumn::Lasted => duration(inner.last.since_ns(inner.first)),
+    }
 }
 
 /// The protocol, and how many requests it carried, or that they are encrypted.
@@ -160,4 +212,20 @@ pub fn ended(flow: &Flow) -> String {
     };
     let loss = if flow.is_lossy() { ", bytes lost" } else { "" };
     format!("{ended}{loss}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_tables_name_what_they_leave_out() {
+        assert!(left_out(1400.0).is_empty() && left_out(960.0).is_empty());
+        let least = columns(590.0);
+        let needed = least.iter().map(|(_, width)| width + SPACING).sum::<f32>() - SPACING + SCROLL_BAR;
+        assert!(needed <= 591.0, "{least:?}");
+        assert_eq!(left_out(590.0), ["server", "protocol", "began"]);
+        // Whole times: cut, all of one second would read alike.
+        assert!(least[0].0 == ConnectionColumn::Opened && least[0].1 > 128.0, "{least:?}");
+    }
 }
