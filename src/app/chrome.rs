@@ -474,7 +474,7 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
     }
     match state.ui.tab {
         Tab::Exchanges => {
-            panes::table::table_ui(ui, pane, &state.rows, state.ui.orders.exchanges, scroll, out)
+            panes::table::table_ui(ui, pane, &state.rows, state.ui.orders.exchanges, scroll, out);
         }
         Tab::Connections => {
             panes::connections::connections_ui(

@@ -3,7 +3,7 @@
 use egui::{Align, Layout, RichText, Sense, Ui};
 use egui_extras::{Column as Width, TableBuilder};
 
-use super::table::{nothing_ui, sort_head};
+use super::table::{HEAD, ROW, nothing_ui, sort_head, whole_rows};
 use super::{Actions, Pane};
 use crate::analysis::ConnectionView;
 use crate::app::format::duration;
@@ -20,10 +20,9 @@ fn width(column: ConnectionColumn) -> f32 {
         ConnectionColumn::Client => 146.0,
         ConnectionColumn::Server => 136.0,
         ConnectionColumn::Protocol => 72.0,
-        ConnectionColumn::Requests => 80.0,
+        ConnectionColumn::Requests | ConnectionColumn::Lasted => 80.0,
         ConnectionColumn::Began => 104.0,
         ConnectionColumn::Ended => 90.0,
-        ConnectionColumn::Lasted => 80.0,
     }
 }
 
@@ -71,8 +70,8 @@ pub fn connections_ui(
             });
         }
     };
-    table.header(20.0, |row| head(row, out)).body(|body| {
-        body.rows(22.0, list.len(), |mut row| {
+    table.header(HEAD, |row| head(row, out)).body(|body| {
+        body.rows(ROW, list.len(), |mut row| {
             let Some(&id) = list.get(row.index()) else { return };
             let connection = pane.analysis.connection(id);
             row.set_selected(selected == Some(id));
@@ -149,12 +148,14 @@ fn columns(room: f32) -> Vec<(ConnectionColumn, f32)> {
 /// The empty table.
 fn table<'a>(ui: &'a mut Ui, columns: &[(ConnectionColumn, f32)]) -> TableBuilder<'a> {
     ui.spacing_mut().item_spacing = egui::vec2(SPACING, 1.0);
+    let height = whole_rows(ui.available_height());
     let mut table = TableBuilder::new(ui)
         .id_salt("connections")
         .sense(Sense::click())
         .auto_shrink(false)
         .min_scrolled_height(44.0)
         .animate_scrolling(false)
+        .max_scroll_height(height)
         .cell_layout(Layout::left_to_right(Align::Center));
     for &(column, width) in columns {
         let last = column == ConnectionColumn::Lasted;

@@ -16,8 +16,10 @@ use crate::app::widgets::{
 use crate::correlate::Confidence;
 use crate::diagnose::carried::unread;
 
-const ROW: f32 = 22.0;
-const HEAD: f32 = 20.0;
+/// Height of a row of both tables.
+pub const ROW: f32 = 22.0;
+/// Height of their heads.
+pub const HEAD: f32 = 20.0;
 
 /// Draws the table; `scroll` brings the selected row into sight.
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
@@ -101,7 +103,7 @@ struct Short {
 }
 
 /// Height of as many whole rows as there is room for below the head.
-fn whole_rows(height: f32) -> f32 {
+pub fn whole_rows(height: f32) -> f32 {
     let step = ROW + 1.0;
     (((height - HEAD - 1.0) / step).floor() * step - 1.0).max(44.0)
 }

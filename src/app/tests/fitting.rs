@@ -105,3 +105,49 @@ fn columns_without_room_are_named_and_the_bar_keeps_all_ways_to_open() {
         window.get_by_label(way);
     }
 }
+
+#[test]
+fn findings_that_differ_by_their_server_alone_name_it() {
+    let mut analysis = fixture::analysis();
+    let mut other = analysis.diagnosis.findings[0].clone();
+    let servers: Vec<String> =
+        analysis.diagnosis.findings[0].evidence.iter().map(|p| p.server.to_string()).collect();
+    assert!(!servers.is_empty() && servers.iter().all(|server| *server == servers[0]));
+    other.evidence.iter_mut().for_each(|proof| proof.server.set_port(1));
+    let second = other.evidence[0].server.to_string();
+    analysis.diagnosis.findings.insert(1, other);
+    let window = window_with(None, Some(Document::new(analysis)));
+    for server in [&servers[0], &second] {
+        assert!(window.query_all_by_label_contains(&format!(" · {server} · ")).next().is_some(), "{server}");
+    }
+    // Of one alone the server stands in its evidence.
+    let window = self::window();
+    assert!(window.query_all_by_label_contains(&format!(" · {} · ", servers[0])).next().is_none());
+}
+
+#[test]
+fn every_attempt_of_a_failed_request_is_in_the_timeline_also_where_that_is_low() {
+    for (name, height) in [("paas-502", 778.0), ("single-host", 700.0)] {
+        let mut window = window_of([1280.0, height], None, None);
+        let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures");
+        window.state_mut().open(vec![samples.join(name)], false);
+        window.run_steps(4);
+        let document = window.state().document.clone().unwrap();
+        let analysis = &document.analysis;
+        let retried = document.failures.iter().filter(|(_, id)| analysis.exchange(*id).attempts() > 1);
+        for &(_, failed) in retried {
+            window.state_mut().apply(&egui::Context::default(), vec![Action::SelectExchange(failed)]);
+            window.run_steps(3);
+            let body = window.get_by_role_and_label(Role::Canvas, "Timeline").rect();
+            for (id, _) in analysis.trees.tree(analysis.trees.root(failed)) {
+                let exchange = analysis.exchange(id);
+                let link = analysis.link_name(exchange.link_id());
+                let (ordinal, method) = (exchange.raw.ordinal, exchange.method());
+                let bar = format!("{link} request {ordinal} {method} {}", exchange.target());
+                let mut bars = window.query_all_by_label_contains(&bar);
+                let inside = |rect: egui::Rect| body.top() <= rect.top() && rect.bottom() <= body.bottom();
+                assert!(bars.any(|node| inside(node.rect())), "{name}: {bar}");
+            }
+        }
+    }
+}
