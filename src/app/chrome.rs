@@ -94,7 +94,7 @@ fn refresh(state: &mut AppState) {
     let Some(document) = &state.document else { return };
     let session = state.edits.session();
     let generation = document.generation;
-    state.rows.update(&document.analysis, generation, &session.filter, state.ui.sort, &state.background);
+    state.rows.update(&document.analysis, generation, &session.filter, state.ui.orders, &state.background);
     state.story.update(&document.analysis, generation, session.selection.connection);
     let looked_at = matches!(state.ui.detail, DetailTab::Headers | DetailTab::Body);
     let exchange = session.selection.exchange.filter(|_| looked_at);
@@ -106,14 +106,23 @@ fn bar_frame(ui: &Ui) -> Frame {
 }
 
 fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
-    let wide = ui.available_width() > 1100.0;
+    let room = ui.available_width();
+    let wide = room > 1100.0;
     ui.horizontal(|ui| {
-        ui.label(RichText::new("hopscope").strong().size(15.0));
-        ui.add_space(4.0);
-        command_button(ui, Command::Open, "Open…", out);
-        command_button(ui, Command::Add, "Add…", out);
-        command_button(ui, Command::OpenPath, "Path…", out);
-        command_button(ui, Command::Save, if wide { "Save snapshot…" } else { "Save…" }, out);
+        // The filter needs the room more than the name, which the title bar has as well.
+        if room > 1300.0 {
+            ui.label(RichText::new("hopscope").strong().size(15.0));
+            ui.add_space(4.0);
+        }
+        if room > 1000.0 {
+            command_button(ui, Command::Open, "Open…", out);
+            command_button(ui, Command::OpenFolder, "Folder…", out);
+            command_button(ui, Command::Add, "Add…", out);
+            command_button(ui, Command::OpenPath, "Path…", out);
+        } else {
+            open_menu_ui(ui, out);
+        }
+        command_button(ui, Command::Save, if room > 1300.0 { "Save snapshot…" } else { "Save…" }, out);
         if state.document.is_some() {
             ui.add_space(4.0);
             command_button(ui, Command::EditChain, if wide { "Lanes & clocks…" } else { "Lanes…" }, out);
@@ -134,14 +143,32 @@ fn bar_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     });
 }
 
+/// The ways to open something, where there is no room for a button of each.
+fn open_menu_ui(ui: &mut Ui, out: &mut Actions) {
+    ui.menu_button("Open ▾", |ui| {
+        let all = [
+            Command::Open,
+            Command::OpenFolder,
+            Command::OpenPath,
+            Command::Add,
+            Command::AddFolder,
+            Command::AddPath,
+        ];
+        for command in all {
+            if command_button(ui, command, command.info().name, out).clicked() {
+                ui.close();
+            }
+        }
+    });
+}
+
 /// How many rows pass the filter, of how many, and of what: those of the table that is open.
 fn counted_rows(state: &AppState) -> (usize, usize, &'static str) {
     let Some(topology) = state.document.as_ref().map(|document| &document.analysis.topology) else {
         return (0, 0, "exchange");
     };
     if state.ui.tab == Tab::Connections {
-        let all = topology.connections.len();
-        return (state.rows.connections().map_or(all, <[_]>::len), all, "connection");
+        return (state.rows.connections().len(), topology.connections.len(), "connection");
     }
     (state.rows.list().len(), topology.exchanges.len(), "exchange")
 }
@@ -297,6 +324,12 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .show(ui, |ui| {
             // A bar that takes room would cut the names of links as soon as the cards grow longer than the window.
             ui.spacing_mut().scroll = egui::style::ScrollStyle::floating();
+            // The notes get what the cards above leave over: with the log lines out of sight one would not look for them.
+            let id = egui::Id::unique("height of the left cards");
+            let needed: Option<f32> = ui.data(|data| data.get_temp(id));
+            let rest = ui.available_height() - needed.unwrap_or(0.0) - panes::annotations::AROUND - GAP;
+            let notes_room =
+                rest.clamp(panes::annotations::ONE_NOTE, (height * 0.3).max(panes::annotations::ONE_NOTE));
             // Below the others it stood under the window's edge as soon as a finding had lines in the logs.
             Panel::bottom(("notes", about))
                 .frame(Frame::new())
@@ -304,14 +337,19 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .resizable(false)
                 .show(ui, |ui| {
                     ui.add_space(GAP);
-                    panes::annotations::annotations_ui(ui, &pane, out);
+                    panes::annotations::annotations_ui(ui, &pane, notes_room, out);
                 });
-            ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
+            let above = ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = GAP;
                 panes::findings::findings_ui(ui, &pane, out);
                 panes::board::board_ui(ui, &pane, out);
                 panes::log_lines::log_lines_ui(ui, &pane, out);
             });
+            let now = above.content_size.y;
+            if needed != Some(now) {
+                ui.data_mut(|data| data.insert_temp(id, now));
+                ui.ctx().request_repaint();
+            }
         });
     // As high for plots as for rows: the timeline above stays where it is as the tab changes.
     let least = (height * 0.295).max(TABLE.min(height * 0.32));
@@ -334,21 +372,23 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         .size_range(260.0..=560.0)
         .show(ui, |ui| {
             let room = ui.available_height();
+            // The border is dragged by its middle: half of the gap belongs to each side.
+            let half = (GAP / 2.0) as i8;
             Panel::bottom(("detail", about))
-                .frame(Frame::new())
+                .frame(Frame::new().inner_margin(Margin { top: half, ..Margin::ZERO }))
                 .show_separator_line(false)
                 .resizable(true)
                 // In a low window the tree of a request over three hops still has to fit.
                 .default_size(room * if (380.0..500.0).contains(&room) { 0.46 } else { 0.41 })
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
-                    ui.add_space(GAP);
                     card_frame(&pane.palette).show(ui, |ui| {
                         ui.set_min_size(ui.available_size());
                         panes::detail::detail_ui(ui, &pane, state.ui.detail, &state.contents, out);
                     });
                 });
-            CentralPanel::no_frame().show(ui, |ui| {
+            let above = Frame::new().inner_margin(Margin { bottom: half, ..Margin::ZERO });
+            CentralPanel::no_frame().frame(above).show(ui, |ui| {
                 card_frame(&pane.palette).show(ui, |ui| {
                     ui.set_min_size(ui.available_size());
                     panes::steps::steps_ui(ui, &pane, &state.story, scroll_step, out);
@@ -406,6 +446,7 @@ fn timeline_pane_ui(
 }
 
 fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: &mut Actions) {
+    let room = ui.available_width();
     ui.horizontal(|ui| {
         let all = [
             (Tab::Exchanges, "Exchanges"),
@@ -414,13 +455,37 @@ fn bottom_ui(ui: &mut Ui, pane: &Pane<'_>, state: &AppState, scroll: bool, out: 
             (Tab::Figures, "Where it starts"),
         ];
         tabs(ui, &pane.palette, state.ui.tab, &all, |tab| out.push(Action::ShowTab(tab)));
+        let left_out = match state.ui.tab {
+            Tab::Exchanges => panes::table::left_out(room),
+            Tab::Connections => panes::connections::left_out(room),
+            Tab::Statistics | Tab::Figures => Vec::new(),
+        };
+        if !left_out.is_empty() {
+            let words = format!("not shown here: {}", left_out.join(", "));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let text = RichText::new(words).small().color(pane.palette.muted);
+                let help = "A wider window has room for these columns. Point at a row to read them.";
+                ui.add(egui::Label::new(text).truncate()).on_hover_text(help);
+            });
+        }
     });
     if matches!(state.ui.tab, Tab::Exchanges | Tab::Connections) {
         panes::table::not_understood_ui(ui, pane, &state.rows);
     }
     match state.ui.tab {
-        Tab::Exchanges => panes::table::table_ui(ui, pane, &state.rows, state.ui.sort, scroll, out),
-        Tab::Connections => panes::connections::connections_ui(ui, pane, &state.rows, scroll, out),
+        Tab::Exchanges => {
+            panes::table::table_ui(ui, pane, &state.rows, state.ui.orders.exchanges, scroll, out);
+        }
+        Tab::Connections => {
+            panes::connections::connections_ui(
+                ui,
+                pane,
+                &state.rows,
+                state.ui.orders.connections,
+                scroll,
+                out,
+            );
+        }
         Tab::Statistics => panes::stats::stats_ui(ui, pane, state.ui.figures, out),
         Tab::Figures => panes::figures::figures_ui(ui, pane, state.ui.figures, out),
     }

@@ -7,8 +7,10 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 #[allow(missing_docs, reason = "`Command::info` holds each one's words")]
 pub enum Command {
     Open,
+    OpenFolder,
     OpenPath,
     Add,
+    AddFolder,
     AddPath,
     CancelLoad,
     Save,
@@ -23,6 +25,7 @@ pub enum Command {
     CopyFix,
     EditChain,
     Compare,
+    CompareFolder,
     ComparePath,
     CancelCompare,
     ShowComparison,
@@ -78,10 +81,12 @@ const CTRL_SHIFT: Modifiers = Modifiers { shift: true, ..Modifiers::COMMAND };
 
 impl Command {
     /// All commands, in the palette's order.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 55] = [
         Self::Open,
+        Self::OpenFolder,
         Self::OpenPath,
         Self::Add,
+        Self::AddFolder,
         Self::AddPath,
         Self::CancelLoad,
         Self::Save,
@@ -91,6 +96,7 @@ impl Command {
         Self::CopyFix,
         Self::EditChain,
         Self::Compare,
+        Self::CompareFolder,
         Self::ComparePath,
         Self::CancelCompare,
         Self::ShowComparison,
@@ -139,12 +145,22 @@ impl Command {
             Self::Open => {
                 ("Open…", "Choose captures or a snapshot; they replace what is shown", Some((CTRL, Key::O)))
             }
+            Self::OpenFolder => (
+                "Open folder…",
+                "Choose folders; the captures and logs in them replace what is shown",
+                Some((CTRL, Key::D)),
+            ),
             Self::OpenPath => {
                 ("Open path…", "Type a path to open; for when no file dialog can", Some((CTRL, Key::L)))
             }
             Self::Add => {
                 ("Add captures…", "Choose captures to load beside those shown", Some((CTRL_SHIFT, Key::O)))
             }
+            Self::AddFolder => (
+                "Add folder…",
+                "Choose folders; the captures and logs in them are loaded beside those shown",
+                Some((CTRL_SHIFT, Key::D)),
+            ),
             Self::AddPath => {
                 ("Add path…", "Type a path to load beside what is shown", Some((CTRL_SHIFT, Key::L)))
             }
@@ -177,6 +193,9 @@ impl Command {
             Self::Compare => {
                 ("Compare with…", "Choose captures or a snapshot of before or after a change", None)
             }
+            Self::CompareFolder => {
+                ("Compare with folder…", "Choose the folder of captures of before or after a change", None)
+            }
             Self::ComparePath => ("Compare with path…", "Type the path of a session to compare with", None),
             Self::CancelCompare => ("Cancel comparing", "Stop reading the other session", None),
             Self::ShowComparison => {
@@ -202,10 +221,14 @@ impl Command {
             Self::PreviousFailure => {
                 ("Previous failure", "Select the failed exchange before", Some((PLAIN, Key::Comma)))
             }
-            Self::NextRow => ("Next row", "Select the next exchange in the table", Some((PLAIN, Key::J))),
-            Self::PreviousRow => {
-                ("Previous row", "Select the exchange before in the table", Some((PLAIN, Key::K)))
+            Self::NextRow => {
+                ("Next row", "Select the next exchange, or connection, in the table", Some((PLAIN, Key::J)))
             }
+            Self::PreviousRow => (
+                "Previous row",
+                "Select the exchange, or connection, before in the table",
+                Some((PLAIN, Key::K)),
+            ),
             Self::Annotate => (
                 "Note on selection…",
                 "Write a note on the selected exchange, connection or moment",
@@ -282,11 +305,13 @@ impl Command {
 }
 
 /// Further keys for commands that have their own.
-const ALSO: [(Modifiers, Key, Command); 4] = [
+const ALSO: [(Modifiers, Key, Command); 6] = [
     (PLAIN, Key::Questionmark, Command::Palette),
     (PLAIN, Key::Slash, Command::FocusFilter),
     (CTRL, Key::Y, Command::Redo),
     (PLAIN, Key::Equals, Command::ZoomIn),
+    (PLAIN, Key::ArrowDown, Command::NextRow),
+    (PLAIN, Key::ArrowUp, Command::PreviousRow),
 ];
 
 /// All keys with their commands; those with more modifiers first, because matching ignores extra shifts.

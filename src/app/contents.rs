@@ -4,7 +4,7 @@ use super::background::{Background, Progressing, Task};
 use super::document::Document;
 use crate::capture::{ExtentError, ExtentReader};
 use crate::http::Message;
-use crate::http::show::{Shown, show};
+use crate::http::show::{Body, Shown, show};
 use crate::tcp::Side;
 use crate::topology::ExchangeId;
 
@@ -18,8 +18,8 @@ pub struct Part {
     pub start_line: String,
     /// Names and values as sent.
     pub headers: Vec<(String, String)>,
-    /// The body as text, or as hexadecimal where it is no text.
-    pub body: String,
+    /// The body.
+    pub body: Body,
     /// What to know about the body: cut, chunked, binary; may be empty.
     pub body_note: String,
 }

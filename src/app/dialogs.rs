@@ -10,6 +10,8 @@ use super::background::{Background, Progressing, Task};
 pub trait FileDialog: Send + Sync {
     /// Files to open.
     fn open(&self) -> Option<Vec<PathBuf>>;
+    /// Folders to open: of each what a folder on the command line stands for.
+    fn open_folders(&self) -> Option<Vec<PathBuf>>;
     /// A file to write.
     fn save(&self, name: &str) -> Option<PathBuf>;
 }
@@ -27,6 +29,10 @@ impl FileDialog for SystemDialog {
             .add_filter("Captures, logs and snapshots", &OPENED)
             .add_filter("All files", &["*"])
             .pick_files()
+    }
+
+    fn open_folders(&self) -> Option<Vec<PathBuf>> {
+        rfd::FileDialog::new().set_title("Open folders of captures and logs").pick_folders()
     }
 
     fn save(&self, name: &str) -> Option<PathBuf> {
@@ -49,6 +55,15 @@ pub enum Purpose {
     Compare,
     /// Save a snapshot.
     Save,
+}
+
+/// What a dialog lets choose: the desktop's dialogs pick either files or folders, never both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Files.
+    Files,
+    /// Folders.
+    Folders,
 }
 
 /// What came of a dialog.
@@ -82,16 +97,17 @@ impl Dialogs {
     }
 
     /// Opens a dialog on a thread of its own; one that is open already stays the only one.
-    pub fn ask(&mut self, purpose: Purpose, background: &Background) {
+    pub fn ask(&mut self, purpose: Purpose, pick: Pick, background: &Background) {
         if self.waiting.is_some() {
             return;
         }
         let dialog = Arc::clone(&self.dialog);
         let task = background.spawn("file dialog", move || {
             let asked = Instant::now();
-            let chosen = match purpose {
-                Purpose::Save => dialog.save("hopscope.ron").map(|path| vec![path]),
-                Purpose::Replace | Purpose::Add | Purpose::Compare => dialog.open(),
+            let chosen = match (purpose, pick) {
+                (Purpose::Save, _) => dialog.save("hopscope.ron").map(|path| vec![path]),
+                (_, Pick::Files) => dialog.open(),
+                (_, Pick::Folders) => dialog.open_folders(),
             };
             (chosen, asked.elapsed())
         });
@@ -116,12 +132,15 @@ impl Dialogs {
 pub mod tests {
     use super::*;
 
-    /// A dialog that answers at once.
+    /// A dialog that answers at once; of folders only with those of its paths that are some.
     pub struct FakeDialog(pub Option<Vec<PathBuf>>);
 
     impl FileDialog for FakeDialog {
         fn open(&self) -> Option<Vec<PathBuf>> {
             self.0.clone()
+        }
+        fn open_folders(&self) -> Option<Vec<PathBuf>> {
+            Some(self.0.as_ref()?.iter().filter(|path| path.is_dir()).cloned().collect())
         }
         fn save(&self, _name: &str) -> Option<PathBuf> {
             self.0.as_ref()?.first().cloned()
@@ -131,7 +150,7 @@ pub mod tests {
     #[test]
     fn a_dialog_that_never_opened_asks_for_the_path() {
         let mut dialogs = Dialogs::new(Arc::new(FakeDialog(None)));
-        dialogs.ask(Purpose::Add, &Background::inline());
+        dialogs.ask(Purpose::Add, Pick::Files, &Background::inline());
         assert_eq!(dialogs.poll(), Some(Answer::Unavailable(Purpose::Add)));
         assert_eq!(dialogs.poll(), None);
     }
@@ -139,7 +158,7 @@ pub mod tests {
     #[test]
     fn chosen_files_come_with_their_purpose() {
         let mut dialogs = Dialogs::new(Arc::new(FakeDialog(Some(vec!["a.pcap".into()]))));
-        dialogs.ask(Purpose::Replace, &Background::inline());
+        dialogs.ask(Purpose::Replace, Pick::Files, &Background::inline());
         assert_eq!(dialogs.poll(), Some(Answer::Chosen(Purpose::Replace, vec!["a.pcap".into()])));
     }
 }

@@ -1,6 +1,6 @@
 //! Going somewhere: selection, step, cursor and view change together, so that all panes show the same place.
 
-use super::state::AppState;
+use super::state::{AppState, Tab};
 use crate::analysis::Analysis;
 use crate::capture::SessionTime;
 use crate::diagnose::Finding;
@@ -182,8 +182,18 @@ pub fn failure_by(state: &mut AppState, forward: bool) {
     }
 }
 
-/// Goes up or down in the exchange table.
+/// Goes up or down in the table that is shown; behind the other tabs that is the exchanges'.
 pub fn row_by(state: &mut AppState, by: isize) {
+    if state.ui.tab == Tab::Connections {
+        let rows = state.rows.connections();
+        let selected = state.session().selection.connection;
+        let here = selected.and_then(|id| rows.iter().position(|&row| row == id));
+        let next = here.map_or(0, |at| at.saturating_add_signed(by)).min(rows.len().saturating_sub(1));
+        if let Some(&id) = rows.get(next) {
+            to_connection(state, id, None);
+        }
+        return;
+    }
     let rows = state.rows.list();
     let here = state.session().selection.exchange.and_then(|id| rows.iter().position(|&row| row == id));
     let next = here.map_or(0, |at| at.saturating_add_signed(by)).min(rows.len().saturating_sub(1));
@@ -286,10 +296,12 @@ fn frame_evidence(state: &mut AppState, id: ExchangeId) {
     let whole = end.since_ns(start).max(NARROWEST);
     let [near, far] = AROUND_EVIDENCE.map(|times| own.saturating_mul(times));
     let shown = view.end.since_ns(view.start);
-    if view.start <= from && to <= view.end && (own.saturating_mul(2)..=far).contains(&shown) {
+    let with_request = whole.saturating_add(whole / 8);
+    // Whose other attempts stand beside the view would look as if it had none.
+    let (first, last) = if with_request <= far { (start, end) } else { (from, to) };
+    if view.start <= first && last <= view.end && (own.saturating_mul(2)..=far).contains(&shown) {
         return;
     }
-    let with_request = whole.saturating_add(whole / 8);
     let span = near.min(whole.saturating_mul(ROOM)).max(with_request.min(far));
     let (from, to) = if span >= with_request { (start, end) } else { (from, to) };
     let fit = document.model.fit();

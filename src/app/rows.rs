@@ -1,8 +1,13 @@
 //! The rows of both tables: which exchanges, in which order, and which connections; made on change only, and off the
 //! UI thread when many.
 
+mod connections;
+
 use std::sync::Arc;
 
+pub use self::connections::{ConnectionColumn, protocol};
+
+use self::connections::ConnectionRows;
 use super::background::{Background, Progressing, Task};
 use super::filter::Filter;
 use crate::analysis::{Analysis, ExchangeView};
@@ -70,13 +75,34 @@ impl Column {
     }
 }
 
-/// How the rows are sorted.
+/// How the rows of a table are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sort {
+pub struct Sort<C = Column> {
     /// By what.
-    pub column: Column,
+    pub column: C,
     /// Largest first.
     pub descending: bool,
+}
+
+impl<C: Copy + PartialEq> Sort<C> {
+    /// The order after a click on a column's head: that column's, or the other way round where it is that already.
+    pub fn clicked(self, column: C) -> Self {
+        Self { column, descending: self.column == column && !self.descending }
+    }
+
+    /// Which way a column is sorted; `None` where the rows stand in another one's order.
+    pub fn descends(self, column: C) -> Option<bool> {
+        (self.column == column).then_some(self.descending)
+    }
+}
+
+/// The orders of both tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Of the exchanges.
+    pub exchanges: Sort,
+    /// Of the connections.
+    pub connections: Sort<ConnectionColumn>,
 }
 
 /// What the rows depend on; when it is the same, they are.
@@ -93,12 +119,16 @@ const INLINE_ROWS: usize = 20_000;
 /// Rows as they were made.
 #[derive(Default)]
 struct Made {
+    /// Of which analysis they are.
+    generation: u64,
+    /// The filter that they pass.
+    filter: String,
     /// In the table's order.
     list: Vec<ExchangeId>,
     /// Whether each exchange is among them; `None` when all are.
     mask: Option<Vec<bool>>,
     /// The connections that pass, by id; `None` when all do.
-    connections: Option<Vec<ConnectionId>>,
+    passing: Option<Arc<Vec<ConnectionId>>>,
 }
 
 /// The rows that the table shows, and the ones being made.
@@ -108,14 +138,33 @@ pub struct Rows {
     made: Made,
     count: u64,
     task: Option<Task<Made>>,
+    connections: ConnectionRows,
     error: Option<String>,
     /// The last filter that could be read: the rows are those of it.
     applied: String,
 }
 
 impl Rows {
-    /// Brings the rows up to date with filter and sort order; starts a thread where there are many.
+    /// Brings the rows of both tables up to date with filter and sort orders; starts threads where there are many.
     pub fn update(
+        &mut self,
+        analysis: &Arc<Analysis>,
+        generation: u64,
+        filter: &str,
+        orders: Orders,
+        background: &Background,
+    ) {
+        self.update_exchanges(analysis, generation, filter, orders.exchanges, background);
+        if self.made.generation == generation {
+            let passing = (self.made.filter.as_str(), &self.made.passing);
+            self.connections.update(analysis, generation, passing, orders.connections, background);
+        } else {
+            // The filter is still at work: what stands there is of another analysis.
+            self.connections = ConnectionRows::default();
+        }
+    }
+
+    fn update_exchanges(
         &mut self,
         analysis: &Arc<Analysis>,
         generation: u64,
@@ -148,21 +197,29 @@ impl Rows {
         match parsed {
             Ok(parsed) => {
                 self.applied = filter.trim().to_owned();
-                self.make(analysis, parsed, sort, background);
+                self.make(analysis, generation, parsed, sort, background);
             }
             Err(_) if is_new => {
                 self.applied.clear();
-                self.make(analysis, Filter::default(), sort, background);
+                self.make(analysis, generation, Filter::default(), sort, background);
             }
             // The rows of the last filter that could be read stay, while the user types on.
             Err(_) => {}
         }
     }
 
-    fn make(&mut self, analysis: &Arc<Analysis>, filter: Filter, sort: Sort, background: &Background) {
+    /// Makes those that pass `filter`, the one in `applied`.
+    fn make(
+        &mut self,
+        analysis: &Arc<Analysis>,
+        generation: u64,
+        filter: Filter,
+        sort: Sort,
+        background: &Background,
+    ) {
         let few = analysis.topology.exchanges.len() <= INLINE_ROWS;
-        let analysis = Arc::clone(analysis);
-        let work = move || rows(&analysis, &filter, sort);
+        let (analysis, text) = (Arc::clone(analysis), self.applied.clone());
+        let work = move || Made { generation, filter: text, ..rows(&analysis, &filter, sort) };
         if few {
             self.task = None;
             self.made = work();
@@ -182,14 +239,19 @@ impl Rows {
         self.made.mask.as_deref()
     }
 
-    /// The connections that pass the filter, by id; `None` without a filter.
-    pub fn connections(&self) -> Option<&[ConnectionId]> {
-        self.made.connections.as_deref()
+    /// The connections to show, in order.
+    pub fn connections(&self) -> &[ConnectionId] {
+        &self.connections.list
     }
 
     /// Counts the lists made; a change means that rows and mask have changed.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The same of the connections.
+    pub fn connections_count(&self) -> u64 {
+        self.connections.count
     }
 
     /// What is wrong with the filter's text.
@@ -204,7 +266,7 @@ impl Rows {
 
     /// Whether a thread is at work on them.
     pub fn is_busy(&self) -> bool {
-        self.task.is_some()
+        self.task.is_some() || self.connections.is_busy()
     }
 }
 
@@ -223,8 +285,8 @@ fn rows(analysis: &Analysis, filter: &Filter, sort: Sort) -> Made {
         ids.iter().for_each(|&id| mask[id as usize] = true);
         mask
     });
-    let connections = mask.as_deref().map(|mask| filter.connections(analysis, mask));
-    Made { list: sorted, mask, connections }
+    let passing = mask.as_deref().map(|mask| Arc::new(filter.connections(analysis, mask)));
+    Made { list: sorted, mask, passing, ..Made::default() }
 }
 
 fn by_number(analysis: &Analysis, ids: &[u32], key: impl Fn(&ExchangeView<'_>) -> i64) -> Vec<ExchangeId> {
@@ -276,9 +338,10 @@ mod tests {
     use super::*;
     use crate::app::fixture;
 
-    fn made(filter: &str, sort: Sort) -> Rows {
+    fn made(filter: &str, exchanges: Sort) -> Rows {
         let mut rows = Rows::default();
-        rows.update(&Arc::new(fixture::analysis()), 1, filter, sort, &Background::inline());
+        let orders = Orders { exchanges, ..Orders::default() };
+        rows.update(&Arc::new(fixture::analysis()), 1, filter, orders, &Background::inline());
         rows
     }
 
@@ -298,24 +361,47 @@ mod tests {
         let (analysis, background) = (Arc::new(fixture::analysis()), Background::inline());
         let mut rows = Rows::default();
         for _ in 0..3 {
-            rows.update(&analysis, 1, "rejected", Sort::default(), &background);
+            rows.update(&analysis, 1, "rejected", Orders::default(), &background);
         }
         assert_eq!(rows.count(), 1);
-        rows.update(&analysis, 2, "rejected", Sort::default(), &background);
+        rows.update(&analysis, 2, "rejected", Orders::default(), &background);
         assert_eq!(rows.count(), 2);
+    }
+
+    #[test]
+    fn each_table_has_an_order_of_its_own() {
+        let (analysis, background) = (Arc::new(fixture::analysis()), Background::inline());
+        let mut rows = Rows::default();
+        rows.update(&analysis, 1, "rejected", Orders::default(), &background);
+        let before = (rows.list().to_vec(), rows.connections().to_vec());
+        let longest = Sort { column: ConnectionColumn::Lasted, descending: true };
+        let orders = Orders { connections: longest, ..Orders::default() };
+        rows.update(&analysis, 1, "rejected", orders, &background);
+        assert_eq!((rows.count(), rows.connections_count()), (1, 2));
+        assert_eq!(rows.list(), before.0);
+        let lasted = |id: &ConnectionId| {
+            let inner = analysis.connection(*id).inner;
+            std::cmp::Reverse(inner.last.since_ns(inner.first))
+        };
+        assert!(rows.connections().is_sorted_by_key(lasted));
+        let of = |ids: &[ConnectionId]| ids.iter().map(|id| id.0).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(of(rows.connections()), of(&before.1));
+        // And the filter holds for both.
+        rows.update(&analysis, 1, "", orders, &background);
+        assert_eq!(rows.connections().len(), analysis.topology.connections.len());
     }
 
     #[test]
     fn a_filter_that_cannot_be_read_keeps_the_rows_and_says_why() {
         let (analysis, background) = (Arc::new(fixture::analysis()), Background::inline());
         let mut rows = Rows::default();
-        rows.update(&analysis, 1, "status:502", Sort::default(), &background);
+        rows.update(&analysis, 1, "status:502", Orders::default(), &background);
         let before = rows.list().to_vec();
-        rows.update(&analysis, 1, "status:5x", Sort::default(), &background);
+        rows.update(&analysis, 1, "status:5x", Orders::default(), &background);
         assert!(rows.error().is_some());
         assert_eq!(rows.list(), before);
         // Of other captures there are none to stay: an empty table would look like an answer.
-        rows.update(&analysis, 2, "status:5x", Sort::default(), &background);
+        rows.update(&analysis, 2, "status:5x", Orders::default(), &background);
         assert!(rows.error().is_some() && rows.mask().is_none());
         assert_eq!(rows.list().len(), analysis.topology.exchanges.len());
     }

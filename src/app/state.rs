@@ -14,7 +14,7 @@ use super::document::Document;
 use super::format::Clock;
 use super::loader::{Loaded, Loader, Unread};
 use super::panes::lanes::Draft;
-use super::rows::{Column, Rows, Sort};
+use super::rows::{Column, ConnectionColumn, Orders, Rows};
 use super::saver::Saver;
 use super::story::Story;
 use super::timeline_pane::TimelineState;
@@ -41,6 +41,7 @@ pub enum Action {
     SetView(Option<TimeView>),
     SetFilter(String),
     SortBy(Column),
+    SortConnectionsBy(ConnectionColumn),
     ShowTab(Tab),
     ShowFigures(LinkId),
     ShowDetail(DetailTab),
@@ -153,8 +154,8 @@ pub struct UiState {
     pub figures: Option<LinkId>,
     /// Tab of the request's pane.
     pub detail: DetailTab,
-    /// The table's order.
-    pub sort: Sort,
+    /// The tables' orders.
+    pub orders: Orders,
     /// The modal that is open.
     pub modal: Option<Modal>,
     /// Whether the modal's field still has to get the keyboard.

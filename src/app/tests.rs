@@ -6,7 +6,7 @@ use std::sync::Arc;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 
 use super::background::Background;
 use super::command::Command;
@@ -19,6 +19,7 @@ use crate::session::Target;
 mod again;
 mod clocks;
 mod comparing;
+mod fitting;
 mod going;
 mod moving;
 mod opening;

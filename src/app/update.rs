@@ -7,13 +7,12 @@ use egui::Context;
 
 use super::chain::{self, ChainEdit};
 use super::command::Command;
-use super::dialogs::{Answer, Purpose};
+use super::dialogs::{Answer, Pick, Purpose};
 use super::loader::{LoadError, Loaded, Request};
 use super::navigate;
 use super::panes::lanes::Draft;
 use super::panes::verdict::leading;
 use super::remap::Remap;
-use super::rows::Sort;
 use super::state::{Action, AppState, DetailTab, Leave, Modal, Tab};
 use crate::session::{Annotation, History, Mark, Selection, Target};
 use crate::topology::Overrides;
@@ -98,10 +97,9 @@ impl AppState {
             Action::SetCursor(at) => self.edits.look().selection.cursor = Some(at),
             Action::SetView(view) => self.edits.look().view = view,
             Action::SetFilter(text) => self.edits.look().filter = text,
-            Action::SortBy(column) => {
-                let sort = self.ui.sort;
-                let descending = sort.column == column && !sort.descending;
-                self.ui.sort = Sort { column, descending };
+            Action::SortBy(column) => self.ui.orders.exchanges = self.ui.orders.exchanges.clicked(column),
+            Action::SortConnectionsBy(column) => {
+                self.ui.orders.connections = self.ui.orders.connections.clicked(column);
             }
             Action::ShowTab(tab) => self.show_tab(tab),
             Action::ShowDetail(tab) => self.ui.detail = tab,
@@ -148,16 +146,19 @@ impl AppState {
 
     fn run(&mut self, ctx: &Context, command: Command) {
         match command {
-            Command::Open => self.dialogs.ask(Purpose::Replace, &self.background),
-            Command::Add => self.dialogs.ask(Purpose::Add, &self.background),
-            Command::Save => self.dialogs.ask(Purpose::Save, &self.background),
+            Command::Open => self.dialogs.ask(Purpose::Replace, Pick::Files, &self.background),
+            Command::OpenFolder => self.dialogs.ask(Purpose::Replace, Pick::Folders, &self.background),
+            Command::Add => self.dialogs.ask(Purpose::Add, Pick::Files, &self.background),
+            Command::AddFolder => self.dialogs.ask(Purpose::Add, Pick::Folders, &self.background),
+            Command::Save => self.dialogs.ask(Purpose::Save, Pick::Files, &self.background),
             Command::OpenPath => self.show_open_path(false, ""),
             Command::AddPath => self.show_open_path(true, ""),
             Command::SavePath => self.show_save_path(""),
             Command::CancelLoad => self.loader.cancel(),
             Command::Undo => self.go_back(History::undo, "Nothing to undo"),
             Command::Redo => self.go_back(History::redo, "Nothing to redo"),
-            Command::Compare => self.dialogs.ask(Purpose::Compare, &self.background),
+            Command::Compare => self.dialogs.ask(Purpose::Compare, Pick::Files, &self.background),
+            Command::CompareFolder => self.dialogs.ask(Purpose::Compare, Pick::Folders, &self.background),
             Command::ComparePath => self.show_compare_path(""),
             Command::CancelCompare => self.comparing.cancel(),
             Command::SwapComparison => self.comparing.swap(),

@@ -24,10 +24,25 @@ pub struct Shown {
     pub start_line: String,
     /// Names and values as sent: header fields, variables, trailers.
     pub headers: Vec<(String, String)>,
-    /// The body as text, or as hexadecimal where it is no text.
-    pub body: String,
+    /// The body.
+    pub body: Body,
     /// What to know about the body, in the order of the steps that made it readable.
     pub notes: Vec<String>,
+}
+
+/// A body as it is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Text.
+    Text(String),
+    /// What is no text, or the start of it: to be shown by [`hex`], as wide as there is room.
+    Bytes(Vec<u8>),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
 }
 
 /// The parts of a message, before its body is read.
@@ -71,11 +86,20 @@ pub fn show(message: &Message, protocol: Protocol, from: Side, excerpt: &Excerpt
     let declared = headers.iter().find(|(name, _)| is_content_type(name)).map(|(_, value)| value.as_str());
     let shown = content(&decoded.bytes, declared, whole && decoded.stopped.is_none());
     notes.extend(shown.notes);
-    let body = shown.text.unwrap_or_else(|| {
-        let kind = if shown.kind.is_empty() { "not text" } else { shown.kind };
-        notes.push(format!("{kind}, shown as bytes"));
-        hex(&decoded.bytes)
-    });
+    let body = match shown.text {
+        Some(text) => Body::Text(text),
+        None => {
+            let kind = if shown.kind.is_empty() { "not text" } else { shown.kind };
+            let bytes = &decoded.bytes[..decoded.bytes.len().min(HEX_LIMIT)];
+            let part = if bytes.len() < decoded.bytes.len() {
+                format!("the first {} ", size(bytes.len()))
+            } else {
+                String::new()
+            };
+            notes.push(format!("{kind}, {part}shown as bytes"));
+            Body::Bytes(bytes.to_vec())
+        }
+    };
     Shown { start_line, headers, body, notes }
 }
 
@@ -268,17 +292,27 @@ fn size(bytes: usize) -> String {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Characters of a row of [`hex`] with this many bytes.
+pub const fn hex_width(per_row: usize) -> usize {
+    OFFSET + per_row * 4 + 1
+}
+
+/// Characters of the offset before the bytes of a row, and of the blanks behind it.
+const OFFSET: usize = 6;
+
+/// Rows of bytes, `per_row` (at least one) in each: the offset, the bytes in hexadecimal, and what of them is ASCII.
+pub fn hex(bytes: &[u8], per_row: usize) -> String {
+    let per_row = per_row.max(1);
     let mut out = String::new();
-    for (row, chunk) in bytes[..bytes.len().min(HEX_LIMIT)].chunks(16).enumerate() {
-        let mut line = format!("{:04x}  ", row * 16);
+    for (row, chunk) in bytes.chunks(per_row).enumerate() {
+        let mut line = format!("{:04x}  ", row * per_row);
         for byte in chunk {
             // Writing to a string cannot fail.
             let _ = write!(line, "{byte:02x} ");
         }
         let text: String =
             chunk.iter().map(|&byte| if byte.is_ascii_graphic() { char::from(byte) } else { '.' }).collect();
-        let _ = writeln!(out, "{line:<54}{text}");
+        let _ = writeln!(out, "{line:<width$}{text}", width = OFFSET + per_row * 3 + 1);
     }
     out
 }
@@ -293,6 +327,10 @@ mod tests {
         show(&message, Protocol::Http11, Side::Server, &Excerpt { bytes: bytes.to_vec(), cut })
     }
 
+    fn text(words: &str) -> Body {
+        Body::Text(words.to_owned())
+    }
+
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
     }
@@ -303,7 +341,7 @@ mod tests {
         let shown = of(head.len(), &[head.as_slice(), b"hello"].concat(), Framing::Length(5), false);
         assert_eq!(shown.start_line, "HTTP/1.1 200 OK");
         assert_eq!(shown.headers, [pair("Server", "x"), pair("", "X-Odd")]);
-        assert_eq!((shown.body.as_str(), shown.notes.len()), ("hello", 0));
+        assert_eq!((shown.body, shown.notes.len()), (text("hello"), 0));
     }
 
     #[test]
@@ -315,7 +353,7 @@ mod tests {
         let head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n";
         let show = |body: &[u8], cut| of(head.len(), &[head, body].concat(), Framing::None, cut);
         let whole = show(&[&coded[..], b"!"].concat(), false);
-        assert_eq!(whole.body, "{\n  \"ok\": true\n}");
+        assert_eq!(whole.body, text("{\n  \"ok\": true\n}"));
         let notes = [
             "gzip: 32 bytes decoded to 11 bytes; 1 bytes behind the coded data",
             "JSON, laid out for reading",
@@ -335,14 +373,32 @@ mod tests {
         assert_eq!(plain(b"zz\r\nkept"), b"zz\r\nkept");
         assert_eq!(plain(b""), b"");
         let shown = of(0, b"1\r\na\r\n0\r\nDigest: x\r\n\r\n", Framing::Chunked, false);
-        assert_eq!((shown.body.as_str(), shown.headers), ("a", vec![pair("Digest", "x")]));
+        assert_eq!((shown.body, shown.headers), (text("a"), vec![pair("Digest", "x")]));
     }
 
     #[test]
     fn bytes_that_are_no_text_are_shown_as_hexadecimal() {
         let shown = of(0, &[0, 255, 65], Framing::None, false);
-        assert!(shown.body.starts_with("0000  00 ff 41"));
+        assert_eq!(shown.body, Body::Bytes(vec![0, 255, 65]));
         assert_eq!(shown.notes, ["not text, shown as bytes"]);
+        let long = of(0, &[1; HEX_LIMIT + 1], Framing::None, false);
+        assert!(matches!(&long.body, Body::Bytes(bytes) if bytes.len() == HEX_LIMIT));
+        assert_eq!(long.notes, ["not text, the first 2.0 KiB shown as bytes"]);
+    }
+
+    #[test]
+    fn rows_of_bytes_are_as_wide_as_was_asked_for() {
+        let bytes: Vec<u8> = (0x3a..0x4f).collect();
+        for per_row in [4, 8, 16] {
+            let rows = hex(&bytes, per_row);
+            let rows: Vec<&str> = rows.lines().collect();
+            assert_eq!(rows.len(), bytes.len().div_ceil(per_row));
+            assert_eq!(rows[0].len(), hex_width(per_row), "{:?}", rows[0]);
+            // Of a last row that is short the text still stands below the others'.
+            let at = rows[0].len() - per_row;
+            assert!(rows[rows.len() - 1][..at].ends_with("  ") && rows[rows.len() - 1].ends_with('N'));
+        }
+        assert!(hex(&bytes, 8).starts_with("0000  3a 3b 3c 3d 3e 3f 40 41  :;<=>?@A\n0008  42"));
     }
 
     #[test]
@@ -352,7 +408,7 @@ mod tests {
         let message = Message { head_bytes: 47, ..Message::default() };
         let excerpt = Excerpt { bytes: packet, cut: false };
         let shown = show(&message, Protocol::Uwsgi, Side::Client, &excerpt);
-        assert_eq!((shown.start_line.as_str(), shown.body.as_str()), ("POST /a?b=c", "everything"));
+        assert_eq!((shown.start_line.as_str(), shown.body), ("POST /a?b=c", text("everything")));
         assert_eq!(shown.headers, [pair("REQUEST_METHOD", "POST"), pair("REQUEST_URI", "/a?b=c")]);
         assert_eq!(shown.notes, ["uwsgi packet, modifiers 0 and 0"]);
     }
@@ -374,14 +430,14 @@ mod tests {
         ]
         .concat();
         let shown = show(Side::Client, request);
-        assert_eq!((shown.start_line.as_str(), shown.body.as_str()), ("POST /a", "a=1"));
+        assert_eq!((shown.start_line.as_str(), shown.body), ("POST /a", text("a=1")));
         assert_eq!(shown.notes, ["FastCGI, 6 records"]);
         let head = b"Status: 404 Not Found\r\nContent-Type: application/json\r\n\r\n";
         let response =
             [record(6, head), record(6, b"[1"), record(6, b"]"), record(3, &[0, 0, 0, 9, 0, 0, 0, 0])];
         let shown = show(Side::Server, response.concat());
         assert_eq!(shown.headers[0], pair("Status", "404 Not Found"));
-        assert_eq!(shown.body, "[\n  1\n]");
+        assert_eq!(shown.body, text("[\n  1\n]"));
         assert_eq!(shown.notes[1], "END_REQUEST: complete, application status 9");
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
         alarming = failures > 0;
         let connections: u64 = out.iter().map(|l| l.connections).sum();
         if requests == 0 && connections > 0 {
-            let is_encrypted = links.iter().any(|l| link_ends(l.link).from == lane && is_encrypted(l));
+            let is_encrypted = links.iter().any(|l| link_ends(l.link).from == lane && encrypted(l) > 0);
             let noun = if is_encrypted { "encrypted connection" } else { "connection" };
             parts.push(format!("{}, no request read", counted(connections, noun)));
         } else {
@@ -50,20 +50,23 @@ pub(super) fn lane_fact(analysis: &Analysis, links: &[LinkRows], lane: LaneId) -
     let (connections, closed, reused) = into
         .iter()
         .fold((0, 0, 0), |sum, l| (sum.0 + l.connections, sum.1 + l.closed_after_one, sum.2 + l.reused));
-    if connections > 0 {
-        if closed * 10 >= connections * 9 {
-            parts.push("closes after each".to_owned());
-        } else if reused > 0 {
-            parts.push(format!("{} of {} connections reused", grouped(reused), grouped(connections)));
-        } else if connections > 1 && into.iter().any(|l| l.requests > 0) {
-            parts.push("no connection reused".to_owned());
-        }
+    let encrypted: u64 = links.iter().filter(|l| link_ends(l.link).to == lane).map(encrypted).sum();
+    if encrypted > 0 {
+        // How often those were used again cannot be read.
+        parts.push(format!("{} of {} connections encrypted", grouped(encrypted), grouped(connections)));
+    } else if connections > 0 && closed * 10 >= connections * 9 {
+        parts.push("closes after each".to_owned());
+    } else if reused > 0 {
+        parts.push(format!("{} of {} connections reused", grouped(reused), grouped(connections)));
+    } else if connections > 1 && into.iter().any(|l| l.requests > 0) {
+        parts.push("no connection reused".to_owned());
     }
     LaneFact { text: parts.join(" · "), alarming }
 }
 
-fn is_encrypted(link: &LinkRows) -> bool {
-    link.rows.iter().flat_map(|row| &row.connections).any(|span| span.carries == Some("encrypted"))
+fn encrypted(link: &LinkRows) -> u64 {
+    let connections = link.rows.iter().flat_map(|row| &row.connections);
+    connections.filter(|span| span.carries == Some("encrypted")).count() as u64
 }
 
 /// The figures of a link as the board has them: a snapshot opened without its captures draws only the exchanges that
@@ -169,6 +172,25 @@ mod tests {
         let analysis =
             crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default());
         assert_eq!(Model::new(&analysis).lanes[0].fact.text, "1 encrypted connection, no request read");
+    }
+
+    #[test]
+    fn whether_encrypted_connections_were_used_again_is_not_said() {
+        let mut script = crate::testing::Script::new("edge.pcap");
+        for n in 0..3 {
+            let at = n * 1_000_000_000;
+            let asked = script.connection(at, &format!("10.0.1.1:{}", 3000 + n), "10.0.1.2:443", 100);
+            if n == 0 {
+                // Plain HTTP to the port of TLS.
+                script.request(asked, at + 1_000, "GET", "/", &[], "");
+                script.response(asked, at + 2_000, 400, 10);
+            } else {
+                script.flow(asked).protocol = crate::http::Protocol::Tls;
+            }
+        }
+        let analysis =
+            crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default());
+        assert_eq!(Model::new(&analysis).lanes[1].fact.text, "2 of 3 connections encrypted");
     }
 
     #[test]

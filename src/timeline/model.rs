@@ -78,6 +78,8 @@ pub struct Model {
     pub(super) overview: Minimap,
     places: Vec<Place>,
     range: Option<(SessionTime, SessionTime)>,
+    /// First and last moment of anything that is drawn.
+    drawn: Option<(SessionTime, SessionTime)>,
     /// One for each time at which was recorded, where there are several.
     times: Vec<TimeView>,
 }
@@ -109,15 +111,21 @@ impl Model {
             })
             .collect();
         let range = whole_range(analysis);
-        let mut model = Self { lanes, links, links_below, places, range, ..Self::default() };
+        let drawn = drawn_range(&links);
+        let mut model = Self { lanes, links, links_below, places, range, drawn, ..Self::default() };
         model.overview = Minimap::finest(&model);
         let rows = model.links.iter().flat_map(|l| &l.rows);
-        model.times = times::views(analysis, rows, model.limits());
+        model.times = times::views(analysis, rows, model.whole());
         model
     }
 
     /// The limits of zoom and pan.
     pub fn limits(&self) -> Limits {
+        self.drawn.map_or(self.whole(), |(first, last)| self.whole().drawn(first, last))
+    }
+
+    /// All that was recorded.
+    fn whole(&self) -> Limits {
         let (first, last) = self.range.unwrap_or((SessionTime(0), SessionTime(1_000_000_000)));
         Limits::new(first, last)
     }
@@ -181,6 +189,15 @@ fn whole_range(analysis: &Analysis) -> Option<(SessionTime, SessionTime)> {
     let connections = analysis.connections().map(|c| (c.inner.first, c.inner.last));
     let all = analysis.time_range().into_iter().chain(connections);
     all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
+/// From the first to the last moment in which a connection is drawn.
+fn drawn_range(links: &[LinkRows]) -> Option<(SessionTime, SessionTime)> {
+    let rows = links.iter().flat_map(|link| &link.rows);
+    // Those of a row stand one after the other.
+    let ends = rows.filter_map(|row| Some((row.connections.first()?.start, row.connections.last()?.end)));
+    let (start, end) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+    Some((SessionTime(start), SessionTime(end)))
 }
 
 fn addresses(lane: &crate::topology::Lane) -> String {

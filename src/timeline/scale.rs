@@ -6,11 +6,17 @@ use crate::session::TimeView;
 /// Shortest view, in nanoseconds: below it captures have no more detail.
 const MIN_SPAN_NS: i64 = 1_000;
 
+/// The part of a view, one in this many, that always shows some of the time in which something is drawn: beside it one
+/// would look at an empty screen.
+const LEAST_SHARE: i64 = 8;
+
 /// What a view may show: the whole session and a margin on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     start: i64,
     end: i64,
+    /// From the first thing that is drawn to the last.
+    drawn: (i64, i64),
 }
 
 impl Limits {
@@ -18,7 +24,14 @@ impl Limits {
     pub fn new(first: SessionTime, last: SessionTime) -> Self {
         let span = last.0.saturating_sub(first.0).max(0);
         let margin = (span / 50).max(MIN_SPAN_NS);
-        Self { start: first.0.saturating_sub(margin), end: last.0.saturating_add(margin) }
+        let (start, end) = (first.0.saturating_sub(margin), last.0.saturating_add(margin));
+        Self { start, end, drawn: (first.0, last.0.max(first.0)) }
+    }
+
+    /// The same, with something drawn from `first` to `last` only: views keep some of that in sight.
+    pub fn drawn(self, first: SessionTime, last: SessionTime) -> Self {
+        let drawn = (first.0.clamp(self.start, self.end), last.0.clamp(self.start, self.end));
+        Self { drawn: (drawn.0, drawn.1.max(drawn.0)), ..self }
     }
 
     /// The view of everything.
@@ -31,11 +44,15 @@ impl Limits {
         self.end.saturating_sub(self.start).max(MIN_SPAN_NS)
     }
 
-    /// The nearest view that is neither too short nor reaches past the limits.
+    /// The nearest view that is neither too short nor reaches past the limits, nor past what is drawn.
     pub fn clamp(self, view: TimeView) -> TimeView {
         let span = view.end.0.saturating_sub(view.start.0).clamp(MIN_SPAN_NS, self.span_ns());
         let latest = self.end.saturating_sub(span).max(self.start);
-        let start = view.start.0.clamp(self.start, latest);
+        let share = span / LEAST_SHARE;
+        let (first, last) = self.drawn;
+        let earliest = first.saturating_sub(span.saturating_sub(share)).clamp(self.start, latest);
+        let latest = last.saturating_sub(share).clamp(earliest, latest);
+        let start = view.start.0.clamp(earliest, latest);
         TimeView { start: SessionTime(start), end: SessionTime(start.saturating_add(span)) }
     }
 
@@ -122,7 +139,7 @@ impl Scale {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { start: 0, end: 10_000_000 };
+    const LIMITS: Limits = Limits { start: 0, end: 10_000_000, drawn: (0, 10_000_000) };
 
     fn scale(start: i64, end: i64) -> Scale {
         Scale::new(TimeView { start: SessionTime(start), end: SessionTime(end) }, 100.0, 1000.0)
@@ -161,6 +178,24 @@ mod tests {
         assert_eq!(view.start, SessionTime(1_000_000));
         let view = scale(2_000_000, 6_000_000).panned(-1e9, LIMITS);
         assert_eq!((view.start.0, view.end.0), (6_000_000, 10_000_000));
+    }
+
+    #[test]
+    fn some_of_what_is_drawn_stays_in_the_view() {
+        // A capture that ran long before and after its traffic.
+        let limits = LIMITS.drawn(SessionTime(4_000_000), SessionTime(5_000_000));
+        let late = scale(4_000_000, 4_800_000).panned(-1e9, limits);
+        assert_eq!((late.start.0, late.end.0), (4_900_000, 5_700_000));
+        let early = scale(4_000_000, 4_800_000).panned(1e9, limits);
+        assert_eq!((early.start.0, early.end.0), (3_300_000, 4_100_000));
+        // And in the margin beside it, however near one looks.
+        let near = limits.clamp(TimeView { start: SessionTime(9_000_000), end: SessionTime(9_008_000) });
+        assert_eq!((near.start.0, near.end.0), (4_999_000, 5_007_000));
+        // All of it is all of it, wherever the traffic is.
+        for (first, last) in [(0, 10), (9_999_990, 10_000_000), (5, 5), (7, 3)] {
+            let limits = LIMITS.drawn(SessionTime(first), SessionTime(last));
+            assert_eq!(limits.clamp(LIMITS.fit()), LIMITS.fit());
+        }
     }
 
     #[test]

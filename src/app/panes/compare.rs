@@ -45,7 +45,8 @@ pub fn compare_ui(ui: &mut Ui, compared: &Compared<'_>, text: &mut String, focus
     }
     ui.add_space(6.0);
     ui.horizontal(|ui| {
-        command_button(ui, Command::Compare, "Choose…", out);
+        command_button(ui, Command::Compare, "Choose files…", out);
+        command_button(ui, Command::CompareFolder, "Choose a folder…", out);
         if !matches!(compared, Compared::Nothing(_)) {
             command_button(ui, Command::ComparePath, "Type a path…", out);
         }

@@ -12,6 +12,7 @@ use crate::app::state::{Action, DetailTab};
 use crate::app::widgets::{tabs, title_row};
 use crate::capture::ExtentError;
 use crate::http::Message;
+use crate::http::show::{Body, hex, hex_width};
 
 /// Draws the pane.
 pub fn detail_ui(
@@ -91,6 +92,13 @@ fn contents_ui(
 }
 
 fn error_ui(ui: &mut Ui, pane: &Pane<'_>, error: &ExtentError) {
+    if pane.document.held.is_some() {
+        let words = "A snapshot keeps no bytes of messages: they are read from its captures, and those are gone or changed. Open \
+            them with it, or beside it in the same folders.";
+        ui.add(egui::Label::new(RichText::new(words).color(pane.palette.muted)).wrap())
+            .on_hover_text(error.to_string());
+        return;
+    }
     let text = RichText::new(format!("✖ {error}")).color(pane.palette.failed);
     ui.add(egui::Label::new(text).wrap());
 }
@@ -120,11 +128,23 @@ fn body_ui(ui: &mut Ui, pane: &Pane<'_>, part: &Part) {
     if !part.body_note.is_empty() {
         ui.label(RichText::new(&part.body_note).small().color(pane.palette.muted));
     }
-    if part.body.is_empty() {
-        ui.weak("No body.");
-    } else {
-        ui.label(RichText::new(&part.body).monospace());
+    match &part.body {
+        Body::Text(text) if text.is_empty() => drop(ui.weak("No body.")),
+        Body::Text(text) => drop(ui.label(RichText::new(text).monospace())),
+        Body::Bytes(bytes) => {
+            let rows = RichText::new(hex(bytes, bytes_per_row(ui))).monospace();
+            // Of what is narrower still a bar below shows the rest: a broken row could not be read.
+            ui.add(egui::Label::new(rows).extend());
+        }
     }
+}
+
+/// Bytes that a row of the pane has room for.
+fn bytes_per_row(ui: &Ui) -> usize {
+    let font = egui::TextStyle::Monospace.resolve(ui.style());
+    let letter = ui.ctx().fonts_mut(|fonts| fonts.glyph_width(&font, '0'));
+    let fits = |per_row: &usize| hex_width(*per_row) as f32 * letter <= ui.available_width();
+    [16, 8].into_iter().find(fits).unwrap_or(4)
 }
 
 fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {

@@ -106,16 +106,24 @@ fn where_and_how_sure(pane: &Pane<'_>, finding: &Finding) -> String {
     if let Some(link) = finding.link {
         parts.push(pane.analysis.link_name(link));
     }
-    parts.push(sure.to_owned());
-    // What one link does in several ways is told apart by its cause.
+    // What one link does in several ways is told apart by its cause, and what several servers did alike by whose it is.
     let alike = |other: &&Finding| (&other.kind, other.link) == (&finding.kind, finding.link);
-    if !finding.cause.is_empty()
-        && !is_beyond(finding)
-        && pane.analysis.diagnosis.findings.iter().filter(alike).count() > 1
-    {
+    let alike: Vec<_> = pane.analysis.diagnosis.findings.iter().filter(alike).collect();
+    let same = alike.iter().filter(|other| other.cause == finding.cause).count();
+    if same > 1 {
+        parts.extend(server_of(finding));
+    }
+    parts.push(sure.to_owned());
+    if !finding.cause.is_empty() && !is_beyond(finding) && alike.len() > same {
         parts.push(finding.cause.replace('-', " "));
     }
     parts.join(" · ")
+}
+
+/// The server that all evidence is about; `None` where it is about several, or there is none.
+fn server_of(finding: &Finding) -> Option<String> {
+    let first = finding.evidence.first()?.server;
+    finding.evidence.iter().all(|proof| proof.server == first).then(|| first.to_string())
 }
 
 /// What a finding is called in a list: its kind, or who answers what where the reason lies behind what was captured.

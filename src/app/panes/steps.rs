@@ -37,12 +37,14 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     let fits = |step: &&Step| ui.available_height() >= why_height(ui, step) + 2.0 * LOW_ROW;
     let why = current.and_then(|at| steps.get(at)).filter(fits);
     let below = why.map_or(0.0, |step| why_height(ui, step));
-    let height = (ui.available_height() - below).max(2.0 * LOW_ROW);
-    let row = if height < 9.0 * ROW { LOW_ROW } else { ROW };
-    // Whole rows only: half a line at the edge would look like the last one.
-    let height = (height / row).floor() * row;
+    let (row, height) = rows_within((ui.available_height() - below).max(2.0 * LOW_ROW), steps.len());
     let scroll = is_resized(ui, "steps", height) || scroll;
-    let mut area = ScrollArea::vertical().id_salt("steps").max_height(height).auto_shrink([false, true]);
+    let mut area = ScrollArea::vertical()
+        .id_salt("steps")
+        .max_height(height)
+        // Its own least height is more than two rows: the words below would be pushed under the edge.
+        .min_scrolled_height(height)
+        .auto_shrink([false, true]);
     if let Some(at) = current.filter(|_| scroll) {
         // The step after it and those before it stay in sight: what it means shows only among them.
         area = area.vertical_scroll_offset(((at as f32 + 2.0) * row - height).max(0.0));
@@ -58,6 +60,16 @@ pub fn steps_ui(ui: &mut Ui, pane: &Pane<'_>, story: &Story, scroll: bool, out: 
     if let Some(step) = why {
         why_ui(ui, pane, step, out);
     }
+}
+
+/// Height of a row and of the list. Whole rows only: half a line at the edge would look like the last one; where some
+/// scroll away the rows share what is left over.
+fn rows_within(room: f32, steps: usize) -> (f32, f32) {
+    let least = if room < 9.0 * ROW { LOW_ROW } else { ROW };
+    let shown = (room / least).floor().max(1.0);
+    let row =
+        if steps as f32 > shown { room / shown } else { (room / steps.max(1) as f32).clamp(least, ROW) };
+    (row, row * shown.min(steps as f32))
 }
 
 /// Title, buttons and place in one row: each row spared here shows a step more.
@@ -183,4 +195,20 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
         }
         command_button(ui, Command::CopyWiresharkFilter, "Wireshark filter", out);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_steps_fill_their_room_without_half_a_row() {
+        for (room, steps) in [(41.0, 9), (118.0, 9), (119.9, 40), (300.0, 40), (300.0, 3), (40.0, 1)] {
+            let (row, height) = rows_within(room, steps);
+            let shown = height / row;
+            assert!((shown - shown.round()).abs() < 1e-3 && height <= room + 1e-3, "{room} {steps}");
+            assert!((LOW_ROW..=ROW + 3.0).contains(&row), "{row}");
+            assert!(shown.round() as usize == steps || room - height < 1e-3, "{room} {steps} {height}");
+        }
+    }
 }

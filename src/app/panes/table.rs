@@ -16,8 +16,10 @@ use crate::app::widgets::{
 use crate::correlate::Confidence;
 use crate::diagnose::carried::unread;
 
-const ROW: f32 = 22.0;
-const HEAD: f32 = 20.0;
+/// Height of a row of both tables.
+pub const ROW: f32 = 22.0;
+/// Height of their heads.
+pub const HEAD: f32 = 20.0;
 
 /// Draws the table; `scroll` brings the selected row into sight.
 pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: bool, out: &mut Actions) {
@@ -25,7 +27,12 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
         return nothing_ui(ui, pane, rows, "exchange", out);
     }
     let columns = columns(ui.available_width());
-    let short = columns.contains(&(Column::Connection, PORTS));
+    let short = Short {
+        connection: columns.contains(&(Column::Connection, PORTS)),
+        time: columns.contains(&(Column::Time, SHORT_TIME)),
+    };
+    let left_out: Vec<Column> =
+        Column::ALL.into_iter().filter(|column| columns.iter().all(|(known, _)| known != column)).collect();
     let selected = pane.session.selection.exchange;
     let remade = is_remade(ui, "exchanges", rows.count());
     let scroll = is_resized(ui, "exchanges", ui.available_height()) || remade || scroll;
@@ -76,12 +83,27 @@ pub fn table_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows, sort: Sort, scroll: b
             if response.clicked() {
                 out.push(Action::SelectExchange(id));
             }
+            if !left_out.is_empty() {
+                response.on_hover_ui(|ui| {
+                    for &column in &left_out {
+                        let words = format!("{}: {}", column.name(), cell(pane, &exchange, column).0);
+                        ui.add(egui::Label::new(RichText::new(words).monospace()).extend());
+                    }
+                });
+            }
         });
     });
 }
 
+/// What is shortened for want of room.
+#[derive(Clone, Copy)]
+struct Short {
+    connection: bool,
+    time: bool,
+}
+
 /// Height of as many whole rows as there is room for below the head.
-fn whole_rows(height: f32) -> f32 {
+pub fn whole_rows(height: f32) -> f32 {
     let step = ROW + 1.0;
     (((height - HEAD - 1.0) / step).floor() * step - 1.0).max(44.0)
 }
@@ -125,6 +147,17 @@ fn none_read(pane: &Pane<'_>) -> String {
 
 /// Width of the connection as its two ports only.
 const PORTS: f32 = 108.0;
+/// Characters of a time to the microsecond: `04:19:11.041773`.
+const MICROS: usize = 15;
+/// Width of a time without its nanoseconds.
+const SHORT_TIME: f32 = 112.0;
+
+/// The columns that there is no room for, by name.
+pub fn left_out(room: f32) -> Vec<&'static str> {
+    let shown = columns(room);
+    let missing = Column::ALL.into_iter().filter(|column| shown.iter().all(|(known, _)| known != column));
+    missing.map(Column::name).collect()
+}
 
 /// The columns that fit, with their widths: what tells least goes first. Of a connection the ports are left at last.
 fn columns(room: f32) -> Vec<(Column, f32)> {
@@ -142,6 +175,16 @@ fn columns(room: f32) -> Vec<(Column, f32)> {
     }
     if !fits(&all) {
         all.retain(|(column, _)| *column != Column::Connection);
+    }
+    if !fits(&all) {
+        for (column, width) in &mut all {
+            *width = match column {
+                Column::Time => SHORT_TIME,
+                Column::Link => 104.0,
+                Column::Outcome => 98.0,
+                _ => *width,
+            };
+        }
     }
     all
 }
@@ -164,29 +207,39 @@ fn width(column: Column) -> f32 {
 
 fn head_ui(ui: &mut Ui, pane: &Pane<'_>, column: Column, sort: Sort, out: &mut Actions) {
     let zone = if column == Column::Time { format!(" ({})", pane.clock.name()) } else { String::new() };
-    let arrow = match sort {
-        Sort { column: by, descending: false } if by == column => " ▲",
-        Sort { column: by, descending: true } if by == column => " ▼",
-        _ => "",
-    };
-    let text = RichText::new(format!("{}{zone}{arrow}", column.name())).small().color(pane.palette.muted);
-    let head = ui.add(egui::Button::new(text).frame(false));
-    head.widget_info(|| {
-        egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Sort by {}", column.name()))
-    });
-    if head.on_hover_text(format!("Sort by {}", column.name())).clicked() {
+    if sort_head(ui, pane, column.name(), &zone, sort.descends(column)) {
         out.push(Action::SortBy(column));
     }
 }
 
-fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column, short: bool) {
+/// The head of a column that sorts, and whether it was clicked; `descends` is set where the rows are in its order.
+pub fn sort_head(ui: &mut Ui, pane: &Pane<'_>, name: &str, unit: &str, descends: Option<bool>) -> bool {
+    let arrow = match descends {
+        Some(false) => " ▲",
+        Some(true) => " ▼",
+        None => "",
+    };
+    let text = RichText::new(format!("{name}{unit}{arrow}")).small().color(pane.palette.muted);
+    let head = ui.add(egui::Button::new(text).frame(false));
+    let words = format!("Sort by {name}");
+    head.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &words));
+    head.on_hover_text(words).clicked()
+}
+
+fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Column, short: Short) {
     if column == Column::Attempt {
         return attempt_ui(ui, pane, exchange);
     }
     let (text, color) = cell(pane, exchange, column);
-    let ports = short && column == Column::Connection;
+    let ports = short.connection && column == Column::Connection;
+    let micros = short.time && column == Column::Time;
     let ends = exchange.connection().inner;
-    let text = if ports { format!(":{} → :{}", ends.client.port(), ends.server.port()) } else { text };
+    let whole = text.clone();
+    let text = match text {
+        _ if ports => format!(":{} → :{}", ends.client.port(), ends.server.port()),
+        time if micros => time.get(..MICROS).map_or_else(|| time.clone(), str::to_owned),
+        text => text,
+    };
     let text = RichText::new(text).color(color);
     let text = if matches!(column, Column::Link | Column::Outcome | Column::Reason) {
         text
@@ -196,6 +249,8 @@ fn cell_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>, column: Co
     let cell = ui.add(egui::Label::new(text).truncate().selectable(false));
     if ports {
         cell.on_hover_text(format!("{} → {}", ends.client, ends.server));
+    } else if micros {
+        cell.on_hover_text(whole);
     } else if column == Column::Reason
         && let Some(parent) = pane.analysis.trees.parent(exchange.id)
     {
@@ -271,5 +326,10 @@ mod tests {
         let narrow = columns(600.0);
         assert!(narrow.iter().all(|(column, _)| *column != Column::Connection && *column != Column::Attempt));
         assert!(narrow.iter().any(|(column, _)| *column == Column::Status));
+        // The least window: nothing stands beyond the edge, and what is left out is named.
+        let least = columns(590.0);
+        assert!(least.iter().map(|(_, width)| width + 8.0).sum::<f32>() + 10.0 <= 590.0, "{least:?}");
+        assert_eq!(left_out(590.0), ["connection", "#", "latency", "attempt", "linked by"]);
+        assert!(left_out(2000.0).is_empty());
     }
 }

@@ -28,9 +28,8 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<PathBuf>], unread: &[Unread], out: 
         ui.add_space(18.0);
         ui.horizontal(|ui| {
             // Centred by hand: a horizontal row in a centred column starts at the left.
-            ui.add_space((ui.available_width() - 250.0).max(0.0) / 2.0);
-            command_button(ui, Command::Open, "Open captures…", out);
-            command_button(ui, Command::OpenPath, "Type a path…", out);
+            ui.add_space((ui.available_width() - 360.0).max(0.0) / 2.0);
+            open_ui(ui, out);
         });
         ui.add_space(14.0);
         ui.label(RichText::new("or drop files and folders here").color(palette.muted));
@@ -58,6 +57,13 @@ pub fn welcome_ui(ui: &mut Ui, recent: &[Vec<PathBuf>], unread: &[Unread], out: 
     });
 }
 
+/// The ways to open something.
+fn open_ui(ui: &mut Ui, out: &mut Actions) {
+    command_button(ui, Command::Open, "Open captures…", out);
+    command_button(ui, Command::OpenFolder, "Open a folder…", out);
+    command_button(ui, Command::OpenPath, "Type a path…", out);
+}
+
 /// What logs tell without a capture, as the report has it, and how to go on.
 pub fn logs_ui(ui: &mut Ui, told: &str, out: &mut Actions) {
     let palette = Palette::of(ui.ctx());
@@ -68,8 +74,7 @@ pub fn logs_ui(ui: &mut Ui, told: &str, out: &mut Actions) {
     ui.label(RichText::new(how).size(14.0).color(palette.muted));
     ui.add_space(6.0);
     ui.horizontal(|ui| {
-        command_button(ui, Command::Open, "Open captures…", out);
-        command_button(ui, Command::OpenPath, "Type a path…", out);
+        open_ui(ui, out);
     });
     ui.add_space(6.0);
     ScrollArea::both().id_salt("told by logs").auto_shrink(false).show(ui, |ui| {

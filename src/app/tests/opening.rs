@@ -180,6 +180,39 @@ fn without_a_dialog_the_path_can_be_typed() {
     assert!(window.query_by_label_contains("missing.pcap").is_some());
 }
 
+#[test]
+fn a_folder_can_be_chosen_to_open_to_add_and_to_compare_with() {
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures");
+    // A dialog for folders gives no file.
+    let choice = vec![sample(), samples.join("README.md")];
+    let mut window = window_with(Some(choice), None);
+    click(&mut window, "Open a folder…");
+    window.run_steps(3);
+    let captures = |window: &Window| window.state().document.as_ref().map(|one| one.analysis.captures.len());
+    assert_eq!(captures(&window), Some(3));
+    assert_eq!(window.state().ui.recent[0], [sample()]);
+    window.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::D);
+    window.run_steps(3);
+    assert_eq!(captures(&window), Some(3), "the same files are not taken twice");
+    click(&mut window, "Compare…");
+    click(&mut window, "Choose a folder…");
+    window.run_steps(3);
+    window.get_by_label_contains("B (after): ");
+    // From the bar, in place of what is open.
+    press(&mut window, Key::Escape);
+    let before = window.state().document.as_ref().unwrap().generation;
+    click(&mut window, "Folder…");
+    window.run_steps(3);
+    assert_ne!(window.state().document.as_ref().unwrap().generation, before);
+}
+
+#[test]
+fn without_a_dialog_for_folders_the_path_can_be_typed() {
+    let mut window = window_with(None, None);
+    click(&mut window, "Open a folder…");
+    assert!(matches!(window.state().ui.modal, Some(Modal::OpenPath { add: false, .. })));
+}
+
 #[derive(Debug)]
 struct Dropped(PathBuf);
 

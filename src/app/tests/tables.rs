@@ -25,3 +25,32 @@ fn a_filter_that_is_not_understood_is_not_said_to_leave_nothing() {
     filter(&mut window, "");
     assert!(window.query_by_label_contains("not understood").is_none());
 }
+
+/// The connections' rows from top to bottom, as they are called.
+fn connections(window: &Window) -> Vec<String> {
+    let rows = window.query_all_by_label_contains("Connection ");
+    rows.filter_map(|node| node.accesskit_node().label().map(|label| label.as_str().to_owned())).collect()
+}
+
+#[test]
+fn the_heads_of_the_connections_sort_them_and_show_which_way() {
+    let mut window = window();
+    click(&mut window, "Connections");
+    let by_time = connections(&window);
+    assert!(is_painted(&window, "opened", "▲"));
+    click(&mut window, "Sort by requests");
+    assert!(is_painted(&window, "requests ▲", "") && !is_painted(&window, "opened", "▲"));
+    click(&mut window, "Sort by requests");
+    assert!(is_painted(&window, "requests ▼", ""));
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    let carried = |id: &crate::topology::ConnectionId| analysis.connection(*id).inner.exchanges.len();
+    let first = window.state().rows.connections()[0];
+    let most = analysis.topology.connections.iter().map(|one| one.exchanges.len()).max();
+    assert_eq!(Some(carried(&first)), most);
+    assert_ne!(connections(&window), by_time, "what is seen is sorted");
+    // The other table keeps its own order.
+    click(&mut window, "Exchanges");
+    assert!(is_painted(&window, "time", "▲"));
+    click(&mut window, "Connections");
+    assert!(is_painted(&window, "requests ▼", ""));
+}

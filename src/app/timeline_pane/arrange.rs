@@ -94,12 +94,14 @@ enum Worth {
     Full,
 }
 
-fn worth(frame: &Frame<'_>, mode: RowMode, row: &Row, lit: bool) -> Worth {
+fn worth(frame: &Frame<'_>, mode: RowMode, row: &Row, lit: bool, idle: bool) -> Worth {
     let view = frame.scale.view;
+    let is_open = || !row.connections_in(view.start.0, view.end.0).is_empty();
     match mode {
         _ if lit => Worth::Full,
         RowMode::Request => Worth::Hidden,
         RowMode::All => Worth::Full,
+        RowMode::InView if idle && is_open() => Worth::Low,
         RowMode::InView => {
             let is_empty = || row.spans_in(view.start.0, view.end.0).is_empty();
             if row.has_rejected_in(view.start.0, view.end.0) {
@@ -114,7 +116,7 @@ fn worth(frame: &Frame<'_>, mode: RowMode, row: &Row, lit: bool) -> Worth {
 }
 
 fn arrange(frame: &Frame<'_>, mode: RowMode) -> Arrangement {
-    let model = frame.input.model;
+    let (model, view) = (frame.input.model, frame.scale.view);
     let place_of = |id: &ExchangeId| {
         let connection = frame.input.analysis.topology.connection_of.get(id.0 as usize)?;
         model.place_of_connection(*connection).map(|p| (p.link, p.row))
@@ -125,6 +127,13 @@ fn arrange(frame: &Frame<'_>, mode: RowMode) -> Arrangement {
     lit.extend(connection.map(|place| (place.link, place.row)));
     lit.sort_unstable();
     let mode = if mode == RowMode::Request && lit.is_empty() { RowMode::InView } else { mode };
+    // Where nothing happens the open connections are shown: an empty pane would look like an end of the data.
+    let mut rows = model.links.iter().flat_map(|link| &link.rows);
+    let happens = |row: &Row| {
+        let (start, end) = (view.start.0, view.end.0);
+        !row.spans_in(start, end).is_empty() || !row.ticks_in(start, end).is_empty()
+    };
+    let idle = mode == RowMode::InView && !rows.any(happens);
     let mut entries = Vec::new();
     let mut hidden = 0;
     for (lane, links) in model.links_below.iter().enumerate() {
@@ -136,7 +145,7 @@ fn arrange(frame: &Frame<'_>, mode: RowMode) -> Arrangement {
             for (at, row) in model.links[link].rows.iter().enumerate() {
                 let place = Place { link: link as u16, row: at as u32 };
                 let is_lit = lit.binary_search(&(place.link, place.row)).is_ok();
-                match worth(frame, mode, row, is_lit) {
+                match worth(frame, mode, row, is_lit, idle) {
                     Worth::Hidden => hidden += 1,
                     worth => entries.push((Entry::Row(place), worth)),
                 }

@@ -186,6 +186,9 @@ fn text(
     rect
 }
 
+/// Width of a letter of a lane's words, in points: the mean of what they are made of.
+const FACT_LETTER: f32 = 5.4;
+
 fn band(
     ui: &Ui,
     painter: &Painter,
@@ -216,7 +219,7 @@ fn band(
     let low = height < BAND;
     let name = cut_middle(&band.name, 15);
     let at = Pos2::new(left, y + if low { height / 2.0 } else { 10.0 });
-    text(painter, &mut layers.under, at, Align2::LEFT_CENTER, &name, 13.5, palette.text);
+    let named = text(painter, &mut layers.under, at, Align2::LEFT_CENTER, &name, 13.5, palette.text);
     let mut write = |at: Pos2, anchor: Align2, words: &str, size: f32, colour: Color32| {
         let backdrop = layers.words.len();
         layers.words.push(Shape::Noop);
@@ -226,9 +229,12 @@ fn band(
     };
     let colour = if band.fact.alarming { palette.failed } else { palette.muted };
     let at = Pos2::new(rect.right() - 8.0, if low { rect.bottom() - 6.5 } else { y + 21.5 });
-    let fact = write(at, Align2::RIGHT_CENTER, &band.fact.text, 10.5, colour);
+    // On a low band name and words share a line; what is cut is in the tooltip.
+    let free = at.x - 8.0 - if low { named.right() } else { left };
+    let words = labels::cut(&band.fact.text, (free / FACT_LETTER).max(0.0) as usize);
+    let fact = write(at, Align2::RIGHT_CENTER, &words, 10.5, colour);
     if !low {
-        let letters = ((fact.left() - 12.0 - left) / 5.4).max(0.0) as usize;
+        let letters = ((fact.left() - 12.0 - left) / FACT_LETTER).max(0.0) as usize;
         let addresses = labels::cut(&band.addresses, letters);
         write(Pos2::new(left, y + 22.5), Align2::LEFT_CENTER, &addresses, 9.5, palette.muted);
     }
