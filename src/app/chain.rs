@@ -159,21 +159,31 @@ fn split(overrides: &mut Overrides, topology: &Topology, id: LaneId, place: Plac
     overrides.order = order;
 }
 
-/// Makes every lane that listens one of the user's: when one place moves, no other lane must change its name.
+/// Makes every lane that listens one of the user's: when one place moves, no other lane must change its name. But those
+/// whose only places are of other lanes too, which loopback addresses are (each machine has its own): the first of them
+/// would be given all.
 fn pin(overrides: &mut Overrides, topology: &Topology) {
-    for lane in topology.lanes.iter().filter(|lane| !lane.serves.is_empty()) {
+    let has_own = |lane: &&Lane| lane.serves.iter().any(|at| !is_served_elsewhere(topology, lane, *at));
+    for lane in topology.lanes.iter().filter(has_own) {
         given(overrides, topology, lane);
     }
+}
+
+/// Whether another lane listens at the same address and port, on a machine of its own.
+fn is_served_elsewhere(topology: &Topology, lane: &Lane, at: SocketAddr) -> bool {
+    topology.lanes.iter().any(|other| other.name != lane.name && other.serves.contains(&at))
 }
 
 /// The user's statement about a lane; made of what the lane is now, where there is none yet.
 fn given<'a>(overrides: &'a mut Overrides, topology: &Topology, lane: &Lane) -> &'a mut LaneOverride {
     let at = overrides.lanes.iter().position(|given| given.name == lane.name).unwrap_or_else(|| {
         let own = lane.addresses.iter().copied().filter(|&ip| !is_shared(topology, lane, ip));
+        let mut serves = lane.serves.clone();
+        serves.retain(|&at| !is_served_elsewhere(topology, lane, at));
         overrides.lanes.push(LaneOverride {
             name: lane.name.clone(),
             addresses: own.collect(),
-            serves: lane.serves.clone(),
+            serves: if serves.is_empty() { lane.serves.clone() } else { serves },
         });
         overrides.lanes.len() - 1
     });
@@ -296,6 +306,24 @@ mod tests {
         assert_eq!(back, moved);
         assert_eq!(edited(&moved, &topology, &rename("user")), Err(EditError::NameTaken("user".to_owned())));
         assert_eq!(edited(&moved, &topology, &rename(" ")), Err(EditError::NoName));
+    }
+
+    #[test]
+    fn what_two_machines_serve_at_one_loopback_address_is_not_given_to_one_of_them() {
+        let mut topology = fixture::analysis().topology;
+        let [nginx, ingress, uwsgi] = ["nginx", "ingress", "uwsgi"].map(|name| lane(&topology, name));
+        let local: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        topology.lanes[usize::from(nginx.0)].serves.push(local);
+        topology.lanes[usize::from(uwsgi.0)].serves = vec![local];
+        let place = Place::Serves("10.9.9.9:80".parse().unwrap());
+        let edit = ChainEdit::Assign { place, to: ingress };
+        let lanes = edited(&Overrides::default(), &topology, &edit).unwrap().lanes;
+        let names: Vec<&str> = lanes.iter().map(|lane| &*lane.name).collect();
+        assert!(
+            names.contains(&"nginx") && names.contains(&"ingress") && !names.contains(&"uwsgi"),
+            "{names:?}"
+        );
+        assert!(lanes.iter().all(|lane| !lane.serves.contains(&local)), "{lanes:?}");
     }
 
     #[test]

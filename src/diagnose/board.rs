@@ -158,7 +158,8 @@ fn worst_status(diagnosis: &Diagnosis, links: &[LinkFigures]) -> Option<String> 
     seen.into_iter().rev().max_by_key(|&(_, number)| number).map(|(status, _)| status.to_owned())
 }
 
-/// The deepest link that shows the status while those behind it show it no more.
+/// The deepest link that shows the status while those behind it show it no more. What is encrypted shows none whatever it
+/// carries.
 fn boundary(analysis: &Analysis, links: &[LinkFigures], status: &str) -> Option<LinkId> {
     let shows = |at: usize| links[at].with_status(status) > 0;
     let all = &analysis.topology.links;
@@ -167,7 +168,8 @@ fn boundary(analysis: &Analysis, links: &[LinkFigures], status: &str) -> Option<
         (0..all.len()).filter(move |&other| all[other].from == to)
     };
     (0..all.len())
-        .filter(|&at| shows(at) && next(at).next().is_some() && !next(at).any(shows))
+        .filter(|&at| shows(at) && next(at).next().is_some())
+        .filter(|&at| !next(at).any(|behind| shows(behind) || links[behind].is_encrypted()))
         .max_by_key(|&at| (analysis.lane(all[at].from).depth, std::cmp::Reverse(at)))
         .map(|at| LinkId(at as u16))
 }

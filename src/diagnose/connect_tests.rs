@@ -255,6 +255,15 @@ fn c5_needs_silence_behind_the_gateway() {
         bad_gateway(chain, 50 * S + 300 * MS);
     });
     assert!(alive_again.iter().all(|finding| !finding.starts_with("no-live")), "{alive_again:?}");
+    // What was asked on an encrypted connection does not show.
+    for (open, ends, silent) in [(40 * S, 60 * S, true), (40 * S, 49 * S, false)] {
+        let sealed = gateway(|chain| {
+            let tls = chain.open(1, open);
+            chain.conns[tls].speak(TlsHandshake, TlsHandshake).fin(Client, ends);
+            (0..9).for_each(|n| bad_gateway(chain, 50 * S + n * 100 * MS));
+        });
+        assert_eq!(sealed.iter().any(|one| one.starts_with("no-live")), !silent, "{sealed:?}");
+    }
     // A refused attempt explains its 502, and nothing else is to be said.
     let refused = gateway(|chain| {
         bad_gateway(chain, 50 * S);

@@ -361,11 +361,14 @@ pub struct ServerFigures {
 }
 
 impl LinkFigures {
+    /// Whether all that the link carries is encrypted, so that no requests can be read.
+    pub fn is_encrypted(&self) -> bool {
+        self.requests == 0 && self.tls.as_ref().is_some_and(|tls| tls.failed < tls.connections)
+    }
+
     /// How many requests were seen, or that what the link carries is encrypted.
     pub fn requests_words(&self) -> String {
-        let encrypted =
-            self.requests == 0 && self.tls.as_ref().is_some_and(|tls| tls.failed < tls.connections);
-        if encrypted { "encrypted".to_owned() } else { super::words::grouped(self.requests) }
+        if self.is_encrypted() { "encrypted".to_owned() } else { super::words::grouped(self.requests) }
     }
 
     /// How many responses have no request, in words; `None` where all have theirs.

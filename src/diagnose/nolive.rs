@@ -42,6 +42,9 @@ struct Outgoing {
     failed: Vec<(SessionTime, LinkId)>,
     /// When attempts had failed, sorted.
     gave_up: Vec<SessionTime>,
+    /// From when to when connections were open whose bytes show no requests (TLS), sorted, each end no earlier than those
+    /// before it: what they carried may have been any request.
+    unread: Vec<(SessionTime, SessionTime)>,
     /// Failed health checks, sorted by time: they explain no error of a request, but why there is no server.
     checks: Vec<SessionTime>,
     captures: Vec<CaptureId>,
@@ -174,6 +177,9 @@ fn outgoing(
         let out = lanes.entry(analysis.link(link).from).or_default();
         if connection.inner.exchanges.is_empty() {
             out.starts.push((connection.inner.first, Start::Bare(connection.id)));
+            if connection.flow().direction(Side::Client).bytes > 0 {
+                out.unread.push((connection.inner.first, connection.inner.last));
+            }
         }
         for exchange in connection.exchanges() {
             out.starts.push((exchange.started(), Start::Exchange(exchange.id)));
@@ -212,6 +218,12 @@ fn outgoing(
         out.failed.sort_unstable();
         out.gave_up.sort_unstable();
         out.checks.sort_unstable();
+        out.unread.sort_unstable();
+        let mut last = SessionTime(i64::MIN);
+        for (_, end) in &mut out.unread {
+            last = last.max(*end);
+            *end = last;
+        }
     }
     lanes
 }
@@ -264,6 +276,13 @@ impl Outgoing {
         prompt
             && matches!(error.status(), Some(502 | 503))
             && self.between(from, to).iter().all(|(_, start)| belongs_elsewhere(analysis, *start))
+            && !self.carries_unread(from, to)
+    }
+
+    /// Whether a connection was open in this time of which no requests can be read.
+    fn carries_unread(&self, from: SessionTime, to: SessionTime) -> bool {
+        let begun = self.unread.partition_point(|&(first, _)| first <= to);
+        begun.checked_sub(1).is_some_and(|at| self.unread[at].1 >= from)
     }
 
     /// Whether the captures behind the lane go on over this time.
