@@ -10,8 +10,11 @@
 //! ```
 //!
 //! Between sidecars the outer one may be TLS, of which no requests can be read: then that the application is asked without
-//! it tells the two apart. So one address stands for two processes. The inner one is told apart by its machine's loopback address, which nobody
-//! else can reach.
+//! it tells the two apart. So one address stands for two processes. The inner one goes by its machine's loopback address,
+//! which nobody else can reach.
+//!
+//! What the application asks others is redirected to the sidecar too, which then asks them: its connections there are
+//! known by the address that the redirected ones were meant for ([`crate::tcp::Flow::meant_for`]).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
