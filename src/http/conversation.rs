@@ -165,6 +165,7 @@ impl Handler for Conversation {
 /// Readers of connections that are over, for those that come: the room of their lists is had anew for each otherwise, step
 /// by step.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "they are handed out in their boxes, as connections keep them")]
 pub(super) struct Readers(Vec<Box<Http1>>);
 
 impl Readers {

@@ -272,9 +272,11 @@ fn more_closed_connections_than_stay_known_are_said() {
     assert_eq!((said(32_000), said(33_000)), (0, 231));
 }
 
-/// Server, start and exchanges of each connection when a client at 10.0.1.1:3000 and servers send this: the server's
-/// address, whether the client is the sender, flags, numbers and payload.
-fn redirected(packets: &[(&str, bool, u8, (u32, u32), &[u8])]) -> Vec<(String, Opening, usize)> {
+/// A packet: the server's address, whether the client is the sender, flags, numbers and payload.
+type Sent<'a> = (&'a str, bool, u8, (u32, u32), &'a [u8]);
+
+/// Server, start and exchanges of each connection when a client at 10.0.1.1:3000 and servers send this.
+fn redirected(packets: &[Sent<'_>]) -> Vec<(String, Opening, usize)> {
     let mut file = PcapBuilder::new().nanos();
     let client: SocketAddr = ([10, 0, 1, 1], 3_000).into();
     for (n, &(server, from_client, flags, numbers, payload)) in packets.iter().enumerate() {
