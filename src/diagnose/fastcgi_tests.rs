@@ -64,6 +64,22 @@ fn an_answer_or_an_abort_is_no_refusal() {
     assert_eq!((findings, outcome), (vec!["not-http/ Certain".to_owned()], "no-response"));
 }
 
+/// What is found in a capture with this snap length of a connection with one request and its answer.
+fn kinds(snap_len: usize, asked: &[u8], answer: &[u8]) -> Vec<String> {
+    let mut file = PcapBuilder::new().nanos().snap_len(snap_len);
+    let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:9000");
+    ends.handshake(&mut file, 0);
+    ends.client(&mut file, 1_000_000, asked);
+    ends.server(&mut file, 2_000_000, answer);
+    for side in [1, 0] {
+        ends.send(&mut file, 3_000_000, side, 0x11, b"");
+    }
+    let reader = Reader::new(Cursor::new(file.build()), None);
+    let analysis =
+        analyse(vec![load_from(reader, Path::new("a.pcap"), &mut |_| true).into()], &Default::default());
+    analysis.diagnosis.findings.iter().map(|one| one.kind.as_str().to_owned()).collect()
+}
+
 #[test]
 fn an_answer_to_a_request_whose_end_the_snap_length_cut_is_not_early() {
     let vars = b"\x0e\x04REQUEST_METHODPOST\x0b\x02REQUEST_URI/x\x0e\x03CONTENT_LENGTH900";
@@ -71,19 +87,8 @@ fn an_answer_to_a_request_whose_end_the_snap_length_cut_is_not_early() {
     let whole = [record(1, &[0, 1, 0, 0, 0, 0, 0, 0]), record(4, vars), record(4, b""), body, record(5, b"")];
     let answer = [record(6, b"Content-Type: text/plain\r\n\r\nhello"), end(0)].concat();
     for snap_len in [1_500, 256] {
-        let mut file = PcapBuilder::new().nanos().snap_len(snap_len);
-        let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:9000");
-        ends.handshake(&mut file, 0);
-        ends.client(&mut file, 1_000_000, &whole.concat());
-        ends.server(&mut file, 2_000_000, &answer);
-        for side in [1, 0] {
-            ends.send(&mut file, 3_000_000, side, 0x11, b"");
-        }
-        let reader = Reader::new(Cursor::new(file.build()), None);
-        let analysis =
-            analyse(vec![load_from(reader, Path::new("a.pcap"), &mut |_| true).into()], &Default::default());
-        let kinds: Vec<&str> = analysis.diagnosis.findings.iter().map(|one| one.kind.as_str()).collect();
-        assert!(!kinds.contains(&"early-response"), "{snap_len}: {kinds:?}");
+        let kinds = kinds(snap_len, &whole.concat(), &answer);
+        assert!(!kinds.contains(&"early-response".to_owned()), "{snap_len}: {kinds:?}");
     }
 }
 
@@ -91,19 +96,8 @@ fn an_answer_to_a_request_whose_end_the_snap_length_cut_is_not_early() {
 fn records_of_which_the_snap_length_left_no_answer_may_have_held_one() {
     let said =
         [record(7, &[b'e'; 250]), record(6, b"Content-Type: text/plain\r\n\r\nhello"), end(0)].concat();
-    for (snap_len, answer) in [(1_500, &said[..]), (200, &said)] {
-        let mut file = PcapBuilder::new().nanos().snap_len(snap_len);
-        let mut ends = Conversation::new("10.0.0.1:40000", "10.0.0.2:9000");
-        ends.handshake(&mut file, 0);
-        ends.client(&mut file, 1_000_000, &request(false));
-        ends.server(&mut file, 2_000_000, answer);
-        for side in [1, 0] {
-            ends.send(&mut file, 3_000_000, side, 0x11, b"");
-        }
-        let reader = Reader::new(Cursor::new(file.build()), None);
-        let analysis =
-            analyse(vec![load_from(reader, Path::new("a.pcap"), &mut |_| true).into()], &Default::default());
-        let kinds: Vec<&str> = analysis.diagnosis.findings.iter().map(|one| one.kind.as_str()).collect();
-        assert!(!kinds.contains(&"not-http"), "{snap_len}: {kinds:?}");
+    for snap_len in [1_500, 200] {
+        let kinds = kinds(snap_len, &request(false), &said);
+        assert!(!kinds.contains(&"not-http".to_owned()), "{snap_len}: {kinds:?}");
     }
 }

@@ -174,7 +174,7 @@ impl Readers {
     }
 
     fn take_back(&mut self, mut reader: Box<Http1>, exchanges: Vec<Exchange>) {
-        if self.0.len() < MAX_READERS && reader.is_renewed(exchanges) {
+        if self.0.len() < MAX_READERS && reader.renew(exchanges) {
             self.0.push(reader);
         }
     }

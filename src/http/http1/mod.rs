@@ -148,8 +148,8 @@ fn note_plain_to_tls(exchange: &mut Exchange, bytes: &[u8]) {
 }
 
 impl Http1 {
-    /// Forgets everything, and keeps the room of its lists, where that is no more than usual connections need.
-    pub fn is_renewed(&mut self, mut exchanges: Vec<Exchange>) -> bool {
+    /// Forgets everything but the room of its lists; whether that is no more than usual connections need.
+    pub fn renew(&mut self, mut exchanges: Vec<Exchange>) -> bool {
         exchanges.clear();
         let (requests, responses) = (self.requests.renewed(), self.responses.renewed());
         let is_small = exchanges.capacity() <= USUAL_EXCHANGES;
