@@ -2,18 +2,20 @@
 //! reassembly of both directions.
 
 mod belongs;
+mod closing;
 mod doubt;
+mod opening;
 
 use std::net::SocketAddr;
 
 use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
 
-use super::events::{EventLog, MAX_EVENTS_OF_KIND};
+use super::events::EventLog;
 use super::half::{Half, Piece, Pushed};
 use super::held::Stray;
 use super::seq::seq_diff;
 use super::tracker::{Handler, Key};
-use super::{Closing, Event, EventKind, Flow, Opening, Side};
+use super::{Closing, Event, EventKind, Opening, Side};
 use doubt::Doubt;
 
 /// Numbers further apart than this are not of one stream, unless the other direction says so: more bytes than a
@@ -163,14 +165,6 @@ impl<H: Handler> Live<H> {
         !self.client_is_low
     }
 
-    /// Whether its client has sent the SYN that a SYN,ACK acknowledges, and no answer was seen.
-    pub(super) fn awaits_answer(&self, answer: &Segment<'_>) -> bool {
-        let isn = self.halves[Side::Client as usize].facts.isn;
-        self.opening == Opening::Unanswered
-            && self.client == answer.dst
-            && isn.is_some_and(|isn| isn.wrapping_add(1) == answer.ack)
-    }
-
     #[inline]
     fn side(&self, src_is_low: bool) -> Side {
         if src_is_low == self.client_is_low { Side::Client } else { Side::Server }
@@ -265,67 +259,6 @@ impl<H: Handler> Live<H> {
         self.handler.swap_sides();
     }
 
-    /// A segment before the handshake is complete.
-    #[cold]
-    fn on_handshake(&mut self, segment: &Segment<'_>, side: Side) {
-        if !segment.flags.ack() {
-            return;
-        }
-        let (half, peer) = (&self.halves[side as usize], &self.halves[side.peer() as usize]);
-        let acknowledges_syn = peer
-            .facts
-            .isn
-            .is_some_and(|isn| (1..=STREAM_REACH.cast_signed()).contains(&seq_diff(segment.ack, isn)));
-        if self.opening == Opening::Unanswered {
-            // Who goes on has had the SYN,ACK, or sent it, and the capture does not hold it.
-            match (side, half.facts.isn) {
-                (Side::Client, Some(isn)) if segment.seq == isn.wrapping_add(1) && peer.next.is_none() => {
-                    self.halves[Side::Server as usize].start_hint = Some(segment.ack);
-                }
-                (Side::Server, _) if !acknowledges_syn => return,
-                _ => {}
-            }
-            self.opening = Opening::Handshake;
-        }
-        if side == Side::Client {
-            self.choose_isn(segment.ack);
-            self.settled = true;
-            self.events.note(segment, EventKind::Established, side);
-        }
-    }
-
-    fn on_syn(&mut self, segment: &Segment<'_>, side: Side) {
-        let acked = self.halves[side.peer() as usize].facts.acked;
-        let half = &mut self.halves[side as usize];
-        self.disordered |= half.facts.isn.is_none() && (half.facts.packets > 1 || acked.is_some());
-        let is_chosen = half.facts.isn.is_some() && acked == half.next;
-        if half.next.is_none() || half.facts.isn.is_some() && half.is_untouched() && !is_chosen {
-            self.other_isn = half.facts.isn.filter(|isn| *isn != segment.seq).or(self.other_isn);
-            half.start_at(segment.seq);
-            // What ended this side before it began was no part of the connection.
-            self.fins[side as usize] = None;
-        } else if half.facts.isn.is_none() && half.can_begin_at(segment.seq) {
-            half.begin_at(segment.seq);
-        }
-        half.facts.window_scale = segment.window_scale;
-        self.roles_known = true;
-        if segment.flags.ack() {
-            if matches!(self.opening, Opening::Unanswered | Opening::Refused) {
-                self.opening = Opening::Handshake;
-            }
-            if self.fins.iter().all(Option::is_none)
-                && self.halves.iter().all(|half| half.facts.segments == 0)
-            {
-                // After a refusal this is the answer to the same SYN, sent again; or the refusal was not the server's.
-                self.closing = Closing::Open;
-            }
-            self.note_ack(side, segment.ack);
-            self.events.note(segment, EventKind::SynAck, side);
-        } else {
-            self.events.note(segment, EventKind::Syn, side);
-        }
-    }
-
     #[inline]
     fn on_window(&mut self, segment: &Segment<'_>, side: Side) {
         let closed = segment.window == 0;
@@ -383,13 +316,6 @@ impl<H: Handler> Live<H> {
     fn on_probe(&mut self, segment: &Segment<'_>, side: Side) {
         let blocked = self.window_closed[side.peer() as usize];
         self.events.note(segment, if blocked { EventKind::WindowProbe } else { EventKind::KeepAlive }, side);
-    }
-
-    /// A SYN may carry data already (TCP Fast Open, RFC 7413); its own number comes before them.
-    #[cold]
-    fn on_syn_payload(&mut self, segment: &Segment<'_>, side: Side, context: &mut H::Context) -> Taken {
-        let data = Segment { seq: segment.seq.wrapping_add(1), ..*segment };
-        self.on_payload(&data, side, false, context)
     }
 
     #[inline(always)]
@@ -466,42 +392,6 @@ impl<H: Handler> Live<H> {
         }
     }
 
-    fn on_fin(&mut self, segment: &Segment<'_>, side: Side) {
-        if self.fins[side as usize].is_some() {
-            return;
-        }
-        let seq = segment.seq.wrapping_add(segment.wire_len + u32::from(segment.flags.syn()));
-        self.fins[side as usize] =
-            Some(Fin { seq, at: segment.at, frame: segment.frame, acked: false, delivered: false });
-        if self.closing == Closing::Open {
-            self.closing = Closing::Fin;
-        }
-        self.events.note(&Segment { seq, ..*segment }, EventKind::Fin, side);
-    }
-
-    /// Tells the handler of a FIN once all bytes before it were handed over.
-    fn deliver_fin(&mut self, side: Side, context: &mut H::Context) {
-        let next = self.halves[side as usize].next;
-        if let Some(fin) = &mut self.fins[side as usize]
-            && !fin.delivered
-            && next.is_none_or(|next| seq_diff(next, fin.seq) >= 0)
-        {
-            fin.delivered = true;
-            self.handler.fin(side, fin.at, fin.frame, context);
-        }
-    }
-
-    fn on_rst(&mut self, segment: &Segment<'_>, side: Side, before: Option<u32>) {
-        if segment.wire_len == 0 {
-            self.weigh_rst(segment, side, before);
-        }
-        if self.opening == Opening::Unanswered && side == Side::Server {
-            self.opening = Opening::Refused;
-        }
-        self.closing = Closing::Reset;
-        self.events.note(segment, EventKind::Rst, side);
-    }
-
     /// An ICMP error quotes a segment of this connection.
     #[cold]
     pub(super) fn on_unreachable(&mut self, segment: &Segment<'_>, src_is_low: bool) {
@@ -519,50 +409,6 @@ impl<H: Handler> Live<H> {
         if acked.is_none_or(|known| ack.wrapping_sub(known).wrapping_sub(1) < MAX_ACK_STEP) {
             *acked = Some(ack);
         }
-    }
-
-    pub(super) fn close(mut self, context: &mut H::Context) {
-        self.settle_doubt();
-        for side in [Side::Client, Side::Server] {
-            let acked = self.halves[side.peer() as usize].facts.acked;
-            let end = self.fins[side as usize].map(|fin| fin.seq);
-            let mut sink = Sink { handler: &mut self.handler, events: &mut self.events, from: side, context };
-            self.halves[side as usize]
-                .finish((acked, end), self.last.0, self.last.1, &mut |piece| sink.take(piece));
-            self.deliver_fin(side, context);
-        }
-        // A packet or two of one side alone are leftovers of a connection that was over, not one of its own.
-        let one_sided = self.halves.iter().any(|half| half.facts.packets == 0);
-        let silent = self.halves.iter().all(|half| half.facts.bytes == 0);
-        if self.opening == Opening::MidStream && one_sided && silent {
-            return;
-        }
-        if self.events.dropped > 0 {
-            let (client, server, dropped) = (self.client, self.server, self.events.dropped);
-            context.report(
-                ProblemKind::LimitReached,
-                format_args!(
-                    "{client} → {server} (first: packet {}) has more than {MAX_EVENTS_OF_KIND} events of one kind; \
-                     {dropped} were not kept",
-                    self.first.1
-                ),
-            );
-        }
-        let flow = Flow {
-            client: self.client,
-            server: self.server,
-            meant_for: self.meant_for,
-            opening: self.opening,
-            closing: self.closing,
-            protocol: Default::default(),
-            wire: Default::default(),
-            first: self.first,
-            last: self.last,
-            directions: [self.halves[0].facts, self.halves[1].facts],
-            events: 0..0,
-            exchanges: 0..0,
-        };
-        self.handler.close(flow, &self.events.list, context);
     }
 }
 

@@ -1,11 +1,13 @@
 //! The table of live connections: finds each segment's connection, keeps its life's events, and lets go of
 //! it when it is over.
 
+mod aside;
+
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
 use crate::capture::{CaptureTime, ProblemKind, Problems, Segment};
 
@@ -13,6 +15,7 @@ use super::half::{Chunk, Hole};
 use super::held::Stray;
 use super::live::{Live, Taken};
 use super::{Event, Flow, Side};
+use aside::Aside;
 
 /// Most connections open at once; beyond it the longest idle ones are let go.
 const MAX_LIVE: usize = 400_000;
@@ -24,11 +27,6 @@ const UNACKED_QUARANTINE_NS: i64 = 120_000_000_000;
 const MAX_QUARANTINE: usize = 32_768;
 /// Most bytes kept ahead of gaps by all connections together.
 const MAX_HELD_IN_ALL: usize = 256 << 20;
-
-/// The last connections that began with a SYN, among which one is looked for whose answer comes from another address.
-const RECENT: usize = 32;
-/// Most addresses that answers come from in place of the one asked.
-const MAX_ASIDE: usize = 65_536;
 
 /// Reads the streams of one connection. `tcp` knows nothing of what they carry.
 pub trait Handler: Default {
@@ -106,12 +104,6 @@ impl Closed {
     }
 }
 
-/// Whether a segment accepts a connection or refuses it.
-#[inline]
-fn answers_syn(segment: &Segment<'_>) -> bool {
-    segment.flags.ack() && (segment.flags.syn() || segment.flags.rst())
-}
-
 fn report_too_many(closed: usize, context: &mut impl Problems) {
     if closed > MAX_QUARANTINE {
         context.report(
@@ -142,11 +134,8 @@ pub struct Tracker<H: Handler> {
     /// Connections of which packets stand in the file behind those that were sent after them, see
     /// [`Live::is_disordered`].
     disordered: u32,
-    /// Slots of the last connections that began with a SYN, in a ring, and where the next one goes.
-    recent: ([u32; RECENT], usize),
-    /// Connections whose answers come from another address than the one asked: slot and first packet, by both ends of the
-    /// answers.
-    aside: HashMap<Key, (u32, u32), foldhash::fast::FixedState>,
+    /// Connections whose answers come from another address than the one asked.
+    aside: Aside,
 }
 
 impl<H: Handler> Default for Tracker<H> {
@@ -161,8 +150,7 @@ impl<H: Handler> Default for Tracker<H> {
             due: i64::MAX,
             held: 0,
             disordered: 0,
-            recent: ([u32::MAX; RECENT], 0),
-            aside: HashMap::default(),
+            aside: Aside::default(),
         }
     }
 }
@@ -178,7 +166,7 @@ impl<H: Handler> Tracker<H> {
         loop {
             let mut slot = self.slot_of(&key);
             if slot.is_none()
-                && (!self.aside.is_empty() || answers_syn(segment))
+                && self.aside.may_have(segment)
                 && let Some((known, server_is_low)) = self.answered_aside(&key, segment)
             {
                 (slot, src_is_low) = (Some(known), server_is_low);
@@ -227,31 +215,6 @@ impl<H: Handler> Tracker<H> {
             live.is_some_and(|live| live.key == *key)
         };
         if is_it(&self.last) { Some(self.last) } else { self.index.find(key.hash(), is_it).copied() }
-    }
-
-    /// The connection that a segment with unknown ends answers all the same, and whether its server is the lower end.
-    ///
-    /// Where a machine redirects what it sends itself (the `REDIRECT` target of iptables in `OUTPUT`, as sidecars have it),
-    /// the loopback interface shows requests to where they were redirected, and answers from where they had been meant for.
-    /// The number of the SYN, which the answer acknowledges, tells: it has 32 random bits.
-    #[cold]
-    fn answered_aside(&mut self, key: &Key, segment: &Segment<'_>) -> Option<(u32, bool)> {
-        let live = |slot: u32| self.slots.get(slot as usize).and_then(Option::as_ref);
-        let is_known = |&&(slot, first): &&(u32, u32)| {
-            live(slot).is_some_and(|live| live.first.1 == first && live.client() == segment.dst)
-        };
-        let slot = match self.aside.get(key).filter(is_known) {
-            Some(&(slot, _)) => slot,
-            None if answers_syn(segment) && self.aside.len() < MAX_ASIDE => {
-                let awaits = |&slot: &u32| live(slot).is_some_and(|live| live.awaits_answer(segment));
-                self.recent.0.iter().copied().find(awaits)?
-            }
-            None => return None,
-        };
-        let live = self.slots.get_mut(slot as usize)?.as_mut()?;
-        live.meant_for = Some(segment.src);
-        self.aside.insert(*key, (slot, live.first.1));
-        Some((slot, live.server_is_low()))
     }
 
     /// An ICMP error is told to the connection that it is about; of others it tells too little.
@@ -341,9 +304,7 @@ impl<H: Handler> Tracker<H> {
             }
         };
         if segment.flags.syn() && !segment.flags.ack() {
-            let (slots, next) = &mut self.recent;
-            slots[*next] = slot;
-            *next = (*next + 1) % RECENT;
+            self.aside.note_syn(slot);
         }
         // Of a slot that is in the index the key is known.
         let hash_of = |&slot: &u32| self.slots[slot as usize].as_ref().map_or(0, |live| live.key.hash());
