@@ -279,6 +279,14 @@ impl<'a> ConnectionView<'a> {
         first.is_some_and(|event| event.kind == EventKind::Fin && event.from == Side::Server)
     }
 
+    /// Whether the snap length left no request to read of what the client sent.
+    pub fn is_cut_off(&self) -> bool {
+        let flow = self.flow();
+        let is_read = flow.wire.tls.is_some() || flow.wire.hand_over.is_some();
+        let is_cut = flow.direction(Side::Client).cut_bytes > 0;
+        is_cut && !is_read && self.exchanges().all(|exchange| !exchange.raw.request.is_present())
+    }
+
     /// Its exchanges in order.
     pub fn exchanges(&self) -> impl ExactSizeIterator<Item = ExchangeView<'a>> + use<'a> {
         let (analysis, range) = (self.analysis, self.inner.exchanges.clone());

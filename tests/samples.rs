@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hopscope::analysis::{Analysis, analyse};
 use hopscope::diagnose::Severity;
+use hopscope::export::text;
 use hopscope::load::{Progress, expand, load};
 use hopscope::topology::{LaneOverride, Overrides};
 
@@ -150,4 +151,57 @@ fn the_fix_follows_the_product_and_not_what_the_user_calls_the_lane() {
     // Who names a product knows what runs there.
     let told = fixes(&renamed(&[("uwsgi", "gunicorn workers")]));
     assert!(told.iter().all(|(product, _)| product != "uwsgi"), "{told:?}");
+}
+
+/// Copies a capture of the sample as one with this snap length would have been.
+fn cut(capture: &Path, into: &Path, snap_len: usize) {
+    let whole = std::fs::read(capture).unwrap();
+    let (mut cut, mut rest) = (whole[..24].to_vec(), &whole[24..]);
+    while let Some((record, behind)) = rest.split_at_checked(16) {
+        let len = u32::from_le_bytes(record[8..12].try_into().unwrap()) as usize;
+        let kept = len.min(snap_len);
+        cut.extend_from_slice(&record[..8]);
+        cut.extend_from_slice(&(kept as u32).to_le_bytes());
+        cut.extend_from_slice(&record[12..16]);
+        cut.extend_from_slice(&behind[..kept]);
+        rest = &behind[len..];
+    }
+    std::fs::write(into.join(capture.file_name().unwrap()), cut).unwrap();
+}
+
+/// The analysis of `paas-502` when the captures of these hops hold so many bytes of each packet.
+fn cut_short(hops: &[&str], snap_len: usize) -> Analysis {
+    let into = tempfile::tempdir().unwrap();
+    for hop in ["nginx", "ingress", "uwsgi"] {
+        let kept = if hops.contains(&hop) { snap_len } else { usize::MAX };
+        cut(&folder("paas-502").join(format!("{hop}.pcap")), into.path(), kept);
+    }
+    analyse(load(&expand(&[into.path().to_owned()]), &Progress::default()), &Overrides::default())
+}
+
+#[test]
+fn a_capture_of_headers_alone_beside_whole_ones_changes_no_verdict() {
+    let summary = |analysis: &Analysis| analysis.diagnosis.findings[0].summary.clone();
+    let whole = summary(&analysis("paas-502"));
+    for hop in ["ingress", "uwsgi"] {
+        assert_eq!(summary(&cut_short(&[hop], 66)), whole, "{hop}");
+    }
+    // All that goes out behind the ingress is cut off: it cannot be said that it made its errors itself.
+    let told = cut_short(&["ingress", "uwsgi"], 66);
+    assert!(told.diagnosis.findings.iter().all(|finding| finding.severity < Severity::Error));
+    assert_eq!(told.diagnosis.board.boundary, None);
+}
+
+#[test]
+fn captures_of_headers_alone_say_that_the_snap_length_was_too_small() {
+    for snap_len in [54, 66, 68] {
+        let told = text(&cut_short(&["nginx", "ingress", "uwsgi"], snap_len));
+        let first = told.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+        assert!(first.starts_with("No HTTP request can be read in these captures: "), "{told}");
+        assert!(
+            first.contains("connections were cut by the snap length before their first requests"),
+            "{told}"
+        );
+        assert!(told.contains("snap-length · T8"), "{told}");
+    }
 }

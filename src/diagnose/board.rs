@@ -108,6 +108,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, lossy:
         }
         figures.closed_after_one += u64::from(answers == 1 && connection.is_closed_by_server());
         figures.requests += requests;
+        figures.cut_off += u64::from(requests == 0 && connection.is_cut_off());
         figures.reused_connections += u64::from(requests > 1);
     }
     for ((capture, method, status), number) in statuses {
@@ -158,7 +159,7 @@ fn worst_status(diagnosis: &Diagnosis, links: &[LinkFigures]) -> Option<String> 
     seen.into_iter().rev().max_by_key(|&(_, number)| number).map(|(status, _)| status.to_owned())
 }
 
-/// The deepest link that shows the status while those behind it show it no more. What is encrypted shows none whatever it
+/// The deepest link that shows the status while those behind it show it no more. What cannot be read shows none whatever it
 /// carries.
 fn boundary(analysis: &Analysis, links: &[LinkFigures], status: &str) -> Option<LinkId> {
     let shows = |at: usize| links[at].with_status(status) > 0;
@@ -169,7 +170,7 @@ fn boundary(analysis: &Analysis, links: &[LinkFigures], status: &str) -> Option<
     };
     (0..all.len())
         .filter(|&at| shows(at) && next(at).next().is_some())
-        .filter(|&at| !next(at).any(|behind| shows(behind) || links[behind].is_encrypted()))
+        .filter(|&at| !next(at).any(|behind| shows(behind) || links[behind].is_unread()))
         .max_by_key(|&at| (analysis.lane(all[at].from).depth, std::cmp::Reverse(at)))
         .map(|at| LinkId(at as u16))
 }

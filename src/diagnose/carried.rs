@@ -177,7 +177,7 @@ impl Carried {
     }
 }
 
-/// What could not be read of the captures though it came whole, as a sentence: `3 connections are encrypted (TLS)`.
+/// What could not be read of the captures though no packet is missing, as a sentence: `3 connections are encrypted (TLS)`.
 pub fn unread(analysis: &Analysis) -> Option<String> {
     let links = &analysis.diagnosis.board.links;
     // The figures may be those of a session file, which can hold any number.
@@ -188,6 +188,7 @@ pub fn unread(analysis: &Analysis) -> Option<String> {
     let h2 = |one: &&HandOverFigures| one.protocol == Protocol::Http2.name();
     let all = || links.iter().flat_map(|link| &link.hand_overs);
     let http2 = sum(&mut all().filter(h2).map(|one| one.connections));
+    let cut_off = sum(&mut links.iter().map(|link| link.cut_off));
     let parts = [
         (encrypted, "is encrypted (TLS)", "are encrypted (TLS)"),
         (
@@ -196,6 +197,11 @@ pub fn unread(analysis: &Analysis) -> Option<String> {
             "began TLS and did not finish their handshake",
         ),
         (http2, "carries HTTP/2", "carry HTTP/2"),
+        (
+            cut_off,
+            "was cut by the snap length before its first request ends (tcpdump -s0 keeps all)",
+            "were cut by the snap length before their first requests end (tcpdump -s0 keeps all)",
+        ),
     ];
     let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
     let parts: Vec<String> = parts

@@ -73,7 +73,7 @@ pub(super) fn not_judged(analysis: &Analysis, diagnosis: &Diagnosis) -> Vec<Find
         };
         if connection.flow().is_lossy() {
             lossy.push(connection.id);
-        } else if unknown(connection) {
+        } else if unknown(connection) || connection.is_cut_off() {
             let life = Life::of(connection);
             let whole = life.only_cut() && life.seen_from_start();
             if whole { &mut cut } else { &mut partial }.push(connection.id);

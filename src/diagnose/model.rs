@@ -322,6 +322,8 @@ pub struct LinkFigures {
     pub servers: BTreeMap<String, ServerFigures>,
     /// What was captured of the link's time; `None` where nothing tells that it is only a part.
     pub coverage: Option<Coverage>,
+    /// Connections on which the client sent something, and of which the snap length left no request to read.
+    pub cut_off: u64,
     /// What is seen of its connections with TLS, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<TlsFigures>>,
@@ -361,14 +363,30 @@ pub struct ServerFigures {
 }
 
 impl LinkFigures {
+    /// Whether no request of the link can be read, though it carries some: all are encrypted, or cut off.
+    pub fn is_unread(&self) -> bool {
+        self.is_encrypted() || self.is_cut_off()
+    }
+
     /// Whether all that the link carries is encrypted, so that no requests can be read.
-    pub fn is_encrypted(&self) -> bool {
+    fn is_encrypted(&self) -> bool {
         self.requests == 0 && self.tls.as_ref().is_some_and(|tls| tls.failed < tls.connections)
     }
 
-    /// How many requests were seen, or that what the link carries is encrypted.
+    /// Whether the snap length left no request to read.
+    fn is_cut_off(&self) -> bool {
+        self.requests == 0 && self.cut_off > 0
+    }
+
+    /// How many requests were seen, or why none can be read.
     pub fn requests_words(&self) -> String {
-        if self.is_encrypted() { "encrypted".to_owned() } else { super::words::grouped(self.requests) }
+        if self.is_encrypted() {
+            "encrypted".to_owned()
+        } else if self.is_cut_off() {
+            "cut off".to_owned()
+        } else {
+            super::words::grouped(self.requests)
+        }
     }
 
     /// How many responses have no request, in words; `None` where all have theirs.

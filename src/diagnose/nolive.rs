@@ -177,7 +177,7 @@ fn outgoing(
         let out = lanes.entry(analysis.link(link).from).or_default();
         if connection.inner.exchanges.is_empty() {
             out.starts.push((connection.inner.first, Start::Bare(connection.id)));
-            if connection.flow().direction(Side::Client).bytes > 0 {
+            if connection.flow().direction(Side::Client).sent_bytes() > 0 {
                 out.unread.push((connection.inner.first, connection.inner.last));
             }
         }

@@ -47,6 +47,9 @@ pub struct LinkReport {
     /// Where only a part of the link's time was captured: its figures do not compare with those of other links.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<CoverageReport>,
+    /// Connections of which the snap length left no request to read.
+    #[serde(skip_serializing_if = "super::report::is_zero")]
+    pub cut_off: u64,
     /// What is seen of its connections with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<TlsFigures>>,
@@ -179,6 +182,7 @@ pub(super) fn link_report(
         latency_ms: figures.latency_ns.map(percentiles),
         handshake_ms: figures.handshake_ns.map(percentiles),
         coverage: figures.coverage.as_ref().map(|coverage| coverage_report(analysis, coverage)),
+        cut_off: figures.cut_off,
         tls: figures.tls.clone(),
         hand_overs: figures.hand_overs.clone(),
     }

@@ -283,7 +283,7 @@ fn a_link_with_tls_is_encrypted_and_tells_what_can_be_seen() {
     let analysis = read("recorded-tls.pcap");
     let made = text(&analysis);
     assert!(made.starts_with(
-        "No HTTP exchange can be read in these captures: 3 connections are encrypted (TLS) and 2 connections\nbegan TLS"
+        "No HTTP request can be read in these captures: 3 connections are encrypted (TLS) and 2 connections\nbegan TLS"
     ));
     for line in [
         "  user → app  encrypted       -         -        -    -    -\n",

@@ -165,6 +165,13 @@ pub struct DirectionFacts {
     pub end_seq: Option<u32>,
 }
 
+impl DirectionFacts {
+    /// Payload bytes that this side is known to have sent, each once, whether the capture holds them or not.
+    pub fn sent_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.cut_bytes).saturating_add(self.missing_bytes)
+    }
+}
+
 /// One TCP connection as one capture saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::capture::CaptureId;
-use crate::http::CaptureFacts;
-use crate::tcp::{Flow, FlowId, Side};
+use crate::http::{CaptureFacts, ExchangeFlags};
+use crate::tcp::{DirectionFacts, Flow, FlowId, Side};
 
 use super::{Sighting, copies, nat};
 
@@ -131,12 +131,20 @@ fn best_first(
     mut sightings: Vec<Sighting>,
 ) -> Vec<Sighting> {
     let rank = |sighting: &Sighting| {
-        let flow = captures[sighting.capture.index()].flow(sighting.flow);
-        let missing: u64 = flow.directions.iter().map(|d| d.missing_bytes).fold(0, u64::saturating_add);
+        let facts = &captures[sighting.capture.index()];
+        let flow = facts.flow(sighting.flow);
+        let sum =
+            |of: fn(&DirectionFacts) -> u64| flow.directions.iter().map(of).fold(0, u64::saturating_add);
+        let (missing, cut) = (sum(|d| d.missing_bytes), sum(|d| d.cut_bytes));
+        // Bodies that the snap length cut off are seldom missed; heads are, as if their packets were lost.
+        let exchanges = facts.exchanges_of(flow);
+        let lacks_heads = cut > 0
+            && (exchanges.is_empty() || exchanges.iter().any(|x| x.flags.has(ExchangeFlags::HEAD_CUT)));
+        let missed = missing.saturating_add(if lacks_heads { cut } else { 0 });
         let packets: u64 = flow.directions.iter().map(|d| u64::from(d.packets)).sum();
         let is_copy = originals[sighting.capture.index()].is_some();
         // Then by name: the order in which files are given must not choose.
-        (missing, Reverse(packets), is_copy, &captures[sighting.capture.index()].info.path, sighting.capture)
+        (missed, cut, Reverse(packets), is_copy, &facts.info.path, sighting.capture)
     };
     sightings.sort_by_key(|sighting| (sighting.capture, sighting.flow));
     if let Some(best) = (0..sightings.len()).min_by_key(|&at| rank(&sightings[at])) {
