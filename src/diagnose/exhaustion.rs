@@ -161,9 +161,10 @@ impl Server {
         let (workers, share) = self.most_served(&starved);
         let mut ends: Vec<i64> = self.served.iter().map(|served| served.1).collect();
         ends.sort_unstable();
+        let handover_ns = usual_ns.saturating_mul(2).saturating_add(HANDOVER_NS);
         let freed = |at: i64| {
             let before = ends.partition_point(|&end| end <= at);
-            before > 0 && at - ends[before - 1] <= HANDOVER_NS + 2 * usual_ns
+            before > 0 && at.saturating_sub(ends[before - 1]) <= handover_ns
         };
         let late: Vec<&Wait> = starved.iter().copied().filter(|wait| wait.answered).collect();
         let handovers = late.iter().filter(|wait| freed(wait.to)).count();
