@@ -189,6 +189,11 @@ impl<'a> Judge<'a> {
         {
             return Kind::Idle(scope);
         }
+        // Its FIN, which each of its connections gets, was missed.
+        if rejection.form == RejectForm::IdleReset && self.scope(server, Habits::closes_after_each).is_some()
+        {
+            return Kind::AfterEach;
+        }
         let longest = self.all.longest_answered_ns;
         if rejection.idle_ns >= SHORTEST_FORGOTTEN_NS && rejection.idle_ns > longest {
             Kind::Middlebox

@@ -31,6 +31,7 @@ mod log_lines;
 mod log_writers;
 mod logged_errors;
 mod logs_alone;
+mod losses;
 mod mismatch;
 mod model;
 mod never;

@@ -13,6 +13,7 @@ use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::connect::{Attempt, Failed};
 use super::draft::{Draft, ProofList, statuses};
+use super::losses;
 use super::mismatch::Mismatch;
 use super::reuse::CASES;
 use super::words::duration;
@@ -129,6 +130,9 @@ pub(super) fn find(
         found.retain(|one| !one.contested || !alone && like(one));
         // Without a common clock the count alone tells: more errors than there are attempts they could belong to.
         let unclaimed = lanes.get(&lane).map_or(0, |out| out.unclaimed(analysis));
+        if losses::may_hold(analysis, lane, found.len()) {
+            continue;
+        }
         if found.iter().any(|one| one.proven) || found.len() > 2 * unclaimed + FEWEST {
             gateways.after_failures += found.iter().filter(|one| one.after_failure).count();
             gateways.no_live.extend(found.iter().map(|one| one.exchange));

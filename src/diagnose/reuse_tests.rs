@@ -379,6 +379,19 @@ fn a_middlebox_is_blamed_only_where_shorter_idle_times_worked() {
         conn.request(Get, "/3", start + S).rst(Server, start + S + MS, false);
     });
     assert_eq!(told(&bare), ["rejected-reused-request/host-vanished R5 Possible ×1"]);
+    // From a server that ends each connection after one answer it tells that the capture missed a FIN.
+    let starts: Vec<i64> = (0..8).map(|n| n * S).collect();
+    let missed = link(&starts, |conn, number, start| {
+        conn.request(Get, "/1", start).response(200, start + MS);
+        if number > 0 {
+            conn.fin(Server, start + 2 * MS).fin_acked(Client, start + 2 * MS);
+        }
+        conn.request(Get, "/2", start + 3 * MS).rst(Server, start + 4 * MS, false);
+    });
+    assert_eq!(
+        told(&missed),
+        ["rejected-reused-request/server-closes-after-each-response R1, R5 Certain ×8"]
+    );
 }
 
 #[test]

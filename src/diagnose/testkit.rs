@@ -229,6 +229,13 @@ impl Conn {
         self
     }
 
+    /// The capture misses bytes of the server's that the client had, beside so many that it holds.
+    pub(crate) fn uncaptured(&mut self, missing: u64, held: u64) -> &mut Self {
+        let direction = &mut self.flow.directions[1];
+        (direction.missing_bytes, direction.uncaptured_bytes, direction.bytes) = (missing, missing, held);
+        self
+    }
+
     /// Segments of the client were sent again.
     pub(crate) fn retransmitted(&mut self) -> &mut Self {
         self.flow.directions[0].retransmitted = 3;
