@@ -205,3 +205,15 @@ fn captures_of_headers_alone_say_that_the_snap_length_was_too_small() {
         assert!(told.contains("snap-length · T8"), "{told}");
     }
 }
+
+#[test]
+fn captures_of_first_lines_alone_still_show_that_the_server_closes_after_each_response() {
+    for snap_len in [96, 128] {
+        let told = cut_short(&["nginx", "ingress", "uwsgi"], snap_len);
+        let finding = &told.diagnosis.findings[0];
+        assert_eq!((&*finding.cause, finding.count), ("server-closes-after-each-response", 17), "{snap_len}");
+        // 'Connection: close' may stand in what was cut off.
+        let words = "uwsgi closes each connection after one response; whether it says so ('Connection: close') the snap";
+        assert!(finding.explanation.contains(words), "{}", finding.explanation);
+    }
+}

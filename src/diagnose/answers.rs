@@ -17,7 +17,7 @@ use crate::topology::{ExchangeId, LinkId};
 
 use super::burst::Burst;
 use super::decided::Decided;
-use super::habits::Habits;
+use super::habits::{Close, Habits};
 use super::life::Life;
 use super::{Outcome, RejectForm, Rejection};
 
@@ -122,7 +122,8 @@ fn follow_requests(
 /// had each of several requests in hand when it closed is then all there is. Stale connections are met too late as well.
 fn are_all_that_is_known(analysis: &Analysis, habits: &Habits, cases: &[&Rejection]) -> bool {
     let is_cut = |case: &&Rejection| analysis.exchange(case.exchange).raw.flags.has(ExchangeFlags::HEAD_CUT);
-    let known = habits.answered_reused > 0 || !habits.closes.is_empty();
+    let tells = |close: &Close| !close.cut || !close.crossed;
+    let known = habits.answered_reused > 0 || habits.closes.iter().any(tells);
     !known && cases.len() > FEWEST && cases.iter().all(is_cut)
 }
 

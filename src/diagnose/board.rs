@@ -124,7 +124,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, lossy:
 }
 
 /// From the only SYN to the acknowledgement of its answer: wherever it was captured, a packet went there and back.
-fn handshake_ns(events: &[Event]) -> Option<i64> {
+pub(super) fn handshake_ns(events: &[Event]) -> Option<i64> {
     let mut syns = events.iter().filter(|event| event.kind == EventKind::Syn && event.from == Side::Client);
     let syn = syns.next().filter(|_| syns.next().is_none())?;
     let done = events.iter().find(|event| event.kind == EventKind::Established)?;

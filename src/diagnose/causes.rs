@@ -245,14 +245,26 @@ impl<'a> Judge<'a> {
         let announced = self.all.closes.iter().filter(|close| close.announced).count();
         let words =
             if announced * 2 > gaps.len() { &texts::CLOSE_IGNORED } else { &texts::CLOSES_AFTER_EACH };
+        let cut = self.all.closes.iter().filter(|close| close.cut).count();
+        let is_hidden = cut * 2 > gaps.len();
         let certainty = match gaps.len() {
             ..=2 => Certainty::Possible,
             3..5 => Certainty::Likely,
+            _ if is_hidden => Certainty::Likely,
             _ => Certainty::Certain,
+        };
+        let unsaid = if is_hidden {
+            "; whether it says so ('Connection: close') the snap length cut off"
+        } else {
+            " without saying so (no 'Connection: close')"
         };
         let close_gap = format!(": {closed}, {} after the response (median)", duration(median));
         let said_last = "{to} closes each connection after one response, and that was announced".to_owned();
-        Cause { words, values: vec![("said_last", said_last), ("close_gap", close_gap)], certainty }
+        Cause {
+            words,
+            values: vec![("said_last", said_last), ("unsaid", unsaid.to_owned()), ("close_gap", close_gap)],
+            certainty,
+        }
     }
 
     fn request_limit(&self, limit: u32, cases: &[&Rejection]) -> Cause {

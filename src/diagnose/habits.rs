@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::analysis::{Analysis, ConnectionView};
+use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::SessionTime;
 use crate::http::ExchangeFlags;
 use crate::tcp::EventKind;
@@ -41,6 +41,8 @@ pub(super) struct Close {
     pub(super) queued: bool,
     /// Whether a request had been sent before it: it may be the answer to that.
     pub(super) crossed: bool,
+    /// Whether the snap length cut off what the responses say of it.
+    pub(super) cut: bool,
 }
 
 impl Close {
@@ -56,8 +58,10 @@ pub(super) struct Habits {
     pub(super) closes: Vec<Close>,
     /// Connections that gave a response and that the server did not close while the capture ran.
     pub(super) kept: u64,
-    /// Reused requests that were answered.
+    /// Reused requests that were answered, but for those below.
     pub(super) answered_reused: u64,
+    /// Reused requests that got an answer of which the snap length cut the head.
+    cut_reused: u64,
     /// The most responses on any connection.
     pub(super) most_responses: u32,
     /// The idle time after which the server closes, where its late closes agree on one.
@@ -106,19 +110,31 @@ impl Habits {
         if connection.inner.exchanges.is_empty() || connection.flow().is_lossy() {
             return;
         }
+        // Behind a small snap length it is known that an answer came and when it began; that is enough for what follows at
+        // once.
+        let facts = connection.analysis.capture(connection.capture());
+        let cut = |x: &ExchangeView<'_>| facts.is_answer_cut(connection.flow(), x.raw);
+        let answered = |x: &ExchangeView<'_>| x.raw.response.is_complete() || cut(x);
+        let is_cut = connection.exchanges().any(|x| cut(&x));
         let (mut responses, mut last) = (0u32, None);
         for exchange in connection.exchanges() {
-            if let Some((before, _)) = last {
+            if let Some((before, _)) = last
+                && !is_cut
+            {
                 self.note_idle(exchange.raw.request.start.0.saturating_sub(before));
             }
-            if !exchange.raw.response.is_complete() {
+            if !answered(&exchange) {
                 continue;
             }
             responses += 1;
             if exchange.raw.ordinal > 1 && exchange.raw.request.is_present() {
-                self.answered_reused += 1;
                 let idle = last.map_or(0, |(before, _)| exchange.raw.request.start.0.saturating_sub(before));
-                self.longest_answered_ns = self.longest_answered_ns.max(idle);
+                if is_cut {
+                    self.cut_reused += 1;
+                } else {
+                    self.answered_reused += 1;
+                    self.longest_answered_ns = self.longest_answered_ns.max(idle);
+                }
             }
             let flags = exchange.raw.flags;
             let announced =
@@ -132,12 +148,12 @@ impl Habits {
         match life.server_ended() {
             Some(close) => {
                 let gap_ns = close.at.0.saturating_sub(last);
-                let pending = connection.exchanges().find(|x| !x.raw.response.is_complete());
-                // In the middle of an answer no habit closes.
-                if pending.is_some_and(|x| x.raw.response.is_present()) {
+                let pending = connection.exchanges().find(|x| !answered(x));
+                // In the middle of an answer no habit closes; and where an answer ends that was cut is not known.
+                if pending.is_some_and(|x| x.raw.response.is_present()) || is_cut && gap_ns >= AT_ONCE_NS {
                     return;
                 }
-                if pending.is_none() {
+                if pending.is_none() && !is_cut {
                     self.note_idle(gap_ns);
                 }
                 let responses = if life.seen_from_start() { responses } else { 0 };
@@ -153,6 +169,7 @@ impl Habits {
                     announced,
                     queued,
                     crossed: pending.is_some_and(|x| x.raw.request.start < close.at),
+                    cut: is_cut,
                 });
             }
             None => {
@@ -191,7 +208,7 @@ impl Habits {
         // Closes that all came when the next request was there may be its answers.
         let unasked = at_once.clone().any(|close| !close.crossed);
         let at_once = at_once.count() as u64;
-        self.answered_reused == 0
+        self.answered_reused + self.cut_reused == 0
             && unasked
             && at_once >= FEWEST_ALIKE
             && at_once * 10 >= (self.closes.len() as u64 + self.kept) * 9

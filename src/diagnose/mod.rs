@@ -31,7 +31,6 @@ mod log_lines;
 mod log_writers;
 mod logged_errors;
 mod logs_alone;
-mod losses;
 mod mismatch;
 mod model;
 mod never;
@@ -46,6 +45,7 @@ mod reuse;
 mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
+mod sight;
 mod spans;
 mod stall;
 mod step_words;

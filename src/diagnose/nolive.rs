@@ -13,9 +13,9 @@ use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::connect::{Attempt, Failed};
 use super::draft::{Draft, ProofList, statuses};
-use super::losses;
 use super::mismatch::Mismatch;
 use super::reuse::CASES;
+use super::sight;
 use super::words::duration;
 use super::{Certainty, Diagnosis, Finding, Outcome, texts};
 
@@ -49,6 +49,8 @@ struct Outgoing {
     /// Failed health checks, sorted by time: they explain no error of a request, but why there is no server.
     checks: Vec<SessionTime>,
     captures: Vec<CaptureId>,
+    /// How long what it sends may be under way to where it was captured.
+    under_way_ns: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,7 +132,7 @@ pub(super) fn find(
         found.retain(|one| !one.contested || !alone && like(one));
         // Without a common clock the count alone tells: more errors than there are attempts they could belong to.
         let unclaimed = lanes.get(&lane).map_or(0, |out| out.unclaimed(analysis));
-        if losses::may_hold(analysis, lane, found.len()) {
+        if sight::may_have_lost(analysis, lane, found.len()) {
             continue;
         }
         if found.iter().any(|one| one.proven) || found.len() > 2 * unclaimed + FEWEST {
@@ -217,7 +219,8 @@ fn outgoing(
             out.gave_up.push(analysis.connection(id).inner.last);
         }
     }
-    for out in lanes.values_mut() {
+    for (&lane, out) in &mut lanes {
+        out.under_way_ns = sight::under_way_ns(analysis, lane);
         out.starts.sort_unstable();
         out.failed.sort_unstable();
         out.gave_up.sort_unstable();
@@ -276,6 +279,7 @@ impl Outgoing {
         from: SessionTime,
         to: SessionTime,
     ) -> bool {
+        let to = SessionTime(to.0.saturating_add(self.under_way_ns));
         let prompt = error.latency_ns().is_some_and(|ns| ns <= AT_ONCE_NS);
         prompt
             && matches!(error.status(), Some(502 | 503))

@@ -10,8 +10,8 @@ use crate::tcp::{Event, EventKind, Side};
 use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::draft::{Draft, ProofList, statuses};
-use super::losses;
 use super::reuse::CASES;
+use super::sight;
 use super::{Certainty, Diagnosis, Finding, Outcome, Rejection, texts};
 
 /// A proxy that sends nothing answers within this time after it has let go of the connection, or lets go of it within
@@ -55,6 +55,7 @@ pub(super) fn find(
         return Vec::new();
     }
     let let_go = let_go(analysis, outcomes, &raced);
+    let strays = strays(analysis, &raced);
     let is_open = |x: &ExchangeView<'_>| {
         outcomes[x.id.0 as usize] == Outcome::Complete
             && x.status() == Some(502)
@@ -69,6 +70,9 @@ pub(super) fn find(
     for error in errors {
         let Some(all) = let_go.get(&analysis.link(error.link_id()).to) else { continue };
         let near = |at: SessionTime, ns: i64| SessionTime(at.0.saturating_add(ns));
+        if strays.get(&analysis.link(error.link_id()).to).is_some_and(|strays| strays.may_hold(error)) {
+            continue;
+        }
         let (since, until) = (near(error.settled(), -AT_ONCE_NS), near(error.settled(), AFTERWARDS_NS));
         let from = all.partition_point(|one| one.at < since.max(error.started()));
         let fitting = all[from..].iter().take_while(|one| one.at <= until).filter(|one| {
@@ -88,12 +92,45 @@ pub(super) fn find(
     unsent
 }
 
+/// What one lane sent for requests that are not known.
+#[derive(Default)]
+struct Strays {
+    /// When, sorted.
+    at: Vec<SessionTime>,
+    /// How long it may have been under way then.
+    under_way_ns: i64,
+}
+
+impl Strays {
+    /// Whether one of them may have been sent for a request that was answered before it came to where it was captured.
+    fn may_hold(&self, error: ExchangeView<'_>) -> bool {
+        let until = error.settled().0.saturating_add(self.under_way_ns).saturating_add(SLACK_NS);
+        let first = self.at.partition_point(|at| *at < error.started());
+        self.at.get(first).is_some_and(|at| at.0 <= until)
+    }
+}
+
+fn strays(analysis: &Analysis, links: &BTreeSet<LinkId>) -> BTreeMap<LaneId, Strays> {
+    let mut all: BTreeMap<LaneId, Strays> = BTreeMap::new();
+    for &id in links {
+        let link = analysis.link(id);
+        let sent = link.connections.iter().flat_map(|&id| analysis.connection(id).exchanges());
+        let unknown = sent.filter(|x| x.raw.request.is_present() && analysis.trees.parent(x.id).is_none());
+        all.entry(link.from).or_default().at.extend(unknown.map(|x| x.started()));
+    }
+    for (&lane, strays) in &mut all {
+        strays.at.sort_unstable();
+        strays.under_way_ns = sight::under_way_ns(analysis, lane);
+    }
+    all
+}
+
 /// Where the captures lack packets, requests may have been sent in those.
 fn drop_lost(analysis: &Analysis, unsent: &mut Vec<Unsent>) {
     let lane = |one: &Unsent| analysis.link(one.link).from;
     let mut found: BTreeMap<LaneId, usize> = BTreeMap::new();
     unsent.iter().for_each(|one| *found.entry(lane(one)).or_default() += 1);
-    found.retain(|&lane, requests| !losses::may_hold(analysis, lane, *requests));
+    found.retain(|&lane, requests| !sight::may_have_lost(analysis, lane, *requests));
     unsent.retain(|one| found.contains_key(&lane(one)));
 }
 

@@ -26,7 +26,7 @@ pub(in crate::diagnose) static CLOSES_AFTER_EACH: Words = Words {
     rule: "",
     severity: Severity::Error,
     summary: "{link}: {to} rejects the second request on a reused connection, {times}",
-    explanation: "{ordinals} {users} {to} closes each connection after one response without saying so (no 'Connection: close'){close_gap}. So {from} keeps the connection for the next request, and what it sends \
+    explanation: "{ordinals} {users} {to} closes each connection after one response{unsaid}{close_gap}. So {from} keeps the connection for the next request, and what it sends \
         before it has noticed the close is lost.",
     fixes: &[
         (
