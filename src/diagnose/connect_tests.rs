@@ -264,6 +264,16 @@ fn c5_needs_silence_behind_the_gateway() {
         });
         assert_eq!(sealed.iter().any(|one| one.starts_with("no-live")), !silent, "{sealed:?}");
     }
+    // One that passes its capture only after the answer: a handshake takes 200 µs here, and 1 ms is taken for one moment.
+    for (behind, silent) in [(MS + MS / 10, true), (50 * MS, false)] {
+        let under_way = gateway(|chain| {
+            bad_gateway(chain, 50 * S);
+            let app = chain.open(1, 40 * S);
+            let late = 50 * S + 3 * MS + behind;
+            chain.conns[app].request(Get, "/y", late).rst(Server, late + MS / 10, false);
+        });
+        assert_eq!(under_way.iter().any(|one| one.starts_with("no-live")), !silent, "{under_way:?}");
+    }
     // A refused attempt explains its 502, and nothing else is to be said.
     let refused = gateway(|chain| {
         bad_gateway(chain, 50 * S);

@@ -79,6 +79,7 @@ pub(super) fn find(
             let slack = slack_ns(&error.connection(), &analysis.connection(one.connection));
             slack.is_some_and(|slack| one.ended <= near(error.settled(), slack))
                 && !taken.contains(&one.connection)
+                && was_captured(analysis, one.connection, error)
         });
         // The last one before the answer, else the first behind it.
         let apart = |one: &&LetGo| (one.at > error.settled(), one.at.since_ns(error.settled()).abs());
@@ -173,6 +174,12 @@ fn slack_ns(one: &ConnectionView<'_>, other: &ConnectionView<'_>) -> Option<i64>
     (slack <= MOST_SLACK_NS).then_some(slack)
 }
 
+/// Whether the capture of a connection ran for as long as a request was open: what it does not hold was not sent then.
+fn was_captured(analysis: &Analysis, connection: ConnectionId, request: ExchangeView<'_>) -> bool {
+    let span = analysis.capture_span(analysis.connection(connection).capture());
+    span.is_some_and(|(first, last)| first <= request.started() && request.settled() <= last)
+}
+
 /// By the lane that asks, in the order of time: connections whose last request was answered, that the server closed first.
 fn let_go(
     analysis: &Analysis,
@@ -246,7 +253,7 @@ mod tests {
     /// Two links: a request on a kept connection is rejected; then the proxy answers one 502 so long after it closed a
     /// connection that the server had closed.
     fn found(after: i64) -> Vec<(String, u64)> {
-        cases(raced(after))
+        cases(raced_and_captured(after))
     }
 
     fn raced(after: i64) -> Chain {
@@ -264,6 +271,13 @@ mod tests {
         chain
     }
 
+    /// As before, and the capture behind the proxy goes on for long enough.
+    fn raced_and_captured(after: i64) -> Chain {
+        let mut chain = raced(after);
+        chain.open(1, 900 * MS);
+        chain
+    }
+
     fn cases(chain: Chain) -> Vec<(String, u64)> {
         let findings = chain.analyse().diagnosis.findings;
         let mine = findings.into_iter().filter(|finding| finding.cause == "closed-before-it-was-sent");
@@ -273,7 +287,7 @@ mod tests {
     #[test]
     fn what_may_be_among_lost_packets_was_not_left_unsent() {
         let with = |missing: u64| {
-            let mut chain = raced(MS / 10);
+            let mut chain = raced_and_captured(MS / 10);
             let other = chain.open(1, MS);
             chain.conns[other]
                 .request(Method::Get, "/0", 2 * MS)
@@ -282,6 +296,19 @@ mod tests {
             cases(chain)
         };
         assert_eq!((with(0).len(), with(1).len(), with(100).len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn what_may_have_been_under_way_or_came_after_the_capture_was_not_left_unsent() {
+        assert_eq!(cases(raced(MS / 10)), []);
+        let with = |at: i64| {
+            let mut chain = raced_and_captured(MS / 10);
+            let late = chain.open(1, MS);
+            chain.conns[late].request(Method::Post, "/2", at).response(200, at + MS);
+            cases(chain).len()
+        };
+        // A handshake takes 200 µs here.
+        assert_eq!((with(30 * MS + MS / 5), with(31 * MS)), (0, 1));
     }
 
     #[test]
@@ -313,6 +340,7 @@ mod tests {
                 conn.fin(Server, at + MS / 2).fin(Client, at + 2 * MS + behind);
             }
         }
+        chain.open(1, 900 * MS);
         let findings = chain.analyse().diagnosis.findings.into_iter();
         findings.map(|f| (if f.cause.is_empty() { f.kind } else { f.cause }, f.count)).collect()
     }

@@ -130,18 +130,23 @@ fn best_first(
     originals: &[Option<CaptureId>],
     mut sightings: Vec<Sighting>,
 ) -> Vec<Sighting> {
+    let flow = |sighting: &Sighting| captures[sighting.capture.index()].flow(sighting.flow);
+    let sum = |flow: &Flow, of: fn(&DirectionFacts) -> u64| {
+        flow.directions.iter().map(of).fold(0, u64::saturating_add)
+    };
+    // A capture that began late, or ended early, lacks what others hold.
+    let sent = |sighting: &Sighting| sum(flow(sighting), DirectionFacts::sent_bytes);
+    let most = sightings.iter().map(sent).max().unwrap_or_default();
     let rank = |sighting: &Sighting| {
-        let facts = &captures[sighting.capture.index()];
-        let flow = facts.flow(sighting.flow);
-        let sum =
-            |of: fn(&DirectionFacts) -> u64| flow.directions.iter().map(of).fold(0, u64::saturating_add);
-        let (missing, cut) = (sum(|d| d.missing_bytes), sum(|d| d.cut_bytes));
+        let (facts, flow) = (&captures[sighting.capture.index()], flow(sighting));
+        let cut = sum(flow, |d| d.cut_bytes);
         // Bodies that the snap length cut off are seldom missed; heads are, as if their packets were lost.
         let exchanges = facts.exchanges_of(flow);
         let lacks_heads = cut > 0
             && (exchanges.is_empty() || exchanges.iter().any(|x| x.flags.has(ExchangeFlags::HEAD_CUT)));
-        let missed = missing.saturating_add(if lacks_heads { cut } else { 0 });
-        let packets: u64 = flow.directions.iter().map(|d| u64::from(d.packets)).sum();
+        let missing = sum(flow, |d| d.missing_bytes).saturating_add(if lacks_heads { cut } else { 0 });
+        let missed = missing.saturating_add(most.saturating_sub(sent(sighting)));
+        let packets = sum(flow, |d| d.packets.into());
         let is_copy = originals[sighting.capture.index()].is_some();
         // Then by name: the order in which files are given must not choose.
         (missed, cut, Reverse(packets), is_copy, &facts.info.path, sighting.capture)
