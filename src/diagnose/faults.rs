@@ -10,6 +10,7 @@ use crate::http::ExchangeFlags;
 use crate::tcp::EventKind;
 use crate::topology::{ExchangeId, LinkId};
 
+use super::burst::{self, Burst};
 use super::case::{Around, Case, Rule};
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
@@ -50,8 +51,13 @@ struct Hit {
 }
 
 /// One finding for each link and kind; `known` are the findings of other families, whose exchanges are left alone.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, known: &[Finding]) -> Vec<Finding> {
-    let around = Around::new(analysis, diagnosis);
+pub(super) fn findings(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    known: &[Finding],
+    bursts: &[Vec<Burst>],
+) -> Vec<Finding> {
+    let around = Around::new(analysis, diagnosis, bursts);
     let claimed: Claimed = known.iter().flat_map(|finding| finding.exchanges.iter().copied()).collect();
     let (mut hits, mut extras) = (Vec::new(), Vec::new());
     for exchange in analysis.exchanges() {
@@ -154,6 +160,16 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
         draft.values.push(("others", counted(others as u64, "other request")));
         let quickest = exchanges.iter().map(|&id| around.decided().quickest_ns(analysis.exchange(id))).min();
         draft.values.push(("quickest", duration(quickest.unwrap_or_default())));
+    }
+    if [&texts::CLOSED_BY_RESTART, &texts::CUT_BY_RESTART].iter().any(|own| std::ptr::eq(group.words, *own))
+        && let Some((bursts, at)) = around.burst(analysis.exchange(exchanges[0]))
+    {
+        draft.values.extend(burst::values(bursts, at));
+        draft.certainty = bursts[at].certainty();
+    }
+    if std::ptr::eq(group.words, &raw const texts::ASKED_NOBODY) {
+        let sent_on = around.sent_on(analysis.exchange(exchanges[0]));
+        draft.values.push(("passed_on", counted(sent_on.passed_on, "other request")));
     }
     let cases = exchanges.iter().map(|&id| {
         let exchange = analysis.exchange(id);

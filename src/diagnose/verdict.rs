@@ -5,6 +5,7 @@ use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState, Versi
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
+use super::dropped::{self, Dropped};
 use super::life::{Life, went_unheard};
 use super::reject::reject_form;
 use super::{Outcome, RejectForm, Rejection};
@@ -34,10 +35,10 @@ const USUAL_TIMEOUTS_S: [i64; 19] = [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45
 const CLUSTER: usize = 3;
 
 /// An exchange whose client closed before the response was whole.
-struct GaveUp {
-    link: LinkId,
-    silence_ns: i64,
-    exchange: ExchangeId,
+pub(super) struct GaveUp {
+    pub(super) link: LinkId,
+    pub(super) silence_ns: i64,
+    pub(super) exchange: ExchangeId,
     /// Whether the server's kernel had the whole request, so that only the server can be waited for.
     waiting: bool,
     /// How much earlier than the silence its timer may have begun.
@@ -51,8 +52,8 @@ enum Ending {
     GaveUp { silence_ns: i64, waiting: bool, early_ns: i64 },
 }
 
-/// The outcome of every exchange, and the rejected ones ordered by exchange.
-pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
+/// The outcome of every exchange, the rejected ones ordered by exchange, and what hops dropped when they went away.
+pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>, Dropped) {
     let mut outcomes = vec![Outcome::Unknown; analysis.topology.exchanges.len()];
     let (mut rejections, mut gave_up) = (Vec::new(), Vec::new());
     for connection in analysis.connections() {
@@ -70,6 +71,8 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
         }
     }
     let left_streams: Vec<ExchangeId> = left_streams(analysis, &gave_up);
+    let dropped = dropped::find(analysis, &outcomes, &gave_up);
+    gave_up.retain(|one| !dropped.exchanges.contains(&one.exchange));
     for exchange in settle_silences(analysis, &outcomes, gave_up) {
         outcomes[exchange.0 as usize] = Outcome::TimedOut;
     }
@@ -77,7 +80,7 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
         outcomes[exchange.0 as usize] = Outcome::Complete;
     }
     rejections.sort_unstable_by_key(|r| r.exchange);
-    (outcomes, rejections)
+    (outcomes, rejections, dropped)
 }
 
 /// Streams without an end of their own that users left, which is how such a stream ends: at each hop, since a hop closes
@@ -319,6 +322,14 @@ fn slack(silence_ns: i64) -> i64 {
 /// Whether a silence is one that a timer set to a usual number of seconds makes.
 pub(super) fn is_usual_timeout(silence_ns: i64) -> bool {
     is_timer(silence_ns, 0)
+}
+
+/// Whether a timer set to a usual number of seconds that is looked at only now and then makes silences of these lengths.
+pub(super) fn may_be_coarse_timer(shortest_ns: i64, longest_ns: i64) -> bool {
+    USUAL_TIMEOUTS_S.iter().any(|seconds| {
+        let timer = seconds * 1_000_000_000;
+        shortest_ns >= timer - EARLY_NS && longest_ns <= timer + COARSE_TIMER_NS
+    })
 }
 
 /// The same of a timer that may have begun earlier.

@@ -1,0 +1,114 @@
+//! What a hop sends on, on the links behind it: what tells a proxy that answers by itself from one that cannot be seen to ask.
+
+use std::collections::BTreeMap;
+
+use crate::analysis::{Analysis, ExchangeView};
+use crate::capture::SessionTime;
+use crate::tcp::Side;
+use crate::topology::LaneId;
+
+/// What one lane sends on.
+#[derive(Default)]
+struct Sender {
+    /// How many of the requests that it was asked led to one of its own.
+    passed_on: u64,
+    /// Whether bytes of what it sends are missing in the captures.
+    lossy: bool,
+    /// When connections were open of which no request can be read.
+    unread: Vec<(SessionTime, SessionTime)>,
+}
+
+/// What all lanes send on.
+pub(super) struct Sending(BTreeMap<LaneId, Sender>);
+
+/// What the server of one exchange sends on, and sent while it had that in hand.
+#[derive(Clone, Copy, Default)]
+pub(super) struct SentOn {
+    /// How many of the requests that it was asked led to one of its own.
+    pub(super) passed_on: u64,
+    /// Whether bytes of what it sends are missing in the captures.
+    pub(super) lossy: bool,
+    /// Whether it had connections open of which no request can be read, or has no others.
+    pub(super) unread: bool,
+}
+
+impl Sending {
+    #[cold]
+    pub(super) fn find(analysis: &Analysis) -> Self {
+        let mut lanes: BTreeMap<LaneId, Sender> = BTreeMap::new();
+        for connection in analysis.connections() {
+            let link = analysis.link(connection.inner.link);
+            let asks = lanes.entry(link.from).or_default();
+            asks.lossy |= connection.flow().is_lossy();
+            if connection.inner.exchanges.is_empty() && connection.flow().direction(Side::Client).bytes > 0 {
+                asks.unread.push((connection.inner.first, connection.inner.last));
+            }
+            let led_on = |x: &ExchangeView<'_>| {
+                x.raw.response.is_present() && !analysis.trees.children(x.id).is_empty()
+            };
+            let passed_on = connection.exchanges().filter(led_on).count() as u64;
+            if passed_on > 0 {
+                lanes.entry(link.to).or_default().passed_on += passed_on;
+            }
+        }
+        Self(lanes)
+    }
+
+    pub(super) fn around(&self, analysis: &Analysis, exchange: ExchangeView<'_>) -> SentOn {
+        let lane = analysis.link(exchange.link_id()).to;
+        let Some(sender) = self.0.get(&lane) else { return SentOn::default() };
+        let (from, to) = (exchange.started(), exchange.settled());
+        let at_that_time = |&(first, last): &(SessionTime, SessionTime)| first <= to && last >= from;
+        let unread = match sender.passed_on {
+            0 => !sender.unread.is_empty(),
+            _ => sender.unread.iter().any(at_that_time),
+        };
+        SentOn { passed_on: sender.passed_on, lossy: sender.lossy, unread }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::Severity;
+    use crate::diagnose::wirekit::Who::{App, Down, Up, User};
+    use crate::diagnose::wirekit::Wire;
+
+    const LIMITED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+
+    fn get(target: &str) -> String {
+        format!("GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n")
+    }
+
+    fn told(wire: &Wire) -> Vec<(String, Severity)> {
+        let findings = wire.analysis().diagnosis.findings;
+        findings.into_iter().map(|finding| (finding.cause, finding.severity)).collect()
+    }
+
+    #[test]
+    fn a_proxy_that_answers_by_itself_and_asks_for_others_is_told_so_and_nobody_accused() {
+        let mut wire = Wire::new();
+        let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+        for n in 0..3 {
+            let target = format!("/item/{n}");
+            wire.say(User, get("/limited")).say(Down, LIMITED);
+            wire.say(User, get(&target)).say(Up, get(&target)).say(App, ok).say(Down, ok);
+        }
+        assert_eq!(told(&wire), [("asked-nobody".to_owned(), Severity::Warning)]);
+        let finding = &wire.analysis().diagnosis.findings[0];
+        assert!(
+            finding.explanation.contains("while 5 other requests got through"),
+            "{}",
+            finding.explanation
+        );
+        assert!(finding.summary.contains("proxy itself answers 503"), "{}", finding.summary);
+    }
+
+    #[test]
+    fn of_what_goes_on_encrypted_nobody_says_that_it_was_not_asked() {
+        let mut wire = Wire::new();
+        // TLS records of application data, in the middle of their connection.
+        let record = [0x17, 3, 3, 0, 4, 1, 2, 3, 4];
+        wire.say(Up, record).say(User, get("/limited")).say(Down, LIMITED).say(Up, record);
+        assert_eq!(told(&wire), [("next-hop-encrypted".to_owned(), Severity::Note)]);
+    }
+}
