@@ -40,6 +40,9 @@ const ODD: u32 = ExchangeFlags::EARLY_RESPONSE
 const MOST_NAMED: usize = 3;
 const LONGEST_PATH: usize = 40;
 
+/// Trees are as deep as there are hops; the bound only guards against a cycle.
+const MOST_HOPS: usize = 64;
+
 /// The exchanges that other findings are about already.
 type Claimed = HashSet<ExchangeId, foldhash::fast::FixedState>;
 
@@ -171,6 +174,9 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
         let sent_on = around.sent_on(analysis.exchange(exchanges[0]));
         draft.values.push(("passed_on", counted(sent_on.passed_on, "other request")));
     }
+    if std::ptr::eq(group.words, &raw const texts::CLIENT_ABORT) {
+        draft.values.push(("waited_for", waited_for(analysis, &exchanges)));
+    }
     let cases = exchanges.iter().map(|&id| {
         let exchange = analysis.exchange(id);
         let (outcome, life) = (diagnosis.outcomes[id.0 as usize], Life::of(exchange.connection()));
@@ -186,6 +192,24 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
         finding.summary.push_str(if finding.count == 1 { " (a health check)" } else { " (health checks)" });
     }
     finding
+}
+
+/// Who had these requests and had not begun to answer any when their clients left: the deepest hop that was asked.
+fn waited_for(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
+    let deepest = |&id: &ExchangeId| {
+        let below = |id: &ExchangeId| analysis.trees.children(*id).last().copied();
+        let last = std::iter::successors(Some(id), below).take(MOST_HOPS).last().unwrap_or(id);
+        let exchange = analysis.exchange(last);
+        let silent = last != id && exchange.raw.request.is_complete() && !exchange.raw.response.is_present();
+        silent.then(|| analysis.link(exchange.link_id()).to)
+    };
+    let mut lanes = exchanges.iter().map(deepest);
+    let Some(first) = lanes.next().flatten() else { return String::new() };
+    if lanes.any(|lane| lane != Some(first)) {
+        return String::new();
+    }
+    let name = &analysis.lane(first).name;
+    format!("What they waited for had got as far as {name}, which had not sent a byte of an answer.")
 }
 
 /// Whether an exchange failed, and who asked first got a good answer all the same.

@@ -374,7 +374,7 @@ fn is_gateways_own(case: &Case<'_>) -> bool {
 
 /// The same about a link that was not captured, as far as one can see.
 fn next_hop_missing(case: &Case<'_>) -> Option<Certainty> {
-    is_gateways_own(case).then_some(Certainty::Certain)
+    (is_gateways_own(case) && !case.around.sent_on(case.exchange).doubtful).then_some(Certainty::Certain)
 }
 
 /// The same about a link that cannot be read.
@@ -391,7 +391,7 @@ fn asked_nobody(case: &Case<'_>) -> Option<Certainty> {
     }
     let sent_on = case.around.sent_on(case.exchange);
     let sure = if sent_on.lossy { Certainty::Likely } else { Certainty::Certain };
-    (sent_on.passed_on > 0).then_some(sure)
+    (sent_on.passed_on > 0 && !sent_on.doubtful).then_some(sure)
 }
 
 /// P7: bytes behind a complete response.

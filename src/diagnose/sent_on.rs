@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
+use crate::correlate::{Confidence, Parentage};
 use crate::tcp::Side;
 use crate::topology::LaneId;
 
@@ -16,6 +17,9 @@ struct Sender {
     lossy: bool,
     /// When connections were open of which no request can be read.
     unread: Vec<(SessionTime, SessionTime)>,
+    /// When requests that failed began and ended, and how, of which nothing tells for which of several they were: one of
+    /// two that are taken for attempts of one request may have been another's.
+    doubtful: Vec<(SessionTime, SessionTime, Option<u16>)>,
 }
 
 /// What all lanes send on.
@@ -30,6 +34,8 @@ pub(super) struct SentOn {
     pub(super) lossy: bool,
     /// Whether it had connections open of which no request can be read, or has no others.
     pub(super) unread: bool,
+    /// Whether something may have been asked for this one that failed alike, and is taken for another one's.
+    pub(super) doubtful: bool,
 }
 
 impl Sending {
@@ -43,6 +49,14 @@ impl Sending {
             if connection.inner.exchanges.is_empty() && connection.flow().direction(Side::Client).bytes > 0 {
                 asks.unread.push((connection.inner.first, connection.inner.last));
             }
+            let failed = |x: &ExchangeView<'_>| x.status().is_none_or(|status| status >= 500);
+            let is_sure = |x: &ExchangeView<'_>| {
+                let parent = analysis.trees.parent(x.id);
+                let alone = |parent: &Parentage| analysis.trees.children(parent.parent).len() == 1;
+                parent.is_some_and(|parent| parent.confidence != Confidence::Ambiguous && alone(parent))
+            };
+            let doubtful = connection.exchanges().filter(|x| failed(x) && !is_sure(x));
+            asks.doubtful.extend(doubtful.map(|x| (x.started(), x.settled(), x.status())));
             let led_on = |x: &ExchangeView<'_>| {
                 x.raw.response.is_present() && !analysis.trees.children(x.id).is_empty()
             };
@@ -63,7 +77,11 @@ impl Sending {
             0 => !sender.unread.is_empty(),
             _ => sender.unread.iter().any(at_that_time),
         };
-        SentOn { passed_on: sender.passed_on, lossy: sender.lossy, unread }
+        let alike = |&(began, ended, status): &(SessionTime, SessionTime, Option<u16>)| {
+            began >= from && ended <= to && status.is_none_or(|status| Some(status) == exchange.status())
+        };
+        let doubtful = sender.doubtful.iter().any(alike);
+        SentOn { passed_on: sender.passed_on, lossy: sender.lossy, unread, doubtful }
     }
 }
 
