@@ -16,6 +16,7 @@ use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
 use super::origins::{fails, is_cut_unnoticed, is_refusable};
 use super::reuse::CASES;
+use super::sight;
 use super::texts::{self, Words};
 use super::words::{count, counted, duration, grouped, listed, printable, times};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity, request, response};
@@ -80,7 +81,12 @@ pub(super) fn findings(
     keep_deepest(analysis, &mut hits);
     keep_deepest(analysis, &mut extras);
     hits.append(&mut extras);
-    let groups = by_link(analysis, hits).into_iter();
+    // What is not in the captures may be among what they are known to lack.
+    let is_unsure = |group: &Group| {
+        std::ptr::eq(group.words, &raw const texts::ASKED_NOBODY)
+            && sight::may_have_lost(analysis, analysis.link(group.link).to, group.hits.len())
+    };
+    let groups = by_link(analysis, hits).into_iter().filter(|group| !is_unsure(group));
     groups.map(|group| finding(analysis, diagnosis, &around, group)).collect()
 }
 

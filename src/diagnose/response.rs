@@ -379,8 +379,8 @@ fn next_hop_missing(case: &Case<'_>) -> Option<Certainty> {
 
 /// The same about a link that cannot be read.
 fn next_hop_encrypted(case: &Case<'_>) -> Option<Certainty> {
-    let unread = is_gateways_own(case) && case.around.sent_on(case.exchange).unread;
-    unread.then_some(Certainty::Certain)
+    let encrypted = is_gateways_own(case) && case.around.sent_on(case.exchange).encrypted;
+    encrypted.then_some(Certainty::Certain)
 }
 
 /// The same where the link behind was captured, and shows what was asked for others.
@@ -391,7 +391,7 @@ fn asked_nobody(case: &Case<'_>) -> Option<Certainty> {
     }
     let sent_on = case.around.sent_on(case.exchange);
     let sure = if sent_on.lossy { Certainty::Likely } else { Certainty::Certain };
-    (sent_on.passed_on > 0 && !sent_on.doubtful).then_some(sure)
+    (sent_on.passed_on > 0 && !sent_on.doubtful && !sent_on.unread).then_some(sure)
 }
 
 /// P7: bytes behind a complete response.

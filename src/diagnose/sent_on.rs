@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
 use crate::correlate::{Confidence, Parentage};
+use crate::http::Protocol;
 use crate::tcp::Side;
 use crate::topology::LaneId;
 
@@ -15,8 +16,8 @@ struct Sender {
     passed_on: u64,
     /// Whether bytes of what it sends are missing in the captures.
     lossy: bool,
-    /// When connections were open of which no request can be read.
-    unread: Vec<(SessionTime, SessionTime)>,
+    /// When connections were open of which no request can be read, and whether those are encrypted.
+    unread: Vec<(SessionTime, SessionTime, bool)>,
     /// When requests that failed began and ended, and how, of which nothing tells for which of several they were: one of
     /// two that are taken for attempts of one request may have been another's.
     doubtful: Vec<(SessionTime, SessionTime, Option<u16>)>,
@@ -32,7 +33,9 @@ pub(super) struct SentOn {
     pub(super) passed_on: u64,
     /// Whether bytes of what it sends are missing in the captures.
     pub(super) lossy: bool,
-    /// Whether it had connections open of which no request can be read, or has no others.
+    /// Whether it had encrypted connections open, or has no others.
+    pub(super) encrypted: bool,
+    /// Whether it had other connections open of which no request can be read.
     pub(super) unread: bool,
     /// Whether something may have been asked for this one that failed alike, and is taken for another one's.
     pub(super) doubtful: bool,
@@ -47,7 +50,8 @@ impl Sending {
             let asks = lanes.entry(link.from).or_default();
             asks.lossy |= connection.flow().is_lossy();
             if connection.inner.exchanges.is_empty() && connection.flow().direction(Side::Client).bytes > 0 {
-                asks.unread.push((connection.inner.first, connection.inner.last));
+                let encrypted = connection.flow().protocol == Protocol::Tls;
+                asks.unread.push((connection.inner.first, connection.inner.last, encrypted));
             }
             let failed = |x: &ExchangeView<'_>| x.status().is_none_or(|status| status >= 500);
             let is_sure = |x: &ExchangeView<'_>| {
@@ -72,16 +76,16 @@ impl Sending {
         let lane = analysis.link(exchange.link_id()).to;
         let Some(sender) = self.0.get(&lane) else { return SentOn::default() };
         let (from, to) = (exchange.started(), exchange.settled());
-        let at_that_time = |&(first, last): &(SessionTime, SessionTime)| first <= to && last >= from;
-        let unread = match sender.passed_on {
-            0 => !sender.unread.is_empty(),
-            _ => sender.unread.iter().any(at_that_time),
+        let open = |encrypted: bool| {
+            let mut own = sender.unread.iter().filter(|one| one.2 == encrypted);
+            own.any(|one| sender.passed_on == 0 || one.0 <= to && one.1 >= from)
         };
         let alike = |&(began, ended, status): &(SessionTime, SessionTime, Option<u16>)| {
             began >= from && ended <= to && status.is_none_or(|status| Some(status) == exchange.status())
         };
         let doubtful = sender.doubtful.iter().any(alike);
-        SentOn { passed_on: sender.passed_on, lossy: sender.lossy, unread, doubtful }
+        let (encrypted, unread) = (open(true), open(false));
+        SentOn { passed_on: sender.passed_on, lossy: sender.lossy, encrypted, unread, doubtful }
     }
 }
 
@@ -124,9 +128,11 @@ mod tests {
     #[test]
     fn of_what_goes_on_encrypted_nobody_says_that_it_was_not_asked() {
         let mut wire = Wire::new();
-        // TLS records of application data, in the middle of their connection.
-        let record = [0x17, 3, 3, 0, 4, 1, 2, 3, 4];
-        wire.say(Up, record).say(User, get("/limited")).say(Down, LIMITED).say(Up, record);
+        // A ClientHello without extensions.
+        let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
+        hello.extend([7; 32]);
+        hello.extend([0, 0, 2, 0x13, 1, 1, 0]);
+        wire.say(Up, hello).say(User, get("/limited")).say(Down, LIMITED).say(Up, [0x17, 3, 3, 0, 1, 9]);
         assert_eq!(told(&wire), [("next-hop-encrypted".to_owned(), Severity::Note)]);
     }
 }
