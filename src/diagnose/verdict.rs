@@ -324,15 +324,13 @@ pub(super) fn is_usual_timeout(silence_ns: i64) -> bool {
     is_timer(silence_ns, 0)
 }
 
-/// Whether a timer set to a usual number of seconds that is looked at only now and then makes silences of these lengths.
+/// Whether a timer that is looked at once a second makes silences of these lengths: those that it finds at one look differ by
+/// no more than that.
 pub(super) fn may_be_coarse_timer(shortest_ns: i64, longest_ns: i64) -> bool {
-    USUAL_TIMEOUTS_S.iter().any(|seconds| {
-        let timer = seconds * 1_000_000_000;
-        shortest_ns >= timer - EARLY_NS && longest_ns <= timer + COARSE_TIMER_NS
-    })
+    shortest_ns >= SHORTEST_UNFINISHED_NS && longest_ns.saturating_sub(shortest_ns) <= COARSE_TIMER_NS
 }
 
-/// The same of a timer that may have begun earlier.
+/// Whether a silence is one that such a timer makes that may have begun earlier.
 fn is_timer(silence_ns: i64, early_ns: i64) -> bool {
     USUAL_TIMEOUTS_S.iter().any(|seconds| {
         let late = silence_ns.saturating_sub(seconds * 1_000_000_000);
