@@ -11,14 +11,14 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
 use crate::tcp::Opening;
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::Outcome;
 use super::life::Life;
-use super::verdict::{GaveUp, is_usual_timeout, may_be_coarse_timer};
+use super::verdict::{GaveUp, is_usual_timeout, may_be_coarse_timer, slack};
 
 /// One moment: the closes of a process that ends follow each other within this time, and so do those of the two sides.
 const NEXT_NS: i64 = 50_000_000;
@@ -103,10 +103,16 @@ fn are_of_all_ages(group: &[Left]) -> bool {
         && !may_be_coarse_timer(youngest, oldest)
 }
 
-/// Whether all connections that live on are younger than those that were closed: on a reload new workers serve them, and the
-/// old ones go with what they have. A timer knows nothing of when kept connections began.
+/// Whether all connections that live on are younger than those that were closed, and served: on a reload new workers do that,
+/// and the old ones go with what they have. A timer knows nothing of when kept connections began. Where all that were open
+/// waited in vain the younger ones wait as well.
 fn are_a_generation(analysis: &Analysis, group: &[Left]) -> bool {
-    if group.iter().filter(|one| one.reused).count() * 2 <= group.len() {
+    let ages = || group.iter().map(|one| one.age_ns);
+    let (youngest, oldest) = (ages().min().unwrap_or_default(), ages().max().unwrap_or_default());
+    // Of one age they are what any timer finds.
+    if oldest.saturating_sub(youngest) <= slack(youngest)
+        || group.iter().filter(|one| one.reused).count() * 2 <= group.len()
+    {
         return false;
     }
     let begun = group.iter().map(|one| analysis.connection(one.asked_on).inner.first).max();
@@ -125,7 +131,8 @@ fn are_a_generation(analysis: &Analysis, group: &[Left]) -> bool {
         if Some(other.inner.first) <= begun {
             return false;
         }
-        younger += 1;
+        let answered = |x: ExchangeView<'_>| x.raw.response.is_complete() && x.settled() < group[0].at;
+        younger += usize::from(other.exchanges().any(answered));
     }
     younger >= FEWEST
 }
@@ -183,6 +190,11 @@ mod tests {
     fn a_timer_that_is_looked_at_now_and_then_tells_by_who_lives_on() {
         let held = [(1_000, 3_300), (1_320, 3_300), (1_630, 3_300), (1_940, 3_300)];
         assert_eq!(told(&held, &[2_000, 2_010, 2_020, 2_030]), [WENT]);
+        let alike = [(1_000, 3_300), (1_001, 3_300), (1_002, 3_300), (1_003, 3_300)];
+        let alike = told(&alike, &[2_000, 2_010, 2_020, 2_030]);
+        assert!(alike.iter().all(|one| !one.contains("restarted")), "all of one age: {alike:?}");
+        let waiting = told(&held, &[3_295, 3_296, 3_297, 3_298]);
+        assert!(waiting.iter().all(|one| !one.contains("restarted")), "nobody is served: {waiting:?}");
         let told = told(&held, &[10, 2_010, 2_020, 2_030]);
         assert!(told.iter().all(|one| !one.contains("restarted")), "an older connection lives on: {told:?}");
     }

@@ -315,7 +315,7 @@ fn settle_silences(analysis: &Analysis, outcomes: &[Outcome], mut all: Vec<GaveU
 }
 
 /// How far two waits for the same timer may lie apart: timers fire late, never early.
-fn slack(silence_ns: i64) -> i64 {
+pub(super) fn slack(silence_ns: i64) -> i64 {
     20_000_000 + silence_ns / 100
 }
 
