@@ -143,4 +143,22 @@ mod tests {
         assert_eq!((evidence(&constant), evidence(&few)), (0, 0));
         assert_eq!(evidence(&told(|n| format!("id-{n}"), targets)), 48);
     }
+
+    #[test]
+    fn who_adds_an_id_of_its_own_behind_is_linked_by_the_one_that_it_was_asked_with() {
+        let mut script = Script::new("any.pcap");
+        let gate = script.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 100);
+        let app = script.connection(0, "10.0.1.2:4000", "10.0.1.3:9000", 100);
+        for n in 0..40 {
+            let at = MS + n * 20 * MS;
+            // Both hops count alike, each from where it began.
+            let (id, own) = (format!("{}", 100 + n), format!("{}", 130 + n));
+            script.request(gate, at, "GET", "/", &[("x-request-id", &id)], "");
+            script.response(gate, at + 8 * MS, 200, 20);
+            script.request(app, at + MS, "GET", "/", &[("x-request-id", &id), ("x-request-id", &own)], "");
+            script.response(app, at + 6 * MS, 200, 20);
+        }
+        let analysis = analyse(vec![script.finish()], &Overrides::default());
+        assert_eq!(counts(&analysis, Confidence::Certain), (40, 0));
+    }
 }

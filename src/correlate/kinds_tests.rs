@@ -143,7 +143,12 @@ fn failures_that_no_user_saw_say_so_and_health_checks_are_called_that() {
             }
         }
         let analysis = crate::analysis::analyse(vec![script.finish()], &Overrides::default());
-        let [finding] = &analysis.diagnosis.findings[..] else { panic!("{:?}", analysis.diagnosis.findings) };
+        let kinds: Vec<&str> = analysis.diagnosis.findings.iter().map(|one| one.kind.as_str()).collect();
+        assert_eq!(
+            kinds,
+            if checks { &["application-error"][..] } else { &["application-error", "masked-failures"] }
+        );
+        let finding = &analysis.diagnosis.findings[0];
         assert_eq!(finding.summary.ends_with("(health checks)"), checks, "{}", finding.summary);
         let words = if checks {
             "5 health checks that no user waits for."

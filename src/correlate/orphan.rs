@@ -121,12 +121,15 @@ pub(super) fn find(analysis: &Analysis, trees: &Trees, strangers: &Ids) -> Vec<(
     for link in &topology.links {
         for &id in &link.connections {
             let connection = analysis.connection(id);
-            let Some((first, last)) = analysis.capture_span(connection.capture()) else { continue };
-            let times = (first.0, last.0);
-            for (span, lane) in [(&mut into, link.to), (&mut out, link.from)] {
-                let span: &mut Option<(i64, i64)> = &mut span[usize::from(lane.0)];
-                let known = span.unwrap_or(times);
-                *span = Some((known.0.min(times.0), known.1.max(times.1)));
+            // A capture of the lane itself goes on while that of the one it asks holds nothing yet.
+            for sighting in &connection.inner.sightings {
+                let Some((first, last)) = analysis.capture_span(sighting.capture) else { continue };
+                let times = (first.0, last.0);
+                for (span, lane) in [(&mut into, link.to), (&mut out, link.from)] {
+                    let span: &mut Option<(i64, i64)> = &mut span[usize::from(lane.0)];
+                    let known = span.unwrap_or(times);
+                    *span = Some((known.0.min(times.0), known.1.max(times.1)));
+                }
             }
         }
     }

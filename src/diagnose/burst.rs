@@ -1,5 +1,7 @@
 //! Restarts: one server address that closes many of its connections at once, outside of its habits (T6).
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -9,14 +11,13 @@ use crate::http::ExchangeFlags;
 use crate::tcp::{EventKind, Opening};
 use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
-use super::draft::{Draft, ProofList};
+use super::Certainty;
 use super::exhaustion::shape;
 use super::habits::Habits;
 use super::life::{Life, at_least};
-use super::reuse::CASES;
-use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout};
-use super::words::{counted, duration, grouped};
-use super::{Certainty, Diagnosis, Finding, Severity, texts};
+use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout, may_be_coarse_timer};
+use super::words::{counted, grouped};
+pub(super) use told::{again, findings, told_for, values};
 
 /// Closes that follow each other within this time belong together.
 const NEXT_NS: i64 = 300_000_000;
@@ -57,9 +58,17 @@ pub(super) struct Burst {
     fins: usize,
     /// How many of the others it let end with an answer that said so, as a server does that leaves in good order.
     told: u64,
+    /// Whether it left at that moment what it had asked for the requests in hand: then it may have closed these alone.
+    cut: bool,
 }
 
 impl Burst {
+    /// Whether more than its closes says that the server went away: it refused connections after them, or left what it had
+    /// asked for the requests in hand. Timers that fire together look like a burst too.
+    pub(super) fn is_end(&self) -> bool {
+        self.refused > 0 || self.cut
+    }
+
     /// Whether the server closed a connection in this burst.
     pub(super) fn holds(&self, connection: ConnectionId) -> bool {
         self.closed.binary_search(&connection).is_ok()
@@ -132,6 +141,8 @@ struct Odd {
     asked: Option<Asked>,
     /// Whether it closed by FIN.
     fin: bool,
+    /// Whether it left what it had asked for that request at the same moment, and so it was with others.
+    dropped: bool,
 }
 
 /// A request on a connection when its server closed.
@@ -143,13 +154,23 @@ struct Asked {
 }
 
 /// The bursts of every link.
-pub(super) fn by_link(analysis: &Analysis, habits: &[Habits]) -> Vec<Vec<Burst>> {
+/// `dropped` are connections that servers closed when they went away, as what they left on the links behind shows.
+pub(super) fn by_link(
+    analysis: &Analysis,
+    habits: &[Habits],
+    dropped: &BTreeSet<ConnectionId>,
+) -> Vec<Vec<Burst>> {
     let links = habits.iter().enumerate();
-    links.map(|(at, habits)| bursts(analysis, LinkId(at as u16), habits)).collect()
+    links.map(|(at, habits)| bursts(analysis, LinkId(at as u16), habits, dropped)).collect()
 }
 
 /// The bursts on one link, by server address and time.
-fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
+fn bursts(
+    analysis: &Analysis,
+    link: LinkId,
+    habits: &Habits,
+    dropped: &BTreeSet<ConnectionId>,
+) -> Vec<Burst> {
     if habits.closes_after_each() {
         return Vec::new();
     }
@@ -160,7 +181,7 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
     for &id in &analysis.link(link).connections {
         let connection = analysis.connection(id);
         books.entry(connection.inner.server).or_default().add(connection);
-        odd.extend(odd_close(connection, habits));
+        odd.extend(odd_close(connection, habits).map(|one| Odd { dropped: dropped.contains(&id), ..one }));
         doubtful.extend(doubtful_close(connection).map(|at| (connection.inner.server, at)));
         announced.extend(announced_end(connection));
     }
@@ -186,13 +207,15 @@ fn bursts(analysis: &Analysis, link: LinkId, habits: &Habits) -> Vec<Burst> {
     let mut all: Vec<Burst> = Vec::new();
     for chain in chains {
         let Some(burst) = books.get(&chain[0].server).map(|book| burst(chain, book)) else { continue };
-        if burst.refused > 0 || !answers_requests(analysis, link, chain, &burst) {
+        let other = || may_be_one_look(chain) || answers_requests(analysis, link, chain, &burst);
+        if burst.refused > 0 || burst.cut || !other() {
             all.push(burst);
         }
     }
     count_told(&mut all, &announced);
-    // A server that closes a few of many connections evicts or times out; it was not restarted.
-    all.retain(|burst| burst.ended() * 3 >= burst.open);
+    // A server that closes a few of many connections evicts or times out; it was not restarted. On a reload though new
+    // workers serve the others already when the old ones cut what they still have in hand (nginx worker_shutdown_timeout).
+    all.retain(|burst| burst.cut || burst.ended() * 3 >= burst.open);
     // One that goes away again and again (max-requests) closes all that it has each time, and hardly any between.
     let events: BTreeSet<ConnectionId> = all
         .iter()
@@ -284,7 +307,7 @@ fn stands_out(
     };
     open * 3 >= closed * 2
         && seen_ns >= burst.window_ns().saturating_mul(LEAST_CALM)
-        && others + doubtful.iter().filter(elsewhere).count() <= closed
+        && (burst.cut || others + doubtful.iter().filter(elsewhere).count() <= closed)
 }
 
 /// The runs of closes of one server that may be a restart.
@@ -292,13 +315,28 @@ fn chains(odd: &[Odd], fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
     let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
     let chains = odd.chunk_by(together).filter(|chain| {
         let served = chain.iter().filter(|one| one.gap_ns.is_some()).count();
-        chain.len() >= FEWEST && served >= 2 && lasts_ns(chain) <= LONGEST_NS && fits(chain)
+        let lasts = lasts_ns(chain) <= LONGEST_NS;
+        chain.len() >= FEWEST && lasts && (is_cut(chain) || served >= 2 && fits(chain))
     });
     chains.collect()
 }
 
 fn lasts_ns(chain: &[Odd]) -> i64 {
     chain[chain.len() - 1].at.since_ns(chain[0].at)
+}
+
+/// Whether a timer that is looked at once a second (uwsgi's router) may have found all these at one look, most of them with
+/// a request in hand.
+fn may_be_one_look(chain: &[Odd]) -> bool {
+    let asked = chain.iter().filter(|one| one.asked.is_some()).count();
+    let waits = || chain.iter().filter_map(|one| one.asked.map(|asked| asked.age_ns).or(one.gap_ns));
+    let (shortest, longest) = (waits().min().unwrap_or_default(), waits().max().unwrap_or_default());
+    asked * 2 >= chain.len() && may_be_coarse_timer(shortest, longest)
+}
+
+/// Whether the server went away with most of these in hand: it left what it had asked for them at the same moment.
+fn is_cut(chain: &[Odd]) -> bool {
+    chain.iter().filter(|one| one.dropped).count() * 2 > chain.len()
 }
 
 /// Whether the closes lie much closer together than the idle times before them.
@@ -398,7 +436,8 @@ fn burst(chain: &[Odd], book: &Book) -> Burst {
     let open = (closed.len() as u64).max(book.open_at(first.at));
     let refused = book.refused_in(first.at, SessionTime(last.at.0.saturating_add(DOWN_NS)));
     let fins = chain.iter().filter(|one| one.fin).count();
-    Burst { server: first.server, from: first.at, to: last.at, closed, open, refused, fins, told: 0 }
+    let cut = is_cut(chain);
+    Burst { server: first.server, from: first.at, to: last.at, closed, open, refused, fins, told: 0, cut }
 }
 
 /// When either side began to close.
@@ -468,6 +507,7 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
         usual,
         asked,
         fin,
+        dropped: false,
     };
     let Some(close) = habits.close_of(connection.id) else { return Some(one(None, false)) };
     let said = connection
@@ -480,88 +520,4 @@ fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
     // A single close proves no timer.
     let timer = habits.idle.is_some_and(|idle| idle.samples >= 2) && habits.by_timer(close);
     Some(one(Some(close.gap_ns), timer))
-}
-
-/// The burst in whose finding this one is told: of a server with many of them the largest one stands for all.
-pub(super) fn told_for(bursts: &[Burst], at: usize) -> usize {
-    let own = || (0..bursts.len()).filter(|&other| bursts[other].server == bursts[at].server);
-    let largest = own().max_by_key(|&other| (bursts[other].closed.len(), std::cmp::Reverse(other)));
-    largest.filter(|_| own().nth(MOST_ALONE).is_some()).unwrap_or(at)
-}
-
-/// `, and did so 7 more times`, where one burst stands for all of a server.
-pub(super) fn again(bursts: &[Burst], server: SocketAddr) -> String {
-    match bursts.iter().filter(|burst| burst.server == server).count() {
-        number if number > MOST_ALONE => {
-            format!(", and did the like {} more times", grouped(number as u64 - 1))
-        }
-        _ => String::new(),
-    }
-}
-
-/// One note for each burst, or for all of a server with many: an event worth knowing, whether or not a request was lost
-/// in it.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, bursts: &[Vec<Burst>]) -> Vec<Finding> {
-    let mut all = Vec::new();
-    for (link, bursts) in bursts.iter().enumerate() {
-        let mut told: BTreeMap<usize, Vec<&Burst>> = BTreeMap::new();
-        for (at, burst) in bursts.iter().enumerate() {
-            told.entry(told_for(bursts, at)).or_default().push(burst);
-        }
-        let link = LinkId(link as u16);
-        all.extend(told.into_iter().map(|(at, same)| {
-            let again = again(bursts, bursts[at].server);
-            finding(analysis, diagnosis, link, (&bursts[at], &same, again))
-        }));
-    }
-    all
-}
-
-/// The finding of one burst, which may stand for several.
-fn finding(
-    analysis: &Analysis,
-    diagnosis: &Diagnosis,
-    link: LinkId,
-    (burst, same, again): (&Burst, &[&Burst], String),
-) -> Finding {
-    let mut draft = Draft::new(analysis, diagnosis, &texts::RESTART_BURST, link);
-    let failed = |id: &ConnectionId| {
-        analysis.connection(*id).exchanges().any(|x| diagnosis.outcomes[x.id.0 as usize].is_failure())
-    };
-    let mut closed: Vec<ConnectionId> = same.iter().flat_map(|burst| burst.closed.iter().copied()).collect();
-    closed.sort_unstable();
-    let hurt = closed.iter().filter(|id| failed(id)).count() as u64;
-    let refused = match same.iter().map(|burst| burst.refused).sum::<u64>() {
-        0 => String::new(),
-        number => format!("Soon after it refused {}.", counted(number, "connection")),
-    };
-    let refuses = same.iter().any(|burst| burst.refused > 0);
-    draft.severity = if hurt > 0 || refuses { Severity::Warning } else { Severity::Note };
-    draft.certainty = burst.certainty();
-    draft.values.push(("server", burst.server.to_string()));
-    draft.values.push(("share", burst.share()));
-    draft.values.push(("window", duration(burst.window_ns())));
-    let announced = match burst.told {
-        0 => String::new(),
-        told => format!("It let {} end with an answer that said so.", counted(told, "other connection")),
-    };
-    draft.values.push(("announced", announced));
-    draft.values.push(("again", again));
-    draft.values.push((
-        "hurt",
-        if hurt == 0 {
-            "No request was lost in it.".to_owned()
-        } else {
-            format!("{} had a request on them that was lost.", counted(hurt, "connection"))
-        },
-    ));
-    draft.values.push(("refused", refused));
-    let mut proofs = ProofList::new(analysis);
-    for &id in closed.iter().take(CASES) {
-        if let Some(end) = Life::of(analysis.connection(id)).server_ended() {
-            proofs.add_packet(id, end.frame, "closed by the server");
-        }
-    }
-    draft.connections = closed;
-    draft.finish(Vec::new(), proofs)
 }

@@ -13,9 +13,11 @@ use crate::http::{Exchange, ExchangeFlags, Framing, MessageState, Method};
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
+use super::burst::{self, Burst};
 use super::decided::Decided;
 use super::life::{Life, at_least};
 use super::origins::{is_inherited_end, is_user_link};
+use super::sent_on::{Sending, SentOn};
 use super::strangers::Strangers;
 use super::texts::Words;
 use super::{Certainty, Diagnosis, Outcome};
@@ -234,11 +236,13 @@ pub(super) fn closed_after_ns(exchange: ExchangeView<'_>) -> Option<i64> {
 pub(super) struct Around<'a> {
     pub(super) analysis: &'a Analysis,
     pub(super) outcomes: &'a [Outcome],
+    bursts: &'a [Vec<Burst>],
     links: OnceCell<Vec<LinkAround>>,
     refusals: OnceCell<Vec<Refusal>>,
     /// Who asked, and when, where nothing tells for which request.
     decided: OnceCell<Decided>,
     unclaimed: OnceCell<Vec<(LaneId, SessionTime)>>,
+    sending: OnceCell<Sending>,
     strangers: OnceCell<Strangers>,
     never: OnceCell<BTreeSet<(LinkId, SocketAddr)>>,
 }
@@ -275,14 +279,16 @@ impl LinkAround {
 }
 
 impl<'a> Around<'a> {
-    pub(super) fn new(analysis: &'a Analysis, diagnosis: &'a Diagnosis) -> Self {
+    pub(super) fn new(analysis: &'a Analysis, diagnosis: &'a Diagnosis, bursts: &'a [Vec<Burst>]) -> Self {
         Self {
             analysis,
             outcomes: &diagnosis.outcomes,
+            bursts,
             links: OnceCell::new(),
             refusals: OnceCell::new(),
             decided: OnceCell::new(),
             unclaimed: OnceCell::new(),
+            sending: OnceCell::new(),
             strangers: OnceCell::new(),
             never: OnceCell::new(),
         }
@@ -293,11 +299,25 @@ impl<'a> Around<'a> {
         self.strangers.get_or_init(|| Strangers::find(self.analysis)).made(exchange.connection())
     }
 
+    /// The bursts of the link of this exchange and among them the one in which its server went away and closed its connection; of a
+    /// server with many of them the one that stands for all.
+    pub(super) fn burst(&self, exchange: ExchangeView<'_>) -> Option<(&'a [Burst], usize)> {
+        let bursts = &self.bursts[usize::from(exchange.link_id().0)];
+        let own = |burst: &Burst| burst.is_end() && burst.holds(exchange.connection_id());
+        let at = bursts.iter().position(own)?;
+        Some((bursts, burst::told_for(bursts, at)))
+    }
+
     /// Whether the server of this exchange closes on everybody at once.
     pub(super) fn answers_nobody(&self, exchange: ExchangeView<'_>) -> bool {
         let connection = exchange.connection().inner;
         let all = self.never.get_or_init(|| super::never::find(self.analysis));
         all.contains(&(connection.link, connection.server))
+    }
+
+    /// What the server of this exchange sends on, on the links behind it.
+    pub(super) fn sent_on(&self, exchange: ExchangeView<'_>) -> SentOn {
+        self.sending.get_or_init(|| Sending::find(self.analysis)).around(self.analysis, exchange)
     }
 
     /// Whether the server of this exchange asked somebody meanwhile, and nothing tells for which request.

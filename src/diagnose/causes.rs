@@ -220,7 +220,7 @@ impl<'a> Judge<'a> {
             Kind::Pipelined => plain(&texts::PIPELINED_BEHIND_CLOSE, Certainty::Certain),
             Kind::Limit(limit) => self.request_limit(limit, cases),
             Kind::Idle(scope) => self.idle_timeout(scope, cases),
-            Kind::Restart(at) => self.restart(&self.bursts[at]),
+            Kind::Restart(at) => self.restart(at),
             Kind::Middlebox => self.middlebox(cases),
             Kind::Vanished => plain(&texts::VANISHED, Certainty::Possible),
             Kind::Recycled => plain(&texts::RECYCLED, Certainty::Possible),
@@ -346,24 +346,14 @@ impl<'a> Judge<'a> {
         )
     }
 
-    fn restart(&self, burst: &Burst) -> Cause {
-        let refused = match burst.refused {
-            0 => String::new(),
-            number => format!(", and then refused {}", counted(number, "connection")),
-        };
+    fn restart(&self, at: usize) -> Cause {
         let before = match self.all.answered_reused {
             0 => "It",
             _ => "Before that, reused connections worked: it",
         };
-        let values = vec![
-            ("window", duration(burst.window_ns())),
-            ("server", burst.server.to_string()),
-            ("share", burst.share()),
-            ("others", burst.others() + &burst::again(self.bursts, burst.server)),
-            ("refused", refused),
-            ("before", before.to_owned()),
-        ];
-        Cause { words: &texts::RESTARTED, values, certainty: burst.certainty() }
+        let mut values = burst::values(self.bursts, at);
+        values.push(("before", before.to_owned()));
+        Cause { words: &texts::RESTARTED, values, certainty: self.bursts[at].certainty() }
     }
 
     fn middlebox(&self, cases: &[&Rejection]) -> Cause {

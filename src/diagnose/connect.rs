@@ -1,5 +1,7 @@
 //! Connections that never came about: refused, unreachable, unanswered, or stuck before a full accept queue (C1 to C4).
 
+mod ended;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -9,12 +11,14 @@ use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::accept_queue;
 use super::blackhole::BlackHoles;
+use super::burst::Burst;
 use super::draft::{Draft, ProofList};
 use super::given_up;
 use super::reuse::CASES;
 use super::texts::{self, Words};
 use super::words::{addresses, counted, duration, grouped, listed};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity};
+use ended::Ended;
 
 /// SYNs are sent again after a second (RFC 6298, section 2); what comes sooner is a copy in the capture.
 const SYN_AGAIN_NS: i64 = 800_000_000;
@@ -194,12 +198,22 @@ pub(super) fn unaccepted<'a>(
 }
 
 /// One finding for each link and way to fail.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, attempts: &[Attempt]) -> Vec<Finding> {
+pub(super) fn findings(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    attempts: &[Attempt],
+    bursts: &[Vec<Burst>],
+) -> Vec<Finding> {
     let mut groups: BTreeMap<(LinkId, Failed), Vec<&Attempt>> = BTreeMap::new();
     for attempt in attempts {
         groups.entry((attempt.link, attempt.how)).or_default().push(attempt);
     }
-    groups.into_iter().map(|((link, how), cases)| finding(analysis, diagnosis, link, how, &cases)).collect()
+    let told = |((link, how), cases): ((LinkId, Failed), Vec<&Attempt>)| {
+        let bursts = &bursts[usize::from(link.0)];
+        let ended = ended::find(analysis, link, bursts, &cases).filter(|_| how == Failed::Refused);
+        finding(analysis, diagnosis, (link, how, ended), &cases)
+    };
+    groups.into_iter().map(told).collect()
 }
 
 fn words(how: Failed) -> &'static Words {
@@ -217,11 +231,12 @@ fn words(how: Failed) -> &'static Words {
 fn finding(
     analysis: &Analysis,
     diagnosis: &Diagnosis,
-    link: LinkId,
-    how: Failed,
+    (link, how, ended): (LinkId, Failed, Option<Ended>),
     cases: &[&Attempt],
 ) -> Finding {
-    let mut draft = Draft::new(analysis, diagnosis, words(how), link);
+    let words = if ended.is_some() { &texts::REFUSED_BY_RESTART } else { words(how) };
+    let mut draft = Draft::new(analysis, diagnosis, words, link);
+    draft.values.extend(ended.into_iter().flat_map(|ended| ended.values));
     let views: Vec<ConnectionView<'_>> = cases.iter().map(|a| analysis.connection(a.connection)).collect();
     let mut servers: Vec<SocketAddr> = views.iter().map(|c| c.inner.server).collect();
     servers.sort_unstable();

@@ -10,11 +10,13 @@ use crate::http::ExchangeFlags;
 use crate::tcp::EventKind;
 use crate::topology::{ExchangeId, LinkId};
 
+use super::burst::{self, Burst};
 use super::case::{Around, Case, Rule};
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
 use super::origins::{fails, is_cut_unnoticed, is_refusable};
 use super::reuse::CASES;
+use super::sight;
 use super::texts::{self, Words};
 use super::words::{count, counted, duration, grouped, listed, printable, times};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity, request, response};
@@ -39,6 +41,9 @@ const ODD: u32 = ExchangeFlags::EARLY_RESPONSE
 const MOST_NAMED: usize = 3;
 const LONGEST_PATH: usize = 40;
 
+/// Trees are as deep as there are hops; the bound only guards against a cycle.
+const MOST_HOPS: usize = 64;
+
 /// The exchanges that other findings are about already.
 type Claimed = HashSet<ExchangeId, foldhash::fast::FixedState>;
 
@@ -50,8 +55,13 @@ struct Hit {
 }
 
 /// One finding for each link and kind; `known` are the findings of other families, whose exchanges are left alone.
-pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, known: &[Finding]) -> Vec<Finding> {
-    let around = Around::new(analysis, diagnosis);
+pub(super) fn findings(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    known: &[Finding],
+    bursts: &[Vec<Burst>],
+) -> Vec<Finding> {
+    let around = Around::new(analysis, diagnosis, bursts);
     let claimed: Claimed = known.iter().flat_map(|finding| finding.exchanges.iter().copied()).collect();
     let (mut hits, mut extras) = (Vec::new(), Vec::new());
     for exchange in analysis.exchanges() {
@@ -71,7 +81,12 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, known: &[Find
     keep_deepest(analysis, &mut hits);
     keep_deepest(analysis, &mut extras);
     hits.append(&mut extras);
-    let groups = by_link(analysis, hits).into_iter();
+    // What is not in the captures may be among what they are known to lack.
+    let is_unsure = |group: &Group| {
+        std::ptr::eq(group.words, &raw const texts::ASKED_NOBODY)
+            && sight::may_have_lost(analysis, analysis.link(group.link).to, group.hits.len())
+    };
+    let groups = by_link(analysis, hits).into_iter().filter(|group| !is_unsure(group));
     groups.map(|group| finding(analysis, diagnosis, &around, group)).collect()
 }
 
@@ -155,6 +170,19 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
         let quickest = exchanges.iter().map(|&id| around.decided().quickest_ns(analysis.exchange(id))).min();
         draft.values.push(("quickest", duration(quickest.unwrap_or_default())));
     }
+    if [&texts::CLOSED_BY_RESTART, &texts::CUT_BY_RESTART].iter().any(|own| std::ptr::eq(group.words, *own))
+        && let Some((bursts, at)) = around.burst(analysis.exchange(exchanges[0]))
+    {
+        draft.values.extend(burst::values(bursts, at));
+        draft.certainty = bursts[at].certainty();
+    }
+    if std::ptr::eq(group.words, &raw const texts::ASKED_NOBODY) {
+        let sent_on = around.sent_on(analysis.exchange(exchanges[0]));
+        draft.values.push(("passed_on", counted(sent_on.passed_on, "other request")));
+    }
+    if std::ptr::eq(group.words, &raw const texts::CLIENT_ABORT) {
+        draft.values.push(("waited_for", waited_for(analysis, &exchanges)));
+    }
     let cases = exchanges.iter().map(|&id| {
         let exchange = analysis.exchange(id);
         let (outcome, life) = (diagnosis.outcomes[id.0 as usize], Life::of(exchange.connection()));
@@ -170,6 +198,24 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
         finding.summary.push_str(if finding.count == 1 { " (a health check)" } else { " (health checks)" });
     }
     finding
+}
+
+/// Who had these requests and had not begun to answer any when their clients left: the deepest hop that was asked.
+fn waited_for(analysis: &Analysis, exchanges: &[ExchangeId]) -> String {
+    let deepest = |&id: &ExchangeId| {
+        let below = |id: &ExchangeId| analysis.trees.children(*id).last().copied();
+        let last = std::iter::successors(Some(id), below).take(MOST_HOPS).last().unwrap_or(id);
+        let exchange = analysis.exchange(last);
+        let silent = last != id && exchange.raw.request.is_complete() && !exchange.raw.response.is_present();
+        silent.then(|| analysis.link(exchange.link_id()).to)
+    };
+    let mut lanes = exchanges.iter().map(deepest);
+    let Some(first) = lanes.next().flatten() else { return String::new() };
+    if lanes.any(|lane| lane != Some(first)) {
+        return String::new();
+    }
+    let name = &analysis.lane(first).name;
+    format!("What they waited for had got as far as {name}, which had not sent a byte of an answer.")
 }
 
 /// Whether an exchange failed, and who asked first got a good answer all the same.

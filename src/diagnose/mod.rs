@@ -18,7 +18,9 @@ mod connect_tests;
 pub(crate) mod coverage;
 mod decided;
 mod draft;
+mod dropped;
 mod exhaustion;
+mod fallbacks;
 #[cfg(test)]
 mod fastcgi_tests;
 mod faults;
@@ -45,6 +47,7 @@ mod reuse;
 mod reuse_tests;
 #[cfg(test)]
 mod rule_tests;
+mod sent_on;
 mod sight;
 mod spans;
 mod stall;
@@ -84,11 +87,11 @@ use crate::topology::{ExchangeId, LinkId};
 
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
 pub fn build(analysis: &Analysis) -> Diagnosis {
-    let (mut outcomes, mut rejections) = verdict::judge(analysis);
+    let (mut outcomes, mut rejections, dropped) = verdict::judge(analysis);
     let mismatches = mismatch::find(analysis);
     reuse::drop_consequences(analysis, &mismatches, &mut outcomes, &mut rejections);
     let habits = habits::Habits::by_link(analysis);
-    let bursts = burst::by_link(analysis, &habits);
+    let bursts = burst::by_link(analysis, &habits, &dropped.connections);
     answers::settle(analysis, &habits, &bursts, &mut outcomes, &mut rejections);
     let holes = blackhole::find(analysis);
     holes.settle(analysis, &mut outcomes, &mut rejections);
@@ -120,23 +123,25 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes, &diagnosis.explained);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
     diagnosis.retries = origins::by_lane(analysis, &diagnosis.outcomes, &retried);
-    diagnosis.failures = origins::failures(analysis, &diagnosis, &retried);
+    let hidden = fallbacks::find(analysis, &diagnosis.outcomes, &retried);
+    diagnosis.failures = origins::failures(analysis, &diagnosis, &retried, &hidden);
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
     findings.extend(queue::findings(analysis, &diagnosis, queues));
     findings.extend(stall::findings(analysis, &diagnosis, stalls));
-    findings.extend(connect::findings(analysis, &diagnosis, &attempts));
+    findings.extend(connect::findings(analysis, &diagnosis, &attempts, &bursts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
     findings.extend(unsent::findings(analysis, &diagnosis, &unsent));
     let known = std::mem::take(&mut findings);
-    findings.extend(faults::findings(analysis, &diagnosis, &known));
+    findings.extend(faults::findings(analysis, &diagnosis, &known, &bursts));
     findings.extend(known);
     let transport = transport::findings(analysis, &diagnosis, &attempts, &holes, &findings);
     findings.extend(transport);
     findings.extend(burst::findings(analysis, &diagnosis, &bursts));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
+    findings.extend(fallbacks::findings(analysis, &diagnosis, &hidden));
     findings.extend(limits::not_judged(analysis, &diagnosis));
     let logs = with_logs::LogIndex::new(analysis);
     if let Some(logs) = &logs {
@@ -179,10 +184,21 @@ fn rank(analysis: &Analysis, findings: &mut [Finding]) {
             *sum = weight.max(*sum);
         }
     }
+    // What was lost when a server went away is one story, whose end is that nobody accepts.
+    let restarted = |f: &Finding| f.cause == texts::REFUSED_BY_RESTART.cause;
+    let mut stories: BTreeMap<Option<LinkId>, u64> = BTreeMap::new();
+    for refused in findings.iter().filter(|f| restarted(f) && f.kind == texts::REFUSED_BY_RESTART.kind) {
+        let own = findings.iter().filter(|f| restarted(f) && f.link == refused.link);
+        let sums = own.filter_map(|f| sums.get(&(f.link, f.kind.clone())));
+        stories.insert(refused.link, sums.copied().max().unwrap_or_default());
+    }
     findings.sort_by_cached_key(|f| {
         let sum = sums.get(&(f.link, f.kind.clone())).copied().unwrap_or_default();
+        let story = stories.get(&f.link).copied().filter(|_| restarted(f));
+        let end = story.is_some() && f.kind == texts::REFUSED_BY_RESTART.kind;
         let within = (Reverse(f.confidence), Reverse(f.count), f.cause.clone());
         let by_client = f.kind == texts::BAD_REQUEST.kind;
-        (Reverse(f.severity), by_client, Reverse(sum), f.link, f.kind.clone(), within)
+        let weight = (Reverse(story.unwrap_or(sum)), f.link, story.is_none(), end);
+        (Reverse(f.severity), by_client, weight, f.kind.clone(), within)
     });
 }

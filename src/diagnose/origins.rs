@@ -131,7 +131,13 @@ fn failed_child(
         let own = fails(analysis, outcomes, child)
             && !is_inherited_end(analysis, outcomes, child)
             && !is_dropped_with(analysis, outcomes, child, id);
-        if own || reasons.contains(&child) {
+        // Who left a hop that had left nobody, but was closed on by another one before, waited in vain for that reason.
+        let below = || {
+            let ended = outcomes[child.0 as usize] == Outcome::Aborted
+                || outcomes[child.0 as usize] == Outcome::TimedOut;
+            ended && failed_child(analysis, outcomes, reasons, child).is_some()
+        };
+        if own || reasons.contains(&child) || below() {
             return Some(child);
         }
         served.push(link);
@@ -199,8 +205,14 @@ pub(super) fn is_user_link(analysis: &Analysis, link: LinkId) -> bool {
     analysis.lane(analysis.link(link).from).depth == 0
 }
 
-/// What users saw, what retries hid from them, and on which link the failures began.
-pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retried]) -> Failures {
+/// What users saw, what retries and fallbacks hid from them (`hidden` are the failures that the latter did), and on which
+/// link the failures began.
+pub(super) fn failures(
+    analysis: &Analysis,
+    diagnosis: &Diagnosis,
+    retried: &[Retried],
+    hidden: &[ExchangeId],
+) -> Failures {
     let outcomes = &diagnosis.outcomes;
     let mut failures = Failures::default();
     let mut origin: BTreeMap<LinkId, u64> = BTreeMap::new();
@@ -214,15 +226,22 @@ pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Re
             count(by_status, &failure_name(outcomes[at], exchange.status()));
         }
         let explained = diagnosis.explained.get(&id).copied();
-        if *began == id && (explained.is_some() || !is_inherited_end(analysis, outcomes, id)) {
+        let inherited = || {
+            let parent = analysis.trees.parent(id).map(|parentage| parentage.parent);
+            is_inherited_end(analysis, outcomes, id)
+                || parent.is_some_and(|parent| is_dropped_with(analysis, outcomes, id, parent))
+        };
+        if *began == id
+            && (explained.is_some() || !inherited() && !is_left_after_head(analysis, outcomes, id))
+        {
             *origin.entry(explained.unwrap_or_else(|| exchange.link_id())).or_default() += 1;
         }
     }
     failures.origin = origin.into_iter().collect();
-    let mut roots: Vec<ExchangeId> = retried
-        .iter()
-        .filter(|one| one.saved && one.any_failed)
-        .map(|one| analysis.trees.root(one.parent))
+    let saved = retried.iter().filter(|one| one.saved && one.any_failed).map(|one| one.parent);
+    let mut roots: Vec<ExchangeId> = saved
+        .chain(hidden.iter().filter_map(|&id| analysis.trees.parent(id)).map(|p| p.parent))
+        .map(|parent| analysis.trees.root(parent))
         .filter(|&root| !fails(analysis, outcomes, root))
         .collect();
     roots.sort_unstable();
@@ -231,6 +250,17 @@ pub(super) fn failures(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Re
         count(&mut failures.masked, analysis.exchange(root).method());
     }
     failures
+}
+
+/// Whether a hop left a good answer whose body it had no use for, as nginx does with that of an authorization.
+fn is_left_after_head(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+    let exchange = analysis.exchange(id);
+    let failed = |parent: ExchangeId| fails(analysis, outcomes, parent);
+    outcomes[id.0 as usize] == Outcome::Aborted
+        && exchange.raw.response.head_bytes > 0
+        && exchange.status().is_some_and(|status| status < 400)
+        && !is_user_link(analysis, exchange.link_id())
+        && !analysis.trees.parent(id).is_some_and(|parent| failed(parent.parent))
 }
 
 /// `502`, or the outcome's name where there was no whole answer.

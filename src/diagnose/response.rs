@@ -1,6 +1,7 @@
 //! Faults of responses (P1 to P12), and errors that a hop reports about itself or about what is behind it.
 
 use crate::analysis::{Analysis, ExchangeView};
+use crate::correlate::Orphan;
 use crate::http::{ExchangeFlags, Framing, MessageState, Protocol};
 use crate::tcp::{Event, EventKind, Side};
 use crate::topology::{ExchangeId, LinkId, Role};
@@ -48,6 +49,7 @@ pub(super) const ENDINGS: &[Rule] = &[
         holds: stopped,
     },
     Rule { id: "P6", words: &texts::INVALID_CHUNK, form: "", holds: invalid_chunk },
+    Rule { id: "P5", words: &texts::CUT_BY_RESTART, form: "", holds: cut_by_restart },
     Rule {
         id: "P5",
         words: &texts::TRUNCATED_RESPONSE,
@@ -63,10 +65,13 @@ pub(super) const ENDINGS: &[Rule] = &[
         holds: cut_open,
     },
     Rule { id: "P1", words: &texts::CLOSED_ON_ALL, form: "", holds: closed_on_all },
+    Rule { id: "P1", words: &texts::CLOSED_BY_RESTART, form: "", holds: closed_by_restart },
     Rule { id: "P1", words: &texts::CLOSED_AT_LIMIT, form: "", holds: closed_at_limit },
     Rule { id: "P1", words: &texts::CLOSED_ON_REQUEST, form: "", holds: closed_on_request },
     Rule { id: "P1", words: &texts::CLOSED_BEFORE_RESPONSE, form: "", holds: closed_before_response },
     Rule { id: "", words: &texts::APPLICATION_ERROR, form: "", holds: application_error },
+    Rule { id: "T8", words: &texts::NEXT_HOP_ENCRYPTED, form: "", holds: next_hop_encrypted },
+    Rule { id: "", words: &texts::ASKED_NOBODY, form: "", holds: asked_nobody },
     Rule { id: "T8", words: &texts::NEXT_HOP_MISSING, form: "", holds: next_hop_missing },
 ];
 
@@ -329,6 +334,17 @@ fn closed_on_request(case: &Case<'_>) -> Option<Certainty> {
     closed_before_response(case).filter(|_| case.around.decided().always(case.exchange))
 }
 
+/// P1, where the server closed many connections at that moment, with requests in hand or without.
+fn closed_by_restart(case: &Case<'_>) -> Option<Certainty> {
+    closed_before_response(case).filter(|_| case.around.burst(case.exchange).is_some())
+}
+
+/// P5 and P6, where the server closed many connections at that moment.
+fn cut_by_restart(case: &Case<'_>) -> Option<Certainty> {
+    let cut = || [cut_length, cut_chunked, cut_head, cut_open].iter().find_map(|rule| rule(case));
+    case.around.burst(case.exchange).and_then(|_| cut())
+}
+
 /// A complete 5xx: the server's own.
 fn application_error(case: &Case<'_>) -> Option<Certainty> {
     let own =
@@ -349,14 +365,33 @@ fn is_envoy(case: &Case<'_>) -> bool {
     server_is_one_of(case, &["envoy"])
 }
 
-/// A gateway's 5xx about a link that was not captured, as far as one can see: what the gateway asked meanwhile, and
-/// nobody knows for whom, may have been for this one.
-fn next_hop_missing(case: &Case<'_>) -> Option<Certainty> {
+/// A gateway's 5xx for which nothing readable was sent behind it. What the gateway asked meanwhile, and nobody knows for
+/// whom, may have been for this one.
+fn is_gateways_own(case: &Case<'_>) -> bool {
     let gateway = case.outcome == Outcome::Complete && case.answered_itself();
-    if case.around.may_have_asked(case.exchange) {
+    gateway && case.status().is_some_and(|status| status >= 500) && !case.around.may_have_asked(case.exchange)
+}
+
+/// The same about a link that was not captured, as far as one can see.
+fn next_hop_missing(case: &Case<'_>) -> Option<Certainty> {
+    (is_gateways_own(case) && !case.around.sent_on(case.exchange).doubtful).then_some(Certainty::Certain)
+}
+
+/// The same about a link that cannot be read.
+fn next_hop_encrypted(case: &Case<'_>) -> Option<Certainty> {
+    let encrypted = is_gateways_own(case) && case.around.sent_on(case.exchange).encrypted;
+    encrypted.then_some(Certainty::Certain)
+}
+
+/// The same where the link behind was captured, and shows what was asked for others.
+fn asked_nobody(case: &Case<'_>) -> Option<Certainty> {
+    let captured = || case.analysis.trees.orphan(case.exchange.id) == Some(Orphan::FailedHere);
+    if !is_gateways_own(case) || !captured() {
         return None;
     }
-    (gateway && case.status().is_some_and(|status| status >= 500)).then_some(Certainty::Certain)
+    let sent_on = case.around.sent_on(case.exchange);
+    let sure = if sent_on.lossy { Certainty::Likely } else { Certainty::Certain };
+    (sent_on.passed_on > 0 && !sent_on.doubtful && !sent_on.unread).then_some(sure)
 }
 
 /// P7: bytes behind a complete response.

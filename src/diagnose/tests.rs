@@ -307,3 +307,51 @@ fn a_rejected_connection_reads_as_a_story() {
     let why = steps(&analysis, rejected.connection_id()).into_iter().find(|step| step.proof).unwrap().why;
     assert!(why.starts_with("Request 2 acknowledges FIN+1 (ack 202): ingress had the FIN"), "{why}");
 }
+
+/// A user asks an edge, that a router, and that a worker, which is killed after two seconds. The router tells nobody, and
+/// the user leaves much later. `worker` is whether the last link was captured.
+fn killed_unnoticed(worker: bool) -> Diagnosis {
+    let lanes = ["user", "edge", "router", "worker"];
+    let mut chain = Chain::new(if worker { &lanes } else { &lanes[..3] });
+    let legs: Vec<usize> = (0..if worker { 3 } else { 2 }).map(|link| chain.open(link, 0)).collect();
+    for (&leg, depth) in legs.iter().zip(0..) {
+        chain.conns[leg].request(Method::Get, "/slow", (10 + depth) * MS).sync();
+        if depth > 0 {
+            chain.parent((leg, 0), (leg - 1, 0), 1);
+        }
+    }
+    if worker {
+        chain.conns[legs[2]].fin(Server, 2_013 * MS);
+    }
+    for (&leg, depth) in legs.iter().take(2).zip(0..) {
+        chain.conns[leg].fin(Client, (23_400 + depth) * MS);
+    }
+    chain.analyse().diagnosis
+}
+
+#[test]
+fn who_left_in_vain_because_a_worker_died_is_a_consequence() {
+    let diagnosis = killed_unnoticed(true);
+    let told: Vec<_> =
+        diagnosis.findings.iter().map(|f| (f.kind.as_str(), f.link.map(|link| link.0))).collect();
+    assert_eq!(told, [("closed-before-response", Some(2))]);
+    assert_eq!(diagnosis.failures.origin, [(LinkId(2), 1)]);
+    // Where the worker is out of sight, all that is known is how far the request had got.
+    let diagnosis = killed_unnoticed(false);
+    assert_eq!(diagnosis.findings[0].kind, "client-abort");
+    let words = &diagnosis.findings[0].explanation;
+    assert!(words.contains("had got as far as router, which had not sent a byte"), "{words}");
+}
+
+#[test]
+fn an_answer_that_its_asker_had_no_more_use_for_is_no_failure() {
+    let mut chain = Chain::new(&["user", "edge", "auth"]);
+    let (user, auth) = (chain.open(0, 0), chain.open(1, 0));
+    chain.conns[user].request(Method::Get, "/", 10 * MS).response(200, 20 * MS);
+    chain.conns[auth].request(Method::Get, "/verify", 11 * MS).response(200, 13 * MS).cut();
+    chain.conns[auth].exchanges[0].response.head_bytes = 100;
+    chain.conns[auth].fin(Client, 14 * MS);
+    chain.parent((auth, 0), (user, 0), 1);
+    let diagnosis = chain.analyse().diagnosis;
+    assert_eq!((diagnosis.failures.origin, diagnosis.findings.len()), (Vec::new(), 0));
+}

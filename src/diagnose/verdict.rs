@@ -5,6 +5,7 @@ use crate::http::{Exchange, ExchangeFlags, Framing, Message, MessageState, Versi
 use crate::tcp::{Event, EventKind, Opening, Side};
 use crate::topology::{ExchangeId, LinkId};
 
+use super::dropped::{self, Dropped};
 use super::life::{Life, went_unheard};
 use super::reject::reject_form;
 use super::{Outcome, RejectForm, Rejection};
@@ -34,10 +35,10 @@ const USUAL_TIMEOUTS_S: [i64; 19] = [1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 30, 45
 const CLUSTER: usize = 3;
 
 /// An exchange whose client closed before the response was whole.
-struct GaveUp {
-    link: LinkId,
-    silence_ns: i64,
-    exchange: ExchangeId,
+pub(super) struct GaveUp {
+    pub(super) link: LinkId,
+    pub(super) silence_ns: i64,
+    pub(super) exchange: ExchangeId,
     /// Whether the server's kernel had the whole request, so that only the server can be waited for.
     waiting: bool,
     /// How much earlier than the silence its timer may have begun.
@@ -51,8 +52,8 @@ enum Ending {
     GaveUp { silence_ns: i64, waiting: bool, early_ns: i64 },
 }
 
-/// The outcome of every exchange, and the rejected ones ordered by exchange.
-pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
+/// The outcome of every exchange, the rejected ones ordered by exchange, and what hops dropped when they went away.
+pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>, Dropped) {
     let mut outcomes = vec![Outcome::Unknown; analysis.topology.exchanges.len()];
     let (mut rejections, mut gave_up) = (Vec::new(), Vec::new());
     for connection in analysis.connections() {
@@ -70,6 +71,8 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
         }
     }
     let left_streams: Vec<ExchangeId> = left_streams(analysis, &gave_up);
+    let dropped = dropped::find(analysis, &outcomes, &gave_up);
+    gave_up.retain(|one| !dropped.exchanges.contains(&one.exchange));
     for exchange in settle_silences(analysis, &outcomes, gave_up) {
         outcomes[exchange.0 as usize] = Outcome::TimedOut;
     }
@@ -77,7 +80,7 @@ pub(super) fn judge(analysis: &Analysis) -> (Vec<Outcome>, Vec<Rejection>) {
         outcomes[exchange.0 as usize] = Outcome::Complete;
     }
     rejections.sort_unstable_by_key(|r| r.exchange);
-    (outcomes, rejections)
+    (outcomes, rejections, dropped)
 }
 
 /// Streams without an end of their own that users left, which is how such a stream ends: at each hop, since a hop closes
@@ -312,7 +315,7 @@ fn settle_silences(analysis: &Analysis, outcomes: &[Outcome], mut all: Vec<GaveU
 }
 
 /// How far two waits for the same timer may lie apart: timers fire late, never early.
-fn slack(silence_ns: i64) -> i64 {
+pub(super) fn slack(silence_ns: i64) -> i64 {
     20_000_000 + silence_ns / 100
 }
 
@@ -321,7 +324,13 @@ pub(super) fn is_usual_timeout(silence_ns: i64) -> bool {
     is_timer(silence_ns, 0)
 }
 
-/// The same of a timer that may have begun earlier.
+/// Whether a timer that is looked at once a second makes silences of these lengths: those that it finds at one look differ by
+/// no more than that.
+pub(super) fn may_be_coarse_timer(shortest_ns: i64, longest_ns: i64) -> bool {
+    shortest_ns >= SHORTEST_UNFINISHED_NS && longest_ns.saturating_sub(shortest_ns) <= COARSE_TIMER_NS
+}
+
+/// Whether a silence is one that such a timer makes that may have begun earlier.
 fn is_timer(silence_ns: i64, early_ns: i64) -> bool {
     USUAL_TIMEOUTS_S.iter().any(|seconds| {
         let late = silence_ns.saturating_sub(seconds * 1_000_000_000);

@@ -208,7 +208,8 @@ impl IdHeaders {
 pub(crate) struct IdNames([Option<NameId>; MOST_IDS]);
 
 impl IdNames {
-    /// The ids of an exchange by rank; 0 where the header is absent.
+    /// The ids of an exchange by rank; 0 where the header is absent. Of several the first: a hop that adds its own behind
+    /// the one that it was asked with (Varnish) is linked by that, and its own may be another request's elsewhere.
     pub(crate) fn ids(&self, facts: &CaptureFacts, exchange: &Exchange) -> [u64; MOST_IDS] {
         let mut ids = [0; MOST_IDS];
         if self.0.iter().all(Option::is_none) {
@@ -216,7 +217,7 @@ impl IdNames {
         }
         for digest in facts.headers(exchange) {
             for (slot, name) in ids.iter_mut().zip(&self.0) {
-                if *name == Some(digest.name()) {
+                if *slot == 0 && *name == Some(digest.name()) {
                     *slot = digest.value().max(1);
                 }
             }
@@ -227,7 +228,7 @@ impl IdNames {
     /// The id of an exchange with one rank; 0 where the header is absent.
     pub(crate) fn id(&self, rank: usize, facts: &CaptureFacts, exchange: &Exchange) -> u64 {
         let Some(name) = self.0[rank] else { return 0 };
-        let named = facts.headers(exchange).iter().rfind(|digest| digest.name() == name);
+        let named = facts.headers(exchange).iter().find(|digest| digest.name() == name);
         named.map_or(0, |digest| digest.value().max(1))
     }
 

@@ -195,4 +195,27 @@ mod tests {
         let names: Vec<Orphan> = orphans(&analysis).into_iter().map(|own| own.1).collect();
         assert_eq!(names, [Orphan::ClocksApart; 2]);
     }
+
+    #[test]
+    fn a_hop_that_was_captured_itself_is_seen_to_ask_nobody_before_the_one_behind_was_asked() {
+        let (mut edge, mut app) = (Script::new("edge.pcap"), Script::new("app.pcap"));
+        for n in 0..20 {
+            let at = n * 20 * MS;
+            let user = edge.connection(at, &format!("10.0.0.1:{}", 3_000 + n), "10.0.0.2:80", 100);
+            edge.request(user, at + MS, "GET", &format!("/item/{n}"), &[], "");
+            if n < 5 {
+                edge.response(user, at + 2 * MS, 503, 20);
+                continue;
+            }
+            for script in [&mut edge, &mut app] {
+                let asked =
+                    script.connection(at + MS, &format!("10.0.0.2:{}", 4_000 + n), "10.0.0.3:8000", 7);
+                script.request(asked, at + 2 * MS, "GET", &format!("/item/{n}"), &[], "");
+                script.response(asked, at + 5 * MS, 200, 20);
+            }
+            edge.response(user, at + 6 * MS, 200, 20);
+        }
+        let analysis = analyse(vec![edge.finish(), app.finish()], &Overrides::default());
+        assert_eq!(orphans(&analysis), [("10.0.0.2:80".to_owned(), Orphan::FailedHere)]);
+    }
 }

@@ -4,10 +4,12 @@ mod connect;
 mod exhaustion;
 mod fastcgi;
 mod framing;
+mod itself;
 mod logs;
 mod other;
 mod request;
 mod response;
+mod restart;
 mod reuse;
 mod transport;
 
@@ -21,6 +23,7 @@ pub(super) use fastcgi::{
     FASTCGI_CANNOT_MULTIPLEX, FASTCGI_NO_OUTPUT, FASTCGI_OVERLOADED, FASTCGI_REFUSED, FASTCGI_UNKNOWN_ROLE,
 };
 pub(super) use framing::INVALID_CHUNK;
+pub(super) use itself::{ASKED_NOBODY, NEXT_HOP_ENCRYPTED, NEXT_HOP_MISSING};
 pub(super) use logs::{
     APPLICATION_LOGGED, ERRORS_LOGGED, FAULT_BEHIND, LOG_APART, LOG_CLOCK, LOG_DISAGREEMENT,
     UPSTREAM_NOT_LOGGED,
@@ -34,10 +37,11 @@ pub(super) use request::{
 pub(super) use response::{
     APPLICATION_ERROR, CLIENT_GAVE_UP, CLOSED_AT_LIMIT, CLOSED_BEFORE_RESPONSE, CLOSED_ON_ALL,
     CLOSED_ON_REQUEST, CONFLICTING_FRAMING, CONFLICTING_FRAMING_TOLERATED, EXTRA_BYTES_TAKEN,
-    EXTRA_RESPONSE_BYTES, INVALID_HEADER, INVALID_HEADER_TOLERATED, MASKED_FAILURES, NEXT_HOP_MISSING,
+    EXTRA_RESPONSE_BYTES, INVALID_HEADER, INVALID_HEADER_TOLERATED, MASKED_BY_FALLBACK, MASKED_FAILURES,
     NOT_HTTP, RESPONSE_HEADER_TOO_LARGE, RESPONSE_TIMEOUT, SEND_STALL, TRUNCATED_RESPONSE,
     UNFRAMED_KEPT_OPEN, UNSOLICITED_RESPONSE, WRONG_ANSWER,
 };
+pub(super) use restart::{CLOSED_BY_RESTART, CUT_BY_RESTART, REFUSED_BY_RESTART};
 pub(super) use reuse::{
     AFTER_EARLY_ANSWER, CLOSE_IGNORED, CLOSES_AFTER_EACH, IDLE_TIMEOUT, KNOWN_IDLE_TIMEOUTS, MAX_REQUESTS,
     MIDDLEBOX, PIPELINED_BEHIND_CLOSE, RECYCLED, RESTARTED, UNKNOWN_CAUSE, UNSENT, VANISHED,
@@ -236,15 +240,17 @@ mod tests {
     #[test]
     fn every_kind_has_its_words_and_no_cause_stands_twice() {
         // One list a file: a new family adds its own.
-        let files: [&[&Words]; 10] = [
+        let files: [&[&Words]; 12] = [
             &connect::ALL,
             &exhaustion::ALL,
             &fastcgi::ALL,
             &framing::ALL,
+            &itself::ALL,
             &logs::ALL,
             &other::ALL,
             &request::ALL,
             &response::ALL,
+            &restart::ALL,
             &reuse::ALL,
             &transport::ALL,
         ];

@@ -143,7 +143,7 @@ pub(in crate::diagnose) static CLIENT_ABORT: Words = Words {
     rule: "Q5",
     severity: Severity::Warning,
     summary: "{link}: {from} left before the answer was whole, {times}",
-    explanation: "{from} closed the connection {forms}, {took} after its request began (median). nginx logs 499, or the \
+    explanation: "{from} closed the connection {forms}, {took} after its request began (median). {waited_for} nginx logs 499, or the \
         status that it had sent, and closes what it had open behind it: connections that end there at that moment are a \
         consequence. {users}",
     fixes: &[

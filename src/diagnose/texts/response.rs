@@ -510,30 +510,6 @@ pub(in crate::diagnose) static APPLICATION_ERROR: Words = Words {
     doubt: "Where {to} is a proxy and what it asks was not captured, the error may come from behind it.",
 };
 
-/// A gateway status, and what stands behind the gateway is not in the captures.
-pub(in crate::diagnose) static NEXT_HOP_MISSING: Words = Words {
-    kind: "partial-capture",
-    cause: "next-hop-not-seen",
-    rule: "T8",
-    severity: Severity::Note,
-    summary: "{link}: {to} answers {statuses}, and whom it may have asked for them is not in the captures, {times}",
-    explanation: "A proxy gives such a status for a fault on the connection behind it: capture there to see the fault. It \
-        also does so of its own accord, for a limit (nginx limit_req, HAProxy timeout queue), by a rule (return 503, \
-        http-request deny) or where an authorization that it asks for first fails. Where {to} is an application that asks \
-        nobody, the error is its own. {users}",
-    fixes: &[
-        ("tcpdump", "capture on {to} as well, all ports", "The link behind it shows what it was told."),
-        (
-            "Envoy",
-            "access log: %RESPONSE_FLAGS% %UPSTREAM_TRANSPORT_FAILURE_REASON% %UPSTREAM_HOST%",
-            "UF: no connection, UH: no healthy host, UC: the server closed, UT: it took too long. The body names the \
-             reset reason.",
-        ),
-    ],
-    log_line: "",
-    doubt: "Without any attempt behind it the proxy may have had no live upstream.",
-};
-
 /// Failures that retries hid.
 pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
     kind: "masked-failures",
@@ -560,6 +536,27 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
     doubt: "None: this is counted, not inferred.",
 };
 
+/// Failures that a fallback hid.
+pub(in crate::diagnose) static MASKED_BY_FALLBACK: Words = Words {
+    cause: "fallback",
+    summary: "{link}: {from} answered {methods} well although {to} failed them",
+    explanation: "These requests failed behind {from}, and it answered them well all the same, {instead}. So users saw no         failure, and access logs show it only in $upstream_status.",
+    fixes: &[
+        ("", "mend the fault below: a fallback hides it, and may answer with less than was asked for", ""),
+        (
+            "nginx",
+            "error_page, with proxy_intercept_errors",
+            "There it says what is answered instead: without '=200' the status stays that of the failure.",
+        ),
+        (
+            "nginx",
+            "log_format … '$upstream_addr $upstream_status $upstream_response_time';",
+            "What was asked for first stands there before a colon.",
+        ),
+    ],
+    ..MASKED_FAILURES
+};
+
 /// The words of this file.
 #[cfg(test)]
 pub(in crate::diagnose) static ALL: [&Words; 22] = [
@@ -583,6 +580,6 @@ pub(in crate::diagnose) static ALL: [&Words; 22] = [
     &INVALID_HEADER_TOLERATED,
     &UNFRAMED_KEPT_OPEN,
     &APPLICATION_ERROR,
-    &NEXT_HOP_MISSING,
     &MASKED_FAILURES,
+    &MASKED_BY_FALLBACK,
 ];
