@@ -139,7 +139,8 @@ impl<'a> Matching<'a> {
         // Orphans are normal (health checks); where they are the rule, the targets must have been rewritten.
         if left * 4 > self.children.len() {
             self.by_body();
-            self.by_time(|node| node.suffix, Confidence::Likely);
+            let has_rests = self.parents.iter().any(|parent| parent.rest != 0);
+            self.by_time(if has_rests { |node| node.rest } else { |node| node.suffix }, Confidence::Likely);
         }
         self.follow_siblings();
         self.by_time_alone();

@@ -18,6 +18,7 @@ mod node;
 mod order;
 mod orphan;
 mod pools;
+mod prefixes;
 mod replicas;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ pub fn build(analysis: &Analysis) -> Trees {
             let mut below = below.clone();
             let shared = ids::set_ids(analysis, &mut above, &mut below);
             let originals = node::set_originals(analysis, &mut above, &mut below);
+            prefixes::set_rests(analysis, &mut above, &mut below);
             let replicas = replicas::Replicas::learn(&above, &below);
             strangers.extend(below.iter().filter(|node| replicas.is_stranger(node)).map(|node| node.id));
             let habits = habits::Habits::learn(analysis, &above, &below, &replicas);
@@ -75,7 +77,7 @@ pub fn build(analysis: &Analysis) -> Trees {
                 parents[child as usize] = Some(parentage);
             }
             above.iter_mut().for_each(|node| {
-                (node.request_id, node.shared_id, node.kept, node.original) = (0, 0, 0, 0);
+                (node.request_id, node.shared_id, node.kept, node.original, node.rest) = (0, 0, 0, 0, 0);
             });
         }
         copies::find(analysis, &above, &pools, &strangers, &mut parents);
