@@ -12,7 +12,7 @@ use crate::http::CaptureFacts;
 
 use super::super::fit::{self, Bound};
 use super::super::{Clock, ClockMethod, ClockStep, MOST_CLOCK_STEPS};
-use super::{Tie, reference};
+use super::{Tie, components, reference};
 
 /// Captures tried as the reference.
 const MOST_TRIED: usize = 16;
@@ -96,10 +96,14 @@ pub(super) fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut 
     // A clock that runs at a pace of its own differs so from each that it is compared with.
     let unsteady = |at: usize| ties.iter().filter(|t| (t.a == at || t.b == at) && !t.fit.is_steady()).count();
     let name = |at: usize| (captures[at].info.first, &captures[at].info.path);
+    // Session time is that of the most captures.
+    let root = components(captures.len(), ties);
+    let mut members = vec![0usize; captures.len()];
+    root.iter().for_each(|&root| members[root] += 1);
     let mut order: Vec<usize> = (0..captures.len()).collect();
     // Not by index: the order in which files are given must not choose the clock.
     order.sort_by(|&a, &b| {
-        let rank = |at: usize| (unsteady(at), Reverse(weight(at)));
+        let rank = |at: usize| (Reverse(members[root[at]]), unsteady(at), Reverse(weight(at)));
         rank(a).cmp(&rank(b)).then_with(|| name(a).cmp(&name(b))).then(a.cmp(&b))
     });
     let mut done = vec![false; captures.len()];
@@ -436,6 +440,19 @@ mod tests {
         let clocks = build(&captures, &Overrides::default()).clocks;
         let off: Vec<i64> = clocks.iter().map(|clock| clock.offset_ns / (60 * S)).collect();
         assert_eq!(off, [0, -60, 0], "{clocks:?}");
+    }
+
+    #[test]
+    fn one_that_nothing_ties_is_not_the_reference_where_the_others_drift() {
+        let mut captures = chain(&[200], 2, |hop, at| hop as i64 * at / 20_000);
+        let mut alone = Script::new("alone.pcap");
+        let conn = alone.connection(0, "10.9.1.1:3000", "10.9.1.2:80", 100);
+        alone.request(conn, MS, "GET", "/other", &[], "");
+        alone.response(conn, 2 * MS, 200, 20);
+        captures.push(alone.finish());
+        let clocks = build(&captures, &Overrides::default()).clocks;
+        let known: Vec<bool> = clocks.iter().map(|clock| clock.band_ns.is_some()).collect();
+        assert_eq!(known, [true, true, false], "{clocks:?}");
     }
 
     #[test]
