@@ -215,6 +215,18 @@ impl Script {
         }
     }
 
+    /// The last request is sent again.
+    pub fn again(&mut self, conn: Conn, t: i64) {
+        let Some(last) = self.connections[conn.0].exchanges.last() else { return };
+        let (seq, len) = (last.request.seq, last.request.wire_bytes as u32);
+        self.event(conn, t, EventKind::Retransmission, Side::Client, (seq, 0));
+        let told = &mut self.connections[conn.0];
+        told.flow.directions[Side::Client as usize].retransmitted += 1;
+        if let Some(event) = told.events.last_mut() {
+            event.len = len;
+        }
+    }
+
     /// A side closes.
     pub fn fin(&mut self, conn: Conn, t: i64, from: Side) {
         let told = &mut self.connections[conn.0];

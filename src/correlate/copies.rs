@@ -12,7 +12,7 @@
 
 use hashbrown::HashSet;
 
-use super::candidates::candidates;
+use super::candidates::{Candidates, candidates};
 use super::ids::set_ids;
 use super::matching::Matching;
 use super::node::Node;
@@ -48,11 +48,13 @@ pub(super) fn find(
     let is_left = |parents: &[Option<Parentage>], node: &Node| {
         parents[node.id.0 as usize].is_none() && !strangers.contains(&node.id)
     };
+    let are_many = |left: usize, below: &[Node]| left >= FEWEST && left * 100 >= below.len() * LEFT_PERCENT;
     let has_copies: Vec<bool> = pools
         .iter()
         .map(|below| {
-            let left = below.iter().filter(|node| is_left(parents, node)).count();
-            left >= FEWEST && left * 100 >= below.len() * LEFT_PERCENT
+            let left: Vec<Node> = below.iter().filter(|node| is_left(parents, node)).copied().collect();
+            // Of others the capture lacks what they were asked for.
+            are_many(left.len(), below) && are_many(begun(&endless(above), &left).rows.len(), below)
         })
         .collect();
     if !has_copies.contains(&true) {
@@ -97,10 +99,9 @@ fn of(
     if copies.len() > above.len() * 2 {
         return Vec::new();
     }
-    let mut open = above.to_vec();
-    open.iter_mut().for_each(|node| (node.limit, node.cut_answer) = (i64::MAX, false));
+    let mut open = endless(above);
     let none = Replicas::default();
-    let begun = candidates(&open, &copies, &none, |node| node.key, |_| true);
+    let begun = begun(&open, &copies);
     if begun.rows.len() * 100 < copies.len() * BEGUN_PERCENT {
         return Vec::new();
     }
@@ -118,6 +119,16 @@ fn of(
     // Beside equal requests on the same links nothing tells which of them is the copy.
     let most = if told || is_apart { Confidence::Likely } else { Confidence::Ambiguous };
     Matching::new(&open, &copies, habits, &none).aside(most).solve(shared, false)
+}
+
+/// Requests that what they led to may outlast.
+fn endless(above: &[Node]) -> Vec<Node> {
+    above.iter().map(|node| Node { limit: i64::MAX, cut_answer: false, ..*node }).collect()
+}
+
+/// Those that begin inside a request for the same.
+fn begun(open: &[Node], below: &[Node]) -> Candidates {
+    candidates(open, below, &Replicas::default(), |node| node.key, |_| true)
 }
 
 /// Whether copies begin nearer to originals than chance would have it: than they would do if they were moved.
@@ -162,7 +173,18 @@ mod tests {
     /// How many copies that outlast their requests have their own as a parent, and how many none, where nginx sends them to
     /// this address.
     fn copies(to: &str, target: impl Fn(i64) -> String) -> (usize, usize) {
+        copies_beside(0, to, target)
+    }
+
+    /// The same where so many more requests were passed on before the capture held what was asked.
+    fn copies_beside(unseen: i64, to: &str, target: impl Fn(i64) -> String) -> (usize, usize) {
         let mut script = Script::new("any.pcap");
+        for n in 0..unseen {
+            let (at, target) = ((n - unseen) * 7 * MS, target(n - unseen));
+            let app = script.connection(at, &format!("10.0.1.2:{}", 3_500 + n), "10.0.1.3:9000", 500);
+            script.request(app, at + MS, "GET", &target, &[], "");
+            script.response(app, at + 5 * MS, 200, 20);
+        }
         for n in 0..60 {
             let (at, target) = (n * 7 * MS, target(n));
             let takes = 4 * MS + n * 37 % 11 * MS;
@@ -198,6 +220,7 @@ mod tests {
     fn copies_that_outlast_their_requests_are_found_by_when_they_begin() {
         assert_eq!(copies("10.0.1.4:9900", |n| format!("/item/{n}")), (60, 0));
         assert_eq!(copies("10.0.1.4:9900", |_| "/".to_owned()), (60, 0));
+        assert_eq!(copies_beside(12, "10.0.1.4:9900", |n| format!("/item/{n}")), (60, 0));
         // The same server gets both.
         assert_eq!(copies("10.0.1.3:9000", |n| format!("/item/{n}")), (60, 0));
     }

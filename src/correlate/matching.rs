@@ -21,7 +21,9 @@ use super::gaps::Gaps;
 use super::habits::Habits;
 use super::node::Node;
 use super::replicas::Replicas;
+use super::turns::PassedOn;
 use super::{Confidence, Parentage};
+use crate::topology::ExchangeId;
 
 type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -139,7 +141,8 @@ impl<'a> Matching<'a> {
         // Orphans are normal (health checks); where they are the rule, the targets must have been rewritten.
         if left * 4 > self.children.len() {
             self.by_body();
-            self.by_time(|node| node.suffix, Confidence::Likely);
+            let has_rests = self.parents.iter().any(|parent| parent.rest != 0);
+            self.by_time(if has_rests { |node| node.rest } else { |node| node.suffix }, Confidence::Likely);
         }
         self.follow_siblings();
         self.by_time_alone();
@@ -182,6 +185,23 @@ impl<'a> Matching<'a> {
                 let is_told = child.shared_id == 0 || sole(of_key).is_some_and(|&(_, only)| only == parent);
                 let confidence = if is_told { Confidence::Certain } else { Confidence::Likely };
                 self.insert(at as u32, Found { parent, confidence, by_id: true, runner_up: None });
+            }
+        }
+    }
+
+    /// Children that have the id of what was passed on for a parent, which the hop gave both.
+    pub(super) fn follow(&mut self, passed_on: &PassedOn) {
+        let told = |child: &Node| passed_on.of_id(child.request_id);
+        if self.children.iter().all(|child| told(child).is_none()) {
+            return;
+        }
+        let places: FixedMap<ExchangeId, u32> = self.parents.iter().map(|node| node.id).zip(0..).collect();
+        for (at, child) in (0..).zip(self.children) {
+            let Some((parent, confidence)) = told(child) else { continue };
+            let Some(&parent) = places.get(&parent) else { continue };
+            let has_room = self.attempts.get(&parent).is_none_or(|list| list.len() < MOST_ATTEMPTS);
+            if has_room && holds(&self.parents[parent as usize], child) {
+                self.insert(at, Found { parent, confidence, by_id: false, runner_up: None });
             }
         }
     }

@@ -18,9 +18,11 @@ mod node;
 mod order;
 mod orphan;
 mod pools;
+mod prefixes;
 mod replicas;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use again::Again;
 pub use attempts::attempts;
@@ -59,10 +61,12 @@ pub fn build(analysis: &Analysis) -> Trees {
                 below
             })
             .collect();
-        for below in &pools {
-            let mut below = below.clone();
+        let mut passed_on = turns::PassedOn::default();
+        for (at, is_named) in turns::order(&above, &pools) {
+            let mut below = pools[at].clone();
             let shared = ids::set_ids(analysis, &mut above, &mut below);
             let originals = node::set_originals(analysis, &mut above, &mut below);
+            prefixes::set_rests(analysis, &mut above, &mut below);
             let replicas = replicas::Replicas::learn(&above, &below);
             strangers.extend(below.iter().filter(|node| replicas.is_stranger(node)).map(|node| node.id));
             let habits = habits::Habits::learn(analysis, &above, &below, &replicas);
@@ -70,12 +74,21 @@ pub fn build(analysis: &Analysis) -> Trees {
                 habits.mark(analysis, &mut above);
                 habits.mark(analysis, &mut below);
             }
-            let matching = matching::Matching::new(&above, &below, habits, &replicas);
-            for (parentage, child) in matching.solve(shared, originals) {
+            let before = if is_named || shared { None } else { passed_on.before(&above, &below, &replicas) };
+            let asking = before.as_deref().unwrap_or(&above);
+            let mut matching = matching::Matching::new(asking, &below, habits, &replicas);
+            if !is_named && !shared {
+                matching.follow(&passed_on);
+            }
+            let found = matching.solve(shared, originals);
+            if is_named && pools.len() > 1 {
+                passed_on.note(&below, &found);
+            }
+            for (parentage, child) in found {
                 parents[child as usize] = Some(parentage);
             }
             above.iter_mut().for_each(|node| {
-                (node.request_id, node.shared_id, node.kept, node.original) = (0, 0, 0, 0);
+                (node.request_id, node.shared_id, node.kept, node.original, node.rest) = (0, 0, 0, 0, 0);
             });
         }
         copies::find(analysis, &above, &pools, &strangers, &mut parents);

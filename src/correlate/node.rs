@@ -20,6 +20,8 @@ pub(super) struct Node {
     pub key: u64,
     /// Method and the target's end.
     pub suffix: u64,
+    /// Method, body and what is left of the target behind the prefixes of this pair of links; 0 where none are known.
+    pub rest: u64,
     /// Method and target alone.
     pub bare: u64,
     /// Nothing is known of its body, not even the length: the capture cut its head, or lost where a chunk ends. As a child
@@ -226,6 +228,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         connection: exchange.connection_id(),
         key: request_key(facts, raw) ^ mixed,
         suffix: suffix_key(facts, raw) ^ mixed,
+        rest: 0,
         bare: request_key(facts, raw),
         unmeasured: is_unmeasured(&raw.request),
         sized: if has_body { sized } else { 0 },

@@ -7,6 +7,9 @@ use crate::topology::{Clock, ClockMethod};
 
 use super::text::{heading, paragraph, table};
 
+/// By so much, in percent of what it is where the clock was compared, a band outside of that time is worth a word.
+const WIDER_PERCENT: i64 = 200;
+
 /// Writes the section, where there is more than one clock, or the user moved one.
 pub(super) fn write_clocks(analysis: &Analysis, out: &mut String) {
     let all = || (0..).map(CaptureId).zip(&analysis.topology.clocks);
@@ -20,7 +23,7 @@ pub(super) fn write_clocks(analysis: &Analysis, out: &mut String) {
     let rows = all().map(|(id, clock)| {
         let basis = format!("{}: {}", method_name(clock.method), clock.basis());
         let added = added(clock, &analysis.capture(id).info);
-        vec![analysis.capture_name(id), added, band_words(clock), basis]
+        vec![analysis.capture_name(id), added, band_words(clock, &analysis.capture(id).info), basis]
     });
     table(out, rows.collect(), &[false, true, true, false]);
     for (id, clock) in all() {
@@ -73,19 +76,41 @@ fn added(clock: &Clock, info: &CaptureInfo) -> String {
     }
 }
 
-/// The band, of each moment where the clock did not go evenly.
-pub fn band_words(clock: &Clock) -> String {
-    match clock.band_ns {
+/// The widest band of the capture's times, of each moment where the clock did not go evenly.
+pub fn band_words(clock: &Clock, info: &CaptureInfo) -> String {
+    match widest(clock, info) {
         Some(0) if clock.offset_ns == clock.manual_ns => "reference".to_owned(),
         Some(ns) => band(ns),
         None => "band not known".to_owned(),
     }
 }
 
-/// How the offset changed while the capture was recorded; `None` where it did not.
+/// The widest band of the capture's times.
+fn widest(clock: &Clock, info: &CaptureInfo) -> Option<i64> {
+    match (info.first, info.last) {
+        (Some(first), Some(last)) => clock.widest_band_ns(first, last),
+        _ => clock.band_ns,
+    }
+}
+
+/// From when to when the clock was compared, where it is known worse before or after; `None` where it is not.
+fn outside(clock: &Clock, info: &CaptureInfo) -> Option<String> {
+    let (ns, [from, to]) = (clock.band_ns?, clock.compared_in?);
+    let words = || {
+        let [from, to] = [from, to].map(|at| time_of_day(at.0));
+        format!(
+            "Compared from {from} to {to} UTC, where it is good to {}; before and after it may drift.",
+            band(ns)
+        )
+    };
+    (from <= to && widest(clock, info)? > ns.saturating_mul(WIDER_PERCENT) / 100).then(words)
+}
+
+/// How the offset changed while the capture was recorded, and when it is known worse; `None` where neither is to be said.
 pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
+    let outside = outside(clock, info);
     if !clock.changes() {
-        return None;
+        return outside;
     }
     let mut parts = Vec::new();
     if clock.drift_ppb != 0 {
@@ -116,6 +141,9 @@ pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
             let one = offset(clock.offset_ns);
             words.push_str(&format!(" One number for the whole file, {one}, is good to {}.", band(whole)));
         }
+    }
+    if let Some(outside) = outside {
+        words.push_str(&format!(" {outside}"));
     }
     Some(words)
 }

@@ -93,8 +93,11 @@ pub struct CaptureReport {
     pub clock_drift_ppb: i64,
     /// The offset at the capture's last packet, drift and steps included.
     pub clock_offset_at_end_ns: i64,
-    /// Half-width around the offset once drift and steps are reckoned with.
+    /// Half-width around the offset once drift and steps are reckoned with, at whatever time of the capture.
     pub clock_fine_band_ns: Option<i64>,
+    /// When the clock was compared with others, and how well it is known there; absent where that makes no difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_compared: Option<ComparedReport>,
     /// Where the clock was set while it recorded.
     pub clock_steps: Vec<ClockStepReport>,
     /// What the file says of how it was made, one for each section that says something.
@@ -143,6 +146,17 @@ pub struct CommentReport {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// When a clock was compared with others.
+#[derive(Clone, Debug, Serialize)]
+pub struct ComparedReport {
+    /// From then on, by the clock that all captures are told by, RFC 3339.
+    pub from: String,
+    /// Until then.
+    pub to: String,
+    /// Half-width around the offset in that time; outside of it the clock may have drifted.
+    pub band_ns: i64,
 }
 
 /// Where a capture's clock was set while it recorded.
@@ -408,6 +422,7 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
         by_ns: step.by_ns,
         relative: step.is_relative,
     };
+    let widest_ns = ends.map_or(clock.band_ns, |(first, last)| clock.widest_band_ns(first, last));
     CaptureReport {
         path: info.path.to_string_lossy().into_owned(),
         parts: info.parts().iter().map(|part| part.path.to_string_lossy().into_owned()).collect(),
@@ -424,7 +439,10 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
         clock_evidence: clock.evidence(),
         clock_drift_ppb: clock.drift_ppb,
         clock_offset_at_end_ns: info.last.map_or(clock.offset_ns, |last| clock.offset_at(last, u32::MAX)),
-        clock_fine_band_ns: clock.band_ns,
+        clock_fine_band_ns: widest_ns,
+        clock_compared: clock.compared_in.filter(|_| widest_ns != clock.band_ns).and_then(|[from, to]| {
+            Some(ComparedReport { from: rfc3339(from.0)?, to: rfc3339(to.0)?, band_ns: clock.band_ns? })
+        }),
         clock_steps: clock.steps.iter().flatten().map(step).collect(),
         sections: info
             .sections

@@ -48,6 +48,7 @@ fn clocks_are_told_with_band_method_drift_and_steps() {
     (clock.computed_ns, clock.manual_ns) = (-86_400_000_000_532, 1_000_000);
     clock.offset_ns = clock.computed_ns + clock.manual_ns;
     (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
+    clock.compared_in = None;
     (clock.drift_ppb, clock.pivot) = (50_200, first);
     let step = CaptureTime(analysis.captures[1].info.last.unwrap().0 - 1_000);
     clock.steps[0] = Some(ClockStep { at: step, by_ns: -5_000_000, ..ClockStep::default() });

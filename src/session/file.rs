@@ -126,6 +126,11 @@ pub(super) struct FileClock {
     pub manual_ns: i64,
     #[serde(default)]
     pub band_ns: Option<i64>,
+    /// From when to when the band holds, in session time, and by how much it grows in a second outside.
+    #[serde(default)]
+    pub compared_in: Option<[i64; 2]>,
+    #[serde(default)]
+    pub outside_ppb: i64,
     pub method: ClockMethod,
     /// The capture's time that the offset is for.
     #[serde(default)]

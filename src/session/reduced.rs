@@ -79,6 +79,8 @@ fn topology(file: &File) -> Topology {
                 computed_ns: clock.offset_ns.saturating_sub(clock.manual_ns),
                 manual_ns: clock.manual_ns,
                 band_ns: clock.band_ns,
+                compared_in: clock.compared_in.map(|ends| ends.map(SessionTime)),
+                outside_ppb: clock.outside_ppb,
                 method: clock.method,
                 pivot: CaptureTime(clock.pivot),
                 drift_ppb: clock.drift_ppb,

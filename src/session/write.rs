@@ -124,6 +124,8 @@ fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapt
                 offset_ns: clock.offset_ns,
                 manual_ns: clock.manual_ns,
                 band_ns: clock.band_ns,
+                compared_in: clock.compared_in.map(|ends| ends.map(|at| at.0)),
+                outside_ppb: clock.outside_ppb,
                 method: clock.method,
                 pivot: clock.pivot.0,
                 drift_ppb: clock.drift_ppb,

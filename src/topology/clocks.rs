@@ -46,6 +46,9 @@ const LEAST_EXCHANGES: usize = 6;
 /// Pairs told by nothing but their order that containment needs at least.
 const LEAST_IN_ORDER: usize = 24;
 
+/// Packets that were sent again that are looked at for one that repeats a byte: they start before it.
+const NEAR: usize = 16;
+
 /// What two captures say about their clocks.
 #[derive(Clone, Debug)]
 struct Tie {
@@ -84,6 +87,9 @@ pub(super) fn align(
         if let Some(clock) = clocks.get_mut(usize::from(capture)) {
             clock.manual_ns = clock.manual_ns.saturating_add(by_ns);
             clock.offset_ns = clock.computed_ns.saturating_add(clock.manual_ns);
+            for end in clock.compared_in.iter_mut().flatten() {
+                end.0 = end.0.saturating_add(by_ns);
+            }
             if clock.method == ClockMethod::None {
                 (clock.method, clock.group) = (ClockMethod::Declared, 0);
             }
@@ -174,12 +180,17 @@ fn marks((facts, lent, sighting): Saw<'_>, step: u32) -> Vec<Mark> {
     let is_lent = |from: Side, seq: u32| {
         lent.iter().any(|one| one.from == from && seq.wrapping_sub(one.seq) <= one.len)
     };
+    let mut again: Vec<(Side, u32, u32)> = Vec::new();
     for event in facts.events_of(flow) {
         let kind = match event.kind {
             EventKind::Syn => 0,
             EventKind::SynAck => 1,
             EventKind::Fin => 2,
             EventKind::Rst => 3,
+            EventKind::Retransmission | EventKind::KeepAlive | EventKind::WindowProbe => {
+                again.push((event.from, event.seq, event.len));
+                continue;
+            }
             _ => continue,
         };
         if is_lent(event.from, event.seq) {
@@ -187,12 +198,24 @@ fn marks((facts, lent, sighting): Saw<'_>, step: u32) -> Vec<Mark> {
         }
         marks.push(((event.from, kind, event.seq, event.ack), (event.at, event.frame)));
     }
+    again.sort_unstable();
+    // A packet that was sent twice may be the other copy in the other capture.
+    let all_told = |side: Side| {
+        let told = again.iter().filter(|one| one.0 == side).count();
+        told >= flow.direction(side).retransmitted as usize
+    };
+    let all_told = [all_told(Side::Client), all_told(Side::Server)];
+    let is_again = |side: Side, seq: u32| {
+        let is_it = |one: &(Side, u32, u32)| one.0 == side && seq.wrapping_sub(one.1) < one.2;
+        let next = again.partition_point(|one| (one.0, one.1) <= (side, seq));
+        !all_told[usize::from(side == Side::Server)]
+            || again[next.saturating_sub(NEAR)..next].iter().any(is_it)
+    };
     // By the bytes and not by the place: the other capture, which may lack some, must choose the same.
     let is_chosen = |seq: u32| (seq.wrapping_mul(0x9e37_79b1) >> 8).is_multiple_of(step);
     for exchange in facts.exchanges_of(flow).iter().filter(|exchange| is_chosen(exchange.request.seq)) {
         for (side, message) in [(Side::Client, &exchange.request), (Side::Server, &exchange.response)] {
-            // A first packet that was sent twice may be the other copy in the other capture.
-            if message.is_seen() && flow.direction(side).retransmitted == 0 && !is_lent(side, message.seq) {
+            if message.is_seen() && !is_again(side, message.seq) && !is_lent(side, message.seq) {
                 marks.push(((side, 4, message.seq, 0), (message.start, message.first_frame)));
             }
         }
@@ -383,6 +406,29 @@ mod tests {
         };
         assert_eq!(method(1), ClockMethod::Containment);
         assert_eq!(method(40), ClockMethod::None);
+    }
+
+    #[test]
+    fn what_was_sent_again_says_nothing_and_the_rest_of_its_connection_does() {
+        let capture = |hop: i64| {
+            let mut script = Script::new(&format!("{hop}.pcap"));
+            let delay = hop * MS / 50;
+            let conn = script.connection(delay, "10.0.1.1:3000", "10.0.1.2:80", 100);
+            for n in 0..100 {
+                let at = MS + n * 20 * MS + delay;
+                // Of this one the first capture missed the first copy.
+                let late = if n == 40 && hop == 0 { 200 * MS } else { 0 };
+                script.request(conn, at + late, "GET", &format!("/{n}"), &[], "");
+                if n == 40 && hop == 1 {
+                    script.again(conn, at + 200 * MS);
+                }
+                script.response(conn, at + 8 * MS - 2 * delay, 200, 20);
+            }
+            script.finish()
+        };
+        let clocks = build(&[capture(0), capture(1)], &Overrides::default()).clocks;
+        let clock = clocks.iter().max_by_key(|clock| clock.band_ns).unwrap();
+        assert!(clock.compared > 190 && clock.band_ns < Some(MS / 10), "{clocks:?}");
     }
 
     /// Two captures, each of a server that gets all of 20 requests by one of these clients, the second's clock a second fast.

@@ -9,6 +9,8 @@
 //! ```
 
 mod jumps;
+#[cfg(test)]
+mod tests;
 
 /// No statement about clocks is finer than the timestamps of most captures.
 pub(super) const LEAST_BAND_NS: i64 = 1_000;
@@ -22,6 +24,11 @@ const MOST_DRIFT: f64 = 1e-3;
 const COMMON_DRIFT: f64 = 1e-4;
 /// A line or a step is only told from bounds in so many stretches of time.
 const LEAST_STRETCHES: usize = 12;
+/// Drifts that differ by less are one.
+const LEAST_TURN: f64 = 1e-9;
+/// Times that bounds which leave no line are taken away, and how many bounds there must be for each.
+const MOST_TRIMMED: usize = 32;
+const LEAST_FOR_TRIMMED: usize = 64;
 /// Steps told of one clock.
 pub(super) const MOST_STEPS: usize = 4;
 
@@ -71,8 +78,10 @@ pub(super) struct Fit {
     pub delta_ns: i64,
     /// Nanoseconds by which δ grows in a second of A's.
     pub drift: f64,
-    /// Half-width of what the bounds allow.
+    /// Half-width of what the bounds allow, while there are any.
     pub band_ns: i64,
+    /// By so much a second that grows before the first bound and after the last, as a share: the drift may be another.
+    pub pace: f64,
     /// The jumps, in order.
     pub jumps: Vec<Jump>,
     /// Bounds that were compared.
@@ -111,29 +120,38 @@ impl Bounds {
             (to_client, to_server)
         };
         let pivot = middle_bound(&above, &below);
-        let fit = |delta_ns, drift, band_ns: i64, pivot, jumps| Fit {
+        let fit = |delta_ns, drift, held: Held, pivot, jumps| Fit {
             pivot,
             delta_ns,
             drift,
             // Timestamps are cut to microseconds in most captures, and taken a little off the wire in all.
-            band_ns: band_ns.saturating_add(2 * LEAST_BAND_NS),
+            band_ns: held.band_ns.saturating_add(2 * LEAST_BAND_NS),
+            pace: held.pace,
             jumps,
             weight,
             is_exact: true,
         };
-        let lines = Lines { upper: tightest(&above, false), lower: tightest(&below, true), pivot: pivot.at };
+        let lines = Lines::new(&above, &below, pivot.at);
         if let Some((delta, band)) = constant(&above, &below) {
-            // A drift too small to be seen moves the ends all the same.
-            let band = band.max(lines.furthest(delta, 0.0, COMMON_DRIFT));
-            return Some(fit(delta, 0.0, band, pivot, Vec::new()));
+            return Some(fit(delta, 0.0, lines.constant(delta, band), pivot, Vec::new()));
         }
-        if let Some((delta, drift, band)) = lines.best() {
-            return Some(fit(delta, drift, band, pivot, Vec::new()));
+        if lines.are_many()
+            && let Some((delta, drift, held)) = lines.best(MOST_DRIFT)
+        {
+            return Some(fit(delta, drift, held, pivot, Vec::new()));
         }
         if let Some(found) = jumps::pieces(&above, &below, least) {
-            return Some(fit(found.delta, 0.0, found.band, found.first, found.jumps));
+            return Some(fit(found.delta, 0.0, found.held, found.first, found.jumps));
         }
-        Some(Fit { is_exact: false, ..robust(&above, &below, fit(0, 0.0, 0, pivot, Vec::new())) })
+        // Few bounds tell no line from a step that they are too few for; clocks drift more often than they are set.
+        if let Some((delta, drift, held)) = lines.best(COMMON_DRIFT) {
+            return Some(fit(delta, drift, held, pivot, Vec::new()));
+        }
+        if let Some((delta, drift, held)) = trimmed(above.clone(), below.clone(), pivot.at) {
+            return Some(Fit { is_exact: false, ..fit(delta, drift, held, pivot, Vec::new()) });
+        }
+        let held = Held { band_ns: 0, pace: COMMON_DRIFT };
+        Some(Fit { is_exact: false, ..robust(&above, &below, fit(0, 0.0, held, pivot, Vec::new())) })
     }
 }
 
@@ -173,6 +191,7 @@ fn one_sided(bounds: &[Bound], weight: usize) -> Fit {
         delta_ns: all[all.len() / 2],
         drift: 0.0,
         band_ns: width.saturating_add(ONE_WAY_NS),
+        pace: COMMON_DRIFT,
         jumps: Vec::new(),
         weight,
         is_exact: false,
@@ -204,6 +223,22 @@ fn tightest(bounds: &[Bound], highest: bool) -> Vec<Bound> {
     kept.into_iter().map(|(_, bound)| bound).collect()
 }
 
+/// How far a line may be off what it stands for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    /// While there are bounds.
+    band_ns: i64,
+    /// By how much a second more outside that time, as a share.
+    pace: f64,
+}
+
+impl Held {
+    /// What holds of this one and of that.
+    fn both(self, other: Self) -> Self {
+        Self { band_ns: self.band_ns.max(other.band_ns), pace: self.pace.max(other.pace) }
+    }
+}
+
 /// The lines through tightest bounds, by their δ at the pivot and their drift.
 struct Lines {
     upper: Vec<Bound>,
@@ -212,6 +247,17 @@ struct Lines {
 }
 
 impl Lines {
+    /// Of bounds in the order of time, some on each side.
+    fn new(above: &[Bound], below: &[Bound], pivot: i64) -> Self {
+        Self { upper: tightest(above, false), lower: tightest(below, true), pivot }
+    }
+
+    /// How far a δ that stays the same may be off, of which no drift was seen: one too small to be seen moves the ends
+    /// all the same.
+    fn constant(&self, delta: i64, band_ns: i64) -> Held {
+        Held { band_ns, pace: 0.0 }.both(self.furthest(delta, 0.0, COMMON_DRIFT))
+    }
+
     /// Of the lines with this drift that the bounds allow: how far they lie apart, below 0 where there is none, and δ of the
     /// one in the middle.
     fn at(&self, drift: f64) -> (i64, i64) {
@@ -223,26 +269,47 @@ impl Lines {
         (high.saturating_sub(low), middle(low, high))
     }
 
-    /// δ at the pivot, its drift and the half-width around the line that keeps furthest from all bounds; `None`
-    /// when no line keeps to them.
-    fn best(&self) -> Option<(i64, f64, i64)> {
-        if self.upper.len() < LEAST_STRETCHES || self.lower.len() < LEAST_STRETCHES {
-            return None;
-        }
+    /// Whether the bounds are enough to tell a line.
+    fn are_many(&self) -> bool {
+        self.upper.len().min(self.lower.len()) >= LEAST_STRETCHES
+    }
+
+    /// The drift of at most so much that leaves the lines most room, be it none.
+    fn widest(&self, most_drift: f64) -> f64 {
         // The width is concave in the drift, so that a ternary search finds the widest.
-        let (mut from, mut to) = (-MOST_DRIFT, MOST_DRIFT);
+        let (mut from, mut to) = (-most_drift, most_drift);
         for _ in 0..100 {
             let third = (to - from) / 3.0;
             if self.at(from + third).0 < self.at(to - third).0 { from += third } else { to -= third }
         }
-        let drift = f64::midpoint(from, to);
-        let (width, delta) = self.at(drift);
-        let band = || (width.max(0) / 2).max(self.furthest(delta, drift, MOST_DRIFT));
-        (width >= -2 * LEAST_BAND_NS).then(|| (delta, drift, band()))
+        f64::midpoint(from, to)
     }
 
-    /// How far from this line another one that the bounds allow is off at the ends, with a drift of at most so much.
-    fn furthest(&self, delta: i64, drift: f64, most_drift: f64) -> i64 {
+    /// δ at the pivot and the drift of the line that keeps furthest from all bounds, and how far it may be off; `None`
+    /// when no line keeps to them.
+    fn best(&self, most_drift: f64) -> Option<(i64, f64, Held)> {
+        let drift = self.widest(most_drift);
+        let (width, delta) = self.at(drift);
+        let inside = Held { band_ns: width.max(0) / 2, pace: 0.0 };
+        let held = || inside.both(self.furthest(delta, drift, most_drift));
+        (width >= -2 * LEAST_BAND_NS).then(|| (delta, drift, held()))
+    }
+
+    /// The bounds that keep the lines with about this drift from having more room.
+    fn tight(&self, drift: f64) -> [Option<Bound>; 4] {
+        let flat =
+            |bound: &Bound, drift: f64| bound.by as f64 - bound.at.saturating_sub(self.pivot) as f64 * drift;
+        let least =
+            |drift: f64| self.upper.iter().min_by(|a, b| flat(a, drift).total_cmp(&flat(b, drift))).copied();
+        let most =
+            |drift: f64| self.lower.iter().max_by(|a, b| flat(a, drift).total_cmp(&flat(b, drift))).copied();
+        let [less, more] = [drift - LEAST_TURN, drift + LEAST_TURN];
+        [least(less), least(more), most(less), most(more)]
+    }
+
+    /// How far from this line another one that the bounds allow is off at the ends, and how fast it leaves it behind them,
+    /// with a drift of at most so much.
+    fn furthest(&self, delta: i64, drift: f64, most_drift: f64) -> Held {
         let [first, last] =
             [&self.upper, &self.lower].map(|bounds| (bounds[0].at, bounds[bounds.len() - 1].at));
         let ends = [first.0.min(last.0), first.1.max(last.1)];
@@ -267,8 +334,31 @@ impl Lines {
                 furthest = furthest.max(off.saturating_add(width.max(0) / 2));
             }
         }
-        furthest
+        Held { band_ns: furthest, pace: (drift - least).max(most - drift) }
     }
+}
+
+/// The line that all bounds but a few allow: what two captures took for one packet or one request may be two.
+fn trimmed(mut above: Vec<Bound>, mut below: Vec<Bound>, pivot: i64) -> Option<(i64, f64, Held)> {
+    for _ in 0..MOST_TRIMMED.min((above.len() + below.len()) / LEAST_FOR_TRIMMED) {
+        // The one that is wrong is among those that leave no line.
+        let lines = Lines::new(&above, &below, pivot);
+        let tight = lines.tight(lines.widest(MOST_DRIFT));
+        above.retain(|bound| !tight[..2].contains(&Some(*bound)));
+        below.retain(|bound| !tight[2..].contains(&Some(*bound)));
+        if above.is_empty() || below.is_empty() {
+            return None;
+        }
+        let lines = Lines::new(&above, &below, pivot);
+        if let Some((delta, band)) = constant(&above, &below) {
+            return Some((delta, 0.0, lines.constant(delta, band)));
+        }
+        let best = if lines.are_many() { lines.best(MOST_DRIFT) } else { None };
+        if best.is_some() {
+            return best;
+        }
+    }
+    None
 }
 
 /// The δ that most bounds allow; those that cross it widen the band.
@@ -285,8 +375,8 @@ fn robust(above: &[Bound], below: &[Bound], fit: Fit) -> Fit {
         if low <= high {
             let half = high.saturating_sub(low) / 2;
             // A few bounds may be wrong pairs; many that cross are the clock.
-            let doubt = if share <= 5 { half.saturating_mul(2) } else { crossing / 2 };
-            let band_ns = half.max(doubt.min(crossing / 2)).max(LEAST_BAND_NS);
+            let doubt = if share <= 5 { half.saturating_mul(2).min(crossing / 2) } else { crossing };
+            let band_ns = half.max(doubt).max(LEAST_BAND_NS);
             return Fit { delta_ns: middle(low, high), band_ns, ..fit };
         }
     }
@@ -297,104 +387,4 @@ fn robust(above: &[Bound], below: &[Bound], fit: Fit) -> Fit {
 fn at_share(sorted: &[i64], percent: usize) -> i64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get(last * percent / 100).copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const US: i64 = 1_000;
-    const S: i64 = 1_000_000_000;
-
-    /// Bounds around δ(t), with delays between 20 µs and 300 µs that have no pattern.
-    fn bounds(count: i64, delta: impl Fn(i64) -> i64) -> Bounds {
-        let mut bounds = Bounds::default();
-        for n in 0..count {
-            let (at, delay) = (n * S / 10, 20 * US + (n * 7_919) % 281 * US);
-            let frames = |n: i64| [n as u32; 2];
-            bounds.to_server.push(Bound { at, by: delta(at) + delay, frames: frames(2 * n + 1) });
-            let (at, delay) = (at + S / 100, (delay * 31) % (301 * US) + 20 * US);
-            bounds.to_client.push(Bound { at, by: delta(at) - delay, frames: frames(2 * n + 2) });
-        }
-        bounds
-    }
-
-    #[test]
-    fn a_constant_offset_lies_inside_its_band_whatever_the_delays() {
-        for offset in [0, -86_400 * S, 1_000_000, 3 * 3_600 * S] {
-            let fit = bounds(200, |_| offset).fit(6).unwrap();
-            assert!((fit.delta_ns - offset).abs() <= fit.band_ns && fit.band_ns < 40 * US, "{fit:?}");
-            assert!(fit.is_exact && fit.is_steady());
-        }
-    }
-
-    #[test]
-    fn a_drift_is_told_from_an_offset() {
-        let truth = |at: i64| 5 * S + at / 20_000;
-        let fit = bounds(2_000, truth).fit(6).unwrap();
-        for at in [0, 100 * S, 200 * S] {
-            let told = fit.delta_ns + ((at - fit.pivot.at) as f64 * fit.drift) as i64;
-            assert!((told - truth(at)).abs() <= fit.band_ns.max(40 * US), "{at} {fit:?}");
-        }
-        assert!((fit.drift - 5e-5).abs() < 1e-6 && fit.band_ns < 60 * US, "{fit:?}");
-    }
-
-    #[test]
-    fn a_drift_too_small_to_be_seen_lies_inside_the_band_of_an_offset() {
-        for drift in [-50, 20, 80] {
-            let truth = |at: i64| at * drift / 1_000_000;
-            // Within a third of a second the delays hide it.
-            let mut bounds = bounds(200, |at| truth(at / 64));
-            for bound in bounds.to_server.iter_mut().chain(&mut bounds.to_client) {
-                bound.at /= 64;
-            }
-            let fit = bounds.fit(6).unwrap();
-            assert!(fit.is_steady(), "{drift} {fit:?}");
-            for at in [0, 20 * S / 64] {
-                assert!((fit.delta_ns - truth(at)).abs() <= fit.band_ns, "{drift} {at} {fit:?}");
-            }
-            assert!(fit.band_ns < 60 * US, "{fit:?}");
-        }
-    }
-
-    #[test]
-    fn a_step_is_told_where_it_is_however_many_come_before_it() {
-        for (step_at, by) in
-            [(60 * S, 250_000 * US), (100 * S, 2 * S), (20 * S, -2 * S), (190 * S, 3_000 * US)]
-        {
-            let truth = |at: i64| if at < step_at { 0 } else { by };
-            let fit = bounds(2_000, truth).fit(6).unwrap();
-            let [jump] = fit.jumps[..] else { panic!("{fit:?}") };
-            assert!(jump.before.at < step_at && step_at <= jump.after.at, "{fit:?}");
-            assert!(jump.after.at - jump.before.at <= S / 5, "{fit:?}");
-            assert!((jump.by - by).abs() <= 2 * fit.band_ns && fit.delta_ns.abs() <= fit.band_ns, "{fit:?}");
-            assert!(fit.band_ns < 60 * US, "{fit:?}");
-        }
-    }
-
-    #[test]
-    fn a_step_back_of_the_clock_that_times_are_told_by_is_found_as_well() {
-        // A's own times from 60 s on are lower, so that some come twice, or all.
-        for back in [S / 4, 50 * S, 120 * S, 7_200 * S] {
-            let mut bounds = bounds(2_000, |_| 0);
-            for bound in bounds.to_server.iter_mut().chain(&mut bounds.to_client).filter(|b| b.at >= 60 * S) {
-                (bound.at, bound.by) = (bound.at - back, bound.by + back);
-            }
-            let fit = bounds.fit(6).unwrap();
-            assert!(fit.is_exact && fit.jumps.len() == 1, "{back} {fit:?}");
-            assert!((fit.jumps[0].by - back).abs() <= 2 * fit.band_ns, "{fit:?}");
-            assert_eq!(fit.jumps[0].after.frames[0].div_ceil(2), 601, "{fit:?}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_pair_moves_nothing() {
-        let mut bounds = bounds(500, |_| 7 * S);
-        bounds.to_server[100].by -= 2 * S;
-        let fit = bounds.fit(6).unwrap();
-        assert!(
-            (fit.delta_ns - 7 * S).abs() <= fit.band_ns && fit.band_ns < 400 * US && !fit.is_exact,
-            "{fit:?}"
-        );
-    }
 }

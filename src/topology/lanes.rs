@@ -16,6 +16,10 @@ use super::{Clock, LaneOverride, Role, Sighting};
 const MOST_LANES: usize = 40;
 /// Endpoints behind translated addresses that each of them is compared with.
 const MOST_BEHIND: usize = 64;
+/// Times that replicas are looked for: those of the hop behind are known by those before it.
+const ROUNDS: usize = 6;
+/// Endpoints that one leads to through others on its machine.
+const MOST_ASKED: usize = 256;
 /// Slack of clocks that agree: timestamps of one host are taken at different points of its stack.
 pub(crate) const SLACK_NS: i64 = 20_000;
 /// Slack of clocks of which nothing is known.
@@ -204,8 +208,18 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
     }
     let share_callers =
         |a: usize, b: usize| callers[a].iter().any(|client| callers[b].binary_search(client).is_ok());
-    // Of those that users ask nothing above tells that they are replicas, but that they ask on at one place. On the loopback
-    // all have one address, and a port each.
+    // Of those that users ask nothing above tells that they are replicas, but that they ask on at one place, be it through
+    // what stands beside each on its machine. On the loopback all have one address, and a port each.
+    let is_beside = |at: usize| causes.endpoints[at].address.ip().is_loopback();
+    let asks_on = |at: usize| -> BTreeSet<usize> {
+        let mut found = next[at].clone();
+        let mut open: Vec<usize> = if is_beside(at) { Vec::new() } else { found.iter().copied().collect() };
+        while let Some(beside) = open.pop().filter(|_| found.len() < MOST_ASKED) {
+            let more = next[beside].iter().copied().filter(|_| is_beside(beside));
+            open.extend(more.filter(|&more| found.insert(more)));
+        }
+        found
+    };
     let are_first = |a: usize, b: usize| {
         let [one, other] = [a, b].map(|at| &causes.endpoints[at]);
         let is_local = |at: &Endpoint| at.address.ip().is_loopback();
@@ -217,13 +231,15 @@ fn group(causes: &Causes, given: &[LaneOverride]) -> Vec<usize> {
         may_be
             && parents[a].is_empty()
             && parents[b].is_empty()
-            && next[a].intersection(&next[b]).next().is_some()
+            && !next[a].is_empty()
+            && !next[b].is_empty()
             && share_callers(a, b)
             && share_work(one, other)
+            && asks_on(a).intersection(&asks_on(b)).next().is_some()
     };
     // Endpoints are few against requests, and are only compared with those of the same address or port.
     let mut root: Vec<usize> = (0..count).collect();
-    for round in 0..3 {
+    for round in 0..ROUNDS {
         let before = root.clone();
         for (a, b) in neighbours(&causes.endpoints) {
             let (first, second) = (find_root(&mut root, a), find_root(&mut root, b));
@@ -307,7 +323,14 @@ fn neighbours(endpoints: &[Endpoint]) -> Vec<(usize, usize)> {
     pairs(endpoints, |endpoint| endpoint.host, &mut all);
     // Translated addresses are few, and what stands behind one may be anywhere.
     let behind: Vec<usize> = (0..endpoints.len()).filter(|&at| !endpoints[at].services.is_empty()).collect();
+    let places: BTreeMap<SocketAddr, usize> = if behind.is_empty() {
+        BTreeMap::new()
+    } else {
+        endpoints.iter().map(|one| one.address).zip(0..).collect()
+    };
     for (at, &one) in behind.iter().enumerate() {
+        let fronts = endpoints[one].services.iter().filter_map(|service| places.get(service));
+        all.extend(fronts.map(|&other| (one.min(other), one.max(other))));
         all.extend(behind[at + 1..].iter().take(MOST_BEHIND).map(|&other| (one, other)));
     }
     all
@@ -318,7 +341,9 @@ fn talks(endpoint: &Endpoint) -> bool {
 }
 
 fn are_replicas(a: &Endpoint, b: &Endpoint, over_a: &BTreeSet<usize>, over_b: &BTreeSet<usize>) -> bool {
-    if a.services.intersection(&b.services).next().is_some() {
+    // Of some connections nobody saw whom the service chose.
+    let stands_for = |a: &Endpoint, b: &Endpoint| a.services.contains(&b.address);
+    if a.services.intersection(&b.services).next().is_some() || stands_for(a, b) || stands_for(b, a) {
         return true;
     }
     let siblings = !over_a.is_empty() && over_a.intersection(over_b).next().is_some();

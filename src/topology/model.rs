@@ -156,8 +156,12 @@ pub struct Clock {
     pub computed_ns: i64,
     /// The part of the offset that the user gave, in nanoseconds.
     pub manual_ns: i64,
-    /// Half-width of what the evidence allows, in nanoseconds; `None` when it is not known.
+    /// Half-width of what the evidence allows, in nanoseconds, while there is any; `None` when it is not known.
     pub band_ns: Option<i64>,
+    /// From when to when the clock was compared; `None` where it holds at all times.
+    pub compared_in: Option<[SessionTime; 2]>,
+    /// By how much the band grows outside that time, in nanoseconds a second: the clock goes on to drift.
+    pub outside_ppb: i64,
     /// How the offset was found.
     pub method: ClockMethod,
     /// The capture's time that `offset_ns` is for.
@@ -181,6 +185,8 @@ impl Default for Clock {
             computed_ns: 0,
             manual_ns: 0,
             band_ns: None,
+            compared_in: None,
+            outside_ppb: 0,
             method: ClockMethod::None,
             pivot: CaptureTime(0),
             drift_ppb: 0,
@@ -225,6 +231,21 @@ impl Clock {
         SessionTime(after.0.saturating_sub(step.by_ns.min(0) / 2))
     }
 
+    /// Half-width in nanoseconds of what the evidence allows at this time; `None` when it is not known.
+    pub fn band_at(&self, at: SessionTime) -> Option<i64> {
+        let outside = self
+            .compared_in
+            .map_or(0, |[from, to]| from.0.saturating_sub(at.0).max(at.0.saturating_sub(to.0)).max(0));
+        let more = i128::from(outside) * i128::from(self.outside_ppb) / 1_000_000_000;
+        Some(self.band_ns?.saturating_add(i64::try_from(more).unwrap_or(i64::MAX)))
+    }
+
+    /// The widest band of the times from `first` to `last`, in nanoseconds; `None` when it is not known.
+    pub fn widest_band_ns(&self, first: CaptureTime, last: CaptureTime) -> Option<i64> {
+        // It is narrowest somewhere between and grows to both ends.
+        self.band_at(self.session(first, 1)).max(self.band_at(self.session(last, u32::MAX)))
+    }
+
     /// Half-width in nanoseconds around `offset_ns` that holds the offset at every time from `first` to `last`,
     /// for who adds one number to all timestamps; `None` when it is not known.
     pub fn whole_band_ns(&self, first: CaptureTime, last: CaptureTime) -> Option<i64> {
@@ -235,7 +256,7 @@ impl Clock {
         }
         let off = offsets.into_iter().map(|offset| offset.saturating_sub(self.offset_ns).saturating_abs());
         let most = off.max().unwrap_or(0);
-        Some(self.band_ns?.saturating_add(most))
+        Some(self.widest_band_ns(first, last)?.saturating_add(most))
     }
 
     /// What the offset rests on, in words, such as `812 packets that both captures hold`.

@@ -440,6 +440,29 @@ fn replicas_that_users_ask_themselves_are_one_lane() {
 }
 
 #[test]
+fn replicas_that_ask_on_through_a_proxy_on_their_machine_are_one_lane_and_so_are_these() {
+    let capture = |machine: i64| {
+        let mut script = Script::new(&format!("{machine}.pcap"));
+        let ip = format!("10.0.1.{machine}");
+        let user = script.connection(0, &format!("10.0.9.1:300{machine}"), &format!("{ip}:80"), 100);
+        let beside = script.connection(0, "127.0.0.1:3100", "127.0.0.1:81", 200);
+        let app = script.connection(0, &format!("{ip}:3200"), "10.0.2.1:8000", 300);
+        for n in 0..30i64 {
+            let (at, target) = (MS + n * 20 * MS + machine * 9 * MS, format!("/{machine}/{n}"));
+            for (conn, after) in [(user, 0), (beside, MS), (app, 2 * MS)] {
+                script.request(conn, at + after, "GET", &target, &[], "");
+            }
+            for (conn, after) in [(app, 5 * MS), (beside, 6 * MS), (user, 7 * MS)] {
+                script.response(conn, at + after, 200, 20);
+            }
+        }
+        script.finish()
+    };
+    let lanes = served(&[capture(1), capture(2)]);
+    assert_eq!(lanes, ["", "10.0.1.1:80 10.0.1.2:80", "127.0.0.1:81", "10.0.2.1:8000"]);
+}
+
+#[test]
 fn of_two_that_a_hop_asks_at_a_time_neither_is_asked_for_the_other() {
     let mut script = Script::new("any.pcap");
     for n in 0..40i64 {

@@ -73,7 +73,8 @@ fn clock_row(
 ) {
     let palette = pane.palette;
     let manual = manual_ns(&pane.session.overrides, id);
-    let path = pane.analysis.capture(id).info.path.display().to_string();
+    let info = &pane.analysis.capture(id).info;
+    let path = info.path.display().to_string();
     ui.label(cut_middle(&pane.analysis.capture_name(id), NAME)).on_hover_text(path);
     lane_ui(ui, pane, id, out);
     ui.label(quiet(offset(clock.offset_ns.saturating_sub(manual)), palette.text));
@@ -81,11 +82,12 @@ fn clock_row(
     ui.label(quiet(offset(clock.offset_ns), palette.text));
     match contradiction(&clock) {
         Some(doubt) => {
-            ui.label(quiet(format!("⚠ {}", band_words(&clock)), palette.attention)).on_hover_text(doubt);
+            ui.label(quiet(format!("⚠ {}", band_words(&clock, info)), palette.attention))
+                .on_hover_text(doubt);
         }
         None => {
             let color = if clock.band_ns.is_some() { palette.text } else { palette.attention };
-            ui.label(quiet(band_words(&clock), color));
+            ui.label(quiet(band_words(&clock, info), color));
         }
     }
     ui.label(method_name(clock.method)).on_hover_text(format!(
@@ -113,7 +115,9 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, clock: &Clock) {
         let at = pane.clock.time(clock.moment_of(step));
         parts.push(format!("set by {}\nat {at}", offset(step.by_ns.saturating_neg())));
     }
-    if let (Some(first), Some(last)) = (info.first, info.last)
+    if !clock.changes() {
+        parts.push("less sure at its ends".to_owned());
+    } else if let (Some(first), Some(last)) = (info.first, info.last)
         && let Some(whole) = clock.whole_band_ns(first, last)
     {
         parts.push(format!("{} as one number", band(whole)));

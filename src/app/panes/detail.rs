@@ -186,7 +186,8 @@ fn timing_ui(ui: &mut Ui, pane: &Pane<'_>, exchange: &ExchangeView<'_>) {
     facts_ui(ui, pane, "timing", &rows);
     let clock = pane.analysis.topology.clocks[exchange.capture.index()];
     if clock.offset_ns != 0 {
-        let band = clock.band_ns.map_or(String::new(), |ns| format!(" ± {}", duration(ns)));
+        let band =
+            clock.band_at(exchange.started()).map_or(String::new(), |ns| format!(" ± {}", duration(ns)));
         let words = format!("This capture's clock is shifted by {}{band}.", duration(clock.offset_ns));
         ui.add(egui::Label::new(RichText::new(words).small().color(pane.palette.muted)).wrap());
     }

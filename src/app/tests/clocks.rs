@@ -58,7 +58,7 @@ fn computed_manual_and_total_are_shown_to_the_nanosecond_with_band_drift_and_ste
     (clock.computed_ns, clock.manual_ns) = (-86_400_000_000_532, 1);
     clock.offset_ns = clock.computed_ns + clock.manual_ns;
     (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
-    clock.drift_ppb = 50_200;
+    (clock.compared_in, clock.drift_ppb) = (None, 50_200);
     clock.pivot = first;
     clock.steps[0] =
         Some(ClockStep { at: CaptureTime(first.0 + 1_000_000), by_ns: -5_000_000, ..ClockStep::default() });

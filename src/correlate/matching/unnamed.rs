@@ -1,10 +1,13 @@
 //! Requests that a hop passes on under another name: by their bodies, else by the time alone.
 
+use std::collections::BTreeSet;
+
 use super::super::Confidence;
-use super::super::candidates::Candidates;
+use super::super::candidates::{Candidates, candidates};
 use super::super::habits::Habits;
 use super::super::node::Node;
 use super::{Ends, FixedMap, Found, MOST_ATTEMPTS, Matching};
+use crate::capture::CaptureId;
 use crate::topology::inside::lie_inside;
 
 /// Fewer requests do not show that a lane passes them on.
@@ -42,25 +45,40 @@ impl Matching<'_> {
     pub(super) fn by_time_alone(&mut self) {
         let open = |child: &u32| self.found[*child as usize].is_none();
         let left: Vec<u32> = (0..self.children.len() as u32).filter(open).collect();
-        if left.len() * 4 <= self.children.len() {
+        if left.len() * 4 <= self.children.len() || self.by_time_among(&left, self.children.len()) {
             return;
         }
+        // Of what other captures saw before or after the lane's own ran, this one lacks the requests.
+        let own: BTreeSet<CaptureId> = self.parents.iter().map(|parent| parent.capture).collect();
+        let is_own = |child: &u32| own.contains(&self.children[*child as usize].capture);
+        let near: Vec<u32> = left.iter().copied().filter(is_own).collect();
+        let of = (0..self.children.len() as u32).filter(is_own).count();
+        if near.len() < left.len() && self.by_time_among(&near, of) {
+            return;
+        }
+        let candidates = self.open(|_| 1);
+        if is_passed_on(&candidates, left.len(), self.childless().count()) {
+            self.by_time_of(&candidates, Confidence::Ambiguous);
+        }
+    }
+
+    /// The same for these of so many children; whether it could be done.
+    fn by_time_among(&mut self, left: &[u32], of: usize) -> bool {
         let span = |node: &Node| (node.start, node.settled);
         let inner: Vec<(i64, i64)> = left.iter().map(|&child| span(&self.children[child as usize])).collect();
         let outer: Vec<(i64, i64)> =
             self.childless().filter(|parent| parent.has_answer()).map(span).collect();
-        let parents = self.childless().count();
-        let candidates = self.open(|_| 1);
-        let nearly_all = left.len() * 10 >= self.children.len() * 9;
-        if nearly_all && lie_inside(&inner, &outer).is_some() {
-            if !self.by_loops(&candidates) {
-                let seen = [Ends::Start, Ends::End].map(|ends| self.by_one_end(&candidates, ends));
-                self.by_time_of(&candidates, Confidence::Likely);
-                self.doubt(&candidates, &seen);
-            }
-        } else if is_passed_on(&candidates, left.len(), parents) {
-            self.by_time_of(&candidates, Confidence::Ambiguous);
+        if left.len() * 10 < of * 9 || lie_inside(&inner, &outer).is_none() {
+            return false;
         }
+        let wants = |child: u32| left.binary_search(&child).is_ok();
+        let candidates = candidates(self.parents, self.children, self.replicas, |_| 1, wants);
+        if !self.by_loops(&candidates) {
+            let seen = [Ends::Start, Ends::End].map(|ends| self.by_one_end(&candidates, ends));
+            self.by_time_of(&candidates, Confidence::Likely);
+            self.doubt(&candidates, &seen);
+        }
+        true
     }
 
     /// The parents by child if only these ends counted.

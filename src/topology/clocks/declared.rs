@@ -34,6 +34,7 @@ fn tie(captures: &[Arc<CaptureFacts>], a: usize, b: usize) -> Option<Tie> {
         delta_ns: 0,
         drift: 0.0,
         band_ns: 2 * LEAST_BAND_NS,
+        pace: 0.0,
         jumps: Vec::new(),
         weight: 0,
         is_exact: true,

@@ -1,22 +1,25 @@
 //! Clocks carried from a reference along the ties, and which of them were set.
 //!
 //! A tie tells that two clocks jumped apart, not which of them. A clock that was set differs so from all that it is
-//! compared with, so the reference is the capture by which the fewest clocks were set.
+//! compared with, so the reference is the capture by which the fewest clocks were set; of these, one that shows the time
+//! that most show.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::capture::{CaptureId, CaptureTime};
+use crate::capture::{CaptureId, CaptureTime, SessionTime};
 use crate::http::CaptureFacts;
 
 use super::super::fit::{self, Bound};
 use super::super::{Clock, ClockMethod, ClockStep, MOST_CLOCK_STEPS};
-use super::{Tie, reference};
+use super::{Tie, components, reference};
 
 /// Captures tried as the reference.
 const MOST_TRIED: usize = 16;
 /// Captures up to which the one in their middle is looked for.
 const MOST_IN_TREE: usize = 512;
+/// Clocks that are no further apart than this show one time: first those whose hosts keep to no time server, then others.
+const SAME_TIME_NS: [u64; 2] = [1_000_000_000, 10_000_000];
 /// Clocks that differ in pace by no more than this, in parts in 10⁹, run at one.
 const SAME_PACE_PPB: u64 = 1_000;
 /// How much of a jump a capture's own times must show, in percent.
@@ -46,6 +49,8 @@ impl Jump {
 #[derive(Clone, Debug, Default)]
 struct Track {
     clock: Clock,
+    /// The tie that it was told by, by its place.
+    tie: Option<usize>,
     jumps: Vec<Jump>,
 }
 
@@ -64,21 +69,41 @@ impl Track {
 /// One group of captures, by one of them.
 struct Tree {
     tracks: Vec<(usize, Track)>,
-    /// Clocks set, and how many of these do not show in the capture's own times.
-    rank: (usize, usize),
+    /// Clocks set, how many of these do not show in the capture's own times, and how many clocks show another time.
+    rank: (usize, usize, [usize; 2]),
+}
+
+/// The band of a tie at the worst moment of the time that both captures recorded.
+fn reach_ns(captures: &[Arc<CaptureFacts>], tie: &Tie) -> i64 {
+    let fit = &tie.fit;
+    let times = || tie.bounds.to_server.iter().chain(&tie.bounds.to_client).map(|bound| bound.at);
+    let [one, other] = [tie.a, tie.b].map(|at| (captures[at].info.first, captures[at].info.last));
+    let (Some(from), Some(to)) = (times().min(), times().max()) else { return fit.band_ns };
+    let ((Some(first), Some(last)), (Some(b_first), Some(b_last))) = (one, other) else { return fit.band_ns };
+    // By A's clock.
+    let first = first.0.max(b_first.0.saturating_sub(fit.delta_ns));
+    let last = last.0.min(b_last.0.saturating_sub(fit.delta_ns));
+    let outside = from.saturating_sub(first).max(last.saturating_sub(to)).max(0);
+    fit.band_ns.saturating_add((outside as f64 * fit.pace) as i64)
 }
 
 /// Carries the offsets from a reference along the narrowest ties, one tree for each group of captures.
 pub(super) fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut [Clock]) {
+    let reaches: Vec<i64> = ties.iter().map(|tie| reach_ns(captures, tie)).collect();
+    let grow = |start: usize| grow(captures, ties, &reaches, start);
     let weight =
         |at: usize| -> usize { ties.iter().filter(|t| t.a == at || t.b == at).map(|t| t.fit.weight).sum() };
     // A clock that runs at a pace of its own differs so from each that it is compared with.
     let unsteady = |at: usize| ties.iter().filter(|t| (t.a == at || t.b == at) && !t.fit.is_steady()).count();
     let name = |at: usize| (captures[at].info.first, &captures[at].info.path);
+    // Session time is that of the most captures.
+    let root = components(captures.len(), ties);
+    let mut members = vec![0usize; captures.len()];
+    root.iter().for_each(|&root| members[root] += 1);
     let mut order: Vec<usize> = (0..captures.len()).collect();
     // Not by index: the order in which files are given must not choose the clock.
     order.sort_by(|&a, &b| {
-        let rank = |at: usize| (unsteady(at), Reverse(weight(at)));
+        let rank = |at: usize| (Reverse(members[root[at]]), unsteady(at), Reverse(weight(at)));
         rank(a).cmp(&rank(b)).then_with(|| name(a).cmp(&name(b))).then(a.cmp(&b))
     });
     let mut done = vec![false; captures.len()];
@@ -87,15 +112,15 @@ pub(super) fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut 
         if done[start] {
             continue;
         }
-        let mut tree = grow(captures, ties, start);
+        let mut tree = grow(start);
         if tree.rank.0 > 0 {
             let is_member = |at: &usize| tree.tracks.iter().any(|(member, _)| member == at);
             let others = order.iter().copied().filter(is_member).take(MOST_TRIED).filter(|&at| at != start);
-            let others: Vec<Tree> = others.map(|at| grow(captures, ties, at)).collect();
+            let others: Vec<Tree> = others.map(grow).collect();
             tree =
                 others.into_iter().fold(tree, |best, next| if next.rank < best.rank { next } else { best });
         } else if let Some(middle) = middle(&tree) {
-            tree = grow(captures, ties, middle);
+            tree = grow(middle);
         }
         let is_alone = tree.tracks.len() == 1 && captures.len() > 1;
         for (at, clock) in finish(&tree.tracks, ties) {
@@ -111,7 +136,8 @@ pub(super) fn spread(captures: &[Arc<CaptureFacts>], ties: &[Tie], clocks: &mut 
 }
 
 /// The capture from which the widest band of a tree is narrowest, where that is another than its first: bands add up on the
-/// way. Of those that run at the pace of most, else all of them would seem to drift.
+/// way. Of those that run at the pace of most and show the time that most show, else all of them would seem to drift, or to
+/// be off.
 fn middle(tree: &Tree) -> Option<usize> {
     let tracks = &tree.tracks;
     if !(3..=MOST_IN_TREE).contains(&tracks.len()) {
@@ -136,28 +162,36 @@ fn middle(tree: &Tree) -> Option<usize> {
         let paces = (0..tracks.len()).map(pace);
         paces.filter(|other| pace(at).abs_diff(*other) <= SAME_PACE_PPB).count()
     };
-    let most = (0..tracks.len()).map(in_step).max()?;
+    let shows = |at: usize| tracks[at].1.clock.offset_ns;
+    let with = |at: usize, most: u64| {
+        (0..tracks.len()).filter(|&other| shows(at).abs_diff(shows(other)) <= most).count()
+    };
+    let common = |at: usize| (in_step(at), SAME_TIME_NS.map(|most| with(at, most)));
+    let most = (0..tracks.len()).map(common).max()?;
     let widest = |at: usize| apart[at].iter().copied().max().unwrap_or_default();
-    let best = (0..tracks.len()).filter(|&at| in_step(at) == most).min_by_key(|&at| (widest(at), at))?;
+    let best = (0..tracks.len()).filter(|&at| common(at) == most).min_by_key(|&at| (widest(at), at))?;
     (best != 0).then_some(tracks[best].0)
 }
 
 /// The clocks that ties lead to from this capture, against its own.
-fn grow(captures: &[Arc<CaptureFacts>], ties: &[Tie], start: usize) -> Tree {
+fn grow(captures: &[Arc<CaptureFacts>], ties: &[Tie], reaches: &[i64], start: usize) -> Tree {
     let name = |at: usize| (captures[at].info.first, &captures[at].info.path);
     let mut known: Vec<Option<Track>> = vec![None; captures.len()];
     known[start] = Some(Track { clock: reference(), ..Track::default() });
     let mut order = vec![start];
     loop {
-        let edge =
-            ties.iter().filter(|tie| known[tie.a].is_some() != known[tie.b].is_some()).min_by(|x, y| {
+        let edge = (0..ties.len())
+            .filter(|&at| known[ties[at].a].is_some() != known[ties[at].b].is_some())
+            .min_by(|&x, &y| {
                 let far = |tie: &Tie| if known[tie.a].is_some() { tie.b } else { tie.a };
-                (x.fit.band_ns).cmp(&y.fit.band_ns).then_with(|| name(far(x)).cmp(&name(far(y))))
+                let name = |tie: usize| name(far(&ties[tie]));
+                reaches[x].cmp(&reaches[y]).then_with(|| name(x).cmp(&name(y)))
             });
-        let Some(tie) = edge else { break };
+        let Some(edge) = edge else { break };
+        let tie = &ties[edge];
         let (from, to, near) = if known[tie.a].is_some() { (tie.a, tie.b, 0) } else { (tie.b, tie.a, 1) };
         let Some(origin) = &known[from] else { break };
-        let mut track = carry(origin, tie, near);
+        let mut track = Track { tie: Some(edge), ..carry(origin, tie, near) };
         for jump in &mut track.jumps {
             *jump = settle(&captures[to], *jump);
         }
@@ -168,7 +202,10 @@ fn grow(captures: &[Arc<CaptureFacts>], ties: &[Tie], start: usize) -> Tree {
     let tracks: Vec<(usize, Track)> =
         order.into_iter().filter_map(|at| Some((at, known[at].take()?))).collect();
     let jumps = || tracks.iter().flat_map(|(_, track)| &track.jumps);
-    let rank = (jumps().count(), jumps().filter(|jump| !jump.is_shown).count());
+    let off =
+        |most: u64| tracks.iter().filter(|(_, track)| track.clock.offset_ns.unsigned_abs() > most).count();
+    let unshown = jumps().filter(|jump| !jump.is_shown).count();
+    let rank = (jumps().count(), unshown, SAME_TIME_NS.map(off));
     Tree { tracks, rank }
 }
 
@@ -182,17 +219,20 @@ fn carry(from: &Track, tie: &Tie, near: usize) -> Track {
     // Captures of one host, or of hosts in step: times stay as they were recorded.
     let is_plain = fit.drift == 0.0 && fit.delta_ns.saturating_abs() <= fit.band_ns;
     let between = if is_plain { 0 } else { shown[near].saturating_sub(shown[far]) };
+    // Then they are off what the bounds are the middle of.
+    let plain_ns = if is_plain { fit.delta_ns.saturating_abs() } else { 0 };
+    let own_ns = fit.band_ns.saturating_add(plain_ns);
     let far_slope = if far == 1 { -fit.drift / (1.0 + fit.drift) } else { fit.drift };
     let drift = far_slope + from.clock.drift_ppb as f64 / 1e9 * (1.0 + far_slope);
     let clock = Clock {
-        band_ns: from.clock.band_ns.map(|band| band.saturating_add(fit.band_ns)),
+        band_ns: from.clock.band_ns.map(|band| band.saturating_add(own_ns)),
         method: tie.method,
         pivot: CaptureTime(shown[far]),
         drift_ppb: (drift * 1e9).round() as i64,
         compared: u32::try_from(fit.weight).unwrap_or(u32::MAX),
         ..Clock::default()
     };
-    let mut track = Track { clock, jumps: jumps(from, tie, near) };
+    let mut track = Track { clock, tie: None, jumps: jumps(from, tie, near) };
     let offset = near_offset.saturating_add(between).saturating_sub(track.jumped(far_frame));
     (track.clock.offset_ns, track.clock.computed_ns) = (offset, offset);
     track
@@ -277,6 +317,18 @@ fn finish(tracks: &[(usize, Track)], ties: &[Tie]) -> Vec<(usize, Clock)> {
     let mut clocks: Vec<(usize, Clock)> = Vec::with_capacity(tracks.len());
     for (at, track) in tracks {
         let mut clock = track.clock;
+        if let Some(tie) = track.tie {
+            let against = clocks.iter().find(|(near, _)| clock.against == Some(CaptureId(*near as u16)));
+            let near = against.map(|(_, near)| *near).unwrap_or_default();
+            let own = told[tie].as_ref().map(|told| [SessionTime(told.from), SessionTime(told.to)]);
+            clock.compared_in = match (near.compared_in, own) {
+                (Some(one), Some(other)) => Some([one[0].max(other[0]), one[1].min(other[1])]),
+                (one, other) => one.or(other),
+            };
+            // Each is off by no more than by both outside what both hold.
+            let pace = (ties[tie].fit.pace * 1e9).ceil() as i64;
+            clock.outside_ppb = near.outside_ppb.saturating_add(pace);
+        }
         for (slot, jump) in clock.steps.iter_mut().zip(&track.jumps) {
             // Of a clock that was set forward none of the times between are shown: any of them will do.
             let (from, to) = (jump.before.0, jump.after.0);
@@ -307,7 +359,8 @@ struct Told {
     to: i64,
 }
 
-fn told(tracks: &[(usize, Track)], ties: &[Tie]) -> Vec<Told> {
+/// For each tie; `None` without a packet or outside the group.
+fn told(tracks: &[(usize, Track)], ties: &[Tie]) -> Vec<Option<Told>> {
     let told = |tie: &Tie| {
         let (_, track) = tracks.iter().find(|(at, _)| *at == tie.a)?;
         let times = || {
@@ -316,12 +369,12 @@ fn told(tracks: &[(usize, Track)], ties: &[Tie]) -> Vec<Told> {
         };
         Some(Told { ends: [tie.a, tie.b], from: times().min()?, to: times().max()? })
     };
-    ties.iter().filter_map(told).collect()
+    ties.iter().map(told).collect()
 }
 
 /// Whether the others may have been set in place of this clock: no more of them keep with the reference than jump with
 /// it, and its own times show nothing.
-fn is_relative(tracks: &[(usize, Track)], told: &[Told], track: &Track, jump: &Jump) -> bool {
+fn is_relative(tracks: &[(usize, Track)], told: &[Option<Told>], track: &Track, jump: &Jump) -> bool {
     let span = |track: &Track, jump: &Jump| {
         let at = |(at, frame): (i64, u32)| at.saturating_add(track.offset_at(at, frame));
         (at(jump.before), at(jump.after))
@@ -337,10 +390,98 @@ fn is_relative(tracks: &[(usize, Track)], told: &[Told], track: &Track, jump: &J
     };
     // Who is not known so well, or not then, says nothing.
     let is_clear = |other: &&(usize, Track)| {
-        let is_told = told.iter().any(|one| one.ends.contains(&other.0) && one.from <= from && to <= one.to);
+        let is_told =
+            told.iter().flatten().any(|one| one.ends.contains(&other.0) && one.from <= from && to <= one.to);
         is_told && other.1.clock.band_ns.is_some_and(|band| band.saturating_mul(2) < jump.by.saturating_abs())
     };
     let (with, against): (Vec<bool>, Vec<bool>) =
         tracks.iter().filter(is_clear).map(|(_, other)| jumps_too(other)).partition(|jumps| *jumps);
     !jump.is_shown && against.len() <= with.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Script;
+    use crate::topology::{Overrides, build};
+
+    const US: i64 = 1_000;
+    const MS: i64 = 1_000_000;
+    const S: i64 = 1_000_000_000;
+
+    /// Captures of the first hops of a chain, by clocks that are off by `clock` of the true time. Each hop asks the next one
+    /// so often.
+    fn chain(links: &[i64], hops: usize, clock: impl Fn(usize, i64) -> i64) -> Vec<Arc<CaptureFacts>> {
+        let capture = |hop: usize| {
+            let mut script = Script::new(&format!("{hop}.pcap"));
+            let shown = |at: i64| at + clock(hop, at);
+            for (link, &count) in
+                links.iter().enumerate().filter(|(link, _)| hop == *link || hop == *link + 1)
+            {
+                let delay = 30 * US * i64::from(link < hop);
+                let (client, server) = (format!("10.0.{link}.1:3000"), format!("10.0.{}.2:80", link + 1));
+                let start = link as i64 * MS + delay;
+                let conn = script.connection(shown(start), &client, &server, 100 * link as u32);
+                for n in 0..count {
+                    let at = start + MS + n * 40 * MS;
+                    script.request(conn, shown(at), "GET", &format!("/{n}"), &[], "");
+                    script.response(conn, shown(at + 20 * MS - 2 * delay), 200, 20);
+                }
+            }
+            script.finish()
+        };
+        (0..hops).map(capture).collect()
+    }
+
+    #[test]
+    fn the_reference_is_a_clock_that_most_agree_with() {
+        // The one in the middle, from which bands are narrowest, is an hour off.
+        let captures = chain(&[200, 200], 3, |hop, _| if hop == 1 { 3_600 * S } else { 0 });
+        let clocks = build(&captures, &Overrides::default()).clocks;
+        let off: Vec<i64> = clocks.iter().map(|clock| clock.offset_ns / (60 * S)).collect();
+        assert_eq!(off, [0, -60, 0], "{clocks:?}");
+    }
+
+    #[test]
+    fn one_that_nothing_ties_is_not_the_reference_where_the_others_drift() {
+        let mut captures = chain(&[200], 2, |hop, at| hop as i64 * at / 20_000);
+        let mut alone = Script::new("alone.pcap");
+        let conn = alone.connection(0, "10.9.1.1:3000", "10.9.1.2:80", 100);
+        alone.request(conn, MS, "GET", "/other", &[], "");
+        alone.response(conn, 2 * MS, 200, 20);
+        captures.push(alone.finish());
+        let clocks = build(&captures, &Overrides::default()).clocks;
+        let known: Vec<bool> = clocks.iter().map(|clock| clock.band_ns.is_some()).collect();
+        assert_eq!(known, [true, true, false], "{clocks:?}");
+    }
+
+    #[test]
+    fn what_is_shown_as_it_was_recorded_is_inside_the_band_where_the_clocks_differ_by_little() {
+        for by in [0, 10 * US, 25 * US, -25 * US] {
+            let captures = chain(&[200], 2, |hop, _| hop as i64 * by);
+            let clocks = build(&captures, &Overrides::default()).clocks;
+            let (told, band) =
+                (clocks[1].offset_ns - clocks[0].offset_ns, clocks[0].band_ns.max(clocks[1].band_ns));
+            assert!((told + by).abs() <= band.unwrap(), "{by} {clocks:?}");
+        }
+    }
+
+    #[test]
+    fn behind_the_packets_that_both_hold_the_band_grows_with_the_drift_that_may_be() {
+        for (ppm, shared) in [(20, 50), (-40, 25), (0, 50), (20, 200)] {
+            let captures = chain(&[shared, 200], 2, |hop, at| hop as i64 * at / 1_000_000 * ppm);
+            let clocks = build(&captures, &Overrides::default()).clocks;
+            let of = |hop: usize, at: i64| {
+                let (shown, clock) = (at + hop as i64 * at / 1_000_000 * ppm, clocks[hop]);
+                let session = clock.session(CaptureTime(shown), u32::MAX);
+                (session.0, clock.band_at(session).unwrap())
+            };
+            for at in [0, 4 * S, 8 * S] {
+                let ((one, own), (other, band)) = (of(0, at), of(1, at));
+                assert!((one - other).abs() <= own.max(band), "{ppm} {at} {clocks:?}");
+            }
+            let band = clocks.iter().filter_map(|clock| clock.band_ns).max().unwrap();
+            assert!(band < 100 * US && (shared < 200 || of(1, 8 * S).1 < 80 * US), "{clocks:?}");
+        }
+    }
 }

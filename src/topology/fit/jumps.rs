@@ -3,15 +3,15 @@
 //! Bounds are taken in the order of the packets in a file, which a clock that was set back does not disturb; in that of
 //! time where a file is in no such order.
 
-use super::{Bound, Jump, LEAST_BAND_NS, MOST_STEPS, middle};
+use super::{Bound, Held, Jump, LEAST_BAND_NS, Lines, MOST_STEPS, middle};
 
 /// δ as pieces.
 pub(super) struct Pieces {
     pub first: Bound,
     /// δ in the first piece.
     pub delta: i64,
-    /// The largest half-width of what the bounds of a piece allow.
-    pub band: i64,
+    /// How far δ may be off in any piece.
+    pub held: Held,
     pub jumps: Vec<Jump>,
 }
 
@@ -32,8 +32,10 @@ pub(super) fn pieces(above: &[Bound], below: &[Bound], least: usize) -> Option<P
         all.sort_unstable_by_key(|own| (order(own), *own));
         let found = split(&all, least)?;
         let jumps = found.windows(2).map(|pair| jump(&all, &pair[0], &pair[1])).collect();
-        let band = found.iter().map(Piece::band).max()?;
-        Some(Pieces { first: all[0].0, delta: found[0].delta(), band, jumps })
+        let ends = found.iter().skip(1).map(|piece| piece.start).chain([all.len()]);
+        let held = found.iter().zip(ends).map(|(piece, end)| piece.held(&all[piece.start..end]));
+        let held = held.reduce(Held::both)?;
+        Some(Pieces { first: all[0].0, delta: found[0].delta(), held, jumps })
     })
 }
 
@@ -69,8 +71,16 @@ impl Piece {
         middle(self.low, self.high)
     }
 
-    fn band(&self) -> i64 {
-        self.high.saturating_sub(self.low).max(0) / 2
+    /// How far δ may be off in this piece, of which these are the bounds.
+    fn held(&self, own: &[(Bound, bool)]) -> Held {
+        let side = |is_above: bool| {
+            let mut bounds: Vec<Bound> =
+                own.iter().filter(|one| one.1 == is_above).map(|one| one.0).collect();
+            bounds.sort_unstable();
+            bounds
+        };
+        let band = self.high.saturating_sub(self.low).max(0) / 2;
+        Lines::new(&side(true), &side(false), own[own.len() / 2].0.at).constant(self.delta(), band)
     }
 }
 
