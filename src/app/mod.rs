@@ -18,6 +18,7 @@ mod navigate;
 mod offscreen;
 mod palette;
 mod panes;
+mod pending;
 mod problems;
 mod remap;
 mod rows;

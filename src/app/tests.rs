@@ -19,6 +19,7 @@ use crate::session::Target;
 mod again;
 mod clocks;
 mod comparing;
+mod editing;
 mod fitting;
 mod going;
 mod moving;

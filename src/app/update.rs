@@ -12,6 +12,7 @@ use super::loader::{LoadError, Loaded, Request};
 use super::navigate;
 use super::panes::lanes::Draft;
 use super::panes::verdict::leading;
+use super::pending::Pending;
 use super::remap::Remap;
 use super::state::{Action, AppState, DetailTab, Leave, Modal, Tab};
 use crate::session::{Annotation, History, Mark, Selection, Target};
@@ -335,7 +336,8 @@ impl AppState {
     /// A load that the user stopped changes nothing of what is open; only an empty window takes what was read of it.
     pub(super) fn arrived(&mut self, loaded: Loaded) {
         if loaded.cancelled && self.document.is_some() {
-            return self.tell("Loading was cancelled: what was open is still shown");
+            self.tell("Loading was cancelled: what was open is still shown");
+            return self.catch_up();
         }
         if loaded.added {
             return self.loaded(loaded);
@@ -359,11 +361,18 @@ impl AppState {
         if !matches!(error, LoadError::OpenAlready | LoadError::Cancelled) && !self.ui.recent.is_empty() {
             self.ui.recent.remove(0);
         }
+        // An analysis that died would die again.
+        let is_lost = matches!(error, LoadError::Lost);
         match error {
             LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
             LoadError::OnlyLogs(told) if self.document.is_none() => self.told_by_logs = told,
             error if self.document.is_none() => self.complain(error.to_string()),
             error => self.complain(format!("What was open is still shown: {error}")),
+        }
+        if is_lost {
+            self.pending = None;
+        } else {
+            self.catch_up();
         }
     }
 
@@ -387,6 +396,7 @@ impl AppState {
         }
         let leading = leading(&loaded.document.analysis).map(|leading| leading.finding());
         self.document = Some(loaded.document);
+        self.pending = None;
         self.ui.problems_shown = None;
         (self.ui.scroll_to_row, self.ui.scroll_to_step) = (true, true);
         // The answer first: the window opens on the evidence of what the banner names.
@@ -395,10 +405,13 @@ impl AppState {
             Some(finding) => navigate::to_finding(self, finding),
             None => navigate::fit(self),
         }
-        // Edits made while it was being analysed.
-        if self.document.as_ref().is_some_and(|document| document.held.is_none())
-            && self.edits.session().overrides != loaded.overrides
-        {
+        self.analysed = loaded.overrides;
+        self.catch_up();
+    }
+
+    /// Brings in the edits that were made while something was read or analysed.
+    fn catch_up(&mut self) {
+        if self.document.is_some() && self.edits.session().overrides != self.analysed {
             self.analyse_again();
         }
     }
@@ -408,6 +421,10 @@ impl AppState {
         let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
             return;
         };
+        if self.loader.is_reading() {
+            // That would drop what is being read; the edit is brought in once it is there, or stopped.
+            return;
+        }
         let (keep, keep_logs) = (document.analysis.captures.clone(), document.analysis.logs.clone());
         let overrides = self.edits.session().overrides.clone();
         self.loader.start(Request { keep, keep_logs, overrides, ..Request::default() }, &self.background);
@@ -418,6 +435,7 @@ impl AppState {
         if !step(&mut self.edits) {
             self.hint(nothing);
         } else if self.edits.session().overrides != before {
+            self.pending = None;
             self.analyse_again();
         }
     }
@@ -426,10 +444,14 @@ impl AppState {
         let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
             return;
         };
-        match chain::edited(&self.edits.session().overrides, &document.analysis.topology, edit) {
+        let shown = &document.analysis.topology;
+        let topology = self.pending.as_ref().map_or(shown, |pending| &pending.topology);
+        match chain::edited(&self.edits.session().overrides, topology, edit) {
             Ok(overrides) => {
                 let only_words = matches!(edit, ChainEdit::TakenAt { .. });
+                let pending = Pending::after(self.pending.clone(), shown, edit, &overrides);
                 if self.edits.edit(|session| session.overrides = overrides) && !only_words {
+                    self.pending = pending;
                     self.analyse_again();
                 }
             }
