@@ -20,6 +20,7 @@ mod palette;
 mod panes;
 mod pending;
 mod problems;
+mod rechained;
 mod remap;
 mod rows;
 mod saver;
