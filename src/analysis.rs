@@ -73,12 +73,12 @@ impl Analysis {
         told.and_then(crate::diagnose::log_cases)
     }
 
-    /// How many log lines a finding has: `20 lines, of the first 20 of 223 cases`.
+    /// How many log lines a finding has: `20 lines, 20 of 223 cases`.
     pub fn log_lines_words(&self, finding: usize) -> String {
         let lines = counted(self.log_lines(finding).len() as u64, "line");
         match (self.log_cases(finding), self.diagnosis.findings.get(finding)) {
             (Some(shown), Some(all)) => {
-                format!("{lines}, of the first {shown} of {} cases", grouped(all.count))
+                format!("{lines}, {shown} of {} cases", grouped(all.count))
             }
             _ => lines,
         }

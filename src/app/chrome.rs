@@ -303,6 +303,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     let pane = Pane {
         document: &document,
         analysis: &document.analysis,
+        pending: state.pending.as_ref(),
         session: state.edits.session(),
         clock: &state.ui.clock,
         palette: Palette::of(ui.ctx()),
@@ -498,6 +499,7 @@ fn modal_ui(ui: &Ui, state: &mut AppState, out: &mut Actions) {
     let pane = document.as_ref().map(|document| Pane {
         document,
         analysis: &document.analysis,
+        pending: state.pending.as_ref(),
         session: state.edits.session(),
         clock: &state.ui.clock,
         palette: Palette::of(ui.ctx()),

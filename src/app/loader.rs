@@ -149,6 +149,11 @@ impl Loader {
         }
     }
 
+    /// Whether files are being read, and not only captures read before analysed anew.
+    pub fn is_reading(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.what.is_empty())
+    }
+
     /// The result, once it is there.
     pub fn poll(&mut self) -> Option<Result<Loaded, LoadError>> {
         let result = match self.job.as_ref()?.task.poll() {

@@ -204,7 +204,13 @@ impl Rows {
                 self.make(analysis, generation, Filter::default(), sort, background);
             }
             // The rows of the last filter that could be read stay, while the user types on.
-            Err(_) => {}
+            Err(_) => {
+                if let Some(whole) = without_half_word(filter, &self.applied).map(str::to_owned) {
+                    let parsed = Filter::parse(&whole).unwrap_or_default();
+                    self.applied = whole;
+                    self.make(analysis, generation, parsed, sort, background);
+                }
+            }
         }
     }
 
@@ -268,6 +274,16 @@ impl Rows {
     pub fn is_busy(&self) -> bool {
         self.task.is_some() || self.connections.is_busy()
     }
+}
+
+/// What of `applied` are whole words of `text`, where its last one is only the beginning of one: `meho` was a filter of
+/// its own for as long as it took to type `mehod:post`, and nobody asked for its rows.
+fn without_half_word<'a>(text: &str, applied: &'a str) -> Option<&'a str> {
+    let rest = text.trim_start().strip_prefix(applied).filter(|_| !applied.is_empty())?;
+    if rest.starts_with(char::is_whitespace) {
+        return None;
+    }
+    Some(applied.rsplit_once(char::is_whitespace).map_or("", |(whole, _)| whole.trim_end()))
 }
 
 fn rows(analysis: &Analysis, filter: &Filter, sort: Sort) -> Made {
@@ -404,5 +420,22 @@ mod tests {
         rows.update(&analysis, 2, "status:5x", Orders::default(), &background);
         assert!(rows.error().is_some() && rows.mask().is_none());
         assert_eq!(rows.list().len(), analysis.topology.exchanges.len());
+    }
+
+    #[test]
+    fn half_a_word_is_not_the_last_filter_that_could_be_read() {
+        let (analysis, background) = (Arc::new(fixture::analysis()), Background::inline());
+        let mut rows = Rows::default();
+        let mut type_in = |text: &str| {
+            (1..=text.len()).for_each(|end| {
+                rows.update(&analysis, 1, &text[..end], Orders::default(), &background);
+            });
+            (rows.applied().to_owned(), rows.list().len())
+        };
+        let (_, of_status) = type_in("status:502");
+        assert_eq!(type_in("status:502 mehod:post"), ("status:502".to_owned(), of_status));
+        assert_eq!(type_in("mehod:post"), (String::new(), analysis.topology.exchanges.len()));
+        // A whole word before the one that cannot be read holds, whatever stands before it.
+        assert_eq!(type_in("status:502 or rejected foo:bar").0, "status:502 or rejected");
     }
 }

@@ -51,6 +51,11 @@ pub struct LinkSeries {
 }
 
 impl LinkSeries {
+    /// How many answers of a kind there are.
+    pub fn count(&self, kind: Kind) -> u64 {
+        self.answers[kind as usize].iter().copied().map(u64::from).sum()
+    }
+
     /// The time buckets in which requests failed, each with all that it has.
     pub fn failed(&self) -> impl Iterator<Item = (usize, u32)> {
         let sum = |at: usize, counts: fn(Kind) -> bool| -> u32 {

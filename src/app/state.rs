@@ -14,13 +14,14 @@ use super::document::Document;
 use super::format::Clock;
 use super::loader::{Loaded, Loader, Unread};
 use super::panes::lanes::Draft;
+use super::pending::Pending;
 use super::rows::{Column, ConnectionColumn, Orders, Rows};
 use super::saver::Saver;
 use super::story::Story;
 use super::timeline_pane::TimelineState;
 use crate::capture::SessionTime;
 use crate::session::{History, Session, Target, TimeView};
-use crate::topology::{ConnectionId, ExchangeId, LinkId};
+use crate::topology::{ConnectionId, ExchangeId, LinkId, Overrides};
 
 /// A wish of a pane; all are carried out once a frame, in one place (`update`).
 #[derive(Clone, Debug, PartialEq)]
@@ -180,6 +181,10 @@ pub struct UiState {
 pub struct AppState {
     /// What is open; `None` before the first load.
     pub(super) document: Option<Document>,
+    /// Its lanes as edited since, until the analysis with these edits is there.
+    pub(super) pending: Option<Pending>,
+    /// What the user had said about the chain when that was analysed.
+    pub(super) analysed: Overrides,
     /// The session with undo.
     pub(super) edits: History,
     /// The save under way.
@@ -217,6 +222,8 @@ impl AppState {
     pub fn new(background: Background, dialog: Arc<dyn FileDialog>) -> Self {
         Self {
             document: None,
+            pending: None,
+            analysed: Overrides::default(),
             edits: History::default(),
             saver: Saver::default(),
             loader: Loader::default(),

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use egui::Context;
 
-use super::chain::{self, ChainEdit};
 use super::command::Command;
 use super::dialogs::{Answer, Pick, Purpose};
 use super::loader::{LoadError, Loaded, Request};
@@ -335,7 +334,8 @@ impl AppState {
     /// A load that the user stopped changes nothing of what is open; only an empty window takes what was read of it.
     pub(super) fn arrived(&mut self, loaded: Loaded) {
         if loaded.cancelled && self.document.is_some() {
-            return self.tell("Loading was cancelled: what was open is still shown");
+            self.tell("Loading was cancelled: what was open is still shown");
+            return self.catch_up();
         }
         if loaded.added {
             return self.loaded(loaded);
@@ -359,11 +359,18 @@ impl AppState {
         if !matches!(error, LoadError::OpenAlready | LoadError::Cancelled) && !self.ui.recent.is_empty() {
             self.ui.recent.remove(0);
         }
+        // An analysis that died would die again.
+        let is_lost = matches!(error, LoadError::Lost);
         match error {
             LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
             LoadError::OnlyLogs(told) if self.document.is_none() => self.told_by_logs = told,
             error if self.document.is_none() => self.complain(error.to_string()),
             error => self.complain(format!("What was open is still shown: {error}")),
+        }
+        if is_lost {
+            self.pending = None;
+        } else {
+            self.catch_up();
         }
     }
 
@@ -387,6 +394,7 @@ impl AppState {
         }
         let leading = leading(&loaded.document.analysis).map(|leading| leading.finding());
         self.document = Some(loaded.document);
+        self.pending = None;
         self.ui.problems_shown = None;
         (self.ui.scroll_to_row, self.ui.scroll_to_step) = (true, true);
         // The answer first: the window opens on the evidence of what the banner names.
@@ -395,46 +403,8 @@ impl AppState {
             Some(finding) => navigate::to_finding(self, finding),
             None => navigate::fit(self),
         }
-        // Edits made while it was being analysed.
-        if self.document.as_ref().is_some_and(|document| document.held.is_none())
-            && self.edits.session().overrides != loaded.overrides
-        {
-            self.analyse_again();
-        }
-    }
-
-    /// Makes the analysis anew with what the user says about the chain now.
-    fn analyse_again(&mut self) {
-        let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
-            return;
-        };
-        let (keep, keep_logs) = (document.analysis.captures.clone(), document.analysis.logs.clone());
-        let overrides = self.edits.session().overrides.clone();
-        self.loader.start(Request { keep, keep_logs, overrides, ..Request::default() }, &self.background);
-    }
-
-    fn go_back(&mut self, step: fn(&mut History) -> bool, nothing: &str) {
-        let before = self.edits.session().overrides.clone();
-        if !step(&mut self.edits) {
-            self.hint(nothing);
-        } else if self.edits.session().overrides != before {
-            self.analyse_again();
-        }
-    }
-
-    fn edit_chain(&mut self, edit: &ChainEdit) {
-        let Some(document) = self.document.as_ref().filter(|document| document.held.is_none()) else {
-            return;
-        };
-        match chain::edited(&self.edits.session().overrides, &document.analysis.topology, edit) {
-            Ok(overrides) => {
-                let only_words = matches!(edit, ChainEdit::TakenAt { .. });
-                if self.edits.edit(|session| session.overrides = overrides) && !only_words {
-                    self.analyse_again();
-                }
-            }
-            Err(error) => self.complain(format!("Not changed: {error}")),
-        }
+        self.analysed = loaded.overrides;
+        self.catch_up();
     }
 
     fn annotate(&mut self) {

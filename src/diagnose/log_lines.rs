@@ -205,6 +205,6 @@ mod tests {
         };
         assert_eq!(told(20).0, None);
         assert_eq!(told(21).0, Some(20));
-        assert!(told(21).1.ends_with(", of the first 20 of 21 cases"), "{}", told(21).1);
+        assert!(told(21).1.ends_with(", 20 of 21 cases"), "{}", told(21).1);
     }
 }

@@ -163,8 +163,8 @@ const OFFSET_HELP: &str = "Write 12.5 ms, -1 h or 250 us, of at most 69 years";
 
 fn lane_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, out: &mut Actions) {
     let chosen = chosen_lane(pane, id);
-    let found = pane.document.taken_at.get(id.index()).copied().flatten();
-    let name = |lane: LaneId| pane.analysis.lane(lane).name.clone();
+    let found = found_lane(pane, id);
+    let name = |lane: LaneId| pane.chain().lanes[usize::from(lane.0)].name.clone();
     let shown = chosen.or(found).map_or_else(|| "several hops".to_owned(), name);
     let combo = ComboBox::from_id_salt(("taken at", id.0)).selected_text(shown).width(110.0);
     let response = combo.show_ui(ui, |ui| {
@@ -175,7 +175,7 @@ fn lane_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, out: &mut Actions) {
             }
         };
         choose(ui, None, format!("by the traffic: {by_traffic}"));
-        for at in 0..pane.analysis.topology.lanes.len() {
+        for at in 0..pane.chain().lanes.len() {
             let lane = LaneId(at as u16);
             choose(ui, Some(lane), name(lane));
         }
@@ -187,13 +187,19 @@ fn lane_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, out: &mut Actions) {
 /// The lane that the user chose for a capture.
 fn chosen_lane(pane: &Pane<'_>, id: CaptureId) -> Option<LaneId> {
     let (_, name) = pane.session.overrides.taken_at.iter().find(|(at, _)| *at == id.0)?;
-    let at = pane.analysis.topology.lanes.iter().position(|lane| lane.name == *name)?;
+    let at = pane.chain().lanes.iter().position(|lane| lane.name == *name)?;
     Some(LaneId(at as u16))
 }
 
 /// The lane at which a capture was taken: the user's word, else what the traffic says.
 pub fn lane_of(pane: &Pane<'_>, id: CaptureId) -> Option<LaneId> {
-    chosen_lane(pane, id).or_else(|| pane.document.taken_at.get(id.index()).copied().flatten())
+    chosen_lane(pane, id).or_else(|| found_lane(pane, id))
+}
+
+/// The lane at which the traffic says that it was taken.
+fn found_lane(pane: &Pane<'_>, id: CaptureId) -> Option<LaneId> {
+    let shown = pane.document.taken_at.get(id.index()).copied().flatten()?;
+    pane.chain_lane(shown)
 }
 
 fn method_help(method: ClockMethod) -> &'static str {

@@ -37,6 +37,10 @@ pub fn lanes_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, problem: Option
     let editable = pane.document.held.is_none();
     ui.horizontal(|ui| {
         ui.heading("Lanes and clocks");
+        if pane.pending.is_some() {
+            ui.spinner();
+            ui.label(RichText::new("analysing again with this").small().color(palette.muted));
+        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.add_enabled_ui(editable, |ui| {
                 if ui
@@ -71,7 +75,7 @@ pub fn lanes_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, problem: Option
         .auto_shrink([false, true])
         .show(ui, |ui| {
             ui.add_enabled_ui(editable, |ui| {
-                for at in 0..pane.analysis.topology.lanes.len() {
+                for at in 0..pane.chain().lanes.len() {
                     lane_row(ui, pane, LaneId(at as u16), draft, out);
                 }
                 clocks::clocks_ui(ui, pane, draft, out);
@@ -81,7 +85,7 @@ pub fn lanes_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, problem: Option
 
 fn lane_row(ui: &mut Ui, pane: &Pane<'_>, id: LaneId, draft: &mut Draft, out: &mut Actions) {
     let palette = pane.palette;
-    let lane = pane.analysis.lane(id);
+    let lane = &pane.chain().lanes[usize::from(id.0)];
     let frame = Frame::new()
         .fill(palette.raised)
         .stroke(Stroke::new(1.0, palette.line))
@@ -95,7 +99,7 @@ fn lane_row(ui: &mut Ui, pane: &Pane<'_>, id: LaneId, draft: &mut Draft, out: &m
                 name_ui(ui, id, lane, draft, out);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     menu_ui(ui, pane, id, lane, out);
-                    ui.label(RichText::new(captures_words(pane, id)).small().color(palette.muted));
+                    ui.label(RichText::new(captures_words(pane, id, lane)).small().color(palette.muted));
                     ui.with_layout(Layout::left_to_right(Align::Center).with_main_wrap(true), |ui| {
                         ui.label(RichText::new(role_words(lane.role)).small().color(palette.muted));
                         places_ui(ui, pane, lane);
@@ -202,7 +206,7 @@ fn places_ui(ui: &mut Ui, pane: &Pane<'_>, lane: &Lane) {
         chip.widget_info(|| {
             egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Drag address {words}"))
         });
-        let from = pane.analysis.topology.lanes.iter().position(|other| other.name == lane.name).unwrap_or(0);
+        let from = pane.chain().lanes.iter().position(|other| other.name == lane.name).unwrap_or(0);
         chip.dnd_set_drag_payload(Carried::Place(place, LaneId(from as u16)));
         carried_ui(ui, pane, &chip, &words);
         let help = match place {
@@ -224,7 +228,7 @@ fn place_words(place: Place) -> String {
 }
 
 fn menu_ui(ui: &mut Ui, pane: &Pane<'_>, id: LaneId, lane: &Lane, out: &mut Actions) {
-    let topology = &pane.analysis.topology;
+    let topology = pane.chain();
     let menu = ui.menu_button("…", |ui| {
         let at = usize::from(id.0);
         let last = topology.lanes.len() - 1;
@@ -263,14 +267,14 @@ fn menu_ui(ui: &mut Ui, pane: &Pane<'_>, id: LaneId, lane: &Lane, out: &mut Acti
 }
 
 /// The captures taken at a lane.
-fn captures_words(pane: &Pane<'_>, id: LaneId) -> String {
+fn captures_words(pane: &Pane<'_>, id: LaneId, lane: &Lane) -> String {
     let captures: Vec<_> = (0..pane.analysis.captures.len())
         .map(|at| crate::capture::CaptureId(at as u16))
         .filter(|&capture| clocks::lane_of(pane, capture) == Some(id))
         .collect();
     let names: Vec<_> = captures.iter().map(|&capture| pane.analysis.capture_name(capture)).collect();
     let words = match &names[..] {
-        [] if pane.analysis.lane(id).inferred => "not captured itself".to_owned(),
+        [] if lane.inferred => "not captured itself".to_owned(),
         [] => "no capture of its own".to_owned(),
         [one] => format!("captured in {one}"),
         many => format!("captured in {}", counted(many.len() as u64, "file")),
@@ -280,8 +284,7 @@ fn captures_words(pane: &Pane<'_>, id: LaneId) -> String {
         return words;
     }
     // Of replicas some may be captured and others not.
-    let serves = &pane.analysis.lane(id).serves;
-    let hosts: std::collections::BTreeSet<IpAddr> = serves.iter().map(SocketAddr::ip).collect();
+    let hosts: std::collections::BTreeSet<IpAddr> = lane.serves.iter().map(SocketAddr::ip).collect();
     let is_heard =
         |host: &IpAddr| captures.iter().any(|&capture| pane.document.heard.contains(&(capture, *host)));
     let unheard: Vec<_> = hosts.iter().filter(|host| !is_heard(host)).collect();

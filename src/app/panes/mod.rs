@@ -23,9 +23,11 @@ pub mod welcome;
 use super::Palette;
 use super::document::Document;
 use super::format::Clock;
+use super::pending::Pending;
 use super::state::Action;
 use crate::analysis::Analysis;
 use crate::session::Session;
+use crate::topology::{LaneId, Topology};
 
 /// What every pane reads.
 #[derive(Clone, Copy)]
@@ -34,12 +36,26 @@ pub struct Pane<'a> {
     pub document: &'a Document,
     /// Its analysis.
     pub analysis: &'a Analysis,
+    /// Its lanes as edited since, where they were.
+    pub pending: Option<&'a Pending>,
     /// What the user made of it.
     pub session: &'a Session,
     /// Prints times.
     pub clock: &'a Clock,
     /// Colours.
     pub palette: Palette,
+}
+
+impl<'a> Pane<'a> {
+    /// The lanes that the editor shows and edits: those to come, where some are.
+    pub fn chain(&self) -> &'a Topology {
+        self.pending.map_or(&self.analysis.topology, |pending| &pending.topology)
+    }
+
+    /// Which of these a lane of the analysis is.
+    pub fn chain_lane(&self, id: LaneId) -> Option<LaneId> {
+        self.pending.map_or(Some(id), |pending| pending.now(id))
+    }
 }
 
 /// Where panes put what they want done.

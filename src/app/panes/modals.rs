@@ -71,12 +71,29 @@ pub fn modal_ui(
 }
 
 fn field(ui: &mut Ui, text: &mut String, name: &str, focus: bool) -> bool {
+    let edit = edit_ui(ui, text, name, focus);
+    is_entered(ui, &edit)
+}
+
+fn is_entered(ui: &Ui, edit: &egui::Response) -> bool {
+    edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter))
+}
+
+fn edit_ui(ui: &mut Ui, text: &mut String, name: &str, focus: bool) -> egui::Response {
     let label = ui.label(RichText::new(name).color(Palette::of(ui.ctx()).muted));
     let edit = ui.add(TextEdit::singleline(text).desired_width(f32::INFINITY)).labelled_by(label.id);
     if focus {
         edit.request_focus();
     }
-    edit.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter))
+    edit
+}
+
+/// Selects all of a field: what is typed takes the place of what was proposed there.
+fn select_all(ui: &Ui, id: Id, text: &str) {
+    let mut state = egui::text_edit::TextEditState::load(ui.ctx(), id).unwrap_or_default();
+    let ends = [0, text.chars().count()].map(egui::text::CCursor::new);
+    state.cursor.set_char_range(Some(egui::text_selection::CCursorRange::two(ends[0], ends[1])));
+    state.store(ui.ctx(), id);
 }
 
 fn palette_ui(
@@ -193,11 +210,19 @@ pub fn path_field_ui(
     }
 }
 
+/// A path as a shell would take it: `~/` is the user's own folder.
+fn typed(text: &str) -> PathBuf {
+    match (text.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => text.into(),
+    }
+}
+
 /// Splits at blanks, except inside quotes; a text that names one existing file as a whole stays whole.
 fn split_paths(text: &str) -> Vec<PathBuf> {
     let text = text.trim();
-    if !text.is_empty() && PathBuf::from(text).exists() {
-        return vec![text.into()];
+    if !text.is_empty() && typed(text).exists() {
+        return vec![typed(text)];
     }
     let (mut all, mut word, mut quote) = (Vec::new(), String::new(), None);
     for c in text.chars() {
@@ -206,14 +231,14 @@ fn split_paths(text: &str) -> Vec<PathBuf> {
             ('"' | '\'', None) => quote = Some(c),
             (c, None) if c.is_whitespace() => {
                 if !word.is_empty() {
-                    all.push(std::mem::take(&mut word).into());
+                    all.push(typed(&std::mem::take(&mut word)));
                 }
             }
             (c, _) => word.push(c),
         }
     }
     if !word.is_empty() {
-        all.push(word.into());
+        all.push(typed(&word));
     }
     all
 }
@@ -245,14 +270,19 @@ fn save_path_ui(ui: &mut Ui, text: &mut String, hint: &str, focus: bool, out: &m
     if !hint.is_empty() {
         ui.add(egui::Label::new(hint).wrap());
     }
-    let enter = field(ui, text, "Snapshot file (.ron)", focus);
-    if PathBuf::from(text.trim()).is_file() {
+    let edit = edit_ui(ui, text, "Snapshot file (.ron)", focus);
+    if focus {
+        select_all(ui, edit.id, text);
+    }
+    let enter = is_entered(ui, &edit);
+    let path = typed(text.trim());
+    if path.is_file() {
         let words = "This file exists and will be replaced.";
         ui.label(RichText::new(words).color(Palette::of(ui.ctx()).attention));
     }
     let save = ui.add_enabled(!text.trim().is_empty(), egui::Button::new("Save")).clicked();
     if (enter || save) && !text.trim().is_empty() {
-        out.push(Action::SaveTo(PathBuf::from(text.trim())));
+        out.push(Action::SaveTo(path));
     }
 }
 
@@ -362,5 +392,8 @@ mod tests {
         let all = split_paths(r#" a.pcap "b c.pcap" 'd e' "#);
         assert_eq!(all, ["a.pcap", "b c.pcap", "d e"].map(PathBuf::from));
         assert!(split_paths("  ").is_empty());
+        if let Some(home) = std::env::home_dir() {
+            assert_eq!(split_paths("~/a.pcap b~/c"), [home.join("a.pcap"), "b~/c".into()]);
+        }
     }
 }

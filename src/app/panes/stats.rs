@@ -58,18 +58,20 @@ fn plots_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, series: &LinkSeries) {
         // Higher than the pane it would push the pane's edge up.
         let height = room.y - TITLE - ui.spacing().item_spacing.y;
         let part = |share: f32| egui::vec2((room.x - 12.0) * share, height.max(60.0));
-        let titled = |ui: &mut Ui, share: f32, title: &str, signs: &[Kind]| {
+        let titled = |ui: &mut Ui, share: f32, title: &str, signs: &[(Kind, u64)]| {
             let size = egui::vec2(part(share).x, TITLE);
             let (row, response) = ui.allocate_exact_size(size, egui::Sense::hover());
             let mut words = title.to_owned();
-            signs.iter().for_each(|kind| words.extend([", ", kind.name()]));
+            for (kind, count) in signs {
+                words.push_str(&format!(", {} {}", kind.name(), grouped(*count)));
+            }
             response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &words));
             title_ui(ui, pane, row, title, signs);
             part(share)
         };
         ui.vertical(|ui| {
-            let used = |kind: &Kind| series.answers[*kind as usize].iter().any(|&count| count > 0);
-            let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(used).collect();
+            let all = Kind::ALL.into_iter().map(|kind| (kind, series.count(kind)));
+            let kinds: Vec<_> = all.filter(|(_, count)| *count > 0).collect();
             let size = titled(ui, 0.6, "requests over time, by answer", &kinds);
             over_time_ui(ui, pane, id, series, size);
         });
@@ -85,24 +87,25 @@ const FAILURES: &str = "failures among them";
 /// Height of a plot's title.
 const TITLE: f32 = 18.0;
 
-/// What a plot shows, and what its colours mean: beside the plot, where they cover no bar.
-fn title_ui(ui: &Ui, pane: &Pane<'_>, row: egui::Rect, title: &str, signs: &[Kind]) {
+/// What a plot shows, and what its colours mean, with how many there are, for few among thousands are no bar that one
+/// could see: beside the plot, where they cover none.
+fn title_ui(ui: &Ui, pane: &Pane<'_>, row: egui::Rect, title: &str, signs: &[(Kind, u64)]) {
     let (palette, font) = (pane.palette, egui::FontId::proportional(11.5));
     let write = |x: f32, words: &str| {
         let at = egui::pos2(x, row.center().y);
         ui.painter().text(at, egui::Align2::LEFT_CENTER, words, font.clone(), palette.muted).right()
     };
     let mut x = write(row.left(), title) + 16.0;
-    for &kind in signs {
+    for &(kind, count) in signs {
         let sign = egui::Rect::from_center_size(egui::pos2(x + 5.0, row.center().y), egui::vec2(10.0, 9.0));
         ui.painter().rect_filled(sign, 1.0, kind_color(pane, kind));
         if kind == Kind::NoAnswer {
             let stroke = Stroke::new(1.0, palette.failed);
             ui.painter().rect_stroke(sign, 1.0, stroke, egui::StrokeKind::Inside);
         }
-        x = write(sign.right() + 5.0, kind.name()) + 14.0;
+        x = write(sign.right() + 5.0, &format!("{} {}", kind.name(), grouped(count))) + 14.0;
     }
-    if signs.iter().any(|kind| kind.is_failure()) {
+    if signs.iter().any(|(kind, _)| kind.is_failure()) {
         let at = egui::pos2(x, row.center().y);
         let sign = ui.painter().text(at, egui::Align2::LEFT_CENTER, "×", font.clone(), palette.failed);
         write(sign.right() + 5.0, FAILURES);

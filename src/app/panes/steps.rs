@@ -174,6 +174,9 @@ fn why_height(ui: &Ui, step: &Step) -> f32 {
     words().size().y + comments + 5.0 + 22.0 + 10.0
 }
 
+/// Room of the button beside a step's frame: no more, or the name of the capture is cut.
+const WIRESHARK: f32 = 118.0;
+
 fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
     ui.add_space(6.0);
     ui.add(egui::Label::new(words(step)).wrap());
@@ -187,7 +190,7 @@ fn why_ui(ui: &mut Ui, pane: &Pane<'_>, step: &Step, out: &mut Actions) {
             let (file, number) = pane.analysis.place_of(frame);
             let place = format!("frame {number}, {file}");
             let place = RichText::new(place).monospace().size(11.0).color(pane.palette.muted);
-            let room = (ui.available_width() - 138.0).max(40.0);
+            let room = (ui.available_width() - WIRESHARK).max(40.0);
             ui.scope(|ui| {
                 ui.set_max_width(room);
                 ui.add(egui::Label::new(place).truncate());

@@ -113,11 +113,11 @@ pub fn not_understood_ui(ui: &mut Ui, pane: &Pane<'_>, rows: &Rows) {
     let Some(error) = rows.error() else { return };
     let below = match rows.applied() {
         "" => "Below: all rows, unfiltered.".to_owned(),
-        applied => format!("Below: the rows of the last filter that could be read, “{applied}”."),
+        applied => format!("Below: the rows of “{applied}”, the last that could be read."),
     };
-    let words = format!("✖ Filter not understood. {below} {error}");
-    ui.add(egui::Label::new(RichText::new(&words).color(pane.palette.failed)).truncate())
-        .on_hover_text(words);
+    // The reason last but whole: cut off, it would not tell which fields there are.
+    let words = format!("✖ Filter not understood. {below} Reason: {error}");
+    ui.add(egui::Label::new(RichText::new(words).color(pane.palette.failed)).wrap());
 }
 
 /// Says why a table is empty; where that is the filter's doing, takes it away on request.

@@ -12,6 +12,8 @@ use crate::topology::ExchangeId;
 
 /// No tree is drawn beyond this many exchanges.
 const LIMIT: usize = 200;
+/// Height of a row with two lines.
+const HIGH_ROW: f32 = 37.0;
 
 /// Draws the tree that the exchange is part of.
 pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Actions) {
@@ -19,11 +21,14 @@ pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Act
     let tree = trees.tree(trees.root(selected));
     let is_new = is_remade(ui, "tree", u64::from(selected.0));
     let is_new = is_resized(ui, "tree", ui.available_height()) || is_new;
+    // Where not all of it fits, the rows are low, so that the last attempt is in sight; why each is linked says its
+    // tooltip, and below the tree that of the selected one.
+    let low = tree.len() as f32 * HIGH_ROW > ui.available_height();
     ScrollArea::vertical().id_salt("tree").auto_shrink([false, false]).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         sent_ui(ui, pane, trees.root(selected), out);
         for &(id, depth) in tree.iter().take(LIMIT) {
-            let row = node_ui(ui, pane, pane.analysis.exchange(id), depth, id == selected, out);
+            let row = node_ui(ui, pane, pane.analysis.exchange(id), depth, (id == selected, low), out);
             if is_new && id == selected {
                 row.scroll_to_me(None);
             }
@@ -83,7 +88,7 @@ fn node_ui(
     pane: &Pane<'_>,
     exchange: ExchangeView<'_>,
     depth: usize,
-    selected: bool,
+    (selected, low): (bool, bool),
     out: &mut Actions,
 ) -> egui::Response {
     let palette = pane.palette;
@@ -123,7 +128,7 @@ fn node_ui(
                 });
             });
         });
-        if parent.is_none() && wide {
+        if parent.is_none() && wide || low && !selected {
             return;
         }
         ui.horizontal(|ui| {

@@ -151,3 +151,31 @@ fn every_attempt_of_a_failed_request_is_in_the_timeline_also_where_that_is_low()
         }
     }
 }
+
+#[test]
+fn both_attempts_of_a_retried_request_are_in_sight_in_its_tree() {
+    let mut window = small();
+    click(&mut window, "Finding: Masked failures, 9 times");
+    let pane = window.get_by_role_and_label(Role::Tab, "Tree").rect();
+    let below = window.get_by_role_and_label(Role::Tab, "Exchanges").rect();
+    let rows = window.query_all_by_label_contains(" → uwsgi: ");
+    let rows: Vec<_> =
+        rows.map(|node| node.rect()).filter(|rect| rect.left() >= pane.left() - 30.0).collect();
+    assert_eq!(rows.len(), 2, "what each attempt became");
+    for row in rows {
+        assert!(pane.bottom() < row.top() && row.bottom() < below.top() - 20.0, "{row:?} above {below:?}");
+    }
+    // Of the selected one it is said all the same why it is linked.
+    window.get_by_label_contains("Linked to the request above: ");
+    assert!(window.query_by_label_contains("certain: ").is_some());
+}
+
+#[test]
+fn the_name_of_a_steps_capture_is_not_cut() {
+    let mut window = small();
+    click(&mut window, "Finding: Masked failures, 9 times");
+    let button = window.get_by_label("Wireshark filter").rect();
+    let place = window.get_by_label_contains("frame 1098, ingress.pcap").rect();
+    // 24 letters of 6.6 points: where it is cut, its row is narrower.
+    assert!(place.width() > 158.0 && place.right() < button.left() && button.right() < 1272.0, "{place:?}");
+}

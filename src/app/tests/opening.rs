@@ -420,3 +420,18 @@ fn a_snapshot_among_captures_is_shown_alone_and_the_others_are_said_to_be_left_o
     assert!(window.state().document.as_ref().unwrap().held.is_some());
     window.get_by_label_contains("paas-502 left out");
 }
+
+#[test]
+fn a_path_typed_to_save_to_takes_the_place_of_the_one_proposed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("night.ron");
+    let mut window = recorded();
+    window.key_press_modifiers(Modifiers { shift: true, ..Modifiers::COMMAND }, Key::S);
+    window.run_steps(3);
+    let field = "Snapshot file (.ron)";
+    window.get_by_role_and_label(Role::TextInput, field).type_text(&path.display().to_string());
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(4);
+    assert!(path.is_file(), "{:?}", window.state().notice);
+}
