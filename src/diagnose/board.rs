@@ -108,7 +108,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, lossy:
         }
         figures.closed_after_one += u64::from(answers == 1 && connection.is_closed_by_server());
         figures.requests += requests;
-        figures.cut_off += u64::from(requests == 0 && connection.is_cut_off());
+        figures.cut_off += u64::from(connection.is_cut_off());
         figures.reused_connections += u64::from(requests > 1);
     }
     for ((capture, method, status), number) in statuses {

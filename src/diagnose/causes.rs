@@ -116,13 +116,17 @@ impl<'a> Judge<'a> {
         scopes.into_iter().find(|&scope| shows(self.habits(scope)))
     }
 
+    /// Whether the server closes each connection right after its first response, be it as all of the link do.
+    fn keeps_none(&self, server: SocketAddr) -> bool {
+        self.scope(server, Habits::closes_after_each).is_some()
+    }
+
     fn kind(&self, rejection: &Rejection) -> Kind {
         let connection = self.analysis.exchange(rejection.exchange).connection();
         let server = connection.inner.server;
         let close = self.all.close_of(connection.id);
-        let after_each = || self.scope(server, Habits::closes_after_each).is_some();
         if let Some(known) = self.announcement(rejection)
-            && !after_each()
+            && !self.keeps_none(server)
         {
             return if known { Kind::Announced } else { Kind::Pipelined };
         }
@@ -135,7 +139,7 @@ impl<'a> Judge<'a> {
         if self.follows_early_answer(rejection) {
             return Kind::AfterEarly;
         }
-        if after_each() {
+        if self.keeps_none(server) {
             return Kind::AfterEach;
         }
         let Some(close) = close else { return Kind::Unknown };
@@ -190,8 +194,7 @@ impl<'a> Judge<'a> {
             return Kind::Idle(scope);
         }
         // Its FIN, which each of its connections gets, was missed.
-        if rejection.form == RejectForm::IdleReset && self.scope(server, Habits::closes_after_each).is_some()
-        {
+        if rejection.form == RejectForm::IdleReset && self.keeps_none(server) {
             return Kind::AfterEach;
         }
         let longest = self.all.longest_answered_ns;

@@ -210,7 +210,7 @@ pub(super) fn findings(
     }
     let told = |((link, how), cases): ((LinkId, Failed), Vec<&Attempt>)| {
         let bursts = &bursts[usize::from(link.0)];
-        let ended = ended::find(analysis, link, bursts, &cases).filter(|_| how == Failed::Refused);
+        let ended = if how == Failed::Refused { ended::find(analysis, link, bursts, &cases) } else { None };
         finding(analysis, diagnosis, (link, how, ended), &cases)
     };
     groups.into_iter().map(told).collect()
