@@ -279,6 +279,11 @@ impl<'a> ConnectionView<'a> {
         first.is_some_and(|event| event.kind == EventKind::Fin && event.from == Side::Server)
     }
 
+    /// Whether the client sent something, and no exchange of it can be read: it may have been any request.
+    pub fn carries_unread(&self) -> bool {
+        self.inner.exchanges.is_empty() && self.flow().direction(Side::Client).sent_bytes() > 0
+    }
+
     /// Whether the snap length left no request to read of what the client sent.
     pub fn is_cut_off(&self) -> bool {
         let flow = self.flow();

@@ -183,9 +183,9 @@ fn outgoing(
         let out = lanes.entry(analysis.link(link).from).or_default();
         if connection.inner.exchanges.is_empty() {
             out.starts.push((connection.inner.first, Start::Bare(connection.id)));
-            if connection.flow().direction(Side::Client).sent_bytes() > 0 {
-                out.unread.push((connection.inner.first, connection.inner.last));
-            }
+        }
+        if connection.carries_unread() {
+            out.unread.push((connection.inner.first, connection.inner.last));
         }
         for exchange in connection.exchanges() {
             out.starts.push((exchange.started(), Start::Exchange(exchange.id)));

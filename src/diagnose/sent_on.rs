@@ -6,7 +6,6 @@ use crate::analysis::{Analysis, ExchangeView};
 use crate::capture::SessionTime;
 use crate::correlate::{Confidence, Parentage};
 use crate::http::Protocol;
-use crate::tcp::Side;
 use crate::topology::LaneId;
 
 /// What one lane sends on.
@@ -49,7 +48,7 @@ impl Sending {
             let link = analysis.link(connection.inner.link);
             let asks = lanes.entry(link.from).or_default();
             asks.lossy |= connection.flow().is_lossy();
-            if connection.inner.exchanges.is_empty() && connection.flow().direction(Side::Client).bytes > 0 {
+            if connection.carries_unread() {
                 let encrypted = connection.flow().protocol == Protocol::Tls;
                 asks.unread.push((connection.inner.first, connection.inner.last, encrypted));
             }
@@ -91,9 +90,14 @@ impl Sending {
 
 #[cfg(test)]
 mod tests {
+    use super::Sending;
     use crate::diagnose::Severity;
+    use crate::diagnose::testkit::{Chain, MS};
     use crate::diagnose::wirekit::Who::{App, Down, Up, User};
     use crate::diagnose::wirekit::Wire;
+    use crate::http::Method::Get;
+    use crate::tcp::Side::Client;
+    use crate::topology::ExchangeId;
 
     const LIMITED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
@@ -123,6 +127,22 @@ mod tests {
             finding.explanation
         );
         assert!(finding.summary.contains("proxy itself answers 503"), "{}", finding.summary);
+    }
+
+    #[test]
+    fn what_the_snap_length_cut_off_may_have_been_any_request() {
+        let may_be_unread = |is_cut: bool| {
+            let mut chain = Chain::new(&["user", "proxy", "app"]);
+            let (user, behind) = (chain.open(0, 0), chain.open(1, 0));
+            chain.conns[user].request(Get, "/limited", 20 * MS).response(503, 21 * MS);
+            if is_cut {
+                chain.conns[behind].flow.directions[0].cut_bytes = 300;
+            }
+            chain.conns[behind].fin(Client, 400 * MS);
+            let analysis = chain.analyse();
+            Sending::find(&analysis).around(&analysis, analysis.exchange(ExchangeId(0))).unread
+        };
+        assert_eq!([false, true].map(may_be_unread), [false, true]);
     }
 
     #[test]
