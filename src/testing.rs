@@ -84,6 +84,14 @@ impl Script {
         conn
     }
 
+    /// The client's packets take so many nanoseconds longer to come after the server's, as at the far end of a path.
+    pub fn round_trip(&mut self, conn: Conn, ns: i64) {
+        let events = &mut self.connections[conn.0].events;
+        for event in events.iter_mut().filter(|event| event.kind == EventKind::Established) {
+            event.at.0 += ns;
+        }
+    }
+
     fn event(&mut self, conn: Conn, t: i64, kind: EventKind, from: Side, (seq, ack): (u32, u32)) {
         self.frame += 1;
         let (at, frame) = (CaptureTime(t), self.frame);

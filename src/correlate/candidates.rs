@@ -36,7 +36,7 @@ pub(super) fn holds(parent: &Node, child: &Node) -> bool {
     };
     parent.group == child.group
         && parent.start <= child.start.saturating_add(slack)
-        && child.start <= parent.settled.saturating_add(slack)
+        && child.start <= parent.settled.saturating_add(slack.saturating_add(child.travel))
         && (limit == i64::MAX || child.settled <= limit.saturating_add(slack))
 }
 
@@ -62,6 +62,7 @@ pub(super) fn candidates(
     // Both lists are in time order already, so that sorting by key and index keeps it within a key.
     parents.sort_unstable();
     children.sort_unstable();
+    let travel = below.iter().map(|child| child.travel).max().unwrap_or_default();
     let mut all = Candidates::default();
     let (before, after) = (Gaps::default(), Gaps::default());
     let (mut next, mut open, mut open_key, mut same) = (0, Vec::<u32>::new(), None, 0);
@@ -84,7 +85,7 @@ pub(super) fn candidates(
         }
         open.retain(|&parent| {
             let node = &above[parent as usize];
-            child.start <= node.settled.saturating_add(node.slack(child))
+            child.start <= node.settled.saturating_add(node.slack(child).saturating_add(travel))
         });
         if open.len() > MOST_OPEN {
             open.drain(..open.len() - MOST_OPEN);

@@ -13,6 +13,8 @@ use super::node::Node;
 
 /// How far the index of an exchange in one capture may be from that in another that misses packets.
 const NEAR: usize = 64;
+/// No path takes longer than this, in nanoseconds: what seems to, waited for something else.
+const LONGEST_TRAVEL_NS: i64 = 1_000_000_000;
 
 /// The captures that hold connections of both sides of a lane, by capture: they were taken there.
 pub(super) fn captures(analysis: &Analysis, into: &[LinkId], outs: &[LinkId]) -> Vec<bool> {
@@ -94,6 +96,36 @@ pub(super) fn set_edges(
         node.dropped =
             !node.answered && end.is_some_and(|end| news.is_none_or(|news| end.frame < news.frame));
     }
+}
+
+/// Sets how long those of a link's requests that got no answer may have been under way, where their times are from a
+/// capture behind the lane: no longer than a packet of theirs went there and back, on this connection or on most.
+pub(super) fn set_travels(analysis: &Analysis, link: LinkId, nodes: &mut [Node], home: &[bool]) {
+    let travels = |node: &Node| !node.has_answer() && !home[node.capture.index()];
+    if !nodes.iter().any(travels) {
+        return;
+    }
+    let connections = &analysis.link(link).connections;
+    let mut all: Vec<i64> =
+        connections.iter().filter_map(|&id| round_trip_ns(analysis.connection(id).events())).collect();
+    if all.is_empty() {
+        return;
+    }
+    let middle = all.len() / 2;
+    let usual = *all.select_nth_unstable(middle).1;
+    for node in nodes.iter_mut().filter(|node| travels(node)) {
+        let own = round_trip_ns(analysis.connection(node.connection).events()).unwrap_or_default();
+        node.travel = own.max(usual).min(LONGEST_TRAVEL_NS);
+    }
+}
+
+/// From the only answer to a SYN to the acknowledgement of it: how long a packet goes from where it was captured to the
+/// client and back.
+fn round_trip_ns(events: &[Event]) -> Option<i64> {
+    let mut answers = events.iter().filter(|event| event.kind == EventKind::SynAck);
+    let answer = answers.next().filter(|_| answers.next().is_none())?;
+    let done = events.iter().find(|event| event.kind == EventKind::Established)?;
+    Some(done.at.0.saturating_sub(answer.at.0)).filter(|ns| *ns >= 0)
 }
 
 /// The same exchange in another capture of its connection.

@@ -62,6 +62,9 @@ pub(super) struct Node {
     /// What its children must not outlast; `i64::MAX` when its own end was not seen.
     pub limit: i64,
     pub tolerance: i64,
+    /// As a child without an answer: how long it may have been under way when the capture saw it. What the hop learnt in
+    /// the meantime, such as the server's FIN, it learnt before this `start`.
+    pub travel: i64,
     pub capture: CaptureId,
     /// As a parent: hash of its client's address and port. As a child: that of the source by a PROXY header; 0 for none.
     pub socket: u64,
@@ -128,6 +131,7 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
         .collect();
     let mut nodes = Vec::new();
     for link in links {
+        let from = nodes.len();
         for &connection in &analysis.link(*link).connections {
             let view = analysis.connection(connection);
             let sighting = home::sighting(&view, home);
@@ -166,6 +170,9 @@ pub(super) fn gather(analysis: &Analysis, links: &[LinkId], as_parents: bool, ho
                 }
                 nodes.push(node);
             }
+        }
+        if !as_parents {
+            home::set_travels(analysis, *link, &mut nodes[from..], home);
         }
     }
     nodes.sort_unstable_by_key(|node| (node.start, node.id));
@@ -252,6 +259,7 @@ fn node(exchange: &ExchangeView<'_>) -> Node {
         dropped: false,
         limit: if answered { settled } else { i64::MAX },
         tolerance: tolerance_ns(clock),
+        travel: 0,
         capture: exchange.capture,
         socket: 0,
         group: clock.group,

@@ -455,44 +455,59 @@ fn a_header_that_is_passed_on_tells_equal_requests_apart_without_being_an_id() {
     assert_same_user(&crossing("user-agent", |_, user| format!("agent {user}")));
 }
 
-#[test]
-fn a_request_counts_at_the_time_when_its_proxy_sent_it() {
-    // The application is 3 ms away and its capture the better one; the proxy gives up before the request is there.
+/// The application is 3 ms away and its capture the better one; the proxy gives up on a request before that is there. Its
+/// own capture may lack the connection.
+fn given_up_under_way(is_seen_near: bool) -> Analysis {
     let (mut near, mut far) = (Script::new("proxy.pcap"), Script::new("app.pcap"));
     let user = near.connection(0, "10.0.1.1:3000", "10.0.1.2:80", 1);
     let tell = |script: &mut Script, delay: i64, far: bool| {
-        let stale = script.connection(delay, "10.0.2.1:4000", "10.0.2.2:8000", 50);
         let fresh = script.connection(delay + US, "10.0.2.1:4001", "10.0.2.2:8000", 90_000);
+        let stale = (far || is_seen_near)
+            .then(|| script.connection(delay + 2 * US, "10.0.2.1:4000", "10.0.2.2:8000", 50));
+        for conn in [Some(fresh), stale].into_iter().flatten().filter(|_| far) {
+            script.round_trip(conn, 6 * MS);
+        }
         for n in 0..6 {
-            let t = MS + n * 40 * MS;
+            let t = 10 * MS + n * 40 * MS;
             let back = if far { 0 } else { 6 * MS };
             script.request(fresh, t + 100 * US + delay, "GET", &format!("/{n}"), &[], "");
             script.response(fresh, t + 4 * MS + back, 200, 10);
         }
         let t = 300 * MS;
-        script.request(stale, t + 100 * US + delay, "GET", "/x", &[], "");
-        script.rst(stale, t + 6 * MS + if far { -3 * MS } else { 0 }, Side::Server);
+        if let Some(stale) = stale {
+            // It waits in a queue on the way.
+            let there = t + 100 * US + if far { 8 * MS } else { 0 };
+            script.request(stale, there, "GET", "/x", &[], "");
+            script.rst(stale, t + if far { 8_110 * US } else { 11 * MS }, Side::Server);
+        }
         script.request(fresh, t + 1_100 * US + delay, "GET", "/x", &[], "");
         script.response(fresh, t + 8 * MS + if far { 0 } else { 3 * MS }, 200, 10);
     };
     tell(&mut near, 0, false);
     tell(&mut far, 3 * MS, true);
     for n in 0..6 {
-        near.request(user, MS + n * 40 * MS, "GET", &format!("/{n}"), &[], "");
-        near.response(user, MS + n * 40 * MS + 11 * MS, 200, 10);
+        near.request(user, 10 * MS + n * 40 * MS, "GET", &format!("/{n}"), &[], "");
+        near.response(user, 10 * MS + n * 40 * MS + 11 * MS, 200, 10);
     }
     let t = 300 * MS;
     near.request(user, t, "GET", "/x", &[], "");
     near.response(user, t + 300 * US, 502, 10);
     near.request(user, t + MS, "GET", "/x", &[], "");
     near.response(user, t + 12 * MS, 200, 10);
-    let analysis = analyse(vec![near.finish(), far.finish()]);
-    let failed = analysis.exchanges().find(|x| x.status().is_none()).unwrap();
-    let parent = analysis.exchange(analysis.trees.parent(failed.id).unwrap().parent);
-    assert_eq!((parent.status(), failed.attempts()), (Some(502), 1));
-    // The user's second try is a request of its own, and no proxy's retry.
-    let good = analysis.exchanges().filter(|x| x.target() == "/x" && x.status() == Some(200));
-    assert!(good.into_iter().all(|x| x.attempt() == 1));
+    analyse(vec![near.finish(), far.finish()])
+}
+
+#[test]
+fn a_request_counts_at_the_time_when_its_proxy_sent_it() {
+    for is_seen_near in [true, false] {
+        let analysis = given_up_under_way(is_seen_near);
+        let failed = analysis.exchanges().find(|x| x.status().is_none()).unwrap();
+        let parent = analysis.exchange(analysis.trees.parent(failed.id).unwrap().parent);
+        assert_eq!((parent.status(), failed.attempts()), (Some(502), 1), "seen near: {is_seen_near}");
+        // The user's second try is a request of its own, and no proxy's retry.
+        let good = analysis.exchanges().filter(|x| x.target() == "/x" && x.status() == Some(200));
+        assert!(good.into_iter().all(|x| x.attempt() == 1), "seen near: {is_seen_near}");
+    }
 }
 
 #[test]
