@@ -10,8 +10,6 @@ mod gaps;
 mod habits;
 mod home;
 mod ids;
-#[cfg(test)]
-mod kinds_tests;
 mod matching;
 mod model;
 mod node;

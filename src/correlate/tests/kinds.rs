@@ -1,16 +1,9 @@
 //! Requests of a hop that are no plain passing on: loops, hedges, refreshes.
 
-use super::tests::analyse;
-use super::{Confidence, Evidence, Orphan};
-use crate::analysis::Analysis;
+use super::*;
 use crate::http::ExchangeFlags;
-use crate::tcp::Side;
-use crate::testing::Script;
-use crate::topology::Overrides;
 
-const MS: i64 = 1_000_000;
-
-fn below<'a>(analysis: &'a Analysis) -> impl Iterator<Item = crate::analysis::ExchangeView<'a>> {
+fn below<'a>(analysis: &'a Analysis) -> impl Iterator<Item = ExchangeView<'a>> {
     analysis.exchanges().filter(|x| analysis.lane(analysis.link(x.link_id()).from).depth > 0)
 }
 
@@ -90,7 +83,7 @@ fn answers_from_a_cache_and_what_makes_its_copies_new_are_named() {
         script.response(user, at + 6 * MS, 200, 3);
     }
     let mut facts = script.finish();
-    let own = std::sync::Arc::make_mut(&mut facts);
+    let own = Arc::make_mut(&mut facts);
     for exchange in &mut own.exchanges {
         if own.flows[exchange.flow.0 as usize].server.port() == 80 && exchange.request.start.0 > 1_500 * MS {
             exchange.flags.set(ExchangeFlags::FROM_CACHE);
@@ -251,7 +244,7 @@ fn an_attempt_that_the_server_closed_is_no_second_try_beside_another_request() {
         script.response(users[0], at + 11 * MS + MS / 10, 200, 3);
     }
     let analysis = analyse(vec![script.finish()]);
-    let port = |x: &crate::analysis::ExchangeView<'_>| x.connection().inner.client.port();
+    let port = |x: &ExchangeView<'_>| x.connection().inner.client.port();
     for child in below(&analysis) {
         let parentage = analysis.trees.parent(child.id).unwrap();
         assert!(!parentage.evidence.names().contains(&"hedge"), "{}", port(&child));
@@ -261,7 +254,7 @@ fn an_attempt_that_the_server_closed_is_no_second_try_beside_another_request() {
 }
 
 /// Four users at a time who order the same; behind the proxy `cut` is done to each request and its answer.
-fn orders(cut: impl Fn(&mut Script, crate::testing::Conn)) -> (usize, usize) {
+fn orders(cut: impl Fn(&mut Script, Conn)) -> (usize, usize) {
     let mut script = Script::new("any.pcap");
     let users =
         [0, 1, 2, 3].map(|n| script.connection(0, &format!("10.0.1.1:{}", 3_000 + n), "10.0.1.2:80", 100));
@@ -277,7 +270,7 @@ fn orders(cut: impl Fn(&mut Script, crate::testing::Conn)) -> (usize, usize) {
         script.response(users[who], at + takes + MS / 10, 200, 20);
     }
     let analysis = analyse(vec![script.finish()]);
-    let client = |x: &crate::analysis::ExchangeView<'_>| x.connection().inner.client.port();
+    let client = |x: &ExchangeView<'_>| x.connection().inner.client.port();
     let parents: Vec<bool> = below(&analysis)
         .filter_map(|x| {
             Some((client(&x), x.raw.ordinal, analysis.exchange(analysis.trees.parent(x.id)?.parent)))
