@@ -23,6 +23,8 @@ pub(super) const CLEAR: usize = 16;
 const STRONG: usize = 6 * CLEAR;
 /// Nobody is called an ancestor on fewer than this share of the votes, in percent.
 const LEAST_SHARE: usize = 50;
+/// What is served on a client's own machine causes its requests where it gets this share of their votes, in percent.
+const LEAST_THERE: usize = 25;
 /// Captures that nothing ties are of one chain only where their hops share this part of their requests, in percent.
 const LEAST_ALIKE: usize = 90;
 /// Open requests without an answer hold others for so long.
@@ -128,7 +130,7 @@ pub(super) fn vote(
     }
     let mut ballots: Vec<_> = ballots.into_iter().collect();
     ballots.sort_unstable();
-    let ballots = without_chance(&ballots, orders);
+    let ballots = without_chance(&ballots, orders, causes);
     let voters = count(&voters, &ballots, electorate);
     settle(causes, &ballots, &voters);
 }
@@ -234,10 +236,26 @@ impl Votes {
 
 /// Drops endpoints that hold requests of a leg by chance, as a replica beside it does when all requests are
 /// equal: then many have no choice but the endpoint above.
-fn without_chance(ballots: &[((u32, u32), Votes)], orders: &Orders) -> Vec<((u32, u32), usize)> {
+fn without_chance(
+    ballots: &[((u32, u32), Votes)],
+    orders: &Orders,
+    causes: &Causes,
+) -> Vec<((u32, u32), usize)> {
     let mut kept = Vec::new();
     for same in ballots.chunk_by(|a, b| a.0.0 == b.0.0) {
         let all: usize = same.iter().map(|(_, votes)| votes.weight).sum();
+        // Where what is served on the client's machine accounts for enough, the rest are of those that no capture shows
+        // there, and lie in what others were asked by chance.
+        let leg = &causes.legs[same[0].0.0 as usize];
+        let is_there =
+            |upper: u32| !leg.host.is_loopback() && causes.endpoints[upper as usize].host == leg.host;
+        let there = same.iter().filter(|((_, upper), _)| is_there(*upper));
+        let there: usize = there.map(|(_, votes)| votes.weight).sum();
+        if there > 0 && there * 100 >= all * LEAST_THERE {
+            let told = same.iter().filter(|((_, upper), votes)| is_there(*upper) || votes.is_clear());
+            kept.extend(told.map(|&(pair, votes)| (pair, votes.weight)));
+            continue;
+        }
         for &((leg, upper), votes) in same {
             let is_above = |other: u32| orders.of(other, upper) == Ordering::Greater;
             let passed_by =
@@ -461,5 +479,37 @@ mod tests {
             "{:?}",
             topology.lanes
         );
+    }
+
+    #[test]
+    fn who_asks_from_a_machine_asks_for_what_is_asked_there_though_a_copy_holds_what_was_missed_of_it() {
+        let mut script = Script::new("any.pcap");
+        for lane in 0..24i64 {
+            let mut open = |client: &str, server: &str| {
+                script.connection(0, &format!("{client}:{}", 3_000 + lane), server, 100 + lane as u32)
+            };
+            let user = open("10.0.0.1", "10.0.1.1:80");
+            let copy = open("10.0.1.1", "10.0.4.1:9000");
+            let passed_on = open("10.0.1.1", "10.0.2.1:8080");
+            let asked = open("10.0.2.1", "10.0.3.1:8000");
+            for n in 0..40i64 {
+                let at = MS + n * 40 * MS + lane * MS + n * n * lane % 7 * MS / 3;
+                let took = 8 * MS + (n * 7 + lane * 5) % 29 * MS;
+                // The last ones of the hop were not captured.
+                let chain = [Some(user), Some(copy), (n < 26).then_some(passed_on), Some(asked)];
+                for (depth, conn) in (0..).zip(chain) {
+                    if let Some(conn) = conn {
+                        script.request(conn, at + depth * MS / 4, "GET", "/", &[], "");
+                        script.response(conn, at + took - depth * MS / 2, 200, 20);
+                    }
+                }
+            }
+        }
+        let topology = build(&[script.finish()], &Overrides::default());
+        let app = topology.lanes.iter().position(|lane| lane.serves.iter().any(|at| at.port() == 8000));
+        let link = topology.links.iter().find(|link| Some(link.to.0 as usize) == app).unwrap();
+        let ports: Vec<u16> =
+            topology.lanes[link.from.0 as usize].serves.iter().map(|at| at.port()).collect();
+        assert_eq!(ports, [8080]);
     }
 }
