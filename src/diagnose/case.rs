@@ -35,6 +35,39 @@ pub(super) struct Rule {
     pub(super) form: &'static str,
     /// Whether an exchange shows the fault, and how sure that is.
     pub(super) holds: fn(&Case<'_>) -> Option<Certainty>,
+    /// What its words tell besides waits and sizes.
+    pub(super) figures: Figures,
+}
+
+/// Figures that only the words of some rules hold; rules with the same words have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Figures {
+    /// Waits, sizes, and how connections ended: every finding has these.
+    Usual,
+    /// What the server answered meanwhile.
+    Deciding,
+    /// How many of its connections the server closed.
+    Restart,
+    /// What the hop passes on.
+    Passing,
+    /// Whom the request had got to.
+    Waiting,
+}
+
+impl Rule {
+    pub(super) const fn new(
+        id: &'static str,
+        words: &'static Words,
+        form: &'static str,
+        holds: fn(&Case<'_>) -> Option<Certainty>,
+    ) -> Self {
+        Self { id, words, form, holds, figures: Figures::Usual }
+    }
+
+    /// The same, with figures of its own.
+    pub(super) const fn with(self, figures: Figures) -> Self {
+        Self { figures, ..self }
+    }
 }
 
 /// An exchange under judgement.
