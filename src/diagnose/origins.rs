@@ -172,7 +172,11 @@ pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried>
         }
         let saved = outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
         for mut attempts in crate::correlate::attempts(analysis, parent) {
-            attempts.retain(is_sure);
+            // Where one that is surely its own failed and the answer was good, another was made, whichever of them it was.
+            let made_good = saved && attempts.iter().any(|id| is_sure(id) && fails(analysis, outcomes, *id));
+            if !made_good {
+                attempts.retain(is_sure);
+            }
             let [first, _, ..] = attempts[..] else { continue };
             let failed = attempts.iter().find(|&&id| fails(analysis, outcomes, id));
             let link = analysis.exchange(*failed.unwrap_or(&first)).link_id();

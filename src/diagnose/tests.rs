@@ -355,3 +355,31 @@ fn an_answer_that_its_asker_had_no_more_use_for_is_no_failure() {
     let diagnosis = chain.analyse().diagnosis;
     assert_eq!((diagnosis.failures.origin, diagnosis.findings.len()), (Vec::new(), 0));
 }
+
+#[test]
+fn a_retry_that_may_have_been_for_another_request_is_no_fallback() {
+    let told = |first_is_sure: bool| {
+        let mut chain = Chain::new(&["user", "nginx", "app"]);
+        let (user, stale, fresh) = (chain.open(0, 0), chain.open(1, 0), chain.open(1, 0));
+        chain.conns[user].request(Method::Get, "/a", 10 * MS).response(200, 20 * MS);
+        let conn = &mut chain.conns[stale];
+        conn.request(Method::Get, "/0", MS)
+            .response(200, 2 * MS)
+            .fin(Server, 3 * MS)
+            .fin_acked(Client, 4 * MS);
+        conn.request(Method::Get, "/a", 11 * MS).rst(Server, 12 * MS, false);
+        chain.conns[fresh].request(Method::Get, "/a", 13 * MS).response(200, 19 * MS);
+        if first_is_sure {
+            chain.parent((stale, 1), (user, 0), 1);
+        } else {
+            chain.guess((stale, 1), (user, 0), 1);
+        }
+        chain.guess((fresh, 0), (user, 0), 2);
+        let diagnosis = chain.analyse().diagnosis;
+        let masked = diagnosis.findings.iter().filter(|f| f.kind == "masked-failures");
+        let masked: Vec<String> = masked.map(|f| format!("{} ×{}", f.cause, f.count)).collect();
+        (masked, diagnosis.failures.masked.get("GET").copied())
+    };
+    assert_eq!(told(true), (vec![" ×1".to_owned()], Some(1)));
+    assert_eq!(told(false), (Vec::new(), None));
+}
