@@ -329,6 +329,17 @@ fn q9_needs_a_malformed_request_and_q10_a_large_one() {
 }
 
 #[test]
+fn what_refuses_a_head_before_its_end_was_asked_for() {
+    let mut wire = Wire::new();
+    wire.say(User, get("/small")).say(Up, get("/small")).say(App, OK).say(Down, OK);
+    wire.say(User, format!("GET /x HTTP/1.1\r\nHost: a\r\nCookie: {}", "c".repeat(20_000)));
+    wire.say(Down, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .end(Down, FIN);
+    wire.end(User, RST);
+    assert_eq!(wire.findings(), ["user request-header-too-large Q10 Likely"]);
+}
+
+#[test]
 fn q10_at_a_server_that_drops_large_heads_is_told_from_a_crash() {
     let dropped = |head: usize| {
         let large = format!("GET /x HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "c".repeat(head));
