@@ -22,6 +22,9 @@ pub(super) use told::{again, findings, told_for, values};
 /// Closes that follow each other within this time belong together.
 const NEXT_NS: i64 = 300_000_000;
 
+/// Those of a server that ends follow each other within this time.
+const MOMENT_NS: i64 = 50_000_000;
+
 /// A server whose unexpected closes go on for longer than this is faulty, not restarted.
 const LONGEST_NS: i64 = 3_000_000_000;
 
@@ -196,13 +199,13 @@ fn bursts(
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
     doubt_timers(&mut odd);
     let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
-    let mut chains = chains(&unusual, |chain| {
+    let mut chains = chains(&unusual, NEXT_NS, |chain| {
         let event = were_served(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits);
-        event || is_cut(chain) || ended(chain)
+        event || is_cut(chain)
     });
     // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
     // together than that are one event, whatever their idle times look like.
-    for chain in self::chains(&odd, |chain| {
+    for chain in self::chains(&odd, NEXT_NS, |chain| {
         let event = is_one_event(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits);
         event && were_served(chain) || is_cut(chain)
     }) {
@@ -213,25 +216,36 @@ fn bursts(
         }
     }
     chains.sort_unstable_by_key(|chain| (chain[0].server, chain[0].at));
-    let mut all: Vec<Burst> = Vec::new();
-    for chain in chains {
-        let Some(burst) = books.get(&chain[0].server).map(|book| burst(chain, book)) else { continue };
-        let other = || may_be_one_look(chain) || answers_requests(analysis, link, chain, &burst);
-        if burst.refused > 0 || burst.cut || !other() {
-            all.push(burst);
+    let bursts_of = |chains: Vec<&[Odd]>| {
+        let mut all: Vec<Burst> = Vec::new();
+        for chain in chains {
+            let Some(burst) = books.get(&chain[0].server).map(|book| burst(chain, book)) else { continue };
+            let other = || may_be_one_look(chain) || answers_requests(analysis, link, chain, &burst);
+            if burst.refused > 0 || burst.cut || !other() {
+                all.push(burst);
+            }
         }
-    }
-    count_told(&mut all, &announced);
-    // A server that closes a few of many connections evicts or times out; it was not restarted. On a reload though new
-    // workers serve the others already when the old ones cut what they still have in hand (nginx worker_shutdown_timeout).
-    all.retain(|burst| burst.cut || burst.ended() * 3 >= burst.open);
-    // One that goes away again and again (max-requests) closes all that it has each time, and hardly any between.
-    let events: BTreeSet<ConnectionId> = all
-        .iter()
-        .filter(|burst| burst.is_complete() && burst.is_alone(&odd))
-        .flat_map(|burst| burst.closed.iter().copied())
-        .collect();
-    all.retain(|burst| stands_out(analysis, link, burst, &odd, &doubtful, &events));
+        count_told(&mut all, &announced);
+        // A server that closes a few of many connections evicts or times out; it was not restarted. On a reload though new
+        // workers serve the others already when the old ones cut what they still have in hand (nginx
+        // worker_shutdown_timeout).
+        all.retain(|burst| burst.cut || burst.ended() * 3 >= burst.open);
+        // One that goes away again and again (max-requests) closes all that it has each time, and hardly any between.
+        let events: BTreeSet<ConnectionId> = all
+            .iter()
+            .filter(|burst| burst.is_complete() && burst.is_alone(&odd))
+            .flat_map(|burst| burst.closed.iter().copied())
+            .collect();
+        all.retain(|burst| stands_out(analysis, link, burst, &odd, &doubtful, &events));
+        all
+    };
+    let mut all = bursts_of(chains);
+    // Who is refused next shows the end of a server whatever went before, and that it came at one moment.
+    let ends = self::chains(&unusual, MOMENT_NS, ended).into_iter();
+    let is_new =
+        |chain: &&[Odd]| !chain.iter().any(|one| all.iter().any(|burst| burst.holds(one.connection)));
+    all.extend(bursts_of(ends.filter(is_new).collect()));
+    all.sort_unstable_by_key(|burst| (burst.server, burst.from));
     all
 }
 
@@ -281,8 +295,10 @@ fn count_told(bursts: &mut [Burst], announced: &[Announced]) {
 fn doubt_timers(odd: &mut [Odd]) {
     let unusual: Vec<Odd> = odd.iter().filter(|one| !one.usual).copied().collect();
     let ends = |chain: &[Odd]| (chain[0].server, chain[0].at, chain[chain.len() - 1].at);
-    let bursts: Vec<_> =
-        chains(&unusual, |chain| were_served(chain) || is_cut(chain)).into_iter().map(ends).collect();
+    let bursts: Vec<_> = chains(&unusual, NEXT_NS, |chain| were_served(chain) || is_cut(chain))
+        .into_iter()
+        .map(ends)
+        .collect();
     let amid = |one: &Odd| {
         let within = |&(server, from, to): &_| one.server == server && (from..=to).contains(&one.at);
         one.usual && bursts.iter().any(within)
@@ -321,8 +337,8 @@ fn stands_out(
 }
 
 /// The runs of closes of one server that may be a restart.
-fn chains(odd: &[Odd], fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
-    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
+fn chains(odd: &[Odd], next_ns: i64, fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
+    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= next_ns;
     let chains = odd
         .chunk_by(together)
         .filter(|chain| chain.len() >= FEWEST && lasts_ns(chain) <= LONGEST_NS && fits(chain));

@@ -58,7 +58,9 @@ pub(super) fn find(analysis: &Analysis, outcomes: &[Outcome], gave_up: &[GaveUp]
     let next =
         |a: &Left, b: &Left| (a.link, a.server) == (b.link, b.server) && b.at.since_ns(a.at) <= NEXT_NS;
     for group in all.chunk_by(next) {
-        if group.len() >= FEWEST && (are_of_all_ages(analysis, group) || are_a_generation(analysis, group)) {
+        if group.len() >= FEWEST
+            && (are_of_all_ages(analysis, outcomes, group) || are_a_generation(analysis, group))
+        {
             dropped.exchanges.extend(group.iter().map(|one| one.exchange));
             dropped.connections.extend(group.iter().map(|one| one.asked_on));
         }
@@ -91,7 +93,7 @@ fn left(analysis: &Analysis, outcomes: &[Outcome], one: &GaveUp) -> Option<Left>
 
 /// Whether the ages lie much farther apart than the moments, and no timer makes them, not even one that is looked at now
 /// and then: such a one would not have waited longer for others.
-fn are_of_all_ages(analysis: &Analysis, group: &[Left]) -> bool {
+fn are_of_all_ages(analysis: &Analysis, outcomes: &[Outcome], group: &[Left]) -> bool {
     let ages = || group.iter().map(|one| one.age_ns);
     let (youngest, oldest) = (ages().min().unwrap_or_default(), ages().max().unwrap_or_default());
     let spread = oldest.saturating_sub(youngest);
@@ -100,18 +102,21 @@ fn are_of_all_ages(analysis: &Analysis, group: &[Left]) -> bool {
     spread >= LEAST_SPREAD_NS
         && spread / 10 >= lasts
         && timers * 2 <= group.len()
-        && (!may_be_coarse_timer(youngest, oldest) || has_waited_longer(analysis, group, youngest))
+        && (!may_be_coarse_timer(youngest, oldest) || has_waited_longer(analysis, outcomes, group, youngest))
 }
 
 /// Whether the hop has waited for another answer, and got it, when any timer that has run out for the youngest would have
 /// been looked at.
-fn has_waited_longer(analysis: &Analysis, group: &[Left], youngest_ns: i64) -> bool {
+fn has_waited_longer(analysis: &Analysis, outcomes: &[Outcome], group: &[Left], youngest_ns: i64) -> bool {
     let behind = analysis.exchange(group[0].exchange).link_id();
     let limit = youngest_ns.saturating_add(COARSE_TIMER_NS);
+    let is_heard = |x: ExchangeView<'_>| {
+        outcomes[x.id.0 as usize] == Outcome::Complete && x.left_before_response().is_none()
+    };
     let waited = |x: ExchangeView<'_>| x.raw.response.start.0.saturating_sub(x.raw.request.end.0);
     analysis.link(behind).connections.iter().any(|&id| {
         let mut all = analysis.connection(id).exchanges();
-        all.any(|x| x.raw.request.is_complete() && x.raw.response.is_complete() && waited(x) > limit)
+        all.any(|x| x.raw.request.is_complete() && is_heard(x) && waited(x) > limit)
     })
 }
 
