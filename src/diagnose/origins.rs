@@ -168,19 +168,13 @@ pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried>
     let (mut all, mut unsure) = (Vec::new(), Vec::new());
     let mut habit: BTreeMap<LaneId, i64> = BTreeMap::new();
     for parent in (0..outcomes.len() as u32).map(ExchangeId) {
+        // Most requests lead to one other, and it does not fail.
         let children = analysis.trees.children(parent);
-        let good = || outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
-        if let [only] = children
-            && fails(analysis, outcomes, *only)
-            && is_sure(only)
-            && good()
-        {
-            *habit.entry(analysis.link(analysis.exchange(parent).link_id()).to).or_default() -= 1;
-        }
-        if children.len() < 2 {
+        if children.is_empty() || matches!(children, [only] if !fails(analysis, outcomes, *only)) {
             continue;
         }
-        let saved = good();
+        let lane = analysis.link(analysis.exchange(parent).link_id()).to;
+        let saved = outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
         for attempts in crate::correlate::attempts(analysis, parent) {
             let sure: Vec<ExchangeId> = attempts.iter().copied().filter(is_sure).collect();
             let failed = sure.iter().copied().find(|&id| fails(analysis, outcomes, id));
@@ -190,10 +184,12 @@ pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried>
             };
             if sure.len() > 1 {
                 let one = one(sure);
-                *habit.entry(analysis.link(one.link).from).or_default() += i64::from(one.any_failed && saved);
+                *habit.entry(lane).or_default() += i64::from(one.any_failed && saved);
                 all.push(one);
             } else if attempts.len() > 1 && saved && failed.is_some() {
                 unsure.push(one(attempts));
+            } else if saved && failed.is_some() {
+                *habit.entry(lane).or_default() -= 1;
             }
         }
     }
