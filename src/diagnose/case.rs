@@ -458,12 +458,15 @@ impl<'a> Around<'a> {
     }
 }
 
-/// Whether the answer of this attempt was whole, and the proxy refused it all the same: it answered 502 or 503.
+/// Whether the answer of this attempt was whole, and the proxy refused it all the same: it answered 502 or 503, or closed in
+/// place of an answer, as HAProxy does where its server connection ends badly.
 pub(super) fn is_refused(analysis: &Analysis, id: ExchangeId) -> bool {
     let exchange = analysis.exchange(id);
     let Some(parentage) = analysis.trees.parent(id) else { return false };
     let parent = analysis.exchange(parentage.parent);
     // Varnish says 503 of whatever it fetches in vain.
     let gateways = matches!(parent.status(), Some(502 | 503));
-    gateways && parent.status() != exchange.status() && exchange.next_attempt().is_none()
+    let closed =
+        || !parent.raw.response.is_present() && Life::of(parent.connection()).server_ended().is_some();
+    (gateways && parent.status() != exchange.status() || closed()) && exchange.next_attempt().is_none()
 }

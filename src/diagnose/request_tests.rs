@@ -25,6 +25,11 @@ fn q1_is_an_answer_before_the_request_was_read() {
             .say(Down, BAD_GATEWAY);
     });
     assert_eq!(denied_and_reset, ["app early-response/reset-while-sending Q1 Certain"]);
+    // HAProxy gives its client no answer then.
+    let unanswered = uploading(|wire| {
+        wire.say(App, OK).end(App, RST).end(Down, FIN).end(User, FIN);
+    });
+    assert_eq!(unanswered, ["app early-response/reset-while-sending Q1 Certain"]);
     let closed = uploading(|wire| {
         wire.say(App, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno").end(App, FIN).end(Up, FIN);
         wire.say(Down, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
