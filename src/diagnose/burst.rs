@@ -22,6 +22,9 @@ pub(super) use told::{again, findings, told_for, values};
 /// Closes that follow each other within this time belong together.
 const NEXT_NS: i64 = 300_000_000;
 
+/// Those of a server that ends follow each other within this time.
+const MOMENT_NS: i64 = 50_000_000;
+
 /// A server whose unexpected closes go on for longer than this is faulty, not restarted.
 const LONGEST_NS: i64 = 3_000_000_000;
 
@@ -33,6 +36,9 @@ const DOWN_NS: i64 = 10_000_000_000;
 
 /// Fewer closes are no burst.
 const FEWEST: usize = 3;
+
+/// So many closed connections must have been of use, where nothing else shows that the server went away.
+const FEWEST_SERVED: usize = 2;
 
 /// So many closed connections on which nobody had asked anything are no answers to requests.
 const FEWEST_UNASKED: usize = 2;
@@ -171,9 +177,6 @@ fn bursts(
     habits: &Habits,
     dropped: &BTreeSet<ConnectionId>,
 ) -> Vec<Burst> {
-    if habits.closes_after_each() {
-        return Vec::new();
-    }
     let mut odd: Vec<Odd> = Vec::new();
     let mut doubtful: Vec<(SocketAddr, SessionTime)> = Vec::new();
     let mut announced: Vec<Announced> = Vec::new();
@@ -188,14 +191,23 @@ fn bursts(
     for book in books.values_mut() {
         book.sort();
     }
+    // Where each connection ends with its answer, only those that got none tell of anything.
+    if habits.closes_after_each() {
+        odd.retain(|one| one.gap_ns.is_none() && one.asked.is_some());
+    }
+    let ended = |chain: &[Odd]| books.get(&chain[0].server).is_some_and(|book| book.ends_behind(chain));
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
     doubt_timers(&mut odd);
     let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
-    let mut chains = chains(&unusual, |chain| !is_coarse_timer(chain) && !is_late_timer(chain, habits));
+    let mut chains = chains(&unusual, NEXT_NS, |chain| {
+        let event = were_served(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits);
+        event || is_cut(chain)
+    });
     // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
     // together than that are one event, whatever their idle times look like.
-    for chain in self::chains(&odd, |chain| {
-        is_one_event(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits)
+    for chain in self::chains(&odd, NEXT_NS, |chain| {
+        let event = is_one_event(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits);
+        event && were_served(chain) || is_cut(chain)
     }) {
         let known =
             |other: &&[Odd]| other.iter().any(|one| chain.iter().any(|x| x.connection == one.connection));
@@ -204,25 +216,36 @@ fn bursts(
         }
     }
     chains.sort_unstable_by_key(|chain| (chain[0].server, chain[0].at));
-    let mut all: Vec<Burst> = Vec::new();
-    for chain in chains {
-        let Some(burst) = books.get(&chain[0].server).map(|book| burst(chain, book)) else { continue };
-        let other = || may_be_one_look(chain) || answers_requests(analysis, link, chain, &burst);
-        if burst.refused > 0 || burst.cut || !other() {
-            all.push(burst);
+    let bursts_of = |chains: Vec<&[Odd]>| {
+        let mut all: Vec<Burst> = Vec::new();
+        for chain in chains {
+            let Some(burst) = books.get(&chain[0].server).map(|book| burst(chain, book)) else { continue };
+            let other = || may_be_one_look(chain) || answers_requests(analysis, link, chain, &burst);
+            if burst.refused > 0 || burst.cut || !other() {
+                all.push(burst);
+            }
         }
-    }
-    count_told(&mut all, &announced);
-    // A server that closes a few of many connections evicts or times out; it was not restarted. On a reload though new
-    // workers serve the others already when the old ones cut what they still have in hand (nginx worker_shutdown_timeout).
-    all.retain(|burst| burst.cut || burst.ended() * 3 >= burst.open);
-    // One that goes away again and again (max-requests) closes all that it has each time, and hardly any between.
-    let events: BTreeSet<ConnectionId> = all
-        .iter()
-        .filter(|burst| burst.is_complete() && burst.is_alone(&odd))
-        .flat_map(|burst| burst.closed.iter().copied())
-        .collect();
-    all.retain(|burst| stands_out(analysis, link, burst, &odd, &doubtful, &events));
+        count_told(&mut all, &announced);
+        // A server that closes a few of many connections evicts or times out; it was not restarted. On a reload though new
+        // workers serve the others already when the old ones cut what they still have in hand (nginx
+        // worker_shutdown_timeout).
+        all.retain(|burst| burst.cut || burst.ended() * 3 >= burst.open);
+        // One that goes away again and again (max-requests) closes all that it has each time, and hardly any between.
+        let events: BTreeSet<ConnectionId> = all
+            .iter()
+            .filter(|burst| burst.is_complete() && burst.is_alone(&odd))
+            .flat_map(|burst| burst.closed.iter().copied())
+            .collect();
+        all.retain(|burst| stands_out(analysis, link, burst, &odd, &doubtful, &events));
+        all
+    };
+    let mut all = bursts_of(chains);
+    // Who is refused next shows the end of a server whatever went before, and that it came at one moment.
+    let ends = self::chains(&unusual, MOMENT_NS, ended).into_iter();
+    let is_new =
+        |chain: &&[Odd]| !chain.iter().any(|one| all.iter().any(|burst| burst.holds(one.connection)));
+    all.extend(bursts_of(ends.filter(is_new).collect()));
+    all.sort_unstable_by_key(|burst| (burst.server, burst.from));
     all
 }
 
@@ -272,7 +295,10 @@ fn count_told(bursts: &mut [Burst], announced: &[Announced]) {
 fn doubt_timers(odd: &mut [Odd]) {
     let unusual: Vec<Odd> = odd.iter().filter(|one| !one.usual).copied().collect();
     let ends = |chain: &[Odd]| (chain[0].server, chain[0].at, chain[chain.len() - 1].at);
-    let bursts: Vec<_> = chains(&unusual, |_| true).into_iter().map(ends).collect();
+    let bursts: Vec<_> = chains(&unusual, NEXT_NS, |chain| were_served(chain) || is_cut(chain))
+        .into_iter()
+        .map(ends)
+        .collect();
     let amid = |one: &Odd| {
         let within = |&(server, from, to): &_| one.server == server && (from..=to).contains(&one.at);
         one.usual && bursts.iter().any(within)
@@ -311,14 +337,17 @@ fn stands_out(
 }
 
 /// The runs of closes of one server that may be a restart.
-fn chains(odd: &[Odd], fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
-    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= NEXT_NS;
-    let chains = odd.chunk_by(together).filter(|chain| {
-        let served = chain.iter().filter(|one| one.gap_ns.is_some()).count();
-        let lasts = lasts_ns(chain) <= LONGEST_NS;
-        chain.len() >= FEWEST && lasts && (is_cut(chain) || served >= 2 && fits(chain))
-    });
+fn chains(odd: &[Odd], next_ns: i64, fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
+    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= next_ns;
+    let chains = odd
+        .chunk_by(together)
+        .filter(|chain| chain.len() >= FEWEST && lasts_ns(chain) <= LONGEST_NS && fits(chain));
     chains.collect()
+}
+
+/// Whether the server had answered on some of these connections before.
+fn were_served(chain: &[Odd]) -> bool {
+    chain.iter().filter(|one| one.gap_ns.is_some()).count() >= FEWEST_SERVED
 }
 
 fn lasts_ns(chain: &[Odd]) -> i64 {
@@ -420,6 +449,17 @@ impl Book {
     fn open_at(&self, at: SessionTime) -> u64 {
         let begun = self.begun.partition_point(|&begins| begins <= at);
         begun.saturating_sub(self.ended.partition_point(|&ends| ends < at)) as u64
+    }
+
+    /// Whether the next to connect behind these closes was refused, and nobody had been for a while before: the server was
+    /// gone, whatever it had answered on those connections.
+    fn ends_behind(&self, chain: &[Odd]) -> bool {
+        let (first, last) = (chain[0].at, chain[chain.len() - 1].at);
+        let next = |list: &[SessionTime]| list.get(list.partition_point(|&at| at <= last)).copied();
+        let refused = next(&self.refused).filter(|at| at.since_ns(last) <= DOWN_NS);
+        let accepted = next(&self.begun);
+        refused.is_some_and(|at| accepted.is_none_or(|begun| at < begun))
+            && self.refused_in(SessionTime(first.0.saturating_sub(DOWN_NS)), first) == 0
     }
 
     /// How many connections were refused between two moments.

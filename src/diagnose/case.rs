@@ -35,6 +35,39 @@ pub(super) struct Rule {
     pub(super) form: &'static str,
     /// Whether an exchange shows the fault, and how sure that is.
     pub(super) holds: fn(&Case<'_>) -> Option<Certainty>,
+    /// What its words tell besides waits and sizes.
+    pub(super) figures: Figures,
+}
+
+/// Figures that only the words of some rules hold; rules with the same words have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Figures {
+    /// Waits, sizes, and how connections ended: every finding has these.
+    Usual,
+    /// What the server answered meanwhile.
+    Deciding,
+    /// How many of its connections the server closed.
+    Restart,
+    /// What the hop passes on.
+    Passing,
+    /// Whom the request had got to.
+    Waiting,
+}
+
+impl Rule {
+    pub(super) const fn new(
+        id: &'static str,
+        words: &'static Words,
+        form: &'static str,
+        holds: fn(&Case<'_>) -> Option<Certainty>,
+    ) -> Self {
+        Self { id, words, form, holds, figures: Figures::Usual }
+    }
+
+    /// The same, with figures of its own.
+    pub(super) const fn with(self, figures: Figures) -> Self {
+        Self { figures, ..self }
+    }
 }
 
 /// An exchange under judgement.
@@ -425,12 +458,15 @@ impl<'a> Around<'a> {
     }
 }
 
-/// Whether the answer of this attempt was whole, and the proxy refused it all the same: it answered 502 or 503.
+/// Whether the answer of this attempt was whole, and the proxy refused it all the same: it answered 502 or 503, or closed in
+/// place of an answer, as HAProxy does where its server connection ends badly.
 pub(super) fn is_refused(analysis: &Analysis, id: ExchangeId) -> bool {
     let exchange = analysis.exchange(id);
     let Some(parentage) = analysis.trees.parent(id) else { return false };
     let parent = analysis.exchange(parentage.parent);
     // Varnish says 503 of whatever it fetches in vain.
     let gateways = matches!(parent.status(), Some(502 | 503));
-    gateways && parent.status() != exchange.status() && exchange.next_attempt().is_none()
+    let closed =
+        || !parent.raw.response.is_present() && Life::of(parent.connection()).server_ended().is_some();
+    (gateways && parent.status() != exchange.status() || closed()) && exchange.next_attempt().is_none()
 }

@@ -18,7 +18,7 @@ use crate::topology::{ConnectionId, ExchangeId, LinkId};
 
 use super::Outcome;
 use super::life::Life;
-use super::verdict::{GaveUp, is_usual_timeout, may_be_coarse_timer, slack};
+use super::verdict::{COARSE_TIMER_NS, GaveUp, is_usual_timeout, may_be_coarse_timer, slack};
 
 /// One moment: the closes of a process that ends follow each other within this time, and so do those of the two sides.
 const NEXT_NS: i64 = 50_000_000;
@@ -58,7 +58,9 @@ pub(super) fn find(analysis: &Analysis, outcomes: &[Outcome], gave_up: &[GaveUp]
     let next =
         |a: &Left, b: &Left| (a.link, a.server) == (b.link, b.server) && b.at.since_ns(a.at) <= NEXT_NS;
     for group in all.chunk_by(next) {
-        if group.len() >= FEWEST && (are_of_all_ages(group) || are_a_generation(analysis, group)) {
+        if group.len() >= FEWEST
+            && (are_of_all_ages(analysis, outcomes, group) || are_a_generation(analysis, group))
+        {
             dropped.exchanges.extend(group.iter().map(|one| one.exchange));
             dropped.connections.extend(group.iter().map(|one| one.asked_on));
         }
@@ -90,8 +92,8 @@ fn left(analysis: &Analysis, outcomes: &[Outcome], one: &GaveUp) -> Option<Left>
 }
 
 /// Whether the ages lie much farther apart than the moments, and no timer makes them, not even one that is looked at now
-/// and then.
-fn are_of_all_ages(group: &[Left]) -> bool {
+/// and then: such a one would not have waited longer for others.
+fn are_of_all_ages(analysis: &Analysis, outcomes: &[Outcome], group: &[Left]) -> bool {
     let ages = || group.iter().map(|one| one.age_ns);
     let (youngest, oldest) = (ages().min().unwrap_or_default(), ages().max().unwrap_or_default());
     let spread = oldest.saturating_sub(youngest);
@@ -100,7 +102,22 @@ fn are_of_all_ages(group: &[Left]) -> bool {
     spread >= LEAST_SPREAD_NS
         && spread / 10 >= lasts
         && timers * 2 <= group.len()
-        && !may_be_coarse_timer(youngest, oldest)
+        && (!may_be_coarse_timer(youngest, oldest) || has_waited_longer(analysis, outcomes, group, youngest))
+}
+
+/// Whether the hop has waited for another answer, and got it, when any timer that has run out for the youngest would have
+/// been looked at.
+fn has_waited_longer(analysis: &Analysis, outcomes: &[Outcome], group: &[Left], youngest_ns: i64) -> bool {
+    let behind = analysis.exchange(group[0].exchange).link_id();
+    let limit = youngest_ns.saturating_add(COARSE_TIMER_NS);
+    let is_heard = |x: ExchangeView<'_>| {
+        outcomes[x.id.0 as usize] == Outcome::Complete && x.left_before_response().is_none()
+    };
+    let waited = |x: ExchangeView<'_>| x.raw.response.start.0.saturating_sub(x.raw.request.end.0);
+    analysis.link(behind).connections.iter().any(|&id| {
+        let mut all = analysis.connection(id).exchanges();
+        all.any(|x| x.raw.request.is_complete() && is_heard(x) && waited(x) > limit)
+    })
 }
 
 /// Whether all connections that live on are younger than those that were closed, and served: on a reload new workers do that,
@@ -147,6 +164,11 @@ mod tests {
     /// when it was closed on, in milliseconds; each connection had an answer before. `others` are connections to the gate
     /// that live on, by when they began.
     fn told(held: &[(i64, i64)], others: &[i64]) -> Vec<String> {
+        told_of(held, others, &[])
+    }
+
+    /// The same, where the app took so many milliseconds for other requests.
+    fn told_of(held: &[(i64, i64)], others: &[i64], took: &[i64]) -> Vec<String> {
         let mut chain = Chain::new(&["edge", "gate", "app"]);
         let opened = 50 * MS;
         for &(asked, closed) in held {
@@ -166,6 +188,12 @@ mod tests {
                 conn.request(Get, "/quick", (begun + ms) * MS).response(200, (begun + ms + 2) * MS);
             }
         }
+        for &took in took {
+            let (down, up) = (chain.open(0, 12_000 * MS), chain.open(1, 12_000 * MS));
+            chain.conns[down].request(Get, "/slow", 12_010 * MS).response(200, (12_020 + took) * MS);
+            chain.conns[up].request(Get, "/slow", 12_011 * MS).response(200, (12_011 + took) * MS);
+            chain.parent((up, 0), (down, 0), 1);
+        }
         let findings = chain.analyse().diagnosis.findings;
         let told = findings.iter().filter(|f| f.kind != "restart-burst");
         told.map(|f| format!("{}/{} {:?} ×{}", f.kind, f.cause, f.link.map(|link| link.0), f.count)).collect()
@@ -184,6 +212,18 @@ mod tests {
     fn requests_of_one_age_are_those_of_a_timer_whoever_lives_on() {
         let held = [(1_000, 3_000), (1_200, 3_200), (1_500, 3_500), (1_700, 3_700)];
         assert_eq!(told(&held, &[60, 2_000]), [TIMER]);
+    }
+
+    #[test]
+    fn who_has_waited_longer_for_another_answer_has_no_timer_that_looks_at_all_at_once() {
+        let held = [(1_000, 3_300), (1_320, 3_300), (1_630, 3_300), (1_940, 3_300)];
+        let begun = [10, 2_010, 2_020, 2_030];
+        assert_eq!(told_of(&held, &begun, &[2_700]), [WENT]);
+        let short = told_of(&held, &begun, &[2_400]);
+        assert!(
+            short.iter().all(|one| !one.contains("restarted")),
+            "a look may have come just before: {short:?}"
+        );
     }
 
     #[test]

@@ -11,13 +11,13 @@ use crate::tcp::EventKind;
 use crate::topology::{ExchangeId, LinkId};
 
 use super::burst::{self, Burst};
-use super::case::{Around, Case, Rule};
+use super::case::{Around, Case, Figures, Rule};
 use super::draft::{Draft, ProofList, statuses};
 use super::life::Life;
 use super::origins::{fails, is_cut_unnoticed, is_refusable};
 use super::reuse::CASES;
 use super::sight;
-use super::texts::{self, Words};
+use super::texts::Words;
 use super::words::{count, counted, duration, grouped, listed, printable, times};
 use super::{Certainty, Diagnosis, Finding, Outcome, Severity, request, response};
 
@@ -83,7 +83,7 @@ pub(super) fn findings(
     hits.append(&mut extras);
     // What is not in the captures may be among what they are known to lack.
     let is_unsure = |group: &Group| {
-        std::ptr::eq(group.words, &raw const texts::ASKED_NOBODY)
+        group.figures() == Figures::Passing
             && sight::may_have_lost(analysis, analysis.link(group.link).to, group.hits.len())
     };
     let groups = by_link(analysis, hits).into_iter().filter(|group| !is_unsure(group));
@@ -129,6 +129,12 @@ struct Group {
     hits: Vec<Hit>,
 }
 
+impl Group {
+    fn figures(&self) -> Figures {
+        self.hits.first().map_or(Figures::Usual, |hit| hit.rule.figures)
+    }
+}
+
 fn by_link(analysis: &Analysis, hits: Vec<Hit>) -> Vec<Group> {
     let mut groups: BTreeMap<(LinkId, &str, &str), Group> = BTreeMap::new();
     for hit in hits {
@@ -163,26 +169,7 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
     draft.values.push(("forms", forms(&group.hits)));
     draft.values.push(("statuses", statuses(analysis, &exchanges)));
     draft.values.push(("which", which(analysis, &exchanges)));
-    if [&texts::CLOSED_ON_REQUEST, &texts::CLOSED_AT_LIMIT].iter().any(|own| std::ptr::eq(group.words, *own))
-    {
-        let others = around.decided().answered_others(analysis.exchange(exchanges[0]));
-        draft.values.push(("others", counted(others as u64, "other request")));
-        let quickest = exchanges.iter().map(|&id| around.decided().quickest_ns(analysis.exchange(id))).min();
-        draft.values.push(("quickest", duration(quickest.unwrap_or_default())));
-    }
-    if [&texts::CLOSED_BY_RESTART, &texts::CUT_BY_RESTART].iter().any(|own| std::ptr::eq(group.words, *own))
-        && let Some((bursts, at)) = around.burst(analysis.exchange(exchanges[0]))
-    {
-        draft.values.extend(burst::values(bursts, at));
-        draft.certainty = bursts[at].certainty();
-    }
-    if std::ptr::eq(group.words, &raw const texts::ASKED_NOBODY) {
-        let sent_on = around.sent_on(analysis.exchange(exchanges[0]));
-        draft.values.push(("passed_on", counted(sent_on.passed_on, "other request")));
-    }
-    if std::ptr::eq(group.words, &raw const texts::CLIENT_ABORT) {
-        draft.values.push(("waited_for", waited_for(analysis, &exchanges)));
-    }
+    own_figures(around, &group, &exchanges, &mut draft);
     let cases = exchanges.iter().map(|&id| {
         let exchange = analysis.exchange(id);
         let (outcome, life) = (diagnosis.outcomes[id.0 as usize], Life::of(exchange.connection()));
@@ -198,6 +185,33 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, around: &Around<'_>, mut 
         finding.summary.push_str(if finding.count == 1 { " (a health check)" } else { " (health checks)" });
     }
     finding
+}
+
+/// The figures that only the words of this rule hold.
+fn own_figures(around: &Around<'_>, group: &Group, exchanges: &[ExchangeId], draft: &mut Draft<'_>) {
+    let analysis = around.analysis;
+    let first = analysis.exchange(exchanges[0]);
+    match group.figures() {
+        Figures::Usual => {}
+        Figures::Deciding => {
+            let others = around.decided().answered_others(first);
+            draft.values.push(("others", counted(others as u64, "other request")));
+            let quickest =
+                exchanges.iter().map(|&id| around.decided().quickest_ns(analysis.exchange(id))).min();
+            draft.values.push(("quickest", duration(quickest.unwrap_or_default())));
+        }
+        Figures::Restart => {
+            if let Some((bursts, at)) = around.burst(first) {
+                draft.values.extend(burst::values(bursts, at));
+                draft.certainty = bursts[at].certainty();
+            }
+        }
+        Figures::Passing => {
+            let passed_on = around.sent_on(first).passed_on;
+            draft.values.push(("passed_on", counted(passed_on, "other request")));
+        }
+        Figures::Waiting => draft.values.push(("waited_for", waited_for(analysis, exchanges))),
+    }
 }
 
 /// Who had these requests and had not begun to answer any when their clients left: the deepest hop that was asked.
@@ -365,5 +379,20 @@ fn prove(exchange: ExchangeView<'_>, proofs: &mut ProofList<'_>) {
     if let Some(status) = parent.status().filter(|&status| status >= 500) {
         let above = &analysis.lane(analysis.link(parent.link_id()).from).name;
         proofs.add(parent, parent.raw.response.first_frame, format!("{from} answers {above}: {status}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_make_one_finding_have_the_same_figures() {
+        let all = || RULES.iter().copied().flatten().chain(response::EXTRAS);
+        for rule in all() {
+            let same =
+                |other: &&Rule| (other.words.kind, other.words.cause) == (rule.words.kind, rule.words.cause);
+            assert!(all().filter(same).all(|other| other.figures == rule.figures), "{}", rule.words.kind);
+        }
     }
 }

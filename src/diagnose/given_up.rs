@@ -15,6 +15,9 @@ use super::spans::Spans;
 /// One SYN without an answer may be a packet that the capture lacks.
 const FEWEST: usize = 2;
 
+/// No proxy gives up sooner: where the error follows at once, the capture lacks what came back, such as a RST.
+const SHORTEST_NS: i64 = 100_000_000;
+
 /// Those of `silent` (one SYN each, and nothing came back) that their client answered for with a gateway's error.
 pub(super) fn find(analysis: &Analysis, silent: &[ConnectionView<'_>]) -> BTreeSet<ConnectionId> {
     let mut servers: BTreeMap<(LaneId, SocketAddr), Vec<ConnectionView<'_>>> = BTreeMap::new();
@@ -41,14 +44,18 @@ pub(super) fn find(analysis: &Analysis, silent: &[ConnectionView<'_>]) -> BTreeS
     given_up
 }
 
-/// When each lane had requests in hand that it answered 502 to 504 without an answer from behind.
+/// When each lane had requests in hand that it answered 502 to 504 without an answer from behind, and not at once from there
+/// on.
 fn gateway_errors(analysis: &Analysis) -> BTreeMap<LaneId, Spans> {
     let mut errors: BTreeMap<LaneId, Spans> = BTreeMap::new();
     for exchange in analysis.exchanges().filter(|x| matches!(x.status(), Some(502..=504))) {
         let asked_nobody = analysis.trees.children(exchange.id).is_empty();
         if asked_nobody && exchange.raw.request.is_present() && exchange.raw.response.is_complete() {
             let lane = analysis.link(exchange.link_id()).to;
-            errors.entry(lane).or_default().push((exchange.started().0, exchange.settled().0));
+            let (from, to) = (exchange.started().0, exchange.settled().0.saturating_sub(SHORTEST_NS));
+            if from <= to {
+                errors.entry(lane).or_default().push((from, to));
+            }
         }
     }
     errors.values_mut().for_each(Spans::settle);

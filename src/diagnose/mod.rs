@@ -41,7 +41,11 @@ mod origins;
 mod queue;
 mod reject;
 mod request;
+#[cfg(test)]
+mod request_tests;
 mod response;
+#[cfg(test)]
+mod restart_tests;
 mod reuse;
 #[cfg(test)]
 mod reuse_tests;

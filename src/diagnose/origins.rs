@@ -165,20 +165,39 @@ pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried>
     let is_sure = |id: &ExchangeId| {
         analysis.trees.parent(*id).is_some_and(|parentage| parentage.confidence != Confidence::Ambiguous)
     };
-    let mut all = Vec::new();
+    let (mut all, mut unsure) = (Vec::new(), Vec::new());
+    let mut habit: BTreeMap<LaneId, i64> = BTreeMap::new();
     for parent in (0..outcomes.len() as u32).map(ExchangeId) {
-        if analysis.trees.children(parent).len() < 2 {
+        // Most requests lead to one other, and it does not fail.
+        let children = analysis.trees.children(parent);
+        if children.is_empty() || matches!(children, [only] if !fails(analysis, outcomes, *only)) {
             continue;
         }
+        let lane = analysis.link(analysis.exchange(parent).link_id()).to;
         let saved = outcomes[parent.0 as usize] == Outcome::Complete && !fails(analysis, outcomes, parent);
-        for mut attempts in crate::correlate::attempts(analysis, parent) {
-            attempts.retain(is_sure);
-            let [first, _, ..] = attempts[..] else { continue };
-            let failed = attempts.iter().find(|&&id| fails(analysis, outcomes, id));
-            let link = analysis.exchange(*failed.unwrap_or(&first)).link_id();
-            all.push(Retried { parent, link, any_failed: failed.is_some(), saved, attempts });
+        for attempts in crate::correlate::attempts(analysis, parent) {
+            let sure: Vec<ExchangeId> = attempts.iter().copied().filter(is_sure).collect();
+            let failed = sure.iter().copied().find(|&id| fails(analysis, outcomes, id));
+            let one = |attempts: Vec<ExchangeId>| {
+                let link = analysis.exchange(failed.unwrap_or(attempts[0])).link_id();
+                Retried { parent, link, any_failed: failed.is_some(), saved, attempts }
+            };
+            if sure.len() > 1 {
+                let one = one(sure);
+                *habit.entry(lane).or_default() += i64::from(one.any_failed && saved);
+                all.push(one);
+            } else if attempts.len() > 1 && saved && failed.is_some() {
+                unsure.push(one(attempts));
+            } else if saved && failed.is_some() {
+                *habit.entry(lane).or_default() -= 1;
+            }
         }
     }
+    // Where one that is surely its own failed and the answer was good, another was made, whichever of them it was: unless
+    // its hop is one that rather falls back on something else.
+    unsure.retain(|one| habit.get(&analysis.link(one.link).from).is_none_or(|&habit| habit >= 0));
+    all.append(&mut unsure);
+    all.sort_by_key(|one| one.parent);
     all
 }
 

@@ -7,7 +7,7 @@ use crate::http::{ExchangeFlags, FirstBytes, Framing, MessageState};
 use crate::tcp::{EventKind, Opening, Side};
 use crate::topology::Role;
 
-use super::case::{Case, RIGHT_BEHIND_NS, Rule, closed_after_ns};
+use super::case::{Case, Figures, RIGHT_BEHIND_NS, Rule, closed_after_ns};
 use super::texts;
 use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout};
 use super::{Certainty, Outcome};
@@ -25,42 +25,40 @@ const USUAL_HEAD_LIMIT: u64 = 8000;
 
 /// What the shape of a request, or of the answer to it, tells.
 pub(super) const SHAPES: &[Rule] = &[
-    Rule { id: "Q7", words: &texts::CONTINUE_STALL, form: "", holds: continue_stall },
-    Rule { id: "Q7", words: &texts::UNSOLICITED_1XX, form: "", holds: unsolicited_1xx },
-    Rule { id: "Q10", words: &texts::REQUEST_HEADER_TOO_LARGE, form: "", holds: header_too_large },
-    Rule { id: "Q9", words: &texts::BAD_REQUEST_OF_STRANGERS, form: "", holds: bad_request_of_stranger },
-    Rule { id: "Q9", words: &texts::BAD_REQUEST, form: "", holds: bad_request },
-    Rule { id: "Q2", words: &texts::REQUEST_TOO_LARGE, form: "", holds: request_too_large },
-    Rule { id: "Q1", words: &texts::EARLY_RESPONSE_RESET, form: "", holds: early_response_reset },
-    Rule { id: "Q1", words: &texts::EARLY_RESPONSE_CLOSED, form: "", holds: early_response_closed },
-    Rule { id: "Q1", words: &texts::EARLY_RESPONSE_PASSED_ON, form: "", holds: early_response_passed_on },
+    Rule::new("Q7", &texts::CONTINUE_STALL, "", continue_stall),
+    Rule::new("Q7", &texts::UNSOLICITED_1XX, "", unsolicited_1xx),
+    Rule::new("Q10", &texts::REQUEST_HEADER_TOO_LARGE, "", header_too_large),
+    Rule::new("Q9", &texts::BAD_REQUEST_OF_STRANGERS, "", bad_request_of_stranger),
+    Rule::new("Q9", &texts::BAD_REQUEST, "", bad_request),
+    Rule::new("Q2", &texts::REQUEST_TOO_LARGE, "", request_too_large),
+    Rule::new("Q1", &texts::EARLY_RESPONSE_RESET, "", early_response_reset),
+    Rule::new("Q1", &texts::EARLY_RESPONSE_CLOSED, "", early_response_closed),
+    Rule::new("Q1", &texts::EARLY_RESPONSE_PASSED_ON, "", early_response_passed_on),
 ];
 
 /// What the end of an exchange tells: who closed, and when.
 pub(super) const ENDINGS: &[Rule] = &[
-    Rule { id: "Q3", words: &texts::REQUEST_TIMEOUT, form: "in its head", holds: timeout_in_head },
-    Rule { id: "Q3", words: &texts::REQUEST_TIMEOUT, form: "in its body", holds: timeout_in_body },
-    Rule {
-        id: "Q3",
-        words: &texts::REQUEST_TIMEOUT,
-        form: "somewhere in its request, of which the snap length cut off the rest,",
-        holds: timeout_of_cut,
-    },
-    Rule { id: "Q6", words: &texts::HALF_CLOSE, form: "", holds: half_close },
-    Rule {
-        id: "Q5",
-        words: &texts::CLIENT_ABORT,
-        form: "while it waited for the answer",
-        holds: left_waiting,
-    },
-    Rule { id: "Q5", words: &texts::CLIENT_ABORT, form: "in the middle of its request", holds: left_sending },
-    Rule {
-        id: "Q5",
-        words: &texts::CLIENT_ABORT,
-        form: "before a byte of the answer (the snap length hides whether it had sent all of its request)",
-        holds: left_cut,
-    },
-    Rule { id: "Q5", words: &texts::CLIENT_ABORT, form: "in the middle of the answer", holds: left_reading },
+    Rule::new("Q3", &texts::REQUEST_TIMEOUT, "in its head", timeout_in_head),
+    Rule::new("Q3", &texts::REQUEST_TIMEOUT, "in its body", timeout_in_body),
+    Rule::new(
+        "Q3",
+        &texts::REQUEST_TIMEOUT,
+        "somewhere in its request, of which the snap length cut off the rest,",
+        timeout_of_cut,
+    ),
+    Rule::new("Q6", &texts::HALF_CLOSE, "", half_close),
+    Rule::new("Q5", &texts::CLIENT_ABORT, "while it waited for the answer", left_waiting)
+        .with(Figures::Waiting),
+    Rule::new("Q5", &texts::CLIENT_ABORT, "in the middle of its request", left_sending)
+        .with(Figures::Waiting),
+    Rule::new(
+        "Q5",
+        &texts::CLIENT_ABORT,
+        "before a byte of the answer (the snap length hides whether it had sent all of its request)",
+        left_cut,
+    )
+    .with(Figures::Waiting),
+    Rule::new("Q5", &texts::CLIENT_ABORT, "in the middle of the answer", left_reading).with(Figures::Waiting),
 ];
 
 /// Q7: the client waited for `100 Continue`, and it never came.

@@ -6,7 +6,7 @@ use crate::http::{ExchangeFlags, Framing, MessageState, Protocol};
 use crate::tcp::{Event, EventKind, Side};
 use crate::topology::{ExchangeId, LinkId, Role};
 
-use super::case::{Case, Rule, is_refused};
+use super::case::{Case, Figures, Rule, is_refused};
 use super::life::at_least;
 use super::request::{server_is_one_of, server_is_proxy, server_may_be_proxy, server_name};
 use super::texts;
@@ -24,64 +24,49 @@ const PRECONNECT_NS: i64 = 1_000_000_000;
 
 /// What the shape of a response tells, or of the window of the side that should have read the request.
 pub(super) const SHAPES: &[Rule] = &[
-    Rule { id: "", words: &texts::FASTCGI_OVERLOADED, form: "", holds: fastcgi_overloaded },
-    Rule { id: "", words: &texts::FASTCGI_CANNOT_MULTIPLEX, form: "", holds: fastcgi_cannot_multiplex },
-    Rule { id: "", words: &texts::FASTCGI_UNKNOWN_ROLE, form: "", holds: fastcgi_unknown_role },
-    Rule { id: "", words: &texts::FASTCGI_REFUSED, form: "", holds: fastcgi_refused },
-    Rule { id: "", words: &texts::FASTCGI_NO_OUTPUT, form: "", holds: fastcgi_no_output },
-    Rule { id: "P9", words: &texts::NOT_HTTP, form: "", holds: not_http },
-    Rule { id: "P10", words: &texts::CONFLICTING_FRAMING, form: "", holds: conflicting_framing },
-    Rule { id: "P10", words: &texts::CONFLICTING_FRAMING_TOLERATED, form: "", holds: conflicting_tolerated },
-    Rule { id: "P11", words: &texts::INVALID_HEADER, form: "", holds: invalid_header },
-    Rule { id: "P11", words: &texts::INVALID_HEADER_TOLERATED, form: "", holds: invalid_tolerated },
-    Rule { id: "P4", words: &texts::RESPONSE_HEADER_TOO_LARGE, form: "", holds: header_too_large },
-    Rule { id: "P3", words: &texts::SEND_STALL, form: "", holds: send_stall },
+    Rule::new("", &texts::FASTCGI_OVERLOADED, "", fastcgi_overloaded),
+    Rule::new("", &texts::FASTCGI_CANNOT_MULTIPLEX, "", fastcgi_cannot_multiplex),
+    Rule::new("", &texts::FASTCGI_UNKNOWN_ROLE, "", fastcgi_unknown_role),
+    Rule::new("", &texts::FASTCGI_REFUSED, "", fastcgi_refused),
+    Rule::new("", &texts::FASTCGI_NO_OUTPUT, "", fastcgi_no_output),
+    Rule::new("P9", &texts::NOT_HTTP, "", not_http),
+    Rule::new("P10", &texts::CONFLICTING_FRAMING, "", conflicting_framing),
+    Rule::new("P10", &texts::CONFLICTING_FRAMING_TOLERATED, "", conflicting_tolerated),
+    Rule::new("P11", &texts::INVALID_HEADER, "", invalid_header),
+    Rule::new("P11", &texts::INVALID_HEADER_TOLERATED, "", invalid_tolerated),
+    Rule::new("P4", &texts::RESPONSE_HEADER_TOO_LARGE, "", header_too_large),
+    Rule::new("P3", &texts::SEND_STALL, "", send_stall),
 ];
 
 /// What the end of an exchange tells: who closed, and when.
 pub(super) const ENDINGS: &[Rule] = &[
-    Rule { id: "P2", words: &texts::CLIENT_GAVE_UP, form: "", holds: client_gave_up },
-    Rule { id: "P2", words: &texts::RESPONSE_TIMEOUT, form: "sent nothing", holds: silent },
-    Rule {
-        id: "P2",
-        words: &texts::RESPONSE_TIMEOUT,
-        form: "stopped in the middle of its answer",
-        holds: stopped,
-    },
-    Rule { id: "P6", words: &texts::INVALID_CHUNK, form: "", holds: invalid_chunk },
-    Rule { id: "P5", words: &texts::CUT_BY_RESTART, form: "", holds: cut_by_restart },
-    Rule {
-        id: "P5",
-        words: &texts::TRUNCATED_RESPONSE,
-        form: "short of its Content-Length",
-        holds: cut_length,
-    },
-    Rule { id: "P6", words: &texts::TRUNCATED_RESPONSE, form: "without its last chunk", holds: cut_chunked },
-    Rule { id: "P5", words: &texts::TRUNCATED_RESPONSE, form: "in the middle of the head", holds: cut_head },
-    Rule {
-        id: "P5",
-        words: &texts::TRUNCATED_RESPONSE,
-        form: "by a reset in place of its end",
-        holds: cut_open,
-    },
-    Rule { id: "P1", words: &texts::CLOSED_ON_ALL, form: "", holds: closed_on_all },
-    Rule { id: "P1", words: &texts::CLOSED_BY_RESTART, form: "", holds: closed_by_restart },
-    Rule { id: "P1", words: &texts::CLOSED_AT_LIMIT, form: "", holds: closed_at_limit },
-    Rule { id: "P1", words: &texts::CLOSED_ON_REQUEST, form: "", holds: closed_on_request },
-    Rule { id: "P1", words: &texts::CLOSED_BEFORE_RESPONSE, form: "", holds: closed_before_response },
-    Rule { id: "", words: &texts::APPLICATION_ERROR, form: "", holds: application_error },
-    Rule { id: "T8", words: &texts::NEXT_HOP_ENCRYPTED, form: "", holds: next_hop_encrypted },
-    Rule { id: "", words: &texts::ASKED_NOBODY, form: "", holds: asked_nobody },
-    Rule { id: "T8", words: &texts::NEXT_HOP_MISSING, form: "", holds: next_hop_missing },
+    Rule::new("P2", &texts::CLIENT_GAVE_UP, "", client_gave_up),
+    Rule::new("P2", &texts::RESPONSE_TIMEOUT, "sent nothing", silent),
+    Rule::new("P2", &texts::RESPONSE_TIMEOUT, "stopped in the middle of its answer", stopped),
+    Rule::new("P6", &texts::INVALID_CHUNK, "", invalid_chunk),
+    Rule::new("P5", &texts::CUT_BY_RESTART, "", cut_by_restart).with(Figures::Restart),
+    Rule::new("P5", &texts::TRUNCATED_RESPONSE, "short of its Content-Length", cut_length),
+    Rule::new("P6", &texts::TRUNCATED_RESPONSE, "without its last chunk", cut_chunked),
+    Rule::new("P5", &texts::TRUNCATED_RESPONSE, "in the middle of the head", cut_head),
+    Rule::new("P5", &texts::TRUNCATED_RESPONSE, "by a reset in place of its end", cut_open),
+    Rule::new("P1", &texts::CLOSED_ON_ALL, "", closed_on_all),
+    Rule::new("P1", &texts::CLOSED_BY_RESTART, "", closed_by_restart).with(Figures::Restart),
+    Rule::new("P1", &texts::CLOSED_AT_LIMIT, "", closed_at_limit).with(Figures::Deciding),
+    Rule::new("P1", &texts::CLOSED_ON_REQUEST, "", closed_on_request).with(Figures::Deciding),
+    Rule::new("P1", &texts::CLOSED_BEFORE_RESPONSE, "", closed_before_response),
+    Rule::new("", &texts::APPLICATION_ERROR, "", application_error),
+    Rule::new("T8", &texts::NEXT_HOP_ENCRYPTED, "", next_hop_encrypted),
+    Rule::new("", &texts::ASKED_NOBODY, "", asked_nobody).with(Figures::Passing),
+    Rule::new("T8", &texts::NEXT_HOP_MISSING, "", next_hop_missing),
 ];
 
 /// Faults that an exchange may have besides another one.
 pub(super) const EXTRAS: &[Rule] = &[
-    Rule { id: "P7", words: &texts::EXTRA_BYTES_TAKEN, form: "", holds: extra_bytes_taken },
-    Rule { id: "P7", words: &texts::EXTRA_RESPONSE_BYTES, form: "", holds: extra_bytes },
-    Rule { id: "P8", words: &texts::WRONG_ANSWER, form: "", holds: wrong_answer },
-    Rule { id: "P8", words: &texts::UNSOLICITED_RESPONSE, form: "", holds: unsolicited },
-    Rule { id: "P12", words: &texts::UNFRAMED_KEPT_OPEN, form: "", holds: unframed_kept_open },
+    Rule::new("P7", &texts::EXTRA_BYTES_TAKEN, "", extra_bytes_taken),
+    Rule::new("P7", &texts::EXTRA_RESPONSE_BYTES, "", extra_bytes),
+    Rule::new("P8", &texts::WRONG_ANSWER, "", wrong_answer),
+    Rule::new("P8", &texts::UNSOLICITED_RESPONSE, "", unsolicited),
+    Rule::new("P12", &texts::UNFRAMED_KEPT_OPEN, "", unframed_kept_open),
 ];
 
 fn refused(case: &Case<'_>) -> bool {

@@ -247,7 +247,7 @@ impl Conn {
 pub(crate) struct Chain {
     lanes: Vec<&'static str>,
     pub(crate) conns: Vec<Conn>,
-    parents: Vec<(Key, Key, u16)>,
+    parents: Vec<(Key, Key, u16, Confidence)>,
 }
 
 fn address(lane: u16, port: u16) -> SocketAddr {
@@ -328,7 +328,12 @@ impl Chain {
 
     /// Says which exchange caused which.
     pub(crate) fn parent(&mut self, child: Key, parent: Key, attempt: u16) {
-        self.parents.push((child, parent, attempt));
+        self.parents.push((child, parent, attempt, Confidence::Certain));
+    }
+
+    /// Says which exchange may have caused which, as others may that are alike.
+    pub(crate) fn guess(&mut self, child: Key, parent: Key, attempt: u16) {
+        self.parents.push((child, parent, attempt, Confidence::Ambiguous));
     }
 
     /// The analysis of it, with verdicts.
@@ -391,10 +396,10 @@ impl Chain {
             topology.links[usize::from(conn.link)].connections.push(ConnectionId(at as u32));
         }
         let mut parents = vec![None; topology.exchanges.len()];
-        for (child, parent, attempt) in self.parents {
+        for (child, parent, attempt, confidence) in self.parents {
             parents[ids[child.0][child.1].0 as usize] = Some(Parentage {
                 parent: ids[parent.0][parent.1],
-                confidence: Confidence::Certain,
+                confidence,
                 evidence: Evidence(Evidence::REQUEST_ID),
                 runner_up: None,
                 attempt,

@@ -5,6 +5,8 @@ use super::*;
 use crate::http::Method;
 use crate::tcp::Side::{Client, Server};
 
+const S: i64 = 1_000 * MS;
+
 /// Two lanes and one connection, on which the first request was answered.
 fn after_one_answer(then: impl FnOnce(&mut Conn)) -> Diagnosis {
     let mut chain = Chain::new(&["nginx", "app"]);
@@ -354,4 +356,40 @@ fn an_answer_that_its_asker_had_no_more_use_for_is_no_failure() {
     chain.parent((auth, 0), (user, 0), 1);
     let diagnosis = chain.analyse().diagnosis;
     assert_eq!((diagnosis.failures.origin, diagnosis.findings.len()), (Vec::new(), 0));
+}
+
+#[test]
+fn a_retry_that_may_have_been_for_another_request_is_no_fallback() {
+    let told = |first_is_sure: bool, fallbacks: i64| {
+        let mut chain = Chain::new(&["user", "nginx", "app"]);
+        for n in 1..=fallbacks {
+            let (user, app) = (chain.open(0, 0), chain.open(1, 0));
+            chain.conns[user].request(Method::Get, "/f", n * S).response(200, n * S + 5 * MS);
+            chain.conns[app].request(Method::Get, "/f", n * S + MS).response(500, n * S + 2 * MS);
+            chain.parent((app, 0), (user, 0), 1);
+        }
+        let (user, stale, fresh) = (chain.open(0, 0), chain.open(1, 0), chain.open(1, 0));
+        chain.conns[user].request(Method::Get, "/a", 10 * MS).response(200, 20 * MS);
+        let conn = &mut chain.conns[stale];
+        conn.request(Method::Get, "/0", MS)
+            .response(200, 2 * MS)
+            .fin(Server, 3 * MS)
+            .fin_acked(Client, 4 * MS);
+        conn.request(Method::Get, "/a", 11 * MS).rst(Server, 12 * MS, false);
+        chain.conns[fresh].request(Method::Get, "/a", 13 * MS).response(200, 19 * MS);
+        if first_is_sure {
+            chain.parent((stale, 1), (user, 0), 1);
+        } else {
+            chain.guess((stale, 1), (user, 0), 1);
+        }
+        chain.guess((fresh, 0), (user, 0), 2);
+        let diagnosis = chain.analyse().diagnosis;
+        let masked = diagnosis.findings.iter().filter(|f| f.kind == "masked-failures");
+        let masked: Vec<String> = masked.map(|f| format!("{} ×{}", f.cause, f.count)).collect();
+        (masked, diagnosis.failures.masked.get("GET").copied())
+    };
+    assert_eq!(told(true, 0), (vec![" ×1".to_owned()], Some(1)));
+    assert_eq!(told(false, 0), (Vec::new(), None));
+    // Who falls back otherwise has done so here, and was asked the other one for somebody else.
+    assert_eq!(told(true, 2), (vec!["fallback ×3".to_owned()], Some(3)));
 }

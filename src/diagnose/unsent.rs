@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::SessionTime;
+use crate::correlate::Confidence;
 use crate::tcp::{Event, EventKind, Side};
 use crate::topology::{ClockMethod, ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::draft::{Draft, ProofList, statuses};
+use super::origins::fails;
 use super::reuse::CASES;
 use super::sight;
 use super::{Certainty, Diagnosis, Finding, Outcome, Rejection, texts};
@@ -55,7 +57,7 @@ pub(super) fn find(
         return Vec::new();
     }
     let let_go = let_go(analysis, outcomes, &raced);
-    let strays = strays(analysis, &raced);
+    let strays = strays(analysis, outcomes, &raced);
     let is_open = |x: &ExchangeView<'_>| {
         outcomes[x.id.0 as usize] == Outcome::Complete
             && x.status() == Some(502)
@@ -111,12 +113,13 @@ impl Strays {
     }
 }
 
-fn strays(analysis: &Analysis, links: &BTreeSet<LinkId>) -> BTreeMap<LaneId, Strays> {
+fn strays(analysis: &Analysis, outcomes: &[Outcome], links: &BTreeSet<LinkId>) -> BTreeMap<LaneId, Strays> {
     let mut all: BTreeMap<LaneId, Strays> = BTreeMap::new();
     for &id in links {
         let link = analysis.link(id);
         let sent = link.connections.iter().flat_map(|&id| analysis.connection(id).exchanges());
-        let unknown = sent.filter(|x| x.raw.request.is_present() && analysis.trees.parent(x.id).is_none());
+        let unknown =
+            sent.filter(|x| x.raw.request.is_present() && may_be_for_another(analysis, outcomes, x.id));
         all.entry(link.from).or_default().at.extend(unknown.map(|x| x.started()));
     }
     for (&lane, strays) in &mut all {
@@ -124,6 +127,18 @@ fn strays(analysis: &Analysis, links: &BTreeSet<LinkId>) -> BTreeMap<LaneId, Str
         strays.under_way_ns = sight::under_way_ns(analysis, lane);
     }
     all
+}
+
+/// Whether nothing tells what this was sent for, or it failed and went by a guess to a request that did not: of requests
+/// that are all alike, one that failed may be its own.
+fn may_be_for_another(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId) -> bool {
+    let Some(parentage) = analysis.trees.parent(id) else { return true };
+    let guessed = |sibling: &ExchangeId| {
+        analysis.trees.parent(*sibling).is_some_and(|own| own.confidence == Confidence::Ambiguous)
+    };
+    fails(analysis, outcomes, id)
+        && !fails(analysis, outcomes, parentage.parent)
+        && analysis.trees.children(parentage.parent).iter().any(guessed)
 }
 
 /// Where the captures lack packets, requests may have been sent in those.
@@ -309,6 +324,27 @@ mod tests {
         };
         // A handshake takes 200 µs here.
         assert_eq!((with(30 * MS + MS / 5), with(31 * MS)), (0, 1));
+    }
+
+    #[test]
+    fn what_failed_for_one_of_several_alike_may_be_what_was_sent_for_the_502() {
+        let with = |guessed: bool| {
+            let mut chain = raced_and_captured(MS / 10);
+            let (user, failed, good) = (chain.open(0, MS), chain.open(1, MS), chain.open(1, MS));
+            chain.conns[user].request(Method::Get, "/2", 24 * MS).response(200, 29 * MS);
+            let conn = &mut chain.conns[failed];
+            conn.request(Method::Get, "/0", 2 * MS).response(200, 3 * MS);
+            conn.request(Method::Get, "/2", 26 * MS).sync().rst(Server, 27 * MS, true);
+            chain.conns[good].request(Method::Get, "/2", 27 * MS).response(200, 28 * MS);
+            chain.parent((failed, 1), (user, 0), 1);
+            if guessed {
+                chain.guess((good, 0), (user, 0), 2);
+            } else {
+                chain.parent((good, 0), (user, 0), 2);
+            }
+            cases(chain).len()
+        };
+        assert_eq!((with(false), with(true)), (1, 0));
     }
 
     #[test]

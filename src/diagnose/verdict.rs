@@ -23,7 +23,7 @@ const EARLY_NS: i64 = 5_000_000;
 const LAZY_NS: i64 = 300_000_000;
 
 /// Timers that are only looked at once a second fire up to this much late (uwsgi's router).
-const COARSE_TIMER_NS: i64 = 1_200_000_000;
+pub(super) const COARSE_TIMER_NS: i64 = 1_200_000_000;
 
 /// A server that closes this long after the last byte of an unfinished request had been waiting for the rest of it.
 pub(super) const SHORTEST_UNFINISHED_NS: i64 = 900_000_000;

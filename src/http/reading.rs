@@ -63,7 +63,8 @@ impl Reading {
     pub fn response_header(&mut self, name: &str, value: &[u8], context: &mut Context) {
         self.lines += 1;
         if name.eq_ignore_ascii_case("server") {
-            self.server = Some(context.facts.intern_bytes(value));
+            // Caddy writes its own before that of the server behind it.
+            self.server = self.server.or_else(|| Some(context.facts.intern_bytes(value)));
         } else if name.eq_ignore_ascii_case("via") {
             self.via = Some(context.facts.intern_bytes(value));
         } else {

@@ -439,6 +439,16 @@ pub(super) fn flags(facts: &CaptureFacts, watched: u32) -> Vec<u32> {
 }
 
 #[test]
+fn of_two_server_headers_the_first_is_that_of_who_sent_the_answer() {
+    let both = b"HTTP/1.1 200 OK\r\nServer: Caddy\r\nServer: gunicorn\r\nContent-Length: 0\r\n\r\n";
+    let mut script = Script::new();
+    script.client(&get("/1")).server(both);
+    let facts = script.facts();
+    let names: Vec<&str> = facts.server_headers.iter().map(|(_, name)| facts.name(*name)).collect();
+    assert_eq!(names, ["Caddy"]);
+}
+
+#[test]
 fn a_response_that_nobody_asked_for_is_told_from_one_whose_request_is_missing() {
     let timeout = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
     let unsolicited = |script: &Script| flags(&script.facts(), ExchangeFlags::UNSOLICITED);

@@ -405,7 +405,7 @@ impl Line {
                 reading.hosts += 1;
                 reading.host = reading.host.or(Some(name));
             }
-            Tells::Server(name) => reading.server = Some(name),
+            Tells::Server(name) => reading.server = reading.server.or(Some(name)),
             Tells::Via(name) => reading.via = Some(name),
             Tells::Connection { close, keep_alive, upgrade } => {
                 reading.close |= close;

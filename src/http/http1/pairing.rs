@@ -66,7 +66,6 @@ impl Http1 {
         exchange.host = head.host;
         (exchange.headers, exchange.header_count) = head.headers;
         exchange.flags.set(head.flags);
-        exchange.flags.clear(ExchangeFlags::UNSOLICITED);
         if pipelined {
             exchange.flags.set(ExchangeFlags::PIPELINED);
         }
@@ -104,6 +103,8 @@ impl Http1 {
             }
         };
         self.asked = place + 1;
+        // Also a request whose head never ends has been asked.
+        self.exchanges[place].flags.clear(ExchangeFlags::UNSOLICITED);
         place
     }
 
