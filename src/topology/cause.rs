@@ -18,7 +18,7 @@ use super::between;
 use super::by_hash::sort_by_hash;
 use super::by_time;
 use super::gateways;
-use super::keys::{IdHeaders, IdNames, lacks_bodies, request_key, shape_key, suffix_key};
+use super::keys::{IdHeaders, IdNames, lacks_body, shape_key, target_keys};
 use super::lanes::Seen;
 use super::orders::Orders;
 use super::recordings::Apart;
@@ -34,6 +34,8 @@ const WINDOWS: i64 = 16;
 const MOST_OF_AN_ID: usize = 16;
 /// Who opens a connection for a request sends it within this time, in nanoseconds: three times a SYN is sent again.
 const SOON_NS: i64 = 8_000_000_000;
+/// Requests of each endpoint that are looked at for what kinds of resources there are.
+const MOST_SHAPES: usize = 512;
 /// Requests that vote for each leg.
 const VOTERS: usize = 1_024;
 
@@ -164,19 +166,23 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
     let sampled = sample.all(seen, causes);
     let mut orders = Orders::by_address(causes);
     let by_ids = (0..ids.len() as u8).map(Common::Id);
-    let broke_off = |facts: &Arc<CaptureFacts>| {
-        facts.exchanges.iter().any(|x| x.request.is_present() && !x.request.is_complete())
-    };
-    let cannot_tell = |facts: &Arc<CaptureFacts>| broke_off(facts) || lacks_bodies(facts);
+    let cannot_tell =
+        |facts: &Arc<CaptureFacts>| facts.exchanges.iter().any(|x| broke_off(x) || lacks_body(x));
     let any_body = seen.captures.iter().any(cannot_tell).then_some(Common::AnyBody);
-    let mut request_keys = Vec::new();
+    let columns = Columns::of(seen, &sampled, ids);
+    let mut scratch = Scratch::default();
     for common in by_ids.chain([Common::Target, Common::TargetEnd]).chain(any_body) {
         let open = |leg: &Leg| leg.exchanges > 0 && leg.parents.is_empty();
         if !causes.legs.iter().any(open) {
             break;
         }
-        let electorate = sample.requests(seen, causes, &sampled, ids, common, &mut request_keys);
+        if common == Common::Target {
+            note_shapes(seen, causes, &sampled);
+        }
+        scratch.gather_keys(&sampled, &columns, common);
+        let electorate = sample.requests(seen, causes, &sampled, common, &mut scratch);
         vote(causes, &electorate, common, &mut orders, apart);
+        scratch.alone = electorate.alone;
         if matches!(common, Common::Id(_)) {
             causes.legs.iter_mut().for_each(|leg| leg.is_told_by_id = !leg.parents.is_empty());
         }
@@ -184,6 +190,11 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
     between::step_in(causes);
     replicas::follow(causes);
     by_time::follow(seen, causes, &sample);
+}
+
+/// Whether a request did not come to its end.
+fn broke_off(exchange: &Exchange) -> bool {
+    exchange.request.is_present() && !exchange.request.is_complete()
 }
 
 fn legs(seen: &Seen<'_>) -> Causes {
@@ -264,6 +275,7 @@ impl Sample {
         for at in 0..seen.len() {
             let (facts, flow) = (seen.facts(at), seen.flow(at));
             let leg = causes.leg_of[at] as u32;
+            let endpoint = causes.legs[leg as usize].endpoint as u32;
             let is_opened = facts.events_of(flow).first().is_some_and(|event| event.kind == EventKind::Syn);
             let opened = is_opened.then(|| seen.first(at));
             for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
@@ -273,15 +285,21 @@ impl Sample {
                 }
                 let (end, over) = ends(facts, flow, exchange);
                 let time = |moment: Moment| seen.time(at, moment.0, moment.1);
+                let until = match (end, over) {
+                    (Some(end), _) => Until::Answered(time(end)),
+                    (None, Some(over)) => Until::GivenUp(time(over)),
+                    (None, None) => Until::Unknown,
+                };
                 let opened =
                     opened.filter(|at| exchange.ordinal == 1 && start.saturating_sub(*at) <= SOON_NS);
                 all.push(Sampled {
                     start,
                     begun: opened.map_or(start, |at| at.min(start)),
-                    end: end.map(time),
-                    over: over.map(time),
+                    until,
                     is_error: exchange.status.is_some_and(|status| status.get() >= 500),
+                    body_crc: exchange.request.body_crc,
                     leg,
+                    endpoint,
                     connection: at as u32,
                     exchange: index,
                 });
@@ -295,23 +313,23 @@ impl Sample {
     fn requests(
         &self,
         seen: &Seen<'_>,
-        causes: &mut Causes,
+        causes: &Causes,
         sampled: &[Sampled],
-        ids: &IdHeaders,
         common: Common,
-        request_keys: &mut Vec<u64>,
+        scratch: &mut Scratch,
     ) -> Electorate {
-        let keys = keys(seen, causes, sampled, ids, common, request_keys);
-        let known = KnownKeys::of(&keys);
+        let Scratch { keys, known, alone } = scratch;
+        known.learn(keys);
         let mut electorate = Electorate {
             requests: Vec::new(),
-            alone: Vec::new(),
+            alone: std::mem::take(alone),
             steps: vec![0; causes.legs.len()],
             spans: self.spans.clone(),
             asked: Vec::new(),
         };
         // Few keys are shared, or seen again: most requests are alone.
         let (mut shared, mut again) = (Vec::new(), Vec::new());
+        electorate.alone.clear();
         electorate.alone.reserve_exact(keys.len());
         for (keyed, &Sampled { start, leg, connection, .. }) in
             keys.iter().map(|keyed| (keyed, &sampled[keyed.request as usize]))
@@ -333,16 +351,16 @@ impl Sample {
         }
         electorate.requests.reserve_exact(shared.len());
         for (key, start, endpoint, leg, request) in shared {
-            let Sampled { begun, end, over, is_error, connection, .. } = sampled[request as usize];
+            let Sampled { begun, until, is_error, connection, .. } = sampled[request as usize];
             let at = connection as usize;
             let capture = seen.capture(at);
             electorate.requests.push(Request {
                 key,
                 start,
                 begun,
-                end,
+                end: until.answered(),
                 is_error,
-                over,
+                over: until.given_up(),
                 leg,
                 endpoint,
                 capture,
@@ -372,47 +390,15 @@ fn without_common_ids(shared: &mut Vec<(u64, i64, u32, u32, u32)>) {
     shared.retain(|request| common.binary_search(&request.0).is_err());
 }
 
-/// The keys of all requests of the sample that have one. Those of methods and targets are kept in `request_keys`, by which
-/// two votes go.
-fn keys(
-    seen: &Seen<'_>,
-    causes: &mut Causes,
-    sampled: &[Sampled],
-    ids: &IdHeaders,
-    common: Common,
-    request_keys: &mut Vec<u64>,
-) -> Vec<Keyed> {
-    if common == Common::Target {
-        let key = |one: &Sampled| {
+/// Notes the kinds of resources that each endpoint is asked for.
+fn note_shapes(seen: &Seen<'_>, causes: &mut Causes, sampled: &[Sampled]) {
+    for one in sampled {
+        let shapes = &mut causes.endpoints[one.endpoint as usize].shapes;
+        if shapes.len() < MOST_SHAPES {
             let facts = seen.facts(one.connection as usize);
-            request_key(facts, &facts.exchanges[one.exchange as usize])
-        };
-        *request_keys = sampled.iter().map(key).collect();
-    }
-    let names: Vec<IdNames> = seen.captures.iter().map(|facts| ids.of(facts)).collect();
-    let mut all = Vec::with_capacity(sampled.len());
-    for (&Sampled { leg, connection, exchange, .. }, request) in sampled.iter().zip(0..) {
-        let facts = seen.facts(connection as usize);
-        let exchange = &facts.exchanges[exchange as usize];
-        let endpoint = causes.legs[leg as usize].endpoint;
-        let body = u64::from(exchange.request.body_crc);
-        let key = match common {
-            Common::Id(rank) => {
-                names[seen.capture(connection as usize).index()].id(usize::from(rank), facts, exchange)
-            }
-            Common::Target => request_keys[request as usize] ^ body,
-            Common::TargetEnd => suffix_key(facts, exchange) ^ body,
-            Common::AnyBody => request_keys[request as usize],
-        };
-        let shapes = &mut causes.endpoints[endpoint].shapes;
-        if common == Common::Target && shapes.len() < 512 {
-            shapes.push(shape_key(facts, exchange));
-        }
-        if key != 0 {
-            all.push(Keyed { key, endpoint: endpoint as u32, request });
+            shapes.push(shape_key(facts, &facts.exchanges[one.exchange as usize]));
         }
     }
-    all
 }
 
 impl Electorate {
@@ -479,13 +465,86 @@ fn spans(seen: &Seen<'_>) -> Vec<(u16, i64, i64)> {
 struct Sampled {
     start: i64,
     begun: i64,
-    end: Option<i64>,
-    over: Option<i64>,
+    until: Until,
     is_error: bool,
+    body_crc: u32,
     leg: u32,
+    endpoint: u32,
     /// Index of its connection in the input, and of itself in its capture.
     connection: u32,
     exchange: u32,
+}
+
+/// What ended a request.
+#[derive(Clone, Copy)]
+enum Until {
+    /// A whole answer that the client still waited for.
+    Answered(i64),
+    /// In place of one, client or server gave up.
+    GivenUp(i64),
+    Unknown,
+}
+
+impl Until {
+    fn answered(self) -> Option<i64> {
+        if let Self::Answered(at) = self { Some(at) } else { None }
+    }
+
+    fn given_up(self) -> Option<i64> {
+        if let Self::GivenUp(at) = self { Some(at) } else { None }
+    }
+}
+
+/// What the votes go by, of each request of the sample: all had from its exchange at once, for exchanges are large, and
+/// each look at one far away in memory.
+struct Columns {
+    /// By the rank of an id header.
+    ids: Vec<Vec<u64>>,
+    /// Of method and target, and of method and the target's end.
+    targets: Vec<(u64, u64)>,
+}
+
+impl Columns {
+    fn of(seen: &Seen<'_>, sampled: &[Sampled], ids: &IdHeaders) -> Self {
+        let names: Vec<IdNames> = seen.captures.iter().map(|facts| ids.of(facts)).collect();
+        let mut columns = Self {
+            ids: vec![Vec::with_capacity(sampled.len()); ids.len()],
+            targets: Vec::with_capacity(sampled.len()),
+        };
+        for one in sampled {
+            let at = one.connection as usize;
+            let facts = seen.facts(at);
+            let exchange = &facts.exchanges[one.exchange as usize];
+            for (rank, column) in columns.ids.iter_mut().enumerate() {
+                column.push(names[seen.capture(at).index()].id(rank, facts, exchange));
+            }
+            columns.targets.push(target_keys(facts, exchange));
+        }
+        columns
+    }
+}
+
+/// Room that the votes use one after the other: had anew for each, it would be memory never touched before each time.
+#[derive(Default)]
+struct Scratch {
+    keys: Vec<Keyed>,
+    known: KnownKeys,
+    alone: Vec<Alone>,
+}
+
+impl Scratch {
+    /// The keys of all requests of the sample that have one.
+    fn gather_keys(&mut self, sampled: &[Sampled], columns: &Columns, common: Common) {
+        let key = |at: usize, one: &Sampled| match common {
+            Common::Id(rank) => columns.ids[usize::from(rank)][at],
+            Common::Target => columns.targets[at].0 ^ u64::from(one.body_crc),
+            Common::TargetEnd => columns.targets[at].1 ^ u64::from(one.body_crc),
+            Common::AnyBody => columns.targets[at].0,
+        };
+        let keyed = |(at, one)| Keyed { key: key(at, one), endpoint: one.endpoint, request: at as u32 };
+        self.keys.clear();
+        self.keys.extend(sampled.iter().enumerate().map(keyed).filter(|keyed| keyed.key != 0));
+    }
 }
 
 /// A request of the sample by its key, before it is known whether that tells anything.
@@ -497,6 +556,7 @@ struct Keyed {
 }
 
 /// Which keys were seen at several endpoints, and which several times; of the others most are known.
+#[derive(Default)]
 struct KnownKeys {
     /// By the key's last bits: 0, or the only endpoint and 1 with or without [`AGAIN`], or [`SEVERAL`].
     endpoints: Vec<u32>,
@@ -508,18 +568,18 @@ const SEVERAL: u32 = u32::MAX;
 const AGAIN: u32 = 1 << 31;
 
 impl KnownKeys {
-    fn of(keys: &[Keyed]) -> Self {
+    fn learn(&mut self, keys: &[Keyed]) {
         let size = (4 * keys.len()).next_power_of_two();
-        let mut endpoints = vec![0; size];
+        self.endpoints.clear();
+        self.endpoints.resize(size, 0);
         for Keyed { key, endpoint, .. } in keys {
-            let slot = &mut endpoints[*key as usize & (size - 1)];
+            let slot = &mut self.endpoints[*key as usize & (size - 1)];
             *slot = match *slot & !AGAIN {
                 0 => endpoint + 1,
                 known if known == endpoint + 1 => known | AGAIN,
                 _ => SEVERAL,
             };
         }
-        Self { endpoints }
     }
 
     fn of_key(&self, key: u64) -> u32 {
