@@ -294,8 +294,13 @@ impl<'a> ConnectionView<'a> {
 
     /// Its exchanges in order.
     pub fn exchanges(&self) -> impl ExactSizeIterator<Item = ExchangeView<'a>> + use<'a> {
-        let (analysis, range) = (self.analysis, self.inner.exchanges.clone());
-        range.map(move |i| analysis.exchange(ExchangeId(i)))
+        // They lie in one piece: none need be looked up by itself.
+        let (analysis, capture, range) = (self.analysis, self.capture(), self.inner.exchanges.clone());
+        let facts = analysis.capture(capture);
+        let first = analysis.topology.exchanges.get(range.start as usize).map_or(0, |key| key.index as usize);
+        let all = facts.exchanges.get(first..first + range.len()).unwrap_or_default();
+        let view = move |(raw, id)| ExchangeView { analysis, id: ExchangeId(id), capture, facts, raw };
+        all.iter().zip(range).map(view)
     }
 
     /// The exchange of this place on the connection, where it is known.

@@ -131,6 +131,12 @@ impl ExtentReader {
         Ok(excerpt)
     }
 
+    /// Reads one extent in place of what `bytes` hold.
+    pub fn read_into(&mut self, extent: Extent, bytes: &mut Vec<u8>) -> Result<(), ExtentError> {
+        bytes.clear();
+        self.append(extent.offset, extent.len as usize, bytes)
+    }
+
     fn append(&mut self, offset: u64, len: usize, bytes: &mut Vec<u8>) -> Result<(), ExtentError> {
         let read = match &mut self.source {
             Source::File(file) => read_from(file, offset, len, bytes),

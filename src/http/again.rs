@@ -124,11 +124,12 @@ impl<'a> Taken<'a> {
 /// The extents of a message, each with the bytes before it; none where some of its bytes are missing.
 fn placed(facts: &CaptureFacts, message: &super::Message) -> Vec<(u64, Extent)> {
     let mut before = 0;
-    let mut all = Vec::new();
-    for extent in facts.extents(message) {
-        all.push((before, extent));
+    let place = |extent: Extent| {
+        let placed = (before, extent);
         before += u64::from(extent.len);
-    }
+        placed
+    };
+    let all = facts.extents(message).into_iter().map(place).collect();
     if before == message.wire_bytes { all } else { Vec::new() }
 }
 
@@ -142,11 +143,11 @@ pub(super) fn compare(context: &mut Context, info: &CaptureInfo) {
     }
     let Ok(mut file) = ExtentReader::of(info) else { return };
     doubts.sort_by_key(|doubt| (doubt.frame, doubt.repeated));
-    let mut last = 0;
+    let (mut last, mut first, mut second) = (0, Vec::new(), Vec::new());
     for Doubt { frame, ends: (src, dst), taken, repeated } in doubts {
         let again = Extent { offset: repeated, ..taken };
-        let mut bytes = |extent| file.read(&[extent], taken.len as usize).map(|excerpt| excerpt.bytes);
-        let differs = matches!((bytes(taken), bytes(again)), (Ok(a), Ok(b)) if a != b);
+        let both = file.read_into(taken, &mut first).and_then(|()| file.read_into(again, &mut second));
+        let differs = both.is_ok() && first != second;
         if differs && frame != last {
             last = frame;
             context.report(

@@ -204,8 +204,10 @@ impl CaptureFacts {
     /// Where the bytes of a message lie in the file, in stream order. Bytes that another capture lent are not in it.
     pub fn extents(&self, message: &Message) -> Vec<Extent> {
         let coded = self.extents.get(message.extents as usize..).unwrap_or_default();
-        let all = extents::decode(coded, message.extent_count);
-        all.filter(|extent| extent.offset < LENT_OFFSET).collect()
+        let mut all = Vec::with_capacity(coded.len().min(message.extent_count as usize));
+        let decoded = extents::decode(coded, message.extent_count);
+        all.extend(decoded.filter(|extent| extent.offset < LENT_OFFSET));
+        all
     }
 
     /// The events of a connection, in capture order.

@@ -13,6 +13,8 @@ const KINDS: usize = EventKind::StrayRst as usize + 1;
 const COPY_NS: i64 = 1_000_000;
 /// As before for SYNs, which are sent again after a second (RFC 6298, section 2): overlays may delay a copy.
 const SYN_COPY_NS: i64 = 50_000_000;
+/// Room for the events of most connections: a handshake, two FINs, and a retransmission or two.
+const USUAL_EVENTS: usize = 8;
 /// How many events back a copy is looked for.
 const COPY_REACH: usize = 4;
 
@@ -62,6 +64,9 @@ impl EventLog {
             return;
         }
         *count += 1;
+        if self.list.capacity() == 0 {
+            self.list.reserve(USUAL_EVENTS);
+        }
         self.list.push(event);
     }
 }

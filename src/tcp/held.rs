@@ -46,7 +46,10 @@ impl Held {
         } else {
             (Some(&self.data[..]), segment.payload.get(shift.unsigned_abs() as usize..))
         };
-        mine.zip(other).is_some_and(|(a, b)| a.iter().zip(b).any(|(a, b)| a != b))
+        mine.zip(other).is_some_and(|(a, b)| {
+            let both = a.len().min(b.len());
+            a[..both] != b[..both]
+        })
     }
 
     /// The held bytes as the segment they were; addresses and options do not matter any more.

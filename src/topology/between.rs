@@ -15,6 +15,9 @@ use super::cause::Causes;
 
 /// Puts legs below who is asked at the address that they come from, where the one found above them asks that one.
 pub(super) fn step_in(causes: &mut Causes) {
+    if causes.legs.iter().all(|leg| leg.parents.is_empty()) {
+        return;
+    }
     // By machine the endpoints that others ask there.
     let mut served: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
     for (at, endpoint) in causes.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.exchanges > 0) {

@@ -6,36 +6,27 @@
 //!   uwsgi:8000          |---- GET /a ----|                    the request that votes
 //! ```
 
+mod sample;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::capture::{CaptureId, CaptureTime};
-use crate::http::{CaptureFacts, Exchange, ExchangeFlags};
-use crate::tcp::{EventKind, Flow};
+use crate::capture::CaptureId;
+use crate::http::{CaptureFacts, Exchange};
 
 use super::between;
-use super::by_hash::sort_by_hash;
 use super::by_time;
 use super::gateways;
-use super::keys::{IdHeaders, IdNames, lacks_bodies, request_key, shape_key, suffix_key};
+use super::keys::{IdHeaders, lacks_body};
 use super::lanes::Seen;
 use super::orders::Orders;
 use super::recordings::Apart;
 use super::redirected;
 use super::replicas;
 use super::votes::vote;
-
-/// Requests looked at in all; captures with more are sampled by time, so that parents and children stay together.
-const SAMPLE: usize = 120_000;
-/// Stretches of time that the sample is taken from.
-const WINDOWS: i64 = 16;
-/// Requests with one id at one endpoint; more of them have nothing but that in common.
-const MOST_OF_AN_ID: usize = 16;
-/// Who opens a connection for a request sends it within this time, in nanoseconds: three times a SYN is sent again.
-const SOON_NS: i64 = 8_000_000_000;
-/// Requests that vote for each leg.
-const VOTERS: usize = 1_024;
+use sample::{Columns, Scratch, note_shapes};
+pub(super) use sample::{Moment, Sample, ends};
 
 /// The clients of one address that call one endpoint.
 #[derive(Clone, Debug)]
@@ -164,19 +155,23 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
     let sampled = sample.all(seen, causes);
     let mut orders = Orders::by_address(causes);
     let by_ids = (0..ids.len() as u8).map(Common::Id);
-    let broke_off = |facts: &Arc<CaptureFacts>| {
-        facts.exchanges.iter().any(|x| x.request.is_present() && !x.request.is_complete())
-    };
-    let cannot_tell = |facts: &Arc<CaptureFacts>| broke_off(facts) || lacks_bodies(facts);
+    let cannot_tell =
+        |facts: &Arc<CaptureFacts>| facts.exchanges.iter().any(|x| broke_off(x) || lacks_body(x));
     let any_body = seen.captures.iter().any(cannot_tell).then_some(Common::AnyBody);
-    let mut request_keys = Vec::new();
+    let columns = Columns::of(seen, &sampled, ids);
+    let mut scratch = Scratch::default();
     for common in by_ids.chain([Common::Target, Common::TargetEnd]).chain(any_body) {
         let open = |leg: &Leg| leg.exchanges > 0 && leg.parents.is_empty();
         if !causes.legs.iter().any(open) {
             break;
         }
-        let electorate = sample.requests(seen, causes, &sampled, ids, common, &mut request_keys);
+        if common == Common::Target {
+            note_shapes(seen, causes, &sampled);
+        }
+        scratch.gather_keys(&sampled, &columns, common);
+        let electorate = sample.requests(seen, causes, &sampled, common, &mut scratch);
         vote(causes, &electorate, common, &mut orders, apart);
+        scratch.alone = electorate.alone;
         if matches!(common, Common::Id(_)) {
             causes.legs.iter_mut().for_each(|leg| leg.is_told_by_id = !leg.parents.is_empty());
         }
@@ -184,6 +179,11 @@ fn follow_requests(seen: &Seen<'_>, ids: &IdHeaders, apart: &Apart, causes: &mut
     between::step_in(causes);
     replicas::follow(causes);
     by_time::follow(seen, causes, &sample);
+}
+
+/// Whether a request did not come to its end.
+fn broke_off(exchange: &Exchange) -> bool {
+    exchange.request.is_present() && !exchange.request.is_complete()
 }
 
 fn legs(seen: &Seen<'_>) -> Causes {
@@ -229,300 +229,4 @@ fn legs(seen: &Seen<'_>) -> Causes {
         causes.endpoints[endpoint].connections += 1;
     }
     causes
-}
-
-/// The stretches of time that votes come from.
-pub(super) struct Sample {
-    first: i64,
-    period: i64,
-    width: i64,
-    spans: Vec<(u16, i64, i64)>,
-}
-
-impl Sample {
-    fn of(seen: &Seen<'_>) -> Self {
-        let total: usize = (0..seen.len()).map(|at| seen.flow(at).exchanges.len()).sum();
-        let first = (0..seen.len()).map(|at| seen.first(at)).min().unwrap_or_default();
-        let last = (0..seen.len()).map(|at| seen.last(at)).max().unwrap_or_default();
-        let period = (last.saturating_sub(first).max(0) / WINDOWS).saturating_add(1);
-        let width = if total <= SAMPLE {
-            period
-        } else {
-            (i128::from(period) * SAMPLE as i128 / total as i128) as i64
-        };
-        Self { first, period, width, spans: spans(seen) }
-    }
-
-    pub(super) fn holds(&self, at: i64) -> bool {
-        at.saturating_sub(self.first).rem_euclid(self.period) <= self.width
-    }
-
-    /// The requests of the sample.
-    fn all(&self, seen: &Seen<'_>, causes: &Causes) -> Vec<Sampled> {
-        let total: usize = causes.legs.iter().map(|leg| leg.exchanges).sum();
-        let mut all = Vec::with_capacity(total.min(2 * SAMPLE));
-        for at in 0..seen.len() {
-            let (facts, flow) = (seen.facts(at), seen.flow(at));
-            let leg = causes.leg_of[at] as u32;
-            let is_opened = facts.events_of(flow).first().is_some_and(|event| event.kind == EventKind::Syn);
-            let opened = is_opened.then(|| seen.first(at));
-            for (exchange, index) in facts.exchanges_of(flow).iter().zip(flow.exchanges.start..) {
-                let start = seen.time(at, exchange.request.start, exchange.request.first_frame);
-                if !exchange.request.is_present() || !self.holds(start) {
-                    continue;
-                }
-                let (end, over) = ends(facts, flow, exchange);
-                let time = |moment: Moment| seen.time(at, moment.0, moment.1);
-                let opened =
-                    opened.filter(|at| exchange.ordinal == 1 && start.saturating_sub(*at) <= SOON_NS);
-                all.push(Sampled {
-                    start,
-                    begun: opened.map_or(start, |at| at.min(start)),
-                    end: end.map(time),
-                    over: over.map(time),
-                    is_error: exchange.status.is_some_and(|status| status.get() >= 500),
-                    leg,
-                    connection: at as u32,
-                    exchange: index,
-                });
-            }
-        }
-        all
-    }
-
-    /// The requests of the sample that have their key in common with one at another endpoint, sorted by key and
-    /// start; the others can tell nothing, and only count.
-    fn requests(
-        &self,
-        seen: &Seen<'_>,
-        causes: &mut Causes,
-        sampled: &[Sampled],
-        ids: &IdHeaders,
-        common: Common,
-        request_keys: &mut Vec<u64>,
-    ) -> Electorate {
-        let keys = keys(seen, causes, sampled, ids, common, request_keys);
-        let known = KnownKeys::of(&keys);
-        let mut electorate = Electorate {
-            requests: Vec::new(),
-            alone: Vec::new(),
-            steps: vec![0; causes.legs.len()],
-            spans: self.spans.clone(),
-            asked: Vec::new(),
-        };
-        // Few keys are shared, or seen again: most requests are alone.
-        let (mut shared, mut again) = (Vec::new(), Vec::new());
-        electorate.alone.reserve_exact(keys.len());
-        for (keyed, &Sampled { start, leg, connection, .. }) in
-            keys.iter().map(|keyed| (keyed, &sampled[keyed.request as usize]))
-        {
-            let seen_at = known.of_key(keyed.key);
-            if seen_at == SEVERAL {
-                shared.push((keyed.key, start, keyed.endpoint, leg, keyed.request));
-                continue;
-            }
-            let group = seen.clocks[seen.capture(connection as usize).index()].group;
-            let alone = Alone { leg, key: keyed.key, start, group };
-            let list = if seen_at & AGAIN == 0 { &mut electorate.alone } else { &mut again };
-            list.push(alone);
-        }
-        // Sorted before they are made, for what they are made into is large.
-        sort_by_hash(&mut shared, |&(key, ..)| key);
-        if matches!(common, Common::Id(_)) {
-            without_common_ids(&mut shared);
-        }
-        electorate.requests.reserve_exact(shared.len());
-        for (key, start, endpoint, leg, request) in shared {
-            let Sampled { begun, end, over, is_error, connection, .. } = sampled[request as usize];
-            let at = connection as usize;
-            let capture = seen.capture(at);
-            electorate.requests.push(Request {
-                key,
-                start,
-                begun,
-                end,
-                is_error,
-                over,
-                leg,
-                endpoint,
-                capture,
-                group: seen.clocks[capture.index()].group,
-                tolerance: seen.tolerance(at),
-                votes: causes.legs[leg as usize].parents.is_empty(),
-            });
-        }
-        electorate.thin_out(again);
-        electorate
-    }
-}
-
-/// Drops ids that an endpoint got more often than a request is tried: a load generator gives all of its requests one, or one
-/// of a few in turn. `shared` holds keys, starts and endpoints, sorted.
-fn without_common_ids(shared: &mut Vec<(u64, i64, u32, u32, u32)>) {
-    let mut common: Vec<u64> = Vec::new();
-    let mut endpoints: Vec<u32> = Vec::new();
-    for same in shared.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > MOST_OF_AN_ID) {
-        endpoints.clear();
-        endpoints.extend(same.iter().map(|request| request.2));
-        endpoints.sort_unstable();
-        if endpoints.chunk_by(|a, b| a == b).any(|of_one| of_one.len() > MOST_OF_AN_ID) {
-            common.push(same[0].0);
-        }
-    }
-    shared.retain(|request| common.binary_search(&request.0).is_err());
-}
-
-/// The keys of all requests of the sample that have one. Those of methods and targets are kept in `request_keys`, by which
-/// two votes go.
-fn keys(
-    seen: &Seen<'_>,
-    causes: &mut Causes,
-    sampled: &[Sampled],
-    ids: &IdHeaders,
-    common: Common,
-    request_keys: &mut Vec<u64>,
-) -> Vec<Keyed> {
-    if common == Common::Target {
-        let key = |one: &Sampled| {
-            let facts = seen.facts(one.connection as usize);
-            request_key(facts, &facts.exchanges[one.exchange as usize])
-        };
-        *request_keys = sampled.iter().map(key).collect();
-    }
-    let names: Vec<IdNames> = seen.captures.iter().map(|facts| ids.of(facts)).collect();
-    let mut all = Vec::with_capacity(sampled.len());
-    for (&Sampled { leg, connection, exchange, .. }, request) in sampled.iter().zip(0..) {
-        let facts = seen.facts(connection as usize);
-        let exchange = &facts.exchanges[exchange as usize];
-        let endpoint = causes.legs[leg as usize].endpoint;
-        let body = u64::from(exchange.request.body_crc);
-        let key = match common {
-            Common::Id(rank) => {
-                names[seen.capture(connection as usize).index()].id(usize::from(rank), facts, exchange)
-            }
-            Common::Target => request_keys[request as usize] ^ body,
-            Common::TargetEnd => suffix_key(facts, exchange) ^ body,
-            Common::AnyBody => request_keys[request as usize],
-        };
-        let shapes = &mut causes.endpoints[endpoint].shapes;
-        if common == Common::Target && shapes.len() < 512 {
-            shapes.push(shape_key(facts, exchange));
-        }
-        if key != 0 {
-            all.push(Keyed { key, endpoint: endpoint as u32, request });
-        }
-    }
-    all
-}
-
-impl Electorate {
-    /// Leaves the vote to evenly spread requests of each leg. To those who have nobody to vote for, whose keys were seen
-    /// once only, come the others.
-    fn thin_out(&mut self, mut again: Vec<Alone>) {
-        let Self { requests, alone, steps, asked, .. } = self;
-        let count = |legs: &mut dyn Iterator<Item = u32>, counts: &mut [usize]| {
-            legs.for_each(|leg| counts[leg as usize] += 1);
-        };
-        count(&mut requests.iter().map(|request| request.leg), steps);
-        asked.clone_from(steps);
-        count(&mut alone.iter().chain(&again).map(|alone| alone.leg), asked);
-        again.sort_unstable();
-        again.dedup_by_key(|alone| (alone.leg, alone.key));
-        alone.append(&mut again);
-        count(&mut alone.iter().map(|alone| alone.leg), steps);
-        for step in steps.iter_mut() {
-            *step = step.div_ceil(VOTERS).max(1);
-        }
-        let mut next = vec![0usize; steps.len()];
-        for request in &mut self.requests {
-            let leg = request.leg as usize;
-            request.votes &= next[leg].is_multiple_of(steps[leg]);
-            next[leg] += 1;
-        }
-    }
-}
-
-/// Time and packet.
-pub(super) type Moment = (CaptureTime, u32);
-
-/// The end of a whole answer that the client still waited for, and when client or server gave up in place of one. By an
-/// answer that comes after a timeout the server would seem to ask its own client: it takes longer than what it was for.
-pub(super) fn ends(
-    facts: &CaptureFacts,
-    flow: &Flow,
-    exchange: &Exchange,
-) -> (Option<Moment>, Option<Moment>) {
-    // What is no HTTP ends with its connection, whenever that is.
-    let whole = exchange.response.is_complete() && !exchange.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE);
-    if whole && facts.left_before_response(flow, exchange).is_none() {
-        return (Some((exchange.response.end, exchange.response.last_frame)), None);
-    }
-    // Behind a small snap length it is known that an answer came, and when at the earliest: waiting ones come later.
-    if facts.is_answer_cut(flow, exchange) {
-        return (Some((exchange.response.end, exchange.response.last_frame)), None);
-    }
-    (None, facts.first_end(flow, exchange).map(|event| (event.at, event.frame)))
-}
-
-/// By capture: the group of its clock, and its first and last time.
-fn spans(seen: &Seen<'_>) -> Vec<(u16, i64, i64)> {
-    let captures = seen.captures.iter().zip(seen.clocks);
-    let span = captures.map(|(facts, clock)| {
-        let first = facts.flows.iter().map(|flow| clock.session(flow.first.0, flow.first.1).0).min();
-        let last = facts.flows.iter().map(|flow| clock.session(flow.last.0, flow.last.1).0).max();
-        (clock.group, first.unwrap_or(i64::MAX), last.unwrap_or(i64::MIN))
-    });
-    span.collect()
-}
-
-/// A request of the sample: read once, for the rounds look it up out of order.
-struct Sampled {
-    start: i64,
-    begun: i64,
-    end: Option<i64>,
-    over: Option<i64>,
-    is_error: bool,
-    leg: u32,
-    /// Index of its connection in the input, and of itself in its capture.
-    connection: u32,
-    exchange: u32,
-}
-
-/// A request of the sample by its key, before it is known whether that tells anything.
-struct Keyed {
-    key: u64,
-    endpoint: u32,
-    /// Its place in the sample.
-    request: u32,
-}
-
-/// Which keys were seen at several endpoints, and which several times; of the others most are known.
-struct KnownKeys {
-    /// By the key's last bits: 0, or the only endpoint and 1 with or without [`AGAIN`], or [`SEVERAL`].
-    endpoints: Vec<u32>,
-}
-
-/// Stands for more than one endpoint.
-const SEVERAL: u32 = u32::MAX;
-/// Marks an endpoint where a key may have been seen again.
-const AGAIN: u32 = 1 << 31;
-
-impl KnownKeys {
-    fn of(keys: &[Keyed]) -> Self {
-        let size = (4 * keys.len()).next_power_of_two();
-        let mut endpoints = vec![0; size];
-        for Keyed { key, endpoint, .. } in keys {
-            let slot = &mut endpoints[*key as usize & (size - 1)];
-            *slot = match *slot & !AGAIN {
-                0 => endpoint + 1,
-                known if known == endpoint + 1 => known | AGAIN,
-                _ => SEVERAL,
-            };
-        }
-        Self { endpoints }
-    }
-
-    fn of_key(&self, key: u64) -> u32 {
-        self.endpoints[key as usize & (self.endpoints.len() - 1)]
-    }
 }

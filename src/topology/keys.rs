@@ -30,13 +30,23 @@ pub(crate) fn request_key(facts: &CaptureFacts, exchange: &Exchange) -> u64 {
     hash2(facts.method(exchange.method).as_bytes(), &normal(facts.text_bytes(exchange.target)))
 }
 
+/// [`request_key`] and [`suffix_key`] of a request.
+pub(crate) fn target_keys(facts: &CaptureFacts, exchange: &Exchange) -> (u64, u64) {
+    let method = facts.method(exchange.method).as_bytes();
+    let target = normal(facts.text_bytes(exchange.target));
+    (hash2(method, &target), hash2(method, last_segment(&target)))
+}
+
 /// Whether the capture misses bytes of a request's body, or its head's end, as behind a small snap length: another capture
 /// may hold all of the same request.
+pub(crate) fn lacks_body(exchange: &Exchange) -> bool {
+    let request = &exchange.request;
+    request.is_present() && (request.head_bytes == 0 || request.body_bytes > 0 && request.body_crc == 0)
+}
+
+/// Whether that is so of any request of a capture.
 pub(crate) fn lacks_bodies(facts: &CaptureFacts) -> bool {
-    let requests = facts.exchanges.iter().map(|exchange| &exchange.request);
-    requests
-        .filter(|request| request.is_present())
-        .any(|request| request.head_bytes == 0 || request.body_bytes > 0 && request.body_crc == 0)
+    facts.exchanges.iter().any(lacks_body)
 }
 
 /// A target without scheme and authority, with `%XX` decoded and repeated slashes of the path as one: proxies
@@ -99,9 +109,13 @@ fn is_plain(target: &[u8]) -> bool {
 /// Hash of the method and the target from its last `/` on: equal also when a hop cut or added a prefix.
 pub(crate) fn suffix_key(facts: &CaptureFacts, exchange: &Exchange) -> u64 {
     let target = normal(facts.text_bytes(exchange.target));
-    let path_end = memchr::memchr(b'?', &target).unwrap_or(target.len());
-    let from = memchr::memrchr(b'/', &target[..path_end]).unwrap_or(0);
-    hash2(facts.method(exchange.method).as_bytes(), &target[from..])
+    hash2(facts.method(exchange.method).as_bytes(), last_segment(&target))
+}
+
+/// A target from the last `/` of its path on.
+fn last_segment(target: &[u8]) -> &[u8] {
+    let path_end = memchr::memchr(b'?', target).unwrap_or(target.len());
+    &target[memchr::memrchr(b'/', &target[..path_end]).unwrap_or(0)..]
 }
 
 /// Hash of the first segment of the target's path, without digits: what kind of resource it is.

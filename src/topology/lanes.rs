@@ -143,12 +143,16 @@ pub(super) fn arrange(causes: &Causes, given: &[LaneOverride], recording_of: &[u
         hop.given = Some(lane.name.clone());
         hop.rank = at;
     }
+    // Users are many, and ask the same few endpoints.
+    let mut hop_of_endpoint = vec![usize::MAX; causes.endpoints.len()];
     for (leg, &(from, to)) in causes.legs.iter().zip(&ends) {
-        let Endpoint { address: server, host, .. } = causes.endpoints[leg.endpoint];
-        hops[to].hosts.insert(host);
+        if std::mem::replace(&mut hop_of_endpoint[leg.endpoint], to) != to {
+            let Endpoint { address: server, host, .. } = causes.endpoints[leg.endpoint];
+            hops[to].hosts.insert(host);
+            hops[to].addresses.insert(server.ip());
+            hops[to].serves.insert(server);
+        }
         hops[from].addresses.insert(leg.client);
-        hops[to].addresses.insert(server.ip());
-        hops[to].serves.insert(server);
         hops[to].exchanges += leg.exchanges;
         hops[from].exchanges += usize::from(leg.exchanges > 0);
     }

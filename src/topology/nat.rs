@@ -39,27 +39,64 @@ enum Key {
     Refused(SocketAddr, u32),
 }
 
-type Index = HashMap<Key, Vec<u32>, foldhash::fast::FixedState>;
+type FixedMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// The groups that have something in common, in order. Nearly always it is one, for which nothing is allocated.
+struct Holders {
+    first: u32,
+    others: Vec<u32>,
+}
+
+impl Holders {
+    fn of(first: u32) -> Self {
+        Self { first, others: Vec::new() }
+    }
+
+    fn has(&self, group: u32) -> bool {
+        self.first == group || self.others.contains(&group)
+    }
+
+    /// All of them, where they are several and not too many to be translations of one connection.
+    fn shared(self) -> Option<Vec<u32>> {
+        let Self { first, mut others } = self;
+        others.insert(0, first);
+        (2..=MOST_TRANSLATIONS).contains(&others.len()).then_some(others)
+    }
+}
+
+/// Who holds each key. Those of messages are apart: few connections have some, and all exchanges are looked for there.
+#[derive(Default)]
+struct Index {
+    starts: FixedMap<Key, Holders>,
+    messages: FixedMap<Key, Holders>,
+}
+
+impl Index {
+    fn note(&mut self, key: Key, group: u32) {
+        let keys = if matches!(key, Key::Messages(..)) { &mut self.messages } else { &mut self.starts };
+        let known = keys.entry(key).or_insert_with(|| Holders::of(group));
+        if known.others.last().unwrap_or(&known.first) != &group {
+            known.others.push(group);
+        }
+    }
+}
 
 /// Joins groups of sightings that are one connection under several addresses. The order of groups stays that of
 /// their first members.
 pub(super) fn join(captures: &[Arc<CaptureFacts>], groups: Vec<Vec<Sighting>>) -> Vec<Vec<Sighting>> {
-    let mut index = Index::with_capacity_and_hasher(groups.len(), Default::default());
+    let mut index = Index::default();
+    index.starts.reserve(groups.len());
     for (at, group) in groups.iter().enumerate() {
         for sighting in group {
-            for key in own_keys(captures, *sighting) {
-                let known = index.entry(key).or_default();
-                if known.last() != Some(&(at as u32)) {
-                    known.push(at as u32);
-                }
-            }
+            own_keys(captures, *sighting, |key| index.note(key, at as u32));
         }
     }
     add_later_messages(captures, &groups, &mut index);
+    let holders = index.starts.into_values().chain(index.messages.into_values());
     let mut root: Vec<u32> = (0..groups.len() as u32).collect();
     let mut members: Vec<Vec<Sighting>> = groups;
-    let mut shared: Vec<Vec<u32>> =
-        index.into_values().filter(|all| (2..=MOST_TRANSLATIONS).contains(&all.len())).collect();
+    let several = holders.filter(|holders| !holders.others.is_empty());
+    let mut shared: Vec<Vec<u32>> = several.filter_map(Holders::shared).collect();
     // No order of a hash map may choose what is joined first.
     shared.sort_unstable();
     for all in shared {
@@ -88,17 +125,18 @@ fn flow(captures: &[Arc<CaptureFacts>], sighting: Sighting) -> &Flow {
     captures[sighting.capture.index()].flow(sighting.flow)
 }
 
-fn own_keys(captures: &[Arc<CaptureFacts>], sighting: Sighting) -> Vec<Key> {
+/// Gives what a sighting may have in common with others.
+fn own_keys(captures: &[Arc<CaptureFacts>], sighting: Sighting, mut give: impl FnMut(Key)) {
     let flow = flow(captures, sighting);
     let isn = |side| flow.direction(side).isn.filter(|&isn| isn >= LEAST_RANDOM);
     match (isn(Side::Client), isn(Side::Server)) {
-        (Some(client), Some(server)) => vec![Key::Numbers(client, server)],
+        (Some(client), Some(server)) => give(Key::Numbers(client, server)),
         (Some(client), None) if matches!(flow.opening, Opening::Refused | Opening::Unanswered) => {
-            vec![Key::Refused(flow.client, client)]
+            give(Key::Refused(flow.client, client));
         }
         _ => {
             let exchanges = captures[sighting.capture.index()].exchanges_of(flow);
-            exchanges.iter().filter_map(messages).take(SAMPLED_EXCHANGES).collect()
+            exchanges.iter().filter_map(messages).take(SAMPLED_EXCHANGES).for_each(give);
         }
     }
 }
@@ -115,18 +153,18 @@ fn messages(exchange: &crate::http::Exchange) -> Option<Key> {
 
 /// A capture that began earlier holds the exchanges of a connection without handshake as later ones.
 fn add_later_messages(captures: &[Arc<CaptureFacts>], groups: &[Vec<Sighting>], index: &mut Index) {
-    if !index.keys().any(|key| matches!(key, Key::Messages(..))) {
+    if index.messages.is_empty() {
         return;
     }
     for (at, group) in groups.iter().enumerate() {
         for &sighting in group {
             let exchanges = captures[sighting.capture.index()].exchanges_of(flow(captures, sighting));
             for key in exchanges.iter().filter_map(messages) {
-                if let Some(known) = index.get_mut(&key)
-                    && !known.contains(&(at as u32))
-                    && known.len() <= MOST_TRANSLATIONS
+                if let Some(known) = index.messages.get_mut(&key)
+                    && !known.has(at as u32)
+                    && known.others.len() < MOST_TRANSLATIONS
                 {
-                    known.push(at as u32);
+                    known.others.push(at as u32);
                 }
             }
         }

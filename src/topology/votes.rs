@@ -128,6 +128,9 @@ pub(super) fn vote(
             }
         }
     }
+    if ballots.is_empty() {
+        return;
+    }
     let mut ballots: Vec<_> = ballots.into_iter().collect();
     ballots.sort_unstable();
     let ballots = without_chance(&ballots, orders, causes);
@@ -147,16 +150,19 @@ struct Voter {
 /// By leg: the weight of all who could vote for one of the endpoints that the leg's ballots name. Who asked when no
 /// capture of these ran could not: that nothing was seen above it then tells nothing.
 fn count(voters: &[Voter], ballots: &[((u32, u32), usize)], electorate: &Electorate) -> Vec<usize> {
-    let mut captures: FixedMap<u32, Vec<CaptureId>> = FixedMap::default();
+    let mut captures: Vec<Vec<CaptureId>> = Vec::new();
     for request in &electorate.requests {
-        let known = captures.entry(request.endpoint).or_default();
-        if !known.contains(&request.capture) {
-            known.push(request.capture);
+        let endpoint = request.endpoint as usize;
+        if captures.len() <= endpoint {
+            captures.resize(endpoint + 1, Vec::new());
+        }
+        if !captures[endpoint].contains(&request.capture) {
+            captures[endpoint].push(request.capture);
         }
     }
     let mut named: Vec<Vec<(u16, i64, i64)>> = vec![Vec::new(); electorate.steps.len()];
     for &((leg, upper), _) in ballots {
-        let spans = captures[&upper].iter().map(|capture| electorate.spans[capture.index()]);
+        let spans = captures[upper as usize].iter().map(|capture| electorate.spans[capture.index()]);
         named[leg as usize].extend(spans);
     }
     let could_vote = |leg: u32, start: i64, group: u16| {

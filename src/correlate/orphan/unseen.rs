@@ -81,12 +81,19 @@ fn captures(connection: &Connection) -> impl Iterator<Item = usize> + '_ {
 /// The addresses of lanes with captures of both sides of which none holds both sides of this address.
 fn places(analysis: &Analysis) -> BTreeSet<(LaneId, IpAddr)> {
     let mut asked: BTreeMap<(LaneId, IpAddr), BTreeSet<usize>> = BTreeMap::new();
-    // By capture the lanes whose own requests it holds, with the addresses that these come from.
+    for connection in &analysis.topology.connections {
+        let to = analysis.link(connection.link).to;
+        asked.entry((to, connection.server.ip())).or_default().extend(captures(connection));
+    }
+    // By capture the lanes whose own requests it holds, with the addresses that these come from; users, who are most, are
+    // not asked.
+    let is_asked: BTreeSet<LaneId> = asked.keys().map(|(lane, _)| *lane).collect();
     let mut asks: BTreeSet<(usize, LaneId, IpAddr)> = BTreeSet::new();
     for connection in &analysis.topology.connections {
-        let link = analysis.link(connection.link);
-        asked.entry((link.to, connection.server.ip())).or_default().extend(captures(connection));
-        asks.extend(captures(connection).map(|at| (at, link.from, connection.client.ip())));
+        let from = analysis.link(connection.link).from;
+        if is_asked.contains(&from) {
+            asks.extend(captures(connection).map(|at| (at, from, connection.client.ip())));
+        }
     }
     let least = IpAddr::V4([0; 4].into());
     let holds_both = |(lane, own): (LaneId, IpAddr), capture: usize| {

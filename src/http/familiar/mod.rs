@@ -132,6 +132,8 @@ struct Line {
     role: Role,
     /// The whole line with its CRLF, as it was last; empty when it has another value each time.
     bytes: Vec<u8>,
+    /// Length of the line as it was last, whether it was kept or not.
+    len: usize,
     /// How often the value was another one than before, up to [`CHANGES`].
     changes: u8,
     digest: HeaderDigest,
@@ -199,6 +201,11 @@ impl Lines {
         while !rest.starts_with(b"\r\n") {
             let mut place = before.map_or(self.first, |before: usize| self.lines[before].next);
             let mut len = self.lines.get(place).map_or(0, |line| line.known_at_start_of(rest));
+            if len == 0
+                && let Some(line) = self.lines.get_mut(place)
+            {
+                len = line.take_as_long_as_before(rest, facts, digests.is_some());
+            }
             if len == 0 {
                 len = line_len(rest)?;
                 place = self.read_line(place, &rest[..len], facts, digests.is_some())?;
@@ -265,6 +272,7 @@ impl Lines {
             id,
             role: Role::of(name, asks),
             bytes: Vec::new(),
+            len: 0,
             changes: 0,
             digest: HeaderDigest::new(id, b""),
             tells: Tells::Nothing,
@@ -321,30 +329,46 @@ impl Line {
         if !self.bytes.is_empty() && bytes.starts_with(&self.bytes) { self.bytes.len() } else { 0 }
     }
 
+    /// Takes the line at the start of `bytes` if it is as long as the last one, as ids and dates are: its end need not be
+    /// looked for then, since no field value holds one. Its length, or 0.
+    fn take_as_long_as_before(&mut self, bytes: &[u8], facts: &mut CaptureFacts, asks: bool) -> usize {
+        let Some(line) = bytes.get(..self.len).filter(|line| line.ends_with(b"\r\n")) else { return 0 };
+        let taken = line.starts_with(self.name.as_bytes()) && self.take(line, facts, asks).is_some();
+        if taken { line.len() } else { 0 }
+    }
+
     /// Takes the line as it is now.
     fn take(&mut self, bytes: &[u8], facts: &mut CaptureFacts, asks: bool) -> Option<()> {
-        let alternates = self.changes == CHANGES && self.strangers < STRANGERS && bytes.len() <= MAX_VALUE;
+        // What a line says that tells nothing need not be known again.
+        let tells = asks || self.role != Role::Plain;
+        let alternates =
+            tells && self.changes == CHANGES && self.strangers < STRANGERS && bytes.len() <= MAX_VALUE;
         let place = if alternates { place_of(bytes, self.name.len()) } else { 0 };
         if alternates && let Some(known) = self.values.get(place).filter(|known| known.bytes == bytes) {
             (self.digest, self.tells) = (known.digest, known.tells);
+            self.len = bytes.len();
             self.strangers = 0;
             self.bytes.clear();
             return Some(());
         }
-        let field = &bytes[self.name.len()..bytes.len() - 2];
-        if !is_field_value(field) {
+        // With the name, which holds no other bytes either: few values are as long as a block.
+        if !is_field_value(&bytes[..bytes.len() - 2]) {
             return None;
         }
+        self.len = bytes.len();
         self.bytes.clear();
         if self.changes < CHANGES && bytes.len() <= MAX_KEPT {
             self.changes += 1;
             self.bytes.extend_from_slice(bytes);
         }
-        if asks {
-            self.digest = HeaderDigest::of(self.id, facts.name(self.id), field);
-        }
-        if self.role != Role::Plain {
-            self.tells = self.tells_of(field.trim_ascii(), facts);
+        if tells {
+            let field = &bytes[self.name.len()..bytes.len() - 2];
+            if asks {
+                self.digest = HeaderDigest::of(self.id, facts.name(self.id), field);
+            }
+            if self.role != Role::Plain {
+                self.tells = self.tells_of(field.trim_ascii(), facts);
+            }
         }
         if alternates {
             self.keep(bytes, place);

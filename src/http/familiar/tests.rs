@@ -100,6 +100,20 @@ fn near_misses_are_left_to_the_reading_of_whole_heads() {
 }
 
 #[test]
+fn a_line_as_long_as_the_last_one_is_two_where_a_line_ends_in_it() {
+    for start in ["GET / HTTP/1.1", "HTTP/1.1 200 OK"] {
+        let mut knows = Context::default();
+        let head = |lines: &str| format!("{start}\r\nHost: a\r\n{lines}\r\n\r\n");
+        for n in 10..30 {
+            assert!(agrees(head(&format!("X-Id: {n}345678")).as_bytes(), &mut knows));
+        }
+        assert!(agrees(head("X-Id: 1\r\nY: 67").as_bytes(), &mut knows), "two lines, as long together");
+        assert!(!agrees(head("X-Id: 12\nY: 67").as_bytes(), &mut knows), "a bare line feed");
+        assert!(!agrees(head("X-Id: 12\r45678").as_bytes(), &mut knows));
+    }
+}
+
+#[test]
 fn knows_a_limited_number_of_names() {
     let mut knows = Context::default();
     for n in 0..2 * MAX_NAMES {

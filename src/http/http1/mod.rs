@@ -157,7 +157,8 @@ impl Http1 {
         is_small
     }
 
-    /// Takes bytes in which messages begin or end.
+    /// Takes bytes in which messages begin or end. Apart from the usual way, so that this need not save what it uses.
+    #[inline(never)]
     fn messages(&mut self, from: Side, chunk: &Chunk<'_>, context: &mut Context) {
         let mut rest = *chunk;
         self.stream(from).first_seq.get_or_insert(chunk.seq);
