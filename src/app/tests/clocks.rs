@@ -165,3 +165,19 @@ fn of_replicas_it_is_said_which_one_was_not_captured() {
     press(&mut window, Key::L);
     window.get_by_label("captured in nginx.pcap, but not 10.88.9.9");
 }
+
+#[test]
+fn where_a_capture_was_taken_is_brought_into_the_analysis() {
+    let mut window = recorded();
+    let generation = |window: &Window| window.state().document.as_ref().unwrap().generation;
+    let before = generation(&window);
+    let edit = crate::app::chain::ChainEdit::TakenAt {
+        capture: crate::capture::CaptureId(0),
+        lane: Some(crate::topology::LaneId(0)),
+    };
+    window.state_mut().apply(&egui::Context::default(), vec![Action::EditChain(edit)]);
+    window.run_steps(4);
+    assert_ne!(generation(&window), before, "clocks and words about what was captured rest on it");
+    let state = window.state();
+    assert_eq!((state.analysed.taken_at.len(), &state.analysed), (1, &state.session().overrides));
+}
