@@ -25,6 +25,7 @@ mod going;
 mod moving;
 mod opening;
 mod snapshot;
+mod stopping;
 mod tables;
 mod verdict;
 mod wire;

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::app::chain::ChainEdit;
-use crate::app::loader::Loaded;
 use crate::session::{Session, Snapshot};
-use crate::topology::{LaneId, Overrides};
+use crate::topology::LaneId;
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
@@ -282,36 +281,6 @@ fn the_window_closes_at_once_unless_edits_would_be_lost() {
     window.run_steps(3);
     click(&mut window, "Discard and quit");
     assert!(!close(&mut window).contains(&egui::ViewportCommand::CancelClose), "it was said to be discarded");
-}
-
-/// What a load leaves that the user stopped halfway.
-fn stopped() -> Loaded {
-    Loaded {
-        document: Document::new(fixture::with_requests(5)),
-        session: Session::default(),
-        cancelled: true,
-        added: false,
-        again: false,
-        restored: false,
-        overrides: Overrides::default(),
-        words: "Loading was cancelled: this is what was read until then".to_owned(),
-    }
-}
-
-#[test]
-fn a_load_that_is_cancelled_leaves_what_is_open() {
-    let mut window = window();
-    let generation = window.state().document.as_ref().unwrap().generation;
-    window.state_mut().arrived(stopped());
-    window.run_steps(3);
-    assert_eq!(window.state().document.as_ref().unwrap().generation, generation);
-    assert!(window.query_by_label_contains("what was open is still shown").is_some());
-    // An empty window takes what there is.
-    let mut window = window_with(None, None);
-    window.state_mut().arrived(stopped());
-    window.run_steps(3);
-    assert!(window.state().document.is_some());
-    assert!(window.query_by_label_contains("this is what was read until then").is_some());
 }
 
 #[test]
