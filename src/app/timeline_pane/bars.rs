@@ -8,7 +8,7 @@ use egui::{
 };
 
 use super::arrange::{Arrangement, BAND, Entry, Placed};
-use super::fills::paint_bar;
+use super::fills::{Covered, paint_bar};
 use super::marks::{MarkNode, mark_nodes, paint_mark, small_mark};
 use super::tracks::tracks;
 use super::{Frame, LayoutKey, RowSums, TimelineAction, TimelineState, labels, shapes};
@@ -43,6 +43,8 @@ pub(super) struct Layers {
     pub marks: Vec<Shape>,
     /// See [`Shown::words`].
     pub words: Vec<Shape>,
+    /// What the rows before, as low as this one, have filled of its line.
+    pub covered: Covered,
     pub texts: usize,
     /// Left edges of the port labels on the row being painted.
     pub port_labels: Vec<f32>,
@@ -79,6 +81,7 @@ pub(super) fn body_ui(
         over: vec![],
         marks: vec![],
         words: vec![],
+        covered: Covered::within(body.x_range()),
         texts: 0,
         port_labels: vec![],
         mark_nodes: vec![],
