@@ -172,7 +172,7 @@ fn where_a_capture_was_taken_is_brought_into_the_analysis() {
     let generation = |window: &Window| window.state().document.as_ref().unwrap().generation;
     let before = generation(&window);
     let edit = crate::app::chain::ChainEdit::TakenAt {
-        capture: crate::capture::CaptureId(0),
+        capture: CaptureId(0),
         lane: Some(crate::topology::LaneId(0)),
     };
     window.state_mut().apply(&egui::Context::default(), vec![Action::EditChain(edit)]);

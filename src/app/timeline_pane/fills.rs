@@ -73,6 +73,7 @@ pub(super) fn paint_bar(
         Look::Failed => {
             // On a low row it is higher than answered ones: they differ without their colour.
             let whole = if tall { rect } else { rect.expand2(egui::vec2(0.0, 1.0)) };
+            layers.covered.covers(rect, paint(palette.failed));
             layers.fills.add_colored_rect(whole, paint(palette.failed));
             if tall {
                 // Another lower edge: failed bars differ from answered ones without their colour.
@@ -81,6 +82,7 @@ pub(super) fn paint_bar(
             }
         }
         Look::Rejected => {
+            layers.covered.covers(rect, palette.failed);
             layers.fills.add_colored_rect(rect, mix(palette.panel, palette.failed, 0.3 * strength));
             if rect.width() >= 4.0 {
                 shapes::hatch(&mut layers.over, rect, paint(palette.failed));
