@@ -62,7 +62,8 @@ mod tests {
         let passes = asked.load(Ordering::Relaxed);
         assert!(passes > 30, "a pass over all exchanges lies between two of {passes}");
         for at in 1..=passes {
-            (asked.store(0, Ordering::Relaxed), end.store(at, Ordering::Relaxed));
+            asked.store(0, Ordering::Relaxed);
+            end.store(at, Ordering::Relaxed);
             assert_eq!(analyse().map(|_| ()), Err(Stopped));
             assert_eq!(asked.load(Ordering::Relaxed), at);
         }
