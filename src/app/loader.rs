@@ -61,7 +61,7 @@ pub enum LoadError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// No file held a packet.
-    #[error("nothing could be read: {}", listed(.0))]
+    #[error("{}", listed(.0))]
     Nothing(Vec<Unread>),
     /// Logs, and no capture that they could tell of; with what they tell alone, as a report says it.
     #[error("these are logs: add them to the captures of the same time")]
