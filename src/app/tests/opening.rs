@@ -404,3 +404,21 @@ fn a_path_typed_to_save_to_takes_the_place_of_the_one_proposed() {
     window.run_steps(4);
     assert!(path.is_file(), "{:?}", window.state().notice);
 }
+
+#[test]
+fn paths_are_typed_into_dialogs_at_once() {
+    let mut window = recorded();
+    let fixed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-fixed");
+    press(&mut window, Key::C);
+    window.event(egui::Event::Text(fixed.display().to_string()));
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("The fault is gone").is_some());
+    press(&mut window, Key::Escape);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    window.run_steps(3);
+    window.event(egui::Event::Text("x.pcap".to_owned()));
+    window.run_steps(2);
+    assert!(matches!(&window.state().ui.modal, Some(Modal::OpenPath { text, .. }) if text == "x.pcap"));
+}
