@@ -372,6 +372,10 @@ impl AppState {
             }
             LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
             LoadError::OnlyLogs(told) if self.document.is_none() => self.told_by_logs = told,
+            // The user knows why.
+            LoadError::Cancelled | LoadError::GivenUp(_) if self.document.is_none() => {
+                self.tell(error.to_string());
+            }
             error if self.document.is_none() => self.complain(error.to_string()),
             error => self.complain(format!("What was open is still shown: {error}")),
         }
