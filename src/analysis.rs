@@ -13,6 +13,7 @@ use crate::diagnose::words::{counted, grouped};
 use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message, SaidAside};
 use crate::logs::{LogFile, LogLine};
+use crate::stop::{Stop, Stopped};
 use crate::tcp::{Closing, Event, EventKind, Flow, Side};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
@@ -518,9 +519,22 @@ pub fn analyse_with_logs(
     logs: Vec<Arc<LogFile>>,
     overrides: &Overrides,
 ) -> Analysis {
+    analyse_unless(captures, logs, overrides, Stop::NEVER).unwrap_or_default()
+}
+
+/// As [`analyse_with_logs`], until it is stopped: it asks between any two of its passes over the exchanges.
+///
+/// # Errors
+/// When it was stopped.
+pub fn analyse_unless(
+    captures: Vec<Arc<CaptureFacts>>,
+    logs: Vec<Arc<LogFile>>,
+    overrides: &Overrides,
+    stop: Stop<'_>,
+) -> Result<Analysis, Stopped> {
     let mut analysis = Analysis { captures, logs, ..Analysis::default() };
-    analysis.topology = crate::topology::build(&analysis.captures, overrides);
-    analysis.trees = crate::correlate::build(&analysis);
-    analysis.diagnosis = crate::diagnose::build(&analysis);
-    analysis
+    analysis.topology = crate::topology::build_unless(&analysis.captures, overrides, stop)?;
+    analysis.trees = crate::correlate::build_unless(&analysis, stop)?;
+    analysis.diagnosis = crate::diagnose::build_unless(&analysis, stop)?;
+    Ok(analysis)
 }

@@ -18,6 +18,7 @@ pub mod http;
 pub mod load;
 pub mod logs;
 pub mod session;
+pub mod stop;
 pub mod tcp;
 #[doc(hidden)]
 pub mod testing;

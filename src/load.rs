@@ -18,6 +18,8 @@ pub struct Progress {
     done: AtomicU64,
     total: AtomicU64,
     cancelled: AtomicBool,
+    analysing: AtomicBool,
+    given_up: AtomicBool,
 }
 
 impl Progress {
@@ -29,13 +31,31 @@ impl Progress {
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
-    /// Asks the loading threads to stop; what was read so far is kept.
+    /// Asks the loading threads to stop; what was read so far is kept. An analysis of it, once begun, is given up.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        let asked = if self.is_analysing() { &self.given_up } else { &self.cancelled };
+        asked.store(true, Ordering::Relaxed);
     }
-    /// Whether somebody asked to stop.
+    /// Asks all of it to stop: nobody waits for what was read.
+    pub fn give_up(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+    /// Whether somebody asked to stop reading.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+    /// Whether nobody waits for the analysis any more.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+    /// Whether all is read, and what was read is being analysed.
+    pub fn is_analysing(&self) -> bool {
+        self.analysing.load(Ordering::Relaxed)
+    }
+    /// Says that all is read.
+    pub fn begin_analysis(&self) {
+        self.analysing.store(true, Ordering::Relaxed);
     }
     /// Adds to the bytes read.
     pub fn add_done(&self, bytes: u64) {

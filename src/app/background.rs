@@ -24,6 +24,13 @@ pub enum Progressing<T> {
 }
 
 impl<T> Task<T> {
+    /// One whose result the test sends.
+    #[cfg(test)]
+    pub fn to_come() -> (Self, std::sync::mpsc::Sender<T>) {
+        let (sender, receiver) = channel();
+        (Self { receiver }, sender)
+    }
+
     /// How it stands, without waiting.
     pub fn poll(&self) -> Progressing<T> {
         match self.receiver.try_recv() {

@@ -21,6 +21,9 @@ use crate::session::{Target, TimeView};
 /// Free space between two panes, in points.
 const GAP: f32 = 8.0;
 
+/// Names the filter's field.
+const FILTER: &str = "filter";
+
 /// Height of the table's pane with a handful of rows, in points.
 const TABLE: f32 = 212.0;
 
@@ -62,6 +65,14 @@ pub fn root_ui(ui: &mut Ui, state: &mut AppState) {
 
 fn keyboard(ui: &Ui, state: &AppState, out: &mut Actions) {
     let typing = ui.ctx().text_edit_focused();
+    // A list that is open, and a field that has the keyboard until this very key, take it for themselves.
+    let is_free = state.ui.modal.is_none()
+        && !egui::Popup::is_any_open(ui.ctx())
+        && !ui.memory(|memory| memory.had_focus_last_frame(egui::Id::unique(FILTER)));
+    let cancels = is_free && state.loader.progress().is_some_and(|stage| stage.is_slow);
+    if cancels && ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, egui::Key::Escape)) {
+        out.push(Action::Run(Command::CancelLoad));
+    }
     match &state.ui.modal {
         None => out.extend(command::pressed(ui.ctx(), typing).into_iter().map(Action::Run)),
         // The editor of the chain stays open while its edits are taken back.
@@ -194,7 +205,7 @@ fn filter_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
     }
     let edit = TextEdit::singleline(&mut text)
         // An id of its own: one by place would change as the button before it appears, and lose the focus to it.
-        .id(egui::Id::unique("filter"))
+        .id(egui::Id::unique(FILTER))
         .hint_text("Filter: rejected or retry, status:502, method:post …")
         .font(egui::TextStyle::Monospace)
         .desired_width(ui.available_width() - 8.0);
@@ -230,18 +241,21 @@ fn messages_ui(ui: &mut Ui, state: &AppState, out: &mut Actions) {
         Panel::top("loading").frame(frame).show(ui, |ui| {
             ui.horizontal(|ui| {
                 let Stage { done, total, what, .. } = stage;
-                if what.is_empty() {
+                let cancel = |ui: &mut Ui, out: &mut Actions| {
+                    command_button(ui, Command::CancelLoad, "Cancel", out);
+                    ui.label(RichText::new("Esc").small().color(palette.muted));
+                };
+                if stage.is_analysing || total > 0 && done >= total {
                     ui.spinner();
-                    ui.label("Analysing again with the new lanes and clocks");
-                    return;
-                }
-                if total > 0 && done >= total {
-                    ui.spinner();
-                    ui.label(format!("Read {what}; following its requests across the hops"));
+                    cancel(ui, out);
+                    ui.label(match what {
+                        "" => "Analysing again with the new lanes and clocks".to_owned(),
+                        what => format!("Read {what}; following its requests across the hops"),
+                    });
                     return;
                 }
                 ui.label(format!("Reading {what}"));
-                command_button(ui, Command::CancelLoad, "Cancel", out);
+                cancel(ui, out);
                 let share = if total == 0 { 0.0 } else { done as f32 / total as f32 };
                 let words = format!("{} of {}", bytes(done), bytes(total));
                 ui.add(

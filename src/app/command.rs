@@ -164,7 +164,9 @@ impl Command {
             Self::AddPath => {
                 ("Add path…", "Type a path to load beside what is shown", Some((CTRL_SHIFT, Key::L)))
             }
-            Self::CancelLoad => ("Cancel loading", "Stop reading and keep what was read", None),
+            Self::CancelLoad => {
+                ("Cancel loading", "Stop reading and keep what was read; stop the analysis of it", None)
+            }
             Self::Save => (
                 "Save snapshot…",
                 "Write names, notes, view and findings to a .ron file",

@@ -13,6 +13,7 @@ use crate::http::CaptureFacts;
 use crate::load::{self, Given, Progress};
 use crate::logs::LogFile;
 use crate::session::{self, Chosen, Opened, Session, Snapshot, SnapshotError};
+use crate::stop::{Stop, Stopped};
 use crate::topology::{self, LaneOverride, Overrides};
 
 /// What to read, and what to keep.
@@ -60,7 +61,7 @@ pub enum LoadError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// No file held a packet.
-    #[error("nothing could be read: {}", listed(.0))]
+    #[error("{}", listed(.0))]
     Nothing(Vec<Unread>),
     /// Logs, and no capture that they could tell of; with what they tell alone, as a report says it.
     #[error("these are logs: add them to the captures of the same time")]
@@ -71,6 +72,12 @@ pub enum LoadError {
     /// The user stopped it before the first packet.
     #[error("loading was cancelled before anything was read")]
     Cancelled,
+    /// The user stopped the analysis of what was read.
+    #[error("loading was cancelled before the requests were followed across the hops")]
+    GivenUp(#[from] Stopped),
+    /// The user stopped the analysis that edits of lanes or clocks had asked for.
+    #[error("the analysis was cancelled: lanes and clocks are again as it knows them, until you undo that")]
+    EditGivenUp,
 }
 
 /// A file that gave no packet, and why.
@@ -118,6 +125,8 @@ pub struct Stage<'a> {
     pub total: u64,
     /// What is being read; empty when captures read before are only analysed anew.
     pub what: &'a str,
+    /// Whether all is read, and what was read is being analysed.
+    pub is_analysing: bool,
     /// Whether it takes long enough that the user should know: a bar that comes and goes within a blink disturbs.
     pub is_slow: bool,
 }
@@ -131,10 +140,26 @@ pub struct Loader {
     job: Option<Job>,
 }
 
+/// Gives the result of a load that waits for it.
+#[cfg(test)]
+type End = std::sync::mpsc::Sender<Result<Loaded, LoadError>>;
+
 impl Loader {
+    /// A load that has been under way for a while, and goes on until the test lets it end.
+    #[cfg(test)]
+    pub fn waiting(what: &str) -> (Self, Arc<Progress>, End) {
+        let (task, end) = Task::to_come();
+        let progress = Arc::new(Progress::default());
+        let began = Instant::now().checked_sub(SLOW).unwrap_or_else(Instant::now);
+        let job = Job { progress: Arc::clone(&progress), task, what: what.to_owned(), began };
+        (Self { job: Some(job) }, progress, end)
+    }
+
     /// Starts a load; one under way is told to stop, and its result is dropped.
     pub fn start(&mut self, request: Request, background: &Background) {
-        self.cancel();
+        if let Some(job) = &self.job {
+            job.progress.give_up();
+        }
         let progress = Arc::new(Progress::default());
         let what = describe(&request.paths);
         let shared = Arc::clone(&progress);
@@ -142,7 +167,7 @@ impl Loader {
         self.job = Some(Job { progress, task, what, began: Instant::now() });
     }
 
-    /// Asks the load under way to stop and to give what it has.
+    /// Asks the load under way to stop and to give what it has read; an analysis has nothing to give before its end.
     pub fn cancel(&self) {
         if let Some(job) = &self.job {
             job.progress.cancel();
@@ -171,6 +196,7 @@ impl Loader {
             done: job.progress.done(),
             total: job.progress.total(),
             what: &job.what,
+            is_analysing: job.progress.is_analysing(),
             is_slow: job.began.elapsed() >= SLOW,
         })
     }
@@ -179,7 +205,7 @@ impl Loader {
 fn read(mut request: Request, progress: &Progress) -> Result<Loaded, LoadError> {
     match session::choose(&request.paths)? {
         Chosen::Snapshot { snapshot, path, left_out } => {
-            Ok(read_snapshot(*snapshot, &path, &left_out, &request.lanes, progress))
+            read_snapshot(*snapshot, &path, &left_out, &request.lanes, progress)
         }
         Chosen::Captures { paths, broken } => {
             request.paths = paths;
@@ -212,13 +238,21 @@ fn read_captures(
             false => LoadError::Nothing(read.iter().map(|capture| Unread::of(&capture.info)).collect()),
         });
     }
-    if !read.is_empty() {
+    let captures_are_new = !read.is_empty();
+    if captures_are_new {
         load::read_completed_again(&mut captures, progress);
         captures.extend(read);
+    }
+    progress.begin_analysis();
+    let given_up = || progress.is_given_up();
+    let stop = Stop::when(&given_up);
+    if captures_are_new {
+        stop.check()?;
         captures = topology::heal(captures);
     }
     logs.extend(more_logs);
-    let analysis = analysis::analyse_with_logs(captures, logs, &request.overrides);
+    let analysis = analysis::analyse_unless(captures, logs, &request.overrides, stop)
+        .map_err(|stopped| if again { LoadError::EditGivenUp } else { stopped.into() })?;
     let mut words: Vec<String> =
         unread.iter().map(|(path, error)| format!("{error}: {}", path.display())).collect();
     words.extend(cancelled_words(progress));
@@ -250,14 +284,14 @@ fn read_snapshot(
     left_out: &[PathBuf],
     lanes: &[LaneOverride],
     progress: &Progress,
-) -> Loaded {
+) -> Result<Loaded, LoadError> {
     let Opened { analysis, session, mut words, held, .. } =
-        session::open(snapshot, path, lanes, Bodies::Kept, progress);
+        session::open(snapshot, path, lanes, Bodies::Kept, progress)?;
     words.splice(..0, session::left_out_words(path, left_out));
     if held.is_none() {
         words.extend(cancelled_words(progress));
     }
-    Loaded {
+    Ok(Loaded {
         document: match held {
             Some(held) => Document::of_snapshot(analysis, held),
             None => Document::new(analysis),
@@ -269,7 +303,7 @@ fn read_snapshot(
         again: false,
         restored: true,
         words: words.join("; "),
-    }
+    })
 }
 
 fn describe(paths: &[PathBuf]) -> String {
@@ -277,5 +311,38 @@ fn describe(paths: &[PathBuf]) -> String {
         [] => String::new(),
         [one] => one.display().to_string(),
         [first, rest @ ..] => format!("{} and {} more", first.display(), rest.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Request {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-captures/single-host");
+        Request { paths: vec![path], ..Request::default() }
+    }
+
+    #[test]
+    fn who_cancels_while_files_are_read_gives_up_the_analysis_of_what_was_read_by_cancelling_again() {
+        let progress = Progress::default();
+        progress.cancel();
+        assert!(progress.is_cancelled() && !progress.is_given_up());
+        progress.begin_analysis();
+        progress.cancel();
+        assert!(progress.is_given_up());
+    }
+
+    #[test]
+    fn an_analysis_that_is_given_up_leaves_nothing() {
+        let given_up = Progress::default();
+        given_up.begin_analysis();
+        given_up.cancel();
+        assert!(matches!(read(sample(), &given_up), Err(LoadError::GivenUp(_))));
+        let Ok(loaded) = read(sample(), &Progress::default()) else { panic!("it can be read") };
+        let keep = loaded.document.analysis.captures.clone();
+        let again = || Request { keep: keep.clone(), ..Request::default() };
+        assert!(matches!(read(again(), &given_up), Err(LoadError::EditGivenUp)));
+        assert!(read(again(), &Progress::default()).is_ok_and(|loaded| loaded.again));
     }
 }

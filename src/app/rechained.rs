@@ -15,9 +15,8 @@ impl AppState {
         let topology = self.pending.as_ref().map_or(shown, |pending| &pending.topology);
         match chain::edited(&self.edits.session().overrides, topology, edit) {
             Ok(overrides) => {
-                let only_words = matches!(edit, ChainEdit::TakenAt { .. });
                 let pending = Pending::after(self.pending.clone(), shown, edit, &overrides);
-                if self.edits.edit(|session| session.overrides = overrides) && !only_words {
+                if self.edits.edit(|session| session.overrides = overrides) {
                     self.pending = pending;
                     self.analyse_again();
                 }

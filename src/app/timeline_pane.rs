@@ -17,6 +17,8 @@ mod shapes;
 mod tests;
 mod tracks;
 
+use std::sync::Arc;
+
 use egui::{Pos2, Rect, Ui};
 
 use self::arrange::{Arrangement, Placed};
@@ -24,7 +26,7 @@ use super::Palette;
 use crate::analysis::Analysis;
 use crate::capture::SessionTime;
 use crate::session::{Annotation, Selection, TimeView};
-use crate::timeline::{Item, Minimap, Model, RowLayout, Scale, Zone};
+use crate::timeline::{Item, Mark, Minimap, Model, RowLayout, Scale, Zone};
 use crate::topology::{ConnectionId, ExchangeId};
 
 /// What the pane shows.
@@ -95,6 +97,18 @@ struct LayoutKey {
     width: f32,
 }
 
+impl LayoutKey {
+    fn of(frame: &Frame<'_>) -> Self {
+        Self {
+            generation: frame.input.generation,
+            filter_generation: frame.input.filter_generation,
+            view: frame.scale.view,
+            left: frame.scale.left,
+            width: frame.scale.width,
+        }
+    }
+}
+
 /// Layouts by link and row, and whether the row is low.
 type RowLayouts = hashbrown::HashMap<(u16, u32, bool), RowLayout>;
 /// How many spans before each pass the filter, by link and row.
@@ -111,6 +125,8 @@ pub struct TimelineState {
     scroll_to_request: bool,
     minimap: Option<((u64, usize), Minimap)>,
     layouts: Option<(LayoutKey, RowLayouts)>,
+    band_marks: Option<(LayoutKey, Arc<Vec<Vec<Mark>>>)>,
+    low: Option<(bars::LowKey, Arc<bars::LowRows>)>,
     matching: Option<((u64, u64), RowSums)>,
     /// Where the pointer was when what lies under it changed: until it moves, no tooltip speaks of things that came
     /// to lie there.
@@ -182,6 +198,9 @@ impl Frame<'_> {
 
     /// Whether a run of bars stands for one of the selected request, among others.
     fn holds_lit(&self, view: &bars::RowView<'_>, item: &Item) -> bool {
+        if self.lit.is_empty() {
+            return false;
+        }
         let spans = &view.row.spans;
         let last = (item.first + item.count as usize).min(spans.len()).checked_sub(1);
         let Some((first, last)) = spans.get(item.first).zip(last.map(|at| &spans[at])) else { return false };

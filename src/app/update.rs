@@ -355,15 +355,27 @@ impl AppState {
     }
 
     /// Says why nothing was loaded; what was open stays as it is.
-    fn not_loaded(&mut self, error: LoadError) {
-        if !matches!(error, LoadError::OpenAlready | LoadError::Cancelled) && !self.ui.recent.is_empty() {
+    pub(super) fn not_loaded(&mut self, error: LoadError) {
+        let was_sound =
+            matches!(error, LoadError::OpenAlready | LoadError::Cancelled | LoadError::GivenUp(_));
+        if !was_sound && !matches!(error, LoadError::EditGivenUp) && !self.ui.recent.is_empty() {
             self.ui.recent.remove(0);
         }
         // An analysis that died would die again.
         let is_lost = matches!(error, LoadError::Lost);
         match error {
+            LoadError::EditGivenUp => {
+                self.pending = None;
+                let analysed = self.analysed.clone();
+                self.edits.edit(|session| session.overrides = analysed);
+                self.tell(error.to_string());
+            }
             LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
             LoadError::OnlyLogs(told) if self.document.is_none() => self.told_by_logs = told,
+            // The user knows why.
+            LoadError::Cancelled | LoadError::GivenUp(_) if self.document.is_none() => {
+                self.tell(error.to_string());
+            }
             error if self.document.is_none() => self.complain(error.to_string()),
             error => self.complain(format!("What was open is still shown: {error}")),
         }

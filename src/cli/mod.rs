@@ -5,6 +5,7 @@ mod interrupt;
 mod lanes;
 mod window;
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +17,8 @@ use crate::capture::{Bodies, ProblemKind, STDIN};
 use crate::export::{self, Report, Wanted};
 use crate::load::{self, Progress};
 use crate::logs::LogFormat;
-use crate::session::{self, Annotation, Chosen, Opened, Snapshot, SnapshotError};
+use crate::session::{self, Annotation, Chosen, Opened, Snapshot};
+use crate::stop::Stopped;
 use crate::topology::{self, LaneOverride, Overrides};
 
 pub use lanes::{LaneError, parse_lane};
@@ -222,13 +224,13 @@ struct Read {
 }
 
 /// The analysis of the captures, or of a session file.
-fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError> {
+fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, Box<dyn Error>> {
     let (paths, broken) = match session::choose(&input.paths)? {
         Chosen::Snapshot { snapshot, path, left_out } => {
             if let Some(words) = session::left_out_words(&path, &left_out) {
                 eprintln!("hopscope: {words}.");
             }
-            return Ok(snapshot_of(*snapshot, &path, &input.lanes));
+            return Ok(snapshot_of(*snapshot, &path, &input.lanes)?);
         }
         Chosen::Captures { paths, broken } => (paths, broken),
     };
@@ -248,14 +250,14 @@ fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, SnapshotError
 
 /// The session of a session file, with its captures where they still are as they were. Otherwise its figures and
 /// findings are those of the whole captures, and a remark says that these are gone.
-fn snapshot_of(snapshot: Snapshot, path: &Path, lanes: &[LaneOverride]) -> Read {
+fn snapshot_of(snapshot: Snapshot, path: &Path, lanes: &[LaneOverride]) -> Result<Read, Stopped> {
     let Opened { mut analysis, session, words, remark, .. } =
-        session::open(snapshot, path, lanes, Bodies::NotNeeded, &Progress::default());
+        session::open(snapshot, path, lanes, Bodies::NotNeeded, &Progress::default())?;
     for words in words {
         eprintln!("hopscope: {}: {words}", path.display());
     }
     analysis.topology.remarks.splice(..0, remark);
-    Read { analysis, notes: session.annotations }
+    Ok(Read { analysis, notes: session.annotations })
 }
 
 /// A `log_format` of the command line.

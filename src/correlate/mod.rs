@@ -28,11 +28,20 @@ pub use model::{Confidence, Evidence, Parentage, Trees};
 pub use orphan::Orphan;
 
 use crate::analysis::Analysis;
+use crate::stop::{Stop, Stopped};
 use crate::topology::{LaneId, LinkId};
 use node::Node;
 
 /// Follows every request across the hops; reads the facts and the topology of `analysis`.
 pub fn build(analysis: &Analysis) -> Trees {
+    build_unless(analysis, Stop::NEVER).unwrap_or_default()
+}
+
+/// As [`build`], until it is stopped.
+///
+/// # Errors
+/// When it was stopped.
+pub fn build_unless(analysis: &Analysis, stop: Stop<'_>) -> Result<Trees, Stopped> {
     let topology = &analysis.topology;
     let mut parents = vec![None; topology.exchanges.len()];
     let mut strangers = copies::Ids::default();
@@ -44,6 +53,7 @@ pub fn build(analysis: &Analysis) -> Trees {
         if into.is_empty() || outs.is_empty() {
             continue;
         }
+        stop.check()?;
         let home = home::captures(analysis, &into, &outs);
         let mut above = node::gather(analysis, &into, true, &home);
         if above.is_empty() {
@@ -61,6 +71,7 @@ pub fn build(analysis: &Analysis) -> Trees {
             .collect();
         let mut passed_on = turns::PassedOn::default();
         for (at, is_named) in turns::order(&above, &pools) {
+            stop.check()?;
             let mut below = pools[at].clone();
             let shared = ids::set_ids(analysis, &mut above, &mut below);
             let originals = node::set_originals(analysis, &mut above, &mut below);
@@ -72,6 +83,7 @@ pub fn build(analysis: &Analysis) -> Trees {
                 habits.mark(analysis, &mut above);
                 habits.mark(analysis, &mut below);
             }
+            stop.check()?;
             let before = if is_named || shared { None } else { passed_on.before(&above, &below, &replicas) };
             let asking = before.as_deref().unwrap_or(&above);
             let mut matching = matching::Matching::new(asking, &below, habits, &replicas);
@@ -89,12 +101,16 @@ pub fn build(analysis: &Analysis) -> Trees {
                 (node.request_id, node.shared_id, node.kept, node.original, node.rest) = (0, 0, 0, 0, 0);
             });
         }
+        stop.check()?;
         copies::find(analysis, &above, &pools, &strangers, &mut parents);
     }
+    stop.check()?;
     let mut trees = Trees::new(parents, |id| analysis.exchange(id).started().0);
+    stop.check()?;
     trees.orphans = orphan::find(analysis, &trees, &strangers);
+    stop.check()?;
     trees.again = again::find(analysis);
     trees.again_of = trees.again.iter().map(|again| (again.of, again.id)).collect();
     trees.again_of.sort_unstable();
-    trees
+    Ok(trees)
 }

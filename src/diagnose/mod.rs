@@ -87,21 +87,37 @@ pub use steps::{Step, StepKind, Stories, steps};
 use std::collections::BTreeMap;
 
 use crate::analysis::Analysis;
+use crate::stop::{Stop, Stopped};
 use crate::topology::{ExchangeId, LinkId};
 
 /// Judges every exchange and finds the faults; reads the facts, the topology and the trees of `analysis`.
 pub fn build(analysis: &Analysis) -> Diagnosis {
+    build_unless(analysis, Stop::NEVER).unwrap_or_default()
+}
+
+/// As [`build`], until it is stopped.
+///
+/// # Errors
+/// When it was stopped.
+pub fn build_unless(analysis: &Analysis, stop: Stop<'_>) -> Result<Diagnosis, Stopped> {
     let (mut outcomes, mut rejections, dropped) = verdict::judge(analysis);
+    stop.check()?;
     let mismatches = mismatch::find(analysis);
     reuse::drop_consequences(analysis, &mismatches, &mut outcomes, &mut rejections);
+    stop.check()?;
     let habits = habits::Habits::by_link(analysis);
     let bursts = burst::by_link(analysis, &habits, &dropped.connections);
+    stop.check()?;
     answers::settle(analysis, &habits, &bursts, &mut outcomes, &mut rejections);
+    stop.check()?;
     let holes = blackhole::find(analysis);
     holes.settle(analysis, &mut outcomes, &mut rejections);
+    stop.check()?;
     let exhausted = exhaustion::find(analysis);
+    stop.check()?;
     let mut queues = queue::find(analysis, &outcomes);
     queues.retain(|queue| !exhaustion::holds(&exhausted, queue.server()));
+    stop.check()?;
     let mut stalls = stall::find(analysis, &outcomes);
     stalls.retain(|stall| {
         let known = queues.iter().any(|queue| queue.server() == stall.server);
@@ -110,9 +126,11 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     let starved = exhaustion::explained(&exhausted).chain(queue::given_up(&queues));
     let starved: Vec<(ExchangeId, LinkId)> = starved.chain(stall::starved(&stalls)).collect();
     exhaustion::settle(analysis, &starved, &mut outcomes);
+    stop.check()?;
     let attempts = connect::attempts(analysis, &outcomes, &holes);
     let unaccepted: Vec<(ExchangeId, LinkId)> = connect::unaccepted(analysis, &outcomes, &attempts).collect();
     exhaustion::settle(analysis, &unaccepted, &mut outcomes);
+    stop.check()?;
     let mut gateways = nolive::find(analysis, &outcomes, &attempts, &mismatches);
     let mut explained: BTreeMap<ExchangeId, LinkId> = starved.into_iter().collect();
     explained.extend(unaccepted);
@@ -120,33 +138,45 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
     explained.extend(mismatch::explained(analysis, &mismatches));
     explained.extend(response::spoiled(analysis));
     explained.extend(holes.explained(analysis, &outcomes));
+    stop.check()?;
     let unsent = unsent::find(analysis, &outcomes, &rejections, &explained, &mut gateways.no_live);
     explained.extend(unsent.iter().map(|one| (one.exchange, one.link)));
     explained.extend(gateways.no_live.iter().map(|&id| (id, analysis.exchange(id).link_id())));
     let mut diagnosis = Diagnosis { outcomes, rejections, explained, ..Diagnosis::default() };
+    stop.check()?;
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes, &diagnosis.explained);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
+    stop.check()?;
     diagnosis.retries = origins::by_lane(analysis, &diagnosis.outcomes, &retried);
     let hidden = fallbacks::find(analysis, &diagnosis.outcomes, &retried);
+    stop.check()?;
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried, &hidden);
+    stop.check()?;
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
+    stop.check()?;
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
     findings.extend(queue::findings(analysis, &diagnosis, queues));
     findings.extend(stall::findings(analysis, &diagnosis, stalls));
+    stop.check()?;
     findings.extend(connect::findings(analysis, &diagnosis, &attempts, &bursts));
     findings.extend(mismatch::findings(analysis, &diagnosis, &mismatches));
+    stop.check()?;
     findings.extend(nolive::findings(analysis, &diagnosis, &gateways));
     findings.extend(unsent::findings(analysis, &diagnosis, &unsent));
+    stop.check()?;
     let known = std::mem::take(&mut findings);
     findings.extend(faults::findings(analysis, &diagnosis, &known, &bursts));
     findings.extend(known);
+    stop.check()?;
     let transport = transport::findings(analysis, &diagnosis, &attempts, &holes, &findings);
     findings.extend(transport);
+    stop.check()?;
     findings.extend(burst::findings(analysis, &diagnosis, &bursts));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));
     findings.extend(fallbacks::findings(analysis, &diagnosis, &hidden));
     findings.extend(limits::not_judged(analysis, &diagnosis));
+    stop.check()?;
     let logs = with_logs::LogIndex::new(analysis);
     if let Some(logs) = &logs {
         findings.extend(logs.disagreements(&diagnosis));
@@ -163,7 +193,7 @@ pub fn build(analysis: &Analysis) -> Diagnosis {
         diagnosis.log_lines = findings.iter().map(|finding| logs.lines(finding)).collect();
     }
     diagnosis.findings = findings;
-    diagnosis
+    Ok(diagnosis)
 }
 
 /// Puts the gravest first, then those that cost most; what clients sent wrongly stands behind what the chain did wrong.

@@ -416,6 +416,13 @@ pub struct Board {
     pub boundary: Option<LinkId>,
 }
 
+impl Board {
+    /// Requests on all links; 0 where the captures show none that can be read.
+    pub fn requests(&self) -> u64 {
+        self.links.iter().map(|link| link.requests).sum()
+    }
+}
+
 /// All verdicts.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {

@@ -30,7 +30,8 @@ pub(super) fn write_clocks(analysis: &Analysis, out: &mut String) {
         let name = analysis.capture_name(id);
         if clock.manual_ns != 0 {
             let (computed, manual) = (offset(clock.computed_ns), offset(clock.manual_ns));
-            let doubt = contradiction(clock).map_or_else(String::new, |words| format!(" {words}"));
+            let doubt = contradiction(clock, &analysis.capture(id).info)
+                .map_or_else(String::new, |words| format!(" {words}"));
             paragraph(out, "  ", &format!("{name}: {computed} computed and {manual} by hand.{doubt}"));
         }
         if let Some(words) = over_time(clock, &analysis.capture(id).info) {
@@ -40,12 +41,14 @@ pub(super) fn write_clocks(analysis: &Analysis, out: &mut String) {
 }
 
 /// Says so where the user's part takes a clock out of the band that the traffic allows.
-pub fn contradiction(clock: &Clock) -> Option<String> {
+pub fn contradiction(clock: &Clock, info: &CaptureInfo) -> Option<String> {
     let ns = clock.band_ns?;
+    // Beside it stands the widest band, which is another number where the clock was not always compared.
+    let place = if widest(clock, info) == Some(ns) { "" } else { " where it was compared" };
     let is_computed = !matches!(clock.method, ClockMethod::None | ClockMethod::Declared);
     (is_computed && clock.manual_ns.unsigned_abs() > ns.unsigned_abs()).then(|| {
         format!(
-            "{} by hand is outside what the traffic allows ({} {}): requests are shown outside those that caused them.",
+            "{} by hand is outside what the traffic allows ({} {}{place}): requests are shown outside those that caused them.",
             offset(clock.manual_ns),
             offset(clock.computed_ns),
             band(ns),

@@ -71,7 +71,7 @@ fn verdict(analysis: &Analysis, out: &mut String) {
             "No failure in these logs that they tell the place of.".to_owned()
         } else if let Some(text) = nothing_read(analysis) {
             text
-        } else if let (true, Some(unread)) = (shows_no_request(analysis), unread(analysis)) {
+        } else if let (0, Some(unread)) = (analysis.diagnosis.board.requests(), unread(analysis)) {
             format!("No HTTP request can be read in these captures: {unread}.")
         } else if analysis.topology.exchanges.is_empty() {
             "No HTTP exchange in these captures.".to_owned()
@@ -99,10 +99,6 @@ fn verdict(analysis: &Analysis, out: &mut String) {
     if let Some(fix) = finding.fixes.first() {
         paragraph(out, "  Change: ", &format!("{}{}", product(&fix.product), fix.change));
     }
-}
-
-fn shows_no_request(analysis: &Analysis) -> bool {
-    analysis.diagnosis.board.links.iter().all(|link| link.requests == 0)
 }
 
 /// What the files are, where none of them is a capture.

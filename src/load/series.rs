@@ -225,7 +225,7 @@ mod tests {
         let saved = folder.path().join("night.ron");
         let open = || {
             let snapshot = Snapshot::of(&analysis, &Session::default(), &[]);
-            session::open(snapshot, &saved, &[], crate::capture::Bodies::Kept, &Progress::default())
+            session::open(snapshot, &saved, &[], crate::capture::Bodies::Kept, &Progress::default()).unwrap()
         };
         let opened = open();
         assert!(opened.held.is_none());

@@ -9,6 +9,7 @@ use crate::analysis::{self, Analysis};
 use crate::capture::{self, Bodies, CaptureInfo, Problem, ProblemKind};
 use crate::http::CaptureFacts;
 use crate::load::{self, Progress};
+use crate::stop::{Stop, Stopped};
 use crate::topology::{self, LaneOverride, Remark};
 
 /// Said when lanes were given to a snapshot that cannot be analysed anew.
@@ -102,13 +103,16 @@ pub struct Opened {
 
 /// Opens a snapshot that lies at `path`: its captures are loaded again where all of them are as they were, and `lanes`,
 /// when there are any, take the place of those that it was saved with. Otherwise the analysis is what the snapshot holds.
+///
+/// # Errors
+/// When the analysis was given up.
 pub fn open(
     mut snapshot: Snapshot,
     path: &Path,
     lanes: &[LaneOverride],
     bodies: Bodies,
     progress: &Progress,
-) -> Opened {
+) -> Result<Opened, Stopped> {
     let base = path.parent().unwrap_or(Path::new(""));
     let fingerprint =
         |file: &Path| -> io::Result<_> { capture::fingerprint(file, || progress.is_cancelled()) };
@@ -120,17 +124,19 @@ pub fn open(
         let remark = snapshot.remark(&located);
         let (analysis, session) = snapshot.into_analysis();
         let words = if lanes.is_empty() { Vec::new() } else { vec![LANES_NEED_CAPTURES.to_owned()] };
-        return Opened { analysis, session, words, held, remark };
+        return Ok(Opened { analysis, session, words, held, remark });
     }
     snapshot.take_lanes(lanes);
     let files: Vec<PathBuf> =
         located.into_iter().flat_map(|capture| std::iter::once(capture.path).chain(capture.parts)).collect();
-    let captures = topology::heal(load::load_for(&files, bodies, progress));
+    let captures = load::load_for(&files, bodies, progress);
+    progress.begin_analysis();
+    let (given_up, captures) = (|| progress.is_given_up(), topology::heal(captures));
     let overrides = snapshot.overrides(&captures);
     let (logs, lost) = snapshot.read_logs(base);
-    let mut analysis = analysis::analyse_with_logs(captures, logs, &overrides);
+    let mut analysis = analysis::analyse_unless(captures, logs, &overrides, Stop::when(&given_up))?;
     snapshot.keep_log_lines(&mut analysis);
     let (session, mut words) = snapshot.restore(&analysis);
     words.extend(lost);
-    Opened { analysis, session, words, held: None, remark: None }
+    Ok(Opened { analysis, session, words, held: None, remark: None })
 }

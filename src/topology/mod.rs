@@ -48,12 +48,28 @@ use std::sync::Arc;
 
 use crate::capture::SessionTime;
 use crate::http::CaptureFacts;
+use crate::stop::{Stop, Stopped};
 
 /// Finds the chain: clocks, connections counted once, lanes, links.
 pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology {
+    build_unless(captures, overrides, Stop::NEVER).unwrap_or_default()
+}
+
+/// As [`build`], until it is stopped.
+///
+/// # Errors
+/// When it was stopped.
+pub fn build_unless(
+    captures: &[Arc<CaptureFacts>],
+    overrides: &Overrides,
+    stop: Stop<'_>,
+) -> Result<Topology, Stopped> {
     let (mut sightings, originals) = merge::sightings(captures);
+    stop.check()?;
     let ids = keys::IdHeaders::learn(captures);
+    stop.check()?;
     let clocks = clocks::align(captures, &sightings, &ids, overrides);
+    stop.check()?;
     let flow = |all: &[Sighting]| captures[all[0].capture.index()].flow(all[0].flow);
     sightings.sort_by_cached_key(|all| {
         let (flow, best) = (flow(all), all[0]);
@@ -65,8 +81,10 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             best.flow,
         )
     });
+    stop.check()?;
     let ends = nat::ends(captures, &sightings);
     let hosts = hosts::Hosts::find(captures);
+    stop.check()?;
     let seen = lanes::Seen {
         captures,
         hosts: &hosts,
@@ -79,13 +97,16 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     let told_apart = redirected::ends(&seen);
     let seen = lanes::Seen { ends: &told_apart, ..seen };
     let apart = recordings::Apart::find(&seen);
+    stop.check()?;
     let causes = cause::find(&seen, &ids, &apart);
+    stop.check()?;
     let recordings = recordings::find(&seen, &causes, &apart);
     let remarks = recordings::remark(&seen, &recordings, &apart);
     let recording_of = recordings::of_legs(&seen, &causes, &recordings);
     let mut chain = lanes::arrange(&causes, &overrides.lanes, &recording_of);
     let names = names::names(&seen, &mut chain, &causes.leg_of, overrides);
     let (chain, names) = edits::apply(chain, names, overrides);
+    stop.check()?;
     let mut topology = Topology { lanes: make_lanes(&chain, names), ..Topology::default() };
     let link_ids = make_links(&mut topology, &chain, &causes);
     for (at, all) in sightings.iter().enumerate() {
@@ -107,6 +128,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
             last: clock.session(flow.last.0, flow.last.1),
         });
     }
+    stop.check()?;
     topology.mark_uncaptured(captures.len(), &overrides.taken_at);
     topology.remarks.extend(remarks);
     topology.remarks.extend(copies::remarks(captures, &originals));
@@ -114,7 +136,7 @@ pub fn build(captures: &[Arc<CaptureFacts>], overrides: &Overrides) -> Topology 
     topology.clocks = clocks;
     topology.id_headers = ids;
     topology.hosts = hosts;
-    topology
+    Ok(topology)
 }
 
 /// First and last moment of each capture whose clock was set: they are not at its least and its latest time.

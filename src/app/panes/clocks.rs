@@ -56,8 +56,9 @@ pub fn clocks_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, out: &mut Acti
 /// Below the table: whose clock the user set to what the traffic rules out.
 fn contradictions_ui(ui: &mut Ui, pane: &Pane<'_>) {
     for (clock, id) in pane.analysis.topology.clocks.iter().zip(0..) {
-        if let Some(words) = contradiction(clock) {
-            let words = format!("⚠ {}: {words}", pane.analysis.capture_name(CaptureId(id)));
+        let id = CaptureId(id);
+        if let Some(words) = contradiction(clock, &pane.analysis.capture(id).info) {
+            let words = format!("⚠ {}: {words}", pane.analysis.capture_name(id));
             ui.add(egui::Label::new(RichText::new(words).color(pane.palette.attention)).wrap());
         }
     }
@@ -80,7 +81,7 @@ fn clock_row(
     ui.label(quiet(offset(clock.offset_ns.saturating_sub(manual)), palette.text));
     manual_ui(ui, pane, id, manual, draft, out);
     ui.label(quiet(offset(clock.offset_ns), palette.text));
-    match contradiction(&clock) {
+    match contradiction(&clock, info) {
         Some(doubt) => {
             ui.label(quiet(format!("⚠ {}", band_words(&clock, info)), palette.attention))
                 .on_hover_text(doubt);
@@ -122,7 +123,9 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, clock: &Clock) {
     {
         parts.push(format!("{} as one number", band(whole)));
     }
-    let words = RichText::new(parts.join("\n")).small().color(pane.palette.attention);
+    // The band has it already; a clock that is known less well before and after is the rule, and calls for nothing.
+    let color = if clock.changes() { pane.palette.attention } else { pane.palette.muted };
+    let words = RichText::new(parts.join("\n")).small().color(color);
     ui.label(words).on_hover_text(help);
 }
 

@@ -6,7 +6,7 @@ use super::{Actions, Pane, board};
 use crate::app::format::{duration, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::share_row;
-use crate::diagnose::words::{ambiguous, idle_words};
+use crate::diagnose::words::{ambiguous, idle_words, listed};
 use crate::diagnose::{LinkFigures, Retries};
 use crate::topology::LinkId;
 
@@ -142,16 +142,18 @@ fn methods_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, figures: &LinkFigures) {
 /// Why the logs show failures of some methods only.
 fn hidden_words(pane: &Pane<'_>) -> Option<String> {
     let failures = &pane.analysis.diagnosis.failures;
-    let hidden: Vec<&str> =
-        failures.masked.iter().filter(|(_, count)| **count > 0).map(|(m, _)| m.as_str()).collect();
-    let seen: Vec<&str> = failures.visible.keys().map(String::as_str).collect();
+    let words = |(method, count): (&String, u64)| format!("{} of {method}", grouped(count));
+    let hidden = failures.masked.iter().map(|(method, count)| (method, *count));
+    let hidden: Vec<String> = hidden.filter(|(_, count)| *count > 0).map(words).collect();
     if hidden.is_empty() {
         return None;
     }
-    let seen = if seen.is_empty() { "no method".to_owned() } else { seen.join(", ") };
+    let seen = failures.visible.iter().map(|(method, by_status)| (method, by_status.values().sum()));
+    let seen: Vec<String> = seen.map(words).collect();
+    let seen = if seen.is_empty() { "none".to_owned() } else { listed(&seen) };
     Some(format!(
-        "Retries hid failures of {}: {}, and the log of the first hop, see those of {seen}.",
-        hidden.join(", "),
+        "Of the failures retries hid {}: {}, and the log of the first hop, see {seen}.",
+        listed(&hidden),
         pane.analysis.askers()
     ))
 }

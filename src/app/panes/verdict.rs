@@ -164,7 +164,7 @@ fn first_sentences(text: &str, limit: usize) -> &str {
 
 fn all_well_ui(ui: &mut Ui, pane: &Pane<'_>) {
     let analysis = pane.analysis;
-    let requests: u64 = analysis.diagnosis.board.links.iter().map(|link| link.requests).sum();
+    let requests = analysis.diagnosis.board.requests();
     let responses: u64 = analysis.diagnosis.board.links.iter().map(|link| link.responses).sum();
     let others = analysis.diagnosis.findings.len();
     let unread = unread(analysis);

@@ -110,6 +110,8 @@ fn an_offset_by_hand_that_the_traffic_rules_out_is_said_to_be() {
     assert!(window.query_by_label_contains(words).is_none());
     type_offset(&mut window, "2 s");
     assert!(window.query_by_label_contains(words).is_some());
+    // The band beside it is that of the capture's ends.
+    assert!(window.query_by_label_contains("µs where it was compared)").is_some());
     press(&mut window, Key::Escape);
     click(&mut window, FINDING_OF_SAMPLE);
     let analysis = window.state().document.as_ref().unwrap().analysis.clone();
@@ -164,4 +166,34 @@ fn of_replicas_it_is_said_which_one_was_not_captured() {
     let mut window = window_with(None, Some(Document::new(analysis)));
     press(&mut window, Key::L);
     window.get_by_label("captured in nginx.pcap, but not 10.88.9.9");
+}
+
+#[test]
+fn a_clock_that_is_less_sure_at_its_ends_is_no_warning() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let palette = crate::app::Palette::of(&window.ctx);
+    let colours = window.output().shapes.iter().filter_map(|clipped| match &clipped.shape {
+        egui::Shape::Text(text) if text.galley.text() == "less sure at its ends" => {
+            Some(text.galley.job.sections[0].format.color)
+        }
+        _ => None,
+    });
+    assert_eq!(colours.collect::<Vec<_>>(), [palette.muted; 2]);
+}
+
+#[test]
+fn where_a_capture_was_taken_is_brought_into_the_analysis() {
+    let mut window = recorded();
+    let generation = |window: &Window| window.state().document.as_ref().unwrap().generation;
+    let before = generation(&window);
+    let edit = crate::app::chain::ChainEdit::TakenAt {
+        capture: CaptureId(0),
+        lane: Some(crate::topology::LaneId(0)),
+    };
+    window.state_mut().apply(&egui::Context::default(), vec![Action::EditChain(edit)]);
+    window.run_steps(4);
+    assert_ne!(generation(&window), before, "clocks and words about what was captured rest on it");
+    let state = window.state();
+    assert_eq!((state.analysed.taken_at.len(), &state.analysed), (1, &state.session().overrides));
 }

@@ -1,4 +1,4 @@
-//! Lanes edited faster than they are analysed, and while files are read.
+//! Lanes edited by hand: by dragging, faster than they are analysed, and while files are read.
 
 use super::*;
 use crate::app::chain::ChainEdit;
@@ -66,4 +66,83 @@ fn an_edit_made_while_nothing_could_be_read_is_made_all_the_same() {
     apply(&mut window, vec![Action::Open { paths: vec![gone], add: true }, Action::EditChain(rename)]);
     window.run_steps(4);
     assert_eq!(lanes(&window)[3], "app");
+}
+
+#[test]
+fn lanes_are_renamed_reordered_undone_and_saved() {
+    let mut window = recorded();
+    click(&mut window, FINDING_OF_SAMPLE);
+    let before = window.state().session().selection;
+    press(&mut window, Key::L);
+    let field = window.get_by_role_and_label(Role::TextInput, "Name of lane 3");
+    field.focus();
+    window.run_steps(2);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window.get_by_role_and_label(Role::TextInput, "Name of lane 3").type_text("edge");
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "edge", "uwsgi"]);
+    let after = window.state().session().selection;
+    assert_eq!(
+        (after.exchange, after.connection, after.step),
+        (before.exchange, before.connection, before.step)
+    );
+    click(&mut window, "Edit lane edge");
+    click(&mut window, "Move up");
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "edge", "nginx", "uwsgi"]);
+    click(&mut window, "Undo");
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "edge", "uwsgi"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lanes.ron");
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SaveTo(path.clone())]);
+    window.run_steps(3);
+    window.state_mut().open(vec![path], false);
+    window.run_steps(4);
+    assert_eq!(lane_names(&window), ["user", "nginx", "edge", "uwsgi"]);
+}
+
+#[test]
+fn an_address_is_split_off_and_given_back() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let listens = |window: &Window, at: usize| {
+        window.state().document.as_ref().unwrap().analysis.topology.lanes[at].serves.clone()
+    };
+    let (both, one) = (listens(&window, 2), listens(&window, 2)[1]);
+    assert_eq!(both.len(), 2, "the ingress listens on two ports");
+    click(&mut window, "Edit lane ingress");
+    click(&mut window, &format!("Split off {one}"));
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "ingress", "ingress 2", "uwsgi"]);
+    assert_eq!((listens(&window, 2).len(), listens(&window, 3)), (1, vec![one]));
+    click(&mut window, "Edit lane ingress 2");
+    click(&mut window, "Merge into ingress");
+    window.run_steps(3);
+    assert_eq!(lane_names(&window), ["user", "nginx", "ingress", "uwsgi"]);
+    assert_eq!(listens(&window, 2), both);
+    click(&mut window, "Reset all");
+    window.run_steps(3);
+    assert!(window.state().session().overrides == crate::topology::Overrides::default());
+}
+
+#[test]
+fn an_address_is_dragged_onto_another_lane() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let from = window.get_by_label("Drag address 10.88.2.2:8081").rect().center();
+    let to = window.get_by_label("Drag lane uwsgi").rect().center();
+    window.drag_at(from);
+    window.run_steps(2);
+    window.hover_at(from + egui::vec2(10.0, 10.0));
+    window.run_steps(2);
+    window.hover_at(to);
+    window.run_steps(2);
+    window.drop_at(to);
+    window.run_steps(4);
+    let given = &window.state().session().overrides.lanes;
+    let address: std::net::SocketAddr = "10.88.2.2:8081".parse().unwrap();
+    assert!(given.iter().any(|lane| lane.name == "uwsgi" && lane.serves.contains(&address)), "{given:?}");
 }

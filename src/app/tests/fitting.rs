@@ -179,3 +179,35 @@ fn the_name_of_a_steps_capture_is_not_cut() {
     // 24 letters of 6.6 points: where it is cut, its row is narrower.
     assert!(place.width() > 158.0 && place.right() < button.left() && button.right() < 1272.0, "{place:?}");
 }
+
+#[test]
+fn the_current_step_stays_in_sight_when_its_pane_shrinks() {
+    let mut window = window_of([1280.0, 800.0], None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    window.get_by_label(&current_step(&window));
+    click(&mut window, "Statistics");
+    window.get_by_label(&current_step(&window));
+    click(&mut window, "Exchanges");
+    window.get_by_label(&current_step(&window));
+}
+
+#[test]
+fn in_a_small_window_the_figures_and_the_steps_are_whole() {
+    let mut window = window_of([1280.0, 800.0], None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    let steps = window.state().story.steps().to_vec();
+    for step in steps.iter().filter(|step| step.hint.len() > 12) {
+        assert!(window.query_by_label(&step.hint).is_none(), "no part of a hint: {}", step.hint);
+    }
+    click(&mut window, "Where it starts");
+    let edge = |node: egui_kittest::Node<'_>| node.rect().right();
+    let right = window.query_all_by_label("rejected").map(edge).fold(0.0, f32::max);
+    assert!(right > 1000.0 && right < 1266.0, "the last column ends at {right}");
+    click(&mut window, "Statistics");
+    window.get_by_label("requests by latency");
+    // Few among many are no bar that could be seen: their number stands there.
+    let title = "requests over time, by answer, answered (1xx–3xx) 432, no answer 17";
+    window.get_by_label_contains(title);
+}

@@ -141,3 +141,46 @@ fn the_window_opens_on_failures_from_behind_what_was_captured() {
     let analysis = window.state().document.as_ref().unwrap().analysis.clone();
     assert_eq!(analysis.exchange(id).status(), Some(502));
 }
+
+#[test]
+fn steps_follow_the_keys_and_the_buttons() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let proof = window.state().session().selection.step.unwrap();
+    press(&mut window, Key::OpenBracket);
+    assert_eq!(window.state().session().selection.step, Some(proof - 1));
+    click(&mut window, "Next step");
+    assert_eq!(window.state().session().selection.step, Some(proof));
+    press(&mut window, Key::Home);
+    assert_eq!(window.state().session().selection.step, Some(0));
+    press(&mut window, Key::OpenBracket);
+    assert_eq!(window.state().session().selection.step, Some(0));
+    click(&mut window, "Last step");
+    let last = window.state().story.steps().len() - 1;
+    press(&mut window, Key::CloseBracket);
+    assert_eq!(window.state().session().selection.step, Some(last));
+}
+
+#[test]
+fn keys_typed_into_a_field_are_no_commands() {
+    let mut window = window();
+    window.get_by_role_and_label(Role::TextInput, "Filter").focus();
+    window.run_steps(2);
+    let dark = window.ctx.theme();
+    press(&mut window, Key::T);
+    press(&mut window, Key::N);
+    assert_eq!(window.ctx.theme(), dark);
+    assert!(window.state().ui.modal.is_none());
+}
+
+#[test]
+fn the_palette_finds_and_runs_a_command() {
+    let mut window = window();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    window.run_steps(3);
+    window.get_by_role_and_label(Role::TextInput, "Find a command").type_text("show stat");
+    window.run_steps(3);
+    press(&mut window, Key::Enter);
+    assert_eq!(window.state().ui.tab, Tab::Statistics);
+    assert!(window.state().ui.modal.is_none());
+}

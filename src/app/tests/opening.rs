@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::app::chain::ChainEdit;
-use crate::app::loader::Loaded;
 use crate::session::{Session, Snapshot};
-use crate::topology::{LaneId, Overrides};
+use crate::topology::LaneId;
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
@@ -284,36 +283,6 @@ fn the_window_closes_at_once_unless_edits_would_be_lost() {
     assert!(!close(&mut window).contains(&egui::ViewportCommand::CancelClose), "it was said to be discarded");
 }
 
-/// What a load leaves that the user stopped halfway.
-fn stopped() -> Loaded {
-    Loaded {
-        document: Document::new(fixture::with_requests(5)),
-        session: Session::default(),
-        cancelled: true,
-        added: false,
-        again: false,
-        restored: false,
-        overrides: Overrides::default(),
-        words: "Loading was cancelled: this is what was read until then".to_owned(),
-    }
-}
-
-#[test]
-fn a_load_that_is_cancelled_leaves_what_is_open() {
-    let mut window = window();
-    let generation = window.state().document.as_ref().unwrap().generation;
-    window.state_mut().arrived(stopped());
-    window.run_steps(3);
-    assert_eq!(window.state().document.as_ref().unwrap().generation, generation);
-    assert!(window.query_by_label_contains("what was open is still shown").is_some());
-    // An empty window takes what there is.
-    let mut window = window_with(None, None);
-    window.state_mut().arrived(stopped());
-    window.run_steps(3);
-    assert!(window.state().document.is_some());
-    assert!(window.query_by_label_contains("this is what was read until then").is_some());
-}
-
 #[test]
 fn a_snapshot_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -434,4 +403,22 @@ fn a_path_typed_to_save_to_takes_the_place_of_the_one_proposed() {
     press(&mut window, Key::Enter);
     window.run_steps(4);
     assert!(path.is_file(), "{:?}", window.state().notice);
+}
+
+#[test]
+fn paths_are_typed_into_dialogs_at_once() {
+    let mut window = recorded();
+    let fixed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sample-captures/paas-fixed");
+    press(&mut window, Key::C);
+    window.event(egui::Event::Text(fixed.display().to_string()));
+    window.run_steps(2);
+    press(&mut window, Key::Enter);
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("The fault is gone").is_some());
+    press(&mut window, Key::Escape);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    window.run_steps(3);
+    window.event(egui::Event::Text("x.pcap".to_owned()));
+    window.run_steps(2);
+    assert!(matches!(&window.state().ui.modal, Some(Modal::OpenPath { text, .. }) if text == "x.pcap"));
 }

@@ -56,3 +56,13 @@ fn the_heads_of_the_connections_sort_them_and_show_which_way() {
     click(&mut window, "Connections");
     assert!(is_painted(&window, "requests ▼", ""));
 }
+
+#[test]
+fn a_smaller_capture_opened_in_place_of_a_large_one_leaves_no_row_behind() {
+    let mut window = window_with(None, Some(Document::new(fixture::with_requests(400))));
+    let many = window.state().rows.list().len();
+    window.state_mut().document = Some(Document::new(fixture::with_requests(10)));
+    window.run_steps(2);
+    let exchanges = window.state().document.as_ref().unwrap().analysis.topology.exchanges.len();
+    assert!(window.state().rows.list().len() == exchanges && exchanges < many);
+}

@@ -66,3 +66,84 @@ fn failures_from_behind_what_was_captured_are_told_in_the_banner_and_by_server_i
     click(&mut window, "Why so sure?");
     assert_eq!(window.state().ui.modal, Some(Modal::WhySure(0)));
 }
+
+#[test]
+fn the_finding_leads_to_the_step_that_proves_it() {
+    let mut window = window();
+    click(&mut window, FINDING);
+    let selection = window.state().session().selection;
+    let exchange = selection.exchange.expect("the rejected exchange is selected");
+    let document = window.state().document.clone().unwrap();
+    assert_eq!(document.analysis.exchange(exchange).outcome(), crate::diagnose::Outcome::Rejected);
+    let step = &window.state().story.steps()[selection.step.unwrap()];
+    assert!(step.proof, "{}", step.title);
+    assert_eq!(selection.cursor, Some(step.at));
+    let view = window.state().session().view.expect("the timeline went there");
+    assert!((view.start..view.end).contains(&step.at));
+}
+
+#[test]
+fn masked_failures_lead_to_the_attempt_that_failed() {
+    let mut window = window_with(None, None);
+    window.state_mut().open(vec![sample()], false);
+    window.run_steps(4);
+    click(&mut window, "Finding: Masked failures, 9 times");
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    let exchange = analysis.exchange(window.state().session().selection.exchange.unwrap());
+    let finding = analysis.diagnosis.findings.iter().find(|finding| finding.kind == "masked-failures");
+    assert_eq!(Some(exchange.link_id()), finding.unwrap().link);
+    assert!(exchange.is_failure() && exchange.attempt() == 1 && exchange.attempts() == 2);
+    let step = window.state().session().selection.step.unwrap();
+    assert!(window.state().story.steps()[step].failure, "the step is the answer that failed");
+    // On that link every request was answered, though with 502: green bars would say that nothing failed there.
+    assert!(window.query_by_label("2nd: answered 0 of 17").is_some());
+    click(&mut window, "GET: 0 seen, 9 hidden by retries");
+    let rows = window.state().rows.list();
+    assert!(!rows.is_empty() && rows.iter().all(|&id| analysis.exchange(id).is_failure()));
+    assert!(row_in_sight(&window), "the attempt is one of them");
+}
+
+#[test]
+fn the_statistics_of_every_link_are_a_click_away() {
+    let mut window = recorded();
+    click(&mut window, "Statistics");
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    for at in 0..analysis.topology.links.len() {
+        let id = crate::topology::LinkId(at as u16);
+        window.get_by_role_and_label(Role::Button, &analysis.link_name(id)).click();
+        window.run_steps(3);
+        assert_eq!(window.state().ui.figures, Some(id));
+        let requests = analysis.diagnosis.board.links[at].requests;
+        assert!(window.query_by_label_contains(&format!("{requests} requests · latency")).is_some());
+    }
+}
+
+#[test]
+fn the_tree_says_why_each_request_is_linked() {
+    let mut window = recorded();
+    click(&mut window, FINDING_OF_SAMPLE);
+    assert!(window.query_all_by_label_contains("certain: request id").count() >= 1);
+    assert!(window.query_by_label_contains("Linked to the request above: same request id").is_some());
+}
+
+#[test]
+fn the_board_shows_ordinals_idle_gaps_methods_and_servers() {
+    let mut window = recorded();
+    click(&mut window, FINDING_OF_SAMPLE);
+    click(&mut window, "Where it starts");
+    assert_eq!(window.query_all_by_label("2nd: answered 0 of 17").count(), 2, "in the board, and at length");
+    window.get_by_label("up to 1 ms: answered 0 of 17");
+    window.get_by_label(
+        "Of the failures retries hid 9 of GET: users, and the log of the first hop, see 8 of POST.",
+    );
+    window.get_by_label("10.88.3.2:8000");
+    window.get_by_label("POST: 8 seen, 0 hidden by retries");
+    window.get_by_label("GET: 0 seen, 9 hidden by retries");
+}
+
+#[test]
+fn the_board_tells_of_requests_without_an_answer() {
+    let window = recorded();
+    window.get_by_label("ingress → uwsgi: 449 requests, 0 failures, 17 without an answer, – retried");
+    window.get_by_label("user → nginx: 440 requests, 8 failures, – without an answer, – retried");
+}

@@ -1,6 +1,7 @@
 //! Bands, tracks, bars and marks of what is in view.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use egui::{
     Align2, Color32, FontId, Id, Mesh, Painter, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui,
@@ -8,13 +9,15 @@ use egui::{
 };
 
 use super::arrange::{Arrangement, BAND, Entry, Placed};
-use super::fills::paint_bar;
+use super::fills::{Covered, paint_bar};
 use super::marks::{MarkNode, mark_nodes, paint_mark, small_mark};
 use super::tracks::tracks;
-use super::{Frame, LayoutKey, RowSums, TimelineAction, TimelineState, labels, shapes};
+use super::{Frame, LayoutKey, RowMode, RowSums, TimelineAction, TimelineState, labels, shapes};
+use crate::app::Palette;
 use crate::app::format::cut_middle;
 use crate::capture::SessionTime;
-use crate::timeline::{Item, Look, Place, Row, RowLayout, Span, layout_marks, layout_row};
+use crate::timeline::{Item, Look, Mark, Place, Row, RowLayout, Span, layout_marks, layout_row};
+use crate::topology::{ConnectionId, ExchangeId};
 
 /// Bars that screen readers and tests can name, at most; the rest is reached by zooming in.
 pub(super) const NODES: usize = 750;
@@ -35,6 +38,16 @@ pub(super) struct Shown {
     pub words: Vec<Shape>,
 }
 
+/// A bar that can be pointed at.
+pub(super) struct BarNode {
+    place: Place,
+    /// Its place on its row.
+    at: usize,
+    rect: Rect,
+    item: Item,
+    span: Span,
+}
+
 /// Shapes by layer: what is added later lies on top.
 pub(super) struct Layers {
     pub under: Vec<Shape>,
@@ -43,9 +56,13 @@ pub(super) struct Layers {
     pub marks: Vec<Shape>,
     /// See [`Shown::words`].
     pub words: Vec<Shape>,
+    /// What the rows before, as low as this one, have filled of its line.
+    pub covered: Covered,
     pub texts: usize,
     /// Left edges of the port labels on the row being painted.
     pub port_labels: Vec<f32>,
+    /// The bars, for pointing at them.
+    nodes: Vec<BarNode>,
     /// The marks, for pointing at them.
     pub mark_nodes: Vec<MarkNode>,
     plain_nodes: usize,
@@ -53,6 +70,23 @@ pub(super) struct Layers {
 }
 
 impl Layers {
+    fn new(frame: &Frame<'_>) -> Self {
+        Self {
+            under: vec![],
+            fills: Mesh::default(),
+            over: vec![],
+            marks: vec![],
+            words: vec![],
+            covered: Covered::within(frame.regions.body.x_range()),
+            texts: 0,
+            port_labels: vec![],
+            nodes: vec![],
+            mark_nodes: vec![],
+            plain_nodes: 0,
+            notable_nodes: 0,
+        }
+    }
+
     /// Whether a bar becomes a node of its own. What failed has a budget apart, so that it is named even
     /// behind a thousand plain bars; plain bars too narrow to aim at are left to [`super::input`].
     fn takes_node(&mut self, item: &Item) -> bool {
@@ -73,24 +107,17 @@ pub(super) fn body_ui(
 ) -> Shown {
     let body = frame.regions.body;
     let painter = ui.painter_at(body);
-    let mut layers = Layers {
-        under: vec![],
-        fills: Mesh::default(),
-        over: vec![],
-        marks: vec![],
-        words: vec![],
-        texts: 0,
-        port_labels: vec![],
-        mark_nodes: vec![],
-        plain_nodes: 0,
-        notable_nodes: 0,
-    };
+    let mut layers = Layers::new(frame);
     let mut shown = Shown::default();
     let scroll = state.scroll;
+    let low = low_rows(&painter, frame, state, arrangement);
+    let band_marks = band_marks(frame, state);
     for placed in arrangement.between(scroll, scroll + body.height()) {
         let y = frame.y(placed, scroll);
         match placed.entry {
-            Entry::Band(lane) => band(ui, &painter, frame, &mut layers, lane, (y, placed.height)),
+            Entry::Band(lane) => {
+                band(ui, &painter, frame, (&mut layers, &band_marks), lane, (y, placed.height));
+            }
             Entry::Link(link) => {
                 let at = Pos2::new(frame.scale.left + 4.0, y + placed.height / 2.0);
                 text(
@@ -103,30 +130,94 @@ pub(super) fn body_ui(
                     frame.palette.muted,
                 );
             }
-            Entry::Row(place) => {
-                let Some(row) = frame.input.model.row(place) else { continue };
-                let layout = layout(frame, state, (place, placed.height < LOW), row);
-                let placed = Placed { y, ..*placed };
-                row_ui(
-                    ui,
-                    &painter,
-                    frame,
-                    &mut layers,
-                    &RowView { row, layout, placed, place },
-                    actions,
-                    &mut shown,
-                );
+            Entry::Row(place) if placed.height >= TEXT_ROW => {
+                paint_row(&painter, frame, state, &mut layers, place, Placed { y, ..*placed });
             }
+            Entry::Row(_) => {}
         }
     }
+    let rings = bar_nodes(ui, frame, low.nodes.iter().chain(&layers.nodes), actions, &mut shown);
+    layers.marks.extend(rings);
     // Behind all rows: a mark wins over the bars below and beside it.
-    mark_nodes(ui, frame, &mut layers, actions, &mut shown);
-    painter.extend(layers.under);
-    painter.add(layers.fills);
-    painter.extend(layers.over);
-    painter.extend(layers.marks);
+    let nodes = low.mark_nodes.iter().chain(&layers.mark_nodes).collect();
+    let rings = mark_nodes(ui, frame, nodes, actions, &mut shown);
+    layers.marks.extend(rings);
+    layers.under.push(Shape::mesh(layers.fills));
+    for (low, own) in [(&low.under, layers.under), (&low.over, layers.over), (&low.marks, layers.marks)] {
+        painter.extend(low.iter().cloned());
+        painter.extend(own);
+    }
     shown.words = layers.words;
     shown
+}
+
+/// What the rows without text look like depends on.
+#[derive(Clone, PartialEq)]
+pub(super) struct LowKey {
+    layout: LayoutKey,
+    selected: (Option<ExchangeId>, Option<ConnectionId>),
+    rows: RowMode,
+    scroll: f32,
+    body: Rect,
+    palette: Palette,
+}
+
+/// Rows too low for text, painted: kept while nothing changes. With very many exchanges in view these are thousands of
+/// rows, and to paint them took most of a frame.
+pub(super) struct LowRows {
+    under: Vec<Shape>,
+    over: Vec<Shape>,
+    marks: Vec<Shape>,
+    nodes: Vec<BarNode>,
+    mark_nodes: Vec<MarkNode>,
+}
+
+/// The rows without text: as they were painted before, where they look the same.
+fn low_rows(
+    painter: &Painter,
+    frame: &Frame<'_>,
+    state: &mut TimelineState,
+    arrangement: &Arrangement,
+) -> Arc<LowRows> {
+    let key = LowKey {
+        layout: LayoutKey::of(frame),
+        selected: (frame.input.selection.exchange, frame.input.selection.connection),
+        rows: state.rows,
+        scroll: state.scroll,
+        body: frame.regions.body,
+        palette: frame.palette,
+    };
+    if let Some((known, low)) = &state.low
+        && *known == key
+    {
+        return Arc::clone(low);
+    }
+    let (mut layers, scroll) = (Layers::new(frame), state.scroll);
+    for placed in arrangement.between(scroll, scroll + frame.regions.body.height()) {
+        if let (Entry::Row(place), true) = (placed.entry, placed.height < TEXT_ROW) {
+            let placed = Placed { y: frame.y(placed, scroll), ..*placed };
+            paint_row(painter, frame, state, &mut layers, place, placed);
+        }
+    }
+    let Layers { mut under, fills, over, marks, nodes, mark_nodes, .. } = layers;
+    under.push(Shape::mesh(fills));
+    let low = Arc::new(LowRows { under, over, marks, nodes, mark_nodes });
+    state.low = Some((key, Arc::clone(&low)));
+    low
+}
+
+/// The marks of each link for its lane's band: as they were laid out before, while nothing that they depend on has changed.
+fn band_marks(frame: &Frame<'_>, state: &mut TimelineState) -> Arc<Vec<Vec<Mark>>> {
+    let key = LayoutKey::of(frame);
+    if let Some((known, marks)) = &state.band_marks
+        && *known == key
+    {
+        return Arc::clone(marks);
+    }
+    let links = frame.input.model.links.iter();
+    let marks = Arc::new(links.map(|link| layout_marks(link, &frame.scale)).collect());
+    state.band_marks = Some((key, Arc::clone(&marks)));
+    marks
 }
 
 /// The layout of a row: from the cache while nothing that it depends on has changed.
@@ -136,13 +227,7 @@ fn layout<'s>(
     (place, low): (Place, bool),
     row: &Row,
 ) -> &'s RowLayout {
-    let key = LayoutKey {
-        generation: frame.input.generation,
-        filter_generation: frame.input.filter_generation,
-        view: frame.scale.view,
-        left: frame.scale.left,
-        width: frame.scale.width,
-    };
+    let key = LayoutKey::of(frame);
     let (known, layouts) = state.layouts.get_or_insert_with(|| (key.clone(), hashbrown::HashMap::new()));
     if *known != key {
         *known = key;
@@ -193,7 +278,7 @@ fn band(
     ui: &Ui,
     painter: &Painter,
     frame: &Frame<'_>,
-    layers: &mut Layers,
+    (layers, band_marks): (&mut Layers, &[Vec<Mark>]),
     lane: usize,
     (y, height): (f32, f32),
 ) {
@@ -245,8 +330,8 @@ fn band(
         layers.under.push(Shape::hline(frame.scale.left..=rect.right() - 8.0, marks_y, line));
     }
     for &link in &frame.input.model.links_below[lane] {
-        for mark in layout_marks(&frame.input.model.links[link], &frame.scale) {
-            small_mark(layers, frame, &mark, marks_y, low);
+        for mark in &band_marks[link] {
+            small_mark(layers, frame, mark, marks_y, low);
         }
     }
 }
@@ -268,10 +353,16 @@ impl RowView<'_> {
     fn bar(&self, item: &Item, limits: egui::Rangef) -> Rect {
         let half = half_bar(self.placed.height);
         // Never narrower than two pixels, and never over the row's label.
-        let left = item.x0.round().max(limits.min);
-        let right = item.x1.round().max(left + 2.0).min(limits.max);
+        let left = nearest(item.x0).max(limits.min);
+        let right = nearest(item.x1).max(left + 2.0).min(limits.max);
         Rect::from_min_max(Pos2::new(left, self.middle() - half), Pos2::new(right, self.middle() + half))
     }
+}
+
+/// The nearest whole number, of a place within or left of the pane: `round` is a call of a library, and this is asked for
+/// each end of each bar.
+fn nearest(x: f32) -> f32 {
+    (x + 0.5) as i32 as f32
 }
 
 /// Half the height of a bar on a row. Where text fits on the row, it fits on the bar.
@@ -285,15 +376,18 @@ pub(super) fn half_bar(row: f32) -> f32 {
     ((row - free) / 2.0).max(1.0).floor()
 }
 
-fn row_ui(
-    ui: &Ui,
+/// Paints a row, and notes which of its bars and marks can be pointed at.
+fn paint_row(
     painter: &Painter,
     frame: &Frame<'_>,
+    state: &mut TimelineState,
     layers: &mut Layers,
-    view: &RowView<'_>,
-    actions: &mut Vec<TimelineAction>,
-    shown: &mut Shown,
+    place: Place,
+    placed: Placed,
 ) {
+    let Some(row) = frame.input.model.row(place) else { return };
+    let layout = layout(frame, state, (place, placed.height < LOW), row);
+    let view = &RowView { row, layout, placed, place };
     tracks(painter, frame, layers, view);
     let plot = frame.regions.plot(frame.regions.body);
     for (at, item) in view.layout.items.iter().enumerate() {
@@ -305,19 +399,34 @@ fn row_ui(
         }
         let seen = rect.expand2(egui::vec2(1.0, 2.0)).intersect(plot);
         if seen.is_positive() {
-            let id = Id::unique("timeline").with((view.place.link, view.place.row, at, span.exchange));
-            let response = ui.interact(seen, id, Sense::click());
-            if response.has_focus() {
-                layers.marks.push(focus_ring(frame, seen));
-            }
-            if let ControlFlow::Break(()) = node(frame, response, item, span, actions) {
-                shown.clicked = true;
-            }
+            layers.nodes.push(BarNode { place, at, rect: seen, item: *item, span: *span });
         }
     }
     for at in 0..view.layout.marks.len() {
         paint_mark(painter, frame, layers, view, at);
     }
+}
+
+/// Lets bars be pointed at; returns what shows where the keyboard is.
+fn bar_nodes<'n>(
+    ui: &Ui,
+    frame: &Frame<'_>,
+    nodes: impl Iterator<Item = &'n BarNode>,
+    actions: &mut Vec<TimelineAction>,
+    shown: &mut Shown,
+) -> Option<Shape> {
+    let mut ring = None;
+    for BarNode { place, at, rect, item, span } in nodes {
+        let id = Id::unique("timeline").with((place.link, place.row, *at, span.exchange));
+        let response = ui.interact(*rect, id, Sense::click());
+        if response.has_focus() {
+            ring = Some(focus_ring(frame, *rect));
+        }
+        if let ControlFlow::Break(()) = node(frame, response, item, span, actions) {
+            shown.clicked = true;
+        }
+    }
+    ring
 }
 
 /// Around what the keyboard is at.

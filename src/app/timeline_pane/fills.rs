@@ -6,6 +6,39 @@ use super::bars::{Layers, RowView, TEXT_ROW, TEXTS};
 use super::{Frame, labels, shapes};
 use crate::timeline::{Item, Look, Span};
 
+/// One line of pixels that several rows share where there are more rows than pixels: a bar that would change no pixel of
+/// it is not painted. A million exchanges of a thousand connections are a picture of some thousand bars.
+#[derive(Debug)]
+pub(super) struct Covered {
+    left: f32,
+    /// Upper and lower edge.
+    line: egui::Rangef,
+    /// What was filled last, by column.
+    columns: Vec<Color32>,
+}
+
+impl Covered {
+    /// Nothing yet, between two edges.
+    pub(super) fn within(edges: egui::Rangef) -> Self {
+        let columns = vec![Color32::TRANSPARENT; edges.span().max(0.0).ceil() as usize + 1];
+        Self { left: edges.min.floor(), line: egui::Rangef::NOTHING, columns }
+    }
+
+    /// Whether the bar has been filled with this colour, and with none since; remembers it if not.
+    pub(super) fn covers(&mut self, bar: Rect, colour: Color32) -> bool {
+        if self.line != bar.y_range() {
+            self.line = bar.y_range();
+            self.columns.fill(Color32::TRANSPARENT);
+        }
+        let column = |x: f32| (x - self.left).max(0.0) as usize;
+        let (from, to) = (column(bar.left().floor()), column(bar.right().ceil()));
+        let Some(columns) = self.columns.get_mut(from..to) else { return false };
+        let covered = columns.iter().all(|filled| *filled == colour);
+        columns.fill(colour);
+        covered
+    }
+}
+
 /// The fill of a bar by its look; `dim` for what the filter or the selection leaves aside.
 pub(super) fn paint_bar(
     painter: &Painter,
@@ -26,15 +59,21 @@ pub(super) fn paint_bar(
     };
     let paint = |colour: Color32| mix(palette.panel, colour, strength);
     let tall = rect.height() >= 8.0;
+    let fill_answered = |layers: &mut Layers| {
+        let colour = paint(palette.answered);
+        if !layers.covered.covers(rect, colour) {
+            layers.fills.add_colored_rect(rect, colour);
+        }
+    };
     if !item.is_single() {
-        layers.fills.add_colored_rect(rect, paint(palette.answered));
-        return;
+        return fill_answered(layers);
     }
     match span.look {
-        Look::Answered => layers.fills.add_colored_rect(rect, paint(palette.answered)),
+        Look::Answered => fill_answered(layers),
         Look::Failed => {
             // On a low row it is higher than answered ones: they differ without their colour.
             let whole = if tall { rect } else { rect.expand2(egui::vec2(0.0, 1.0)) };
+            layers.covered.covers(rect, paint(palette.failed));
             layers.fills.add_colored_rect(whole, paint(palette.failed));
             if tall {
                 // Another lower edge: failed bars differ from answered ones without their colour.
@@ -43,6 +82,7 @@ pub(super) fn paint_bar(
             }
         }
         Look::Rejected => {
+            layers.covered.covers(rect, palette.failed);
             layers.fills.add_colored_rect(rect, mix(palette.panel, palette.failed, 0.3 * strength));
             if rect.width() >= 4.0 {
                 shapes::hatch(&mut layers.over, rect, paint(palette.failed));
@@ -133,5 +173,30 @@ fn bar_text(
             layers.over.push(Shape::galley(Pos2::new(x, y - galley.size().y / 2.0), galley, ink));
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_on_pixels_of_its_colour_is_covered_and_one_that_would_change_any_is_not() {
+        let mut covered = Covered::within(egui::Rangef::new(10.5, 110.5));
+        let bar = |left, right, y: f32| Rect::from_min_max(Pos2::new(left, y), Pos2::new(right, y + 2.0));
+        let (green, grey) = (Color32::GREEN, Color32::GRAY);
+        assert!(!covered.covers(bar(20.0, 60.0, 5.0), green));
+        assert!(covered.covers(bar(20.0, 60.0, 5.0), green));
+        assert!(covered.covers(bar(30.0, 32.0, 5.0), green));
+        assert!(!covered.covers(bar(58.0, 62.0, 5.0), green), "beyond its end");
+        assert!(covered.covers(bar(20.0, 62.0, 5.0), green), "both together");
+        // What lies on top of it in another colour is not covered by it, and covers it.
+        assert!(!covered.covers(bar(40.0, 50.0, 5.0), grey));
+        assert!(!covered.covers(bar(20.0, 60.0, 5.0), green));
+        assert!(!covered.covers(bar(20.0, 60.0, 6.0), green), "another line");
+        assert!(
+            !covered.covers(bar(105.0, 110.5, 6.0), green) && covered.covers(bar(106.0, 110.5, 6.0), green)
+        );
+        assert!(!covered.covers(bar(300.0, 310.0, 6.0), green), "outside");
     }
 }

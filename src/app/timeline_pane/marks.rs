@@ -16,15 +16,16 @@ pub(super) struct MarkNode {
     in_band: bool,
 }
 
-/// The nodes of all marks, those of failures above all: a mark has the tooltip and the click of its own exchange.
+/// The nodes of all marks, those of failures above all: a mark has the tooltip and the click of its own exchange. Returns
+/// what shows where the keyboard is.
 pub(super) fn mark_nodes(
     ui: &Ui,
     frame: &Frame<'_>,
-    layers: &mut Layers,
+    mut nodes: Vec<&MarkNode>,
     actions: &mut Vec<TimelineAction>,
     shown: &mut Shown,
-) {
-    let mut nodes = std::mem::take(&mut layers.mark_nodes);
+) -> Option<Shape> {
+    let mut ring = None;
     nodes.sort_by_key(|node| matches!(node.mark.kind, MarkKind::Rejected | MarkKind::Failed));
     let body = frame.regions.body;
     let analysis = frame.input.analysis;
@@ -36,7 +37,7 @@ pub(super) fn mark_nodes(
         let id = Id::unique("timeline mark").with((node.in_band, mark.kind, mark.exchange));
         let response = ui.interact(rect, id, Sense::click());
         if response.has_focus() {
-            layers.marks.push(focus_ring(frame, rect));
+            ring = Some(focus_ring(frame, rect));
         }
         let span = || Some(frame.input.model.place_of(analysis, mark.exchange)?.1);
         let selected = frame.input.selection.exchange == Some(mark.exchange);
@@ -68,6 +69,7 @@ pub(super) fn mark_nodes(
             });
         }
     }
+    ring
 }
 
 /// A mark of a lane's band.

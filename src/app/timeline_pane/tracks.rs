@@ -8,8 +8,15 @@ use crate::capture::SessionTime;
 use crate::tcp::Side;
 use crate::timeline::{ConnectionSpan, EventTick, MarkKind, TickKind};
 
+/// On lower rows the lines of connections would run into one grey field.
+const LEAST_ROW: f32 = 3.0;
+
 /// The connections of a row: a line from open to close, a circle where the SYN was seen, ticks for FIN and RST.
 pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, view: &RowView<'_>) {
+    if view.placed.height < LEAST_ROW {
+        // That of the selected connection is never so low.
+        return;
+    }
     let (palette, scale, y) = (&frame.palette, &frame.scale, view.middle());
     let shown = scale.view;
     let (left, right) = (scale.left, scale.left + scale.width);
@@ -30,7 +37,7 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         let is_selected = selection.exchange.is_none() && selection.connection == Some(connection.id);
         if is_selected {
             layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, Stroke::new(2.0, palette.selection)));
-        } else if view.placed.height >= 3.0 {
+        } else {
             layers.under.push(Shape::hline(x0..=x1.max(x0 + 1.0), y, line));
         }
         if !small && x1 - x0 > WORD_ROOM {
