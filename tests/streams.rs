@@ -253,6 +253,21 @@ fn an_answer_without_a_head_that_stands_before_its_request_is_its_answer() {
     assert!(facts.info.problems[0].detail.ends_with("were taken in the order of their times"));
 }
 
+#[test]
+fn other_bytes_in_the_copy_of_a_segment_of_two_are_reported() {
+    let talk = Talk::new([700, 100], &[77]);
+    let mut pieces = talk.pieces(|_, len| vec![(0, len - 2), (len - 2, 2)]);
+    let last = pieces.iter().rposition(|piece| !piece.payload.is_empty()).unwrap();
+    let mut copy = pieces[last].clone();
+    copy.payload = b"??".to_vec();
+    pieces.insert(last + 1, copy);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("copy.pcap");
+    std::fs::write(&path, file(ends(), pieces.iter())).unwrap();
+    let problems = load_from(Reader::open(&path), &path, &mut |_| true).info.problems;
+    assert!(problems.iter().any(|one| one.kind == ProblemKind::ConflictingBytes), "{problems:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

@@ -343,11 +343,13 @@ impl Half {
         };
         self.disordered |= self.open_holes.iter().any(given_up);
         let (seq, first) = self.sample;
-        self.conflict |= seq == segment.seq && first != 0 && ![0, first].contains(&sample_of(segment));
+        let again = sample_of(segment);
+        let compared = seq == segment.seq && ![first, again].contains(&0);
+        self.conflict |= compared && first != again;
         let pushed = self.repeated(segment);
-        // A second copy right behind the first one was compared by now.
+        // A second copy right behind the first one is not looked at again.
         let is_copy = pushed == Pushed::Copy;
-        if !(self.conflict || is_copy && seq == segment.seq) {
+        if !(self.conflict || is_copy && compared) {
             out(Piece::Again(Chunk::of(segment), is_copy));
         }
         pushed
@@ -431,7 +433,8 @@ impl Half {
     }
 }
 
-/// A few bytes of a segment that differ where two messages do: the first eight are `HTTP/1.1` in most responses.
+/// A few bytes of a segment that differ where two messages do: the first eight are `HTTP/1.1` in most responses. 0 where
+/// it is too short to have any.
 #[inline]
 fn sample_of(segment: &Segment<'_>) -> u64 {
     match segment.payload.first_chunk::<16>() {
