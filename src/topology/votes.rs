@@ -514,8 +514,8 @@ mod tests {
         let topology = build(&[script.finish()], &Overrides::default());
         let app = topology.lanes.iter().position(|lane| lane.serves.iter().any(|at| at.port() == 8000));
         let link = topology.links.iter().find(|link| Some(link.to.0 as usize) == app).unwrap();
-        let ports: Vec<u16> =
-            topology.lanes[link.from.0 as usize].serves.iter().map(|at| at.port()).collect();
-        assert_eq!(ports, [8080]);
+        let served: Vec<String> =
+            topology.lanes[link.from.0 as usize].serves.iter().map(ToString::to_string).collect();
+        assert_eq!(served, ["10.0.2.1:8080"]);
     }
 }
