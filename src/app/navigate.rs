@@ -14,6 +14,9 @@ const ROOM: i64 = 4;
 /// How many times the length of the failed exchange the view of a finding's evidence is wide: at the least where that
 /// shows the request around it, and at the most. Beyond that its bar would be a sliver.
 const AROUND_EVIDENCE: [i64; 2] = [20, 40];
+/// So many times wider may it be where the request that led to the exchange lies beside its bar: without it, the bar would
+/// stand alone.
+const BESIDE: i64 = 10;
 /// How many packets of evidence are searched for the first exchange that the finding is about.
 const EVIDENCE: usize = 16;
 /// How many exchanges of a finding are searched for one whose failure a user saw.
@@ -294,7 +297,10 @@ fn frame_evidence(state: &mut AppState, id: ExchangeId) {
     let (from, to) = (exchange.started(), exchange.settled());
     let own = to.since_ns(from).max(NARROWEST);
     let whole = end.since_ns(start).max(NARROWEST);
+    let parent = document.analysis.trees.parent(id).map(|own| document.analysis.exchange(own.parent));
+    let is_beside = parent.is_some_and(|parent| parent.settled() < from);
     let [near, far] = AROUND_EVIDENCE.map(|times| own.saturating_mul(times));
+    let far = if is_beside { far.saturating_mul(BESIDE) } else { far };
     let shown = view.end.since_ns(view.start);
     let with_request = whole.saturating_add(whole / 8);
     // Whose other attempts stand beside the view would look as if it had none.

@@ -1,7 +1,10 @@
 //! Going somewhere, and what stays in sight.
 
 use super::*;
+use crate::diagnose::testkit::{Chain, MS};
+use crate::http::Method;
 use crate::session::Annotation;
+use crate::tcp::Side;
 use crate::topology::ConnectionId;
 
 #[test]
@@ -73,6 +76,32 @@ fn the_first_evidence_is_a_failure_that_a_user_saw_on_a_bar_that_can_be_read() {
     let view = window.state().session().view.expect("a part of it");
     assert!(view.end.since_ns(view.start) <= own * 40, "{view:?}");
     assert!(view.start < exchange.started() && exchange.settled() < view.end);
+}
+
+#[test]
+fn evidence_that_lies_beside_the_request_that_led_to_it_is_shown_with_that() {
+    // The proxy answers 502 before its request has reached the application, which is some way off.
+    let mut chain = Chain::new(&["user", "proxy", "app"]);
+    let user = chain.open(0, 0);
+    for n in 0..4 {
+        let start = (n as i64 + 1) * 100 * MS;
+        let app = chain.open(1, start - 50 * MS);
+        chain.conns[user].request(Method::Post, "/order", start).response(502, start + MS);
+        let conn = &mut chain.conns[app];
+        conn.request(Method::Get, "/", start - 40 * MS).response(200, start - 39 * MS);
+        let late = start + 4 * MS;
+        conn.fin(Side::Server, late - MS).request(Method::Post, "/order", late);
+        conn.rst(Side::Server, late + MS / 20, false);
+        chain.parent((app, 1), (user, n), 1);
+    }
+    let mut window = window_with(None, Some(Document::new(chain.analyse())));
+    click(&mut window, "Show evidence");
+    let analysis = window.state().document.as_ref().unwrap().analysis.clone();
+    let id = window.state().session().selection.exchange.unwrap();
+    let (exchange, root) = (analysis.exchange(id), analysis.exchange(analysis.trees.root(id)));
+    assert!(root.settled() < exchange.started());
+    let view = window.state().session().view.expect("a part of it");
+    assert!(view.start < root.started() && exchange.settled() < view.end, "{view:?}");
 }
 
 #[test]
