@@ -82,8 +82,10 @@ pub fn edited(before: &Overrides, topology: &Topology, edit: &ChainEdit) -> Resu
         ChainEdit::Assign { place, to } => {
             let order = names(topology);
             pin(&mut after, topology);
-            take(&mut after, *place);
-            add(given(&mut after, topology, lane(*to)), *place);
+            for place in with_its_own(topology, *place, Some(*to)) {
+                take(&mut after, place);
+                add(given(&mut after, topology, lane(*to)), place);
+            }
             after.order = order;
         }
         ChainEdit::TakenAt { capture, lane: at } => {
@@ -145,18 +147,30 @@ fn split(overrides: &mut Overrides, topology: &Topology, id: LaneId, place: Plac
     let Some(name) = name else { return };
     order.insert(usize::from(id.0) + 1, name.clone());
     pin(overrides, topology);
-    take(overrides, place);
     let mut new = LaneOverride { name, addresses: Vec::new(), serves: Vec::new() };
-    add(&mut new, place);
-    if let Place::Serves(at) = place
-        && lane.serves.iter().all(|other| *other == at || other.ip() != at.ip())
-        && !is_shared(topology, lane, at.ip())
-    {
-        // Nobody else lives at that address: what connects from there is this process too.
-        new.addresses.push(at.ip());
+    for place in with_its_own(topology, place, None) {
+        take(overrides, place);
+        add(&mut new, place);
     }
     overrides.lanes.push(new);
     overrides.order = order;
+}
+
+/// The place, and what goes with it: where nobody else lives at the address at which one of several replicas listens, what
+/// connects from there is that replica too. But not `to` a lane that it talks to, which would then talk to itself.
+fn with_its_own(topology: &Topology, place: Place, to: Option<LaneId>) -> Vec<Place> {
+    let mut all = vec![place];
+    if let Place::Serves(at) = place
+        && let Some(own) = topology.lanes.iter().position(|lane| lane.serves.contains(&at))
+        && let lane = &topology.lanes[own]
+        && lane.serves.iter().any(|other| other.ip() != at.ip())
+        && lane.serves.iter().all(|other| *other == at || other.ip() != at.ip())
+        && !is_shared(topology, lane, at.ip())
+        && to.is_none_or(|to| talking(topology, LaneId(own as u16), to).is_none())
+    {
+        all.push(Place::Address(at.ip()));
+    }
+    all
 }
 
 /// Makes every lane that listens one of the user's: when one place moves, no other lane must change its name. But those
@@ -368,6 +382,35 @@ mod tests {
             Place::Address(at) => lane.addresses.contains(&at),
         });
         assert_eq!(holders.map(|lane| lane.name.as_str()).collect::<Vec<_>>(), ["uwsgi"]);
+    }
+
+    #[test]
+    fn what_a_replica_connects_from_goes_where_it_goes() {
+        let mut topology = fixture::analysis().topology;
+        let other = SocketAddr::from(([10, 9, 9, 8], 8080));
+        let own = topology.lanes.iter().find(|lane| lane.name == "ingress").unwrap();
+        let (name, addresses, serves) = ("canary".to_owned(), vec![other.ip()], vec![other]);
+        topology.lanes.push(Lane { name, addresses, serves, ..own.clone() });
+        let [canary, ingress, uwsgi] = ["canary", "ingress", "uwsgi"].map(|name| lane(&topology, name));
+        let at = SocketAddr::from(([10, 9, 9, 9], 8080));
+        let own = &mut topology.lanes[usize::from(ingress.0)];
+        own.serves.push(at);
+        own.addresses.push(at.ip());
+        let place = Place::Serves(at);
+        let edits = [
+            (ChainEdit::Split { lane: ingress, place }, "ingress 2", "ingress 2"),
+            (ChainEdit::Assign { place, to: canary }, "canary", "canary"),
+            // It asks that one.
+            (ChainEdit::Assign { place, to: uwsgi }, "uwsgi", "ingress"),
+        ];
+        for (edit, listens, connects) in &edits {
+            let after = edited(&Overrides::default(), &topology, edit).unwrap();
+            let holding = |holds: &dyn Fn(&LaneOverride) -> bool| -> Vec<String> {
+                after.lanes.iter().filter(|lane| holds(lane)).map(|lane| lane.name.clone()).collect()
+            };
+            assert_eq!(holding(&|lane| lane.serves.contains(&at)), [*listens]);
+            assert_eq!(holding(&|lane| lane.addresses.contains(&at.ip())), [*connects]);
+        }
     }
 
     #[test]
