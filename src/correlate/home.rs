@@ -6,7 +6,7 @@
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::{CaptureId, SessionTime};
 use crate::http::{CaptureFacts, Exchange};
-use crate::tcp::{Event, EventKind, Flow, Side};
+use crate::tcp::{Event, EventKind, Flow, Side, until_established_ns};
 use crate::topology::{LinkId, Sighting, tolerance_ns};
 
 use super::node::Node;
@@ -122,10 +122,7 @@ pub(super) fn set_travels(analysis: &Analysis, link: LinkId, nodes: &mut [Node],
 /// From the only answer to a SYN to the acknowledgement of it: how long a packet goes from where it was captured to the
 /// client and back.
 fn round_trip_ns(events: &[Event]) -> Option<i64> {
-    let mut answers = events.iter().filter(|event| event.kind == EventKind::SynAck);
-    let answer = answers.next().filter(|_| answers.next().is_none())?;
-    let done = events.iter().find(|event| event.kind == EventKind::Established)?;
-    Some(done.at.0.saturating_sub(answer.at.0)).filter(|ns| *ns >= 0)
+    until_established_ns(events, |event| event.kind == EventKind::SynAck)
 }
 
 /// The same exchange in another capture of its connection.

@@ -11,7 +11,7 @@ use crate::analysis::Analysis;
 use crate::capture::CaptureId;
 use crate::correlate::Confidence;
 use crate::http::{CaptureFacts, Method};
-use crate::tcp::{Event, EventKind, Opening, Side};
+use crate::tcp::{Event, EventKind, Opening, Side, until_established_ns};
 use crate::topology::LinkId;
 
 use super::carried::Carried;
@@ -125,10 +125,7 @@ fn link_figures(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, lossy:
 
 /// From the only SYN to the acknowledgement of its answer: wherever it was captured, a packet went there and back.
 pub(super) fn handshake_ns(events: &[Event]) -> Option<i64> {
-    let mut syns = events.iter().filter(|event| event.kind == EventKind::Syn && event.from == Side::Client);
-    let syn = syns.next().filter(|_| syns.next().is_none())?;
-    let done = events.iter().find(|event| event.kind == EventKind::Established)?;
-    Some(done.at.0.saturating_sub(syn.at.0)).filter(|ns| *ns >= 0)
+    until_established_ns(events, |event| event.kind == EventKind::Syn && event.from == Side::Client)
 }
 
 /// Median, 95th and 99th percentile (nearest rank) and maximum.

@@ -125,6 +125,15 @@ impl Event {
     }
 }
 
+/// Nanoseconds from the only event that `is_start` names to the acknowledgement that completes the handshake; `None` where
+/// it came several times, so that nothing tells which of them was acknowledged.
+pub(crate) fn until_established_ns(events: &[Event], is_start: impl Fn(&Event) -> bool) -> Option<i64> {
+    let mut starts = events.iter().filter(|event| is_start(event));
+    let start = starts.next().filter(|_| starts.next().is_none())?;
+    let done = events.iter().find(|event| event.kind == EventKind::Established)?;
+    Some(done.at.0.saturating_sub(start.at.0)).filter(|ns| *ns >= 0)
+}
+
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DirectionFacts {

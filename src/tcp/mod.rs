@@ -11,6 +11,7 @@ mod seq;
 mod tests;
 mod tracker;
 
+pub(crate) use facts::until_established_ns;
 pub use facts::{Closing, DirectionFacts, Event, EventKind, Flow, FlowId, Opening, Side};
 pub use half::{Chunk, Hole};
 pub use seq::seq_diff;
