@@ -10,7 +10,7 @@ use crate::topology::lanes::Seen;
 use super::{Alone, Causes, Common, Electorate, Request};
 
 /// Requests looked at in all; captures with more are sampled by time, so that parents and children stay together.
-const SAMPLE: usize = 120_000;
+const SAMPLE: usize = 40_000;
 /// Stretches of time that the sample is taken from.
 const WINDOWS: i64 = 16;
 /// Requests with one id at one endpoint; more of them have nothing but that in common.
