@@ -10,8 +10,6 @@ mod facts;
 mod familiar;
 mod fastcgi;
 mod flags;
-#[cfg(test)]
-mod gateway_tests;
 mod head;
 mod http1;
 mod lenient;
@@ -32,8 +30,6 @@ mod unpack;
 mod uwsgi;
 mod vars;
 mod wire;
-#[cfg(test)]
-mod wire_tests;
 
 pub use digest::HeaderDigest;
 pub use facts::{CaptureFacts, Exchange, LentBytes};

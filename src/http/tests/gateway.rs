@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 
-use super::tests::{OK, flags, get, lines, play};
 use super::*;
 
 fn record(kind: u8, id: u8, content: &[u8], padding: u8) -> Vec<u8> {

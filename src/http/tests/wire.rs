@@ -1,7 +1,6 @@
 //! What connections carry beside their exchanges, from packets to facts.
 
-use super::tests::{OK, Script, get};
-use super::{HandOverWay, tls};
+use super::*;
 
 /// What became of the first connection, in words.
 fn hand_over(script: &Script) -> String {
@@ -86,7 +85,7 @@ fn tls_behind_a_proxy_header_is_read() {
     }
     let facts = script.facts();
     let wire = &facts.flows[0].wire;
-    assert_eq!(facts.flows[0].protocol, super::Protocol::Tls);
+    assert_eq!(facts.flows[0].protocol, Protocol::Tls);
     assert_eq!(wire.proxy.as_ref().map(|proxy| proxy.frame), Some(4));
     assert_eq!(wire.tls.as_ref().unwrap().server_name.as_deref(), Some("shop.example"));
 }
