@@ -157,7 +157,10 @@ fn the_text_report_says_what_files_are_that_are_no_captures() {
     let none = folder.path().join("none");
     std::fs::create_dir(&none).unwrap();
     let what = [
-        (&text, "notes.txt (no pcap or pcapng file: it starts like text)"),
+        (
+            &text,
+            "notes.txt (no pcap or pcapng file: it starts like text, and is no log in a known format (--log-format names one))",
+        ),
         (&empty, "empty.pcap (the file is empty)"),
         (
             &none,

@@ -8,6 +8,7 @@ use super::document::Document;
 use super::loader::{Loader, Request};
 use crate::analysis::Analysis;
 use crate::export::Comparison;
+use crate::logs::LogFormat;
 use crate::topology::Overrides;
 
 /// The comparison under way, and the last one made.
@@ -23,9 +24,15 @@ pub struct Comparing {
 
 impl Comparing {
     /// Starts to read the other session.
-    pub fn start(&mut self, paths: Vec<PathBuf>, overrides: Overrides, background: &Background) {
+    pub fn start(
+        &mut self,
+        paths: Vec<PathBuf>,
+        overrides: Overrides,
+        log_format: Option<LogFormat>,
+        background: &Background,
+    ) {
         self.problem = None;
-        self.loader.start(Request { paths, overrides, ..Request::default() }, background);
+        self.loader.start(Request { paths, overrides, log_format, ..Request::default() }, background);
     }
 
     /// Stops reading; what was read is compared.

@@ -11,7 +11,7 @@ use crate::capture::{Bodies, CaptureInfo};
 use crate::export;
 use crate::http::CaptureFacts;
 use crate::load::{self, Given, Progress};
-use crate::logs::LogFile;
+use crate::logs::{LogFile, LogFormat};
 use crate::session::{self, Chosen, Opened, Session, Snapshot, SnapshotError};
 use crate::stop::{Stop, Stopped};
 use crate::topology::{self, LaneOverride, Overrides};
@@ -29,6 +29,8 @@ pub struct Request {
     pub overrides: Overrides,
     /// Lanes that a snapshot takes for its own: those of the command line.
     pub lanes: Vec<LaneOverride>,
+    /// The format of access logs that are not known by their lines.
+    pub log_format: Option<LogFormat>,
 }
 
 /// What came of a request.
@@ -221,9 +223,12 @@ fn read_captures(
 ) -> Result<Loaded, LoadError> {
     let (added, again) = (!request.keep.is_empty(), request.paths.is_empty() && broken.is_empty());
     let (mut captures, mut logs) = (request.keep, request.keep_logs);
-    let Given { captures: mut files, logs: mut more_logs, unread } = load::sort_out(&request.paths, None);
+    let Given { captures: mut files, logs: mut more_logs, unread } =
+        load::sort_out(&request.paths, request.log_format.as_ref());
     // What is shown already would count everything in it twice.
     files.retain(|file| captures.iter().all(|capture| !capture.info.is_of(file)));
+    // A log that was read without the right format is read again with it.
+    logs.retain(|known| more_logs.iter().all(|log| log.path != known.path || log.format == known.format));
     more_logs.retain(|log| logs.iter().all(|known| known.path != log.path));
     let mut read = load::load(&files, progress);
     read.extend(broken);

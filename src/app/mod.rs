@@ -44,6 +44,7 @@ use background::Background;
 use dialogs::SystemDialog;
 use state::AppState;
 
+use crate::logs::LogFormat;
 use crate::topology::Overrides;
 
 /// Why the window could not open.
@@ -61,7 +62,7 @@ pub enum AppError {
 ///
 /// # Errors
 /// When there is no display, or the desktop gives no window.
-pub fn run(paths: Vec<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
+pub fn run(paths: Vec<PathBuf>, overrides: Overrides, log_format: Option<LogFormat>) -> Result<(), AppError> {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if cfg!(target_os = "linux") && !set("DISPLAY") && !set("WAYLAND_DISPLAY") && !set("WAYLAND_SOCKET") {
         return Err(AppError::NoDisplay);
@@ -88,6 +89,7 @@ pub fn run(paths: Vec<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
             kept::restore(&creation.egui_ctx, creation.storage);
             let background = Background::waking(&creation.egui_ctx);
             let mut state = AppState::new(background, Arc::new(SystemDialog));
+            state.log_format = log_format;
             state.open_with(paths, overrides);
             Ok(Box::new(Window { state }))
         }),

@@ -20,6 +20,7 @@ use super::saver::Saver;
 use super::story::Story;
 use super::timeline_pane::TimelineState;
 use crate::capture::SessionTime;
+use crate::logs::LogFormat;
 use crate::session::{History, Session, Target, TimeView};
 use crate::topology::{ConnectionId, ExchangeId, LinkId, Overrides};
 
@@ -59,6 +60,8 @@ pub enum Action {
         paths: Vec<PathBuf>,
         add: bool,
     },
+    /// Of the access logs that are opened from now on; `None` where their lines tell.
+    NameLogFormat(Option<LogFormat>),
     EditChain(ChainEdit),
     SaveTo(PathBuf),
     CompareWith(Vec<PathBuf>),
@@ -103,8 +106,8 @@ pub enum DetailTab {
 pub enum Modal {
     /// The command list; `idle` tells whether nothing loads, and nothing is read to compare: neither can be cancelled.
     Palette { query: String, chosen: usize, idle: [bool; 2] },
-    /// A path to open; `hint` says why it is asked for.
-    OpenPath { text: String, add: bool, hint: &'static str },
+    /// A path to open, and the format of the access logs there; `hint` says why it is asked for.
+    OpenPath { text: String, format: String, add: bool, hint: &'static str },
     /// A path to save to.
     SavePath { text: String, hint: &'static str },
     /// A note being written; `choices` are what it may be about.
@@ -215,6 +218,8 @@ pub struct AppState {
     pub(super) unread: Vec<Unread>,
     /// What logs told that were opened without a capture; empty otherwise.
     pub(super) told_by_logs: String,
+    /// The format of access logs that are not known by their lines, as the user gave it.
+    pub(super) log_format: Option<LogFormat>,
 }
 
 impl AppState {
@@ -239,6 +244,7 @@ impl AppState {
             arrived: None,
             unread: Vec::new(),
             told_by_logs: String::new(),
+            log_format: None,
         }
     }
 

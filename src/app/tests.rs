@@ -23,6 +23,7 @@ mod editing;
 mod filtering;
 mod fitting;
 mod going;
+mod logs;
 mod moving;
 mod noting;
 mod opening;

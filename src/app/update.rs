@@ -119,6 +119,7 @@ impl AppState {
             }
             Action::SaveNote { index, target, text } => self.save_note(index, target, text.trim()),
             Action::Open { paths, add } => self.open(paths, add),
+            Action::NameLogFormat(format) => self.log_format = format,
             Action::EditChain(edit) => self.edit_chain(&edit),
             Action::CompareWith(paths) => self.compare_with(paths),
             Action::ShowFigures(link) => self.ui.figures = Some(link),
@@ -221,7 +222,8 @@ impl AppState {
     }
 
     fn show_open_path(&mut self, add: bool, hint: &'static str) {
-        self.show_modal(Modal::OpenPath { text: String::new(), add, hint });
+        let format = self.log_format.as_ref().map_or_else(String::new, |format| format.text().to_owned());
+        self.show_modal(Modal::OpenPath { text: String::new(), format, add, hint });
     }
 
     fn show_save_path(&mut self, hint: &'static str) {
@@ -237,7 +239,7 @@ impl AppState {
             return;
         }
         let overrides = for_other_captures(&self.edits.session().overrides);
-        self.comparing.start(paths, overrides, &self.background);
+        self.comparing.start(paths, overrides, self.log_format.clone(), &self.background);
         self.show_comparison();
     }
 
@@ -291,10 +293,11 @@ impl AppState {
         self.start(Request { paths, lanes: overrides.lanes.clone(), overrides, ..Request::default() });
     }
 
-    fn start(&mut self, request: Request) {
+    fn start(&mut self, mut request: Request) {
         if request.paths.is_empty() {
             return;
         }
+        request.log_format.clone_from(&self.log_format);
         self.ui.recent.retain(|known| *known != request.paths);
         self.ui.recent.insert(0, request.paths.clone());
         self.ui.recent.truncate(RECENT);
@@ -399,6 +402,9 @@ impl AppState {
             None => {
                 self.edits.replace(loaded.session);
                 self.comparing.forget();
+                // Logs that are added to what a snapshot held are likely of its format.
+                let format = loaded.document.analysis.logs.iter().rev().find_map(|log| log.format.clone());
+                self.log_format = format.or(self.log_format.take());
             }
         }
         if !loaded.words.is_empty() {

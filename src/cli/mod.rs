@@ -58,6 +58,9 @@ struct CompareArgs {
     /// Name a hop and its addresses, as for a report; holds for both.
     #[arg(long = "lane", value_name = "NAME=ADDR[:PORT],…", value_parser = parse_lane)]
     lanes: Vec<LaneOverride>,
+    /// The `log_format` of their access logs, as for a report; holds for both.
+    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -68,6 +71,10 @@ struct Input {
     /// Name a hop and its addresses, from the user's side to the application's; may be given several times.
     #[arg(long = "lane", value_name = "NAME=ADDR[:PORT],…", value_parser = parse_lane)]
     lanes: Vec<LaneOverride>,
+    /// The `log_format` of the access logs among the paths, as it stands in nginx's configuration. Without it the
+    /// fields of a line are known by what they look like.
+    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Args)]
@@ -77,10 +84,6 @@ struct ReportArgs {
     /// Text for people, or JSON for scripts.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// The `log_format` of the access logs among the paths, as it stands in nginx's configuration. Without it the
-    /// fields of a line are known by what they look like.
-    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
-    log_format: Option<LogFormat>,
     /// List every exchange in the JSON report.
     #[arg(long)]
     exchanges: bool,
@@ -138,20 +141,13 @@ pub fn main() -> ExitCode {
 }
 
 fn window(input: Input) -> ExitCode {
-    let why = match window::open(&input.paths, &input.overrides()) {
+    let why = match window::open(&input.paths, &input.overrides(), input.log_format.as_ref()) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(why) => why,
     };
     eprintln!("hopscope: no window: {why}");
     eprintln!("hopscope: printing the text report instead (the same as `hopscope report PATH…`).");
-    report(&ReportArgs {
-        input,
-        format: Format::Text,
-        exchanges: false,
-        connections: None,
-        exit_code: false,
-        log_format: None,
-    })
+    report(&ReportArgs { input, format: Format::Text, exchanges: false, connections: None, exit_code: false })
 }
 
 fn report(args: &ReportArgs) -> ExitCode {
@@ -159,7 +155,7 @@ fn report(args: &ReportArgs) -> ExitCode {
         eprintln!("hopscope: no capture given. Usage: hopscope report PATH…");
         return ExitCode::from(EXIT_UNUSABLE);
     }
-    let Read { analysis, notes } = match read(&args.input, args.log_format.as_ref()) {
+    let Read { analysis, notes } = match read(&args.input) {
         Ok(read) => read,
         Err(error) => {
             eprintln!("hopscope: {error}");
@@ -196,7 +192,8 @@ fn report(args: &ReportArgs) -> ExitCode {
 fn compare(args: &CompareArgs) -> ExitCode {
     let mut both = Vec::new();
     for path in [&args.before, &args.after] {
-        let read = read(&Input { paths: vec![path.clone()], lanes: args.lanes.clone() }, None);
+        let (lanes, log_format) = (args.lanes.clone(), args.log_format.clone());
+        let read = read(&Input { paths: vec![path.clone()], lanes, log_format });
         match read.map(|read| read.analysis) {
             Ok(analysis) if complain(&analysis) => both.push(analysis),
             Ok(_) => return ExitCode::from(EXIT_UNUSABLE),
@@ -224,7 +221,7 @@ struct Read {
 }
 
 /// The analysis of the captures, or of a session file.
-fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, Box<dyn Error>> {
+fn read(input: &Input) -> Result<Read, Box<dyn Error>> {
     let (paths, broken) = match session::choose(&input.paths)? {
         Chosen::Snapshot { snapshot, path, left_out } => {
             if let Some(words) = session::left_out_words(&path, &left_out) {
@@ -234,7 +231,7 @@ fn read(input: &Input, format: Option<&LogFormat>) -> Result<Read, Box<dyn Error
         }
         Chosen::Captures { paths, broken } => (paths, broken),
     };
-    let load::Given { captures, logs, unread } = load::sort_out(&paths, format);
+    let load::Given { captures, logs, unread } = load::sort_out(&paths, input.log_format.as_ref());
     for (path, error) in unread {
         eprintln!("hopscope: {}: {error}", path.display());
     }
@@ -262,7 +259,7 @@ fn snapshot_of(snapshot: Snapshot, path: &Path, lanes: &[LaneOverride]) -> Resul
 
 /// A `log_format` of the command line.
 fn parse_format(text: &str) -> Result<LogFormat, &'static str> {
-    LogFormat::new(text).ok_or("a log_format needs $request (or $request_uri) and $status")
+    LogFormat::new(text).ok_or(LogFormat::NEEDS)
 }
 
 /// Whether data were not read for it.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::logs::LogFormat;
 use crate::topology::Overrides;
 
 /// Why no window opened, with the way to get one.
@@ -21,13 +22,22 @@ pub(super) enum WindowError {
 
 /// Opens the window and returns when it is closed.
 #[cfg(feature = "gui")]
-pub(super) fn open(paths: &[PathBuf], overrides: &Overrides) -> Result<(), WindowError> {
-    crate::app::run(paths.to_vec(), overrides.clone()).map_err(|error| WindowError::App(plain(&error)))
+pub(super) fn open(
+    paths: &[PathBuf],
+    overrides: &Overrides,
+    log_format: Option<&LogFormat>,
+) -> Result<(), WindowError> {
+    crate::app::run(paths.to_vec(), overrides.clone(), log_format.cloned())
+        .map_err(|error| WindowError::App(plain(&error)))
 }
 
 /// Says that this build has no window.
 #[cfg(not(feature = "gui"))]
-pub(super) fn open(_paths: &[PathBuf], _overrides: &Overrides) -> Result<(), WindowError> {
+pub(super) fn open(
+    _paths: &[PathBuf],
+    _overrides: &Overrides,
+    _log_format: Option<&LogFormat>,
+) -> Result<(), WindowError> {
     Err(WindowError::Headless)
 }
 

@@ -6,6 +6,8 @@ use super::model::LoggedRequest;
 /// A `log_format` of nginx, as it stands in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFormat {
+    /// As it was given.
+    text: String,
     /// What comes before the first variable.
     prefix: String,
     /// Each variable with the text behind it.
@@ -13,9 +15,13 @@ pub struct LogFormat {
 }
 
 impl LogFormat {
+    /// What one without it is none.
+    pub const NEEDS: &str = "a log_format needs $request (or $request_uri) and $status";
+
     /// Reads a format, as bare text or as the directive of the configuration (`log_format NAME '…' '…';`); `None` when it
     /// holds no request or no status.
     pub fn new(format: &str) -> Option<Self> {
+        let text = format.trim().to_owned();
         let format = &plain(format);
         let mut parts = format.split('$');
         let prefix = parts.next()?.to_owned();
@@ -28,7 +34,16 @@ impl LogFormat {
             })
             .collect();
         let has = |names: &[&str]| variables.iter().any(|(name, _)| names.contains(&name.as_str()));
-        (has(&["request", "request_uri", "uri"]) && has(&["status"])).then_some(Self { prefix, variables })
+        (has(&["request", "request_uri", "uri"]) && has(&["status"])).then_some(Self {
+            text,
+            prefix,
+            variables,
+        })
+    }
+
+    /// The string that it was given as.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The request of a line; `None` when the line is of another format.

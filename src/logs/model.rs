@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::LogFormat;
+
 /// What a log holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,6 +23,8 @@ pub enum LogKind {
 pub struct LogFile {
     /// As the user gave it.
     pub path: PathBuf,
+    /// The format that was given for it and the others.
+    pub format: Option<LogFormat>,
     /// What it holds.
     pub kind: LogKind,
     /// Lines in it.

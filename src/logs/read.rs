@@ -73,6 +73,7 @@ fn request(line: &str, format: Option<&LogFormat>) -> Option<LoggedRequest> {
 pub fn read_log(path: &Path, format: Option<&LogFormat>) -> std::io::Result<LogFile> {
     let mut log = LogFile {
         path: path.to_owned(),
+        format: format.cloned(),
         kind: LogKind::Access,
         lines: 0,
         unread: 0,

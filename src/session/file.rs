@@ -40,6 +40,9 @@ pub(super) struct File {
     /// Paths of the servers' logs that were given beside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<String>,
+    /// By log: the `log_format` that was given for it, or nothing. Absent when none was given for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_formats: Vec<String>,
     #[serde(default)]
     pub totals: Totals,
     #[serde(default)]

@@ -11,7 +11,7 @@ use super::{Selection, Session, Snapshot, Target, reduced};
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::{CaptureId, short_name};
 use crate::http::CaptureFacts;
-use crate::logs::{LogFile, read_log};
+use crate::logs::{LogFile, LogFormat, read_log};
 use crate::topology::{ConnectionId, ExchangeId, LaneOverride, Overrides, Remark, RemarkKind};
 
 /// Whether a capture of a snapshot is still what it was.
@@ -144,11 +144,12 @@ impl Snapshot {
     /// that are not there any more.
     pub fn read_logs(&self, base: &Path) -> (Vec<Arc<LogFile>>, Vec<String>) {
         let (mut logs, mut lost) = (Vec::new(), Vec::new());
-        for given in self.file.logs.iter().map(Path::new) {
+        for (at, given) in self.file.logs.iter().map(Path::new).enumerate() {
+            let format = self.file.log_formats.get(at).and_then(|text| LogFormat::new(text));
             match places(given, base)
                 .into_iter()
                 .filter(|path| path.is_file())
-                .find_map(|path| read_log(&path, None).ok())
+                .find_map(|path| read_log(&path, format.as_ref()).ok())
             {
                 Some(log) => logs.push(Arc::new(log)),
                 None => lost.push(format!("the log {} cannot be read any more", given.display())),

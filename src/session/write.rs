@@ -1,6 +1,7 @@
 //! Analysis and session to the structs of the session file.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::file::{
     File, FileCapture, FileClock, FileConnection, FileDirection, FileEvent, FileExchange, FileFailures,
@@ -14,6 +15,7 @@ use crate::analysis::{Analysis, ConnectionView, ExchangeView};
 use crate::capture::STDIN;
 use crate::diagnose::{Diagnosis, Finding, Retries};
 use crate::http::Message;
+use crate::logs::{LogFile, LogFormat};
 use crate::tcp::{DirectionFacts, Event, Side};
 use crate::topology::{Remark, RemarkKind};
 
@@ -36,6 +38,7 @@ pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64,
         program: format!("hopscope {}", env!("CARGO_PKG_VERSION")),
         captures: captures(analysis, fingerprints),
         logs: analysis.logs.iter().map(|log| lasting(&log.path)).collect(),
+        log_formats: log_formats(&analysis.logs),
         totals: Totals {
             connections: analysis.topology.connections.len() as u64,
             exchanges: analysis.topology.exchanges.len() as u64,
@@ -87,6 +90,15 @@ pub(super) fn user_state(file: &mut File, session: &Session) {
     };
 }
 
+/// The formats that were given for logs, when there are any.
+fn log_formats(logs: &[Arc<LogFile>]) -> Vec<String> {
+    if logs.iter().all(|log| log.format.is_none()) {
+        return Vec::new();
+    }
+    let text = |log: &Arc<LogFile>| log.format.as_ref().map_or("", LogFormat::text).to_owned();
+    logs.iter().map(text).collect()
+}
+
 /// A path that is found from another working directory too.
 fn lasting(path: &Path) -> String {
     let whole = match path == Path::new(STDIN) {
@@ -102,7 +114,7 @@ fn part(part: &crate::capture::Part) -> FilePart {
 
 fn captures(analysis: &Analysis, fingerprints: &[(u64, String)]) -> Vec<FileCapture> {
     let links = analysis.topology.links_of_captures(analysis.captures.len());
-    let one = |(at, facts): (usize, &std::sync::Arc<crate::http::CaptureFacts>)| {
+    let one = |(at, facts): (usize, &Arc<crate::http::CaptureFacts>)| {
         let info = &facts.info;
         let (size, sha256) = fingerprints.get(at).cloned().unwrap_or((info.first_bytes(), String::new()));
         let problem = |p: &crate::capture::Problem| FileProblem {

@@ -39,7 +39,7 @@ pub fn compare_ui(ui: &mut Ui, compared: &Compared<'_>, text: &mut String, focus
                 ui.label(RichText::new(format!("✖ {why}")).color(palette.failed));
             }
             ui.label("Name the captures, or the snapshot, to compare with what is open.");
-            path_field_ui(ui, text, "Compare", focus, |paths| out.push(Action::CompareWith(paths)));
+            out.extend(path_field_ui(ui, text, "Compare", focus, |_| false).map(Action::CompareWith));
         }
         Compared::Done(comparison) => done_ui(ui, &palette, comparison),
     }

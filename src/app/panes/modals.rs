@@ -13,7 +13,11 @@ use crate::app::command::Command;
 use crate::app::state::{Action, Leave, Modal};
 use crate::app::widgets::{clickable_row, severity_mark};
 use crate::diagnose::{Finding, RejectForm};
+use crate::logs::LogFormat;
 use crate::session::Target;
+
+/// Names the field for the format of logs.
+const LOG_FORMAT: &str = "log_format of access logs among them, where hopscope does not know it by itself";
 
 /// Draws the modal that is open. `focus` gives its field the keyboard, once; `problem` is what failed last.
 pub fn modal_ui(
@@ -32,7 +36,9 @@ pub fn modal_ui(
         ui.set_width(width);
         match modal {
             Modal::Palette { query, chosen, idle } => palette_ui(ui, query, chosen, *idle, focus, out),
-            Modal::OpenPath { text, add, hint } => open_path_ui(ui, text, *add, hint, focus, out),
+            Modal::OpenPath { text, format, add, hint } => {
+                open_path_ui(ui, (text, format), *add, hint, focus, out);
+            }
             Modal::SavePath { text, hint } => save_path_ui(ui, text, hint, focus, out),
             Modal::Note { index, target, choices, text } => {
                 let chosen = pane.is_some_and(|pane| target_ui(ui, pane, target, choices));
@@ -50,9 +56,9 @@ pub fn modal_ui(
             Modal::Unsaved(leave) => unsaved_ui(ui, leave, out),
             Modal::Compare { text } => compare::compare_ui(ui, compared, text, focus, out),
             Modal::ComparePath { text, hint } => {
-                paths_ui(ui, text, ("Compare with another session", "Compare"), hint, focus, |paths| {
-                    out.push(Action::CompareWith(paths));
-                });
+                title_ui(ui, "Compare with another session", hint);
+                let paths = path_field_ui(ui, text, "Compare", focus, |_| false);
+                out.extend(paths.map(Action::CompareWith));
             }
             Modal::Chain(draft) => match pane {
                 Some(pane) => lanes::lanes_ui(ui, pane, draft, problem, out),
@@ -166,48 +172,61 @@ fn palette_ui(
     }
 }
 
-fn open_path_ui(ui: &mut Ui, text: &mut String, add: bool, hint: &str, focus: bool, out: &mut Actions) {
-    let title = if add { "Add captures by path" } else { "Open by path" };
-    paths_ui(ui, text, (title, "Open"), hint, focus, |paths| {
-        out.push(Action::CloseModal);
-        out.push(Action::Open { paths, add });
-    });
-}
-
-/// A field for paths; `done` gets them when the user presses Enter or the button.
-fn paths_ui(
+fn open_path_ui(
     ui: &mut Ui,
-    text: &mut String,
-    (title, button): (&str, &str),
+    (text, format): (&mut String, &mut String),
+    add: bool,
     hint: &str,
     focus: bool,
-    done: impl FnOnce(Vec<PathBuf>),
+    out: &mut Actions,
 ) {
+    let title = if add { "Add captures by path" } else { "Open by path" };
+    title_ui(ui, title, hint);
+    let mut log_format = None;
+    let ask_for_format = |ui: &mut Ui| {
+        let entered = field(ui, format, LOG_FORMAT, false);
+        log_format = LogFormat::new(format);
+        if log_format.is_none() && !format.trim().is_empty() {
+            warning_ui(ui, LogFormat::NEEDS);
+        }
+        entered
+    };
+    let paths = path_field_ui(ui, text, "Open", focus, ask_for_format);
+    if let Some(paths) = paths {
+        out.push(Action::CloseModal);
+        out.push(Action::NameLogFormat(log_format));
+        out.push(Action::Open { paths, add });
+    }
+}
+
+fn title_ui(ui: &mut Ui, title: &str, hint: &str) {
     ui.heading(title);
     if !hint.is_empty() {
         ui.add(egui::Label::new(hint).wrap());
     }
-    path_field_ui(ui, text, button, focus, done);
 }
 
-/// The field without a title.
+fn warning_ui(ui: &mut Ui, words: &str) {
+    ui.label(RichText::new(words).color(Palette::of(ui.ctx()).attention));
+}
+
+/// A field for paths, `more` below it, and a button; the paths when the user presses that, or Enter in a field. `more`
+/// tells whether that was in one of its own.
 pub fn path_field_ui(
     ui: &mut Ui,
     text: &mut String,
     button: &str,
     focus: bool,
-    done: impl FnOnce(Vec<PathBuf>),
-) {
-    let enter = field(ui, text, "File or folder; several separated by blanks or in quotes", focus);
+    more: impl FnOnce(&mut Ui) -> bool,
+) -> Option<Vec<PathBuf>> {
+    let mut enter = field(ui, text, "File or folder; several separated by blanks or in quotes", focus);
     let paths = split_paths(text);
     if let Some(path) = paths.iter().find(|path| !path.exists()) {
-        let words = format!("Not found: {}", path.display());
-        ui.label(RichText::new(words).color(Palette::of(ui.ctx()).attention));
+        warning_ui(ui, &format!("Not found: {}", path.display()));
     }
+    enter |= more(ui);
     let open = ui.add_enabled(!paths.is_empty(), egui::Button::new(button)).clicked();
-    if (enter || open) && !paths.is_empty() {
-        done(paths);
-    }
+    ((enter || open) && !paths.is_empty()).then_some(paths)
 }
 
 /// A path as a shell would take it: `~/` is the user's own folder.
