@@ -319,6 +319,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         analysis: &document.analysis,
         pending: state.pending.as_ref(),
         session: state.edits.session(),
+        can_go: (state.edits.can_undo(), state.edits.can_redo()),
         clock: &state.ui.clock,
         palette: Palette::of(ui.ctx()),
     };
@@ -515,6 +516,7 @@ fn modal_ui(ui: &Ui, state: &mut AppState, out: &mut Actions) {
         analysis: &document.analysis,
         pending: state.pending.as_ref(),
         session: state.edits.session(),
+        can_go: (state.edits.can_undo(), state.edits.can_redo()),
         clock: &state.ui.clock,
         palette: Palette::of(ui.ctx()),
     });

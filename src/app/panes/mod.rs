@@ -40,6 +40,8 @@ pub struct Pane<'a> {
     pub pending: Option<&'a Pending>,
     /// What the user made of it.
     pub session: &'a Session,
+    /// Whether there is an edit to take back, and one to make again.
+    pub can_go: (bool, bool),
     /// Prints times.
     pub clock: &'a Clock,
     /// Colours.
