@@ -395,7 +395,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .show_separator_line(false)
                 .resizable(true)
                 // In a low window the tree of a request over three hops still has to fit.
-                .default_size(room * if (380.0..500.0).contains(&room) { 0.46 } else { 0.41 })
+                .default_size(room * if (380.0..500.0).contains(&room) { 0.47 } else { 0.42 })
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
                     card_frame(&pane.palette).show(ui, |ui| {

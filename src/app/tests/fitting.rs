@@ -167,7 +167,7 @@ fn both_attempts_of_a_retried_request_are_in_sight_in_its_tree() {
     }
     // Of the selected one it is said all the same why it is linked.
     window.get_by_label_contains("Linked to the request above: ");
-    assert!(window.query_by_label_contains("certain: ").is_some());
+    assert!(window.query_by_label_contains("Certain: ").is_some());
 }
 
 #[test]
