@@ -52,12 +52,7 @@ impl AppState {
         }
         self.comparing.update(self.document.as_ref());
         self.let_pass(ctx);
-        let dropped: Vec<PathBuf> =
-            ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
-        if !dropped.is_empty() {
-            let add = ctx.input(|i| i.modifiers.shift);
-            self.open(dropped, add);
-        }
+        self.take_dropped(ctx);
         if self.loader.progress().is_some() || self.comparing.reading().is_some() {
             // The bar has to move; nothing else repaints while nobody touches the window.
             ctx.request_repaint_after(Duration::from_millis(50));
@@ -215,7 +210,7 @@ impl AppState {
         self.ui.scroll_to_row = true;
     }
 
-    fn show_modal(&mut self, modal: Modal) {
+    pub(super) fn show_modal(&mut self, modal: Modal) {
         self.ui.modal = Some(modal);
         self.ui.focus_modal = true;
     }
