@@ -7,6 +7,7 @@ use egui::Context;
 
 use super::command::Command;
 use super::dialogs::{Answer, Pick, Purpose};
+use super::format::capitalized;
 use super::loader::{LoadError, Loaded, Request};
 use super::navigate;
 use super::panes::lanes::Draft;
@@ -363,15 +364,15 @@ impl AppState {
                 self.pending = None;
                 let analysed = self.analysed.clone();
                 self.edits.edit(|session| session.overrides = analysed);
-                self.tell(error.to_string());
+                self.tell(capitalized(&error.to_string()));
             }
             LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
             LoadError::OnlyLogs(told) if self.document.is_none() => self.told_by_logs = told,
             // The user knows why.
             LoadError::Cancelled | LoadError::GivenUp(_) if self.document.is_none() => {
-                self.tell(error.to_string());
+                self.tell(capitalized(&error.to_string()));
             }
-            error if self.document.is_none() => self.complain(error.to_string()),
+            error if self.document.is_none() => self.complain(capitalized(&error.to_string())),
             error => self.complain(format!("What was open is still shown: {error}")),
         }
         if is_lost {

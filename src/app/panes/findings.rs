@@ -3,7 +3,7 @@
 use egui::{Align, Layout, RichText, ScrollArea, Ui};
 
 use super::{Actions, Pane};
-use crate::app::format::grouped;
+use crate::app::format::{capitalized, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::{card, clickable_row, severity_mark};
 use crate::diagnose::beyond::{self, is_beyond};
@@ -171,9 +171,7 @@ pub fn title(kind: &str) -> String {
     for (name, spelling) in SPELLINGS {
         words = words.replace(&format!("-{name}-"), &format!("-{spelling}-"));
     }
-    let words = words.trim_matches('-').replace('-', " ");
-    let mut chars = words.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    capitalized(&words.trim_matches('-').replace('-', " "))
 }
 
 #[cfg(test)]
