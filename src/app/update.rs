@@ -401,7 +401,10 @@ impl AppState {
             self.tell(loaded.words);
         }
         let leading = leading(&loaded.document.analysis).map(|leading| leading.finding());
-        self.document = Some(loaded.document);
+        if let Some(old) = self.document.replace(loaded.document) {
+            // To free a million exchanges would hold up this frame.
+            self.background.spawn("free", move || drop(old));
+        }
         self.pending = None;
         self.ui.problems_shown = None;
         (self.ui.scroll_to_row, self.ui.scroll_to_step) = (true, true);
