@@ -74,10 +74,11 @@ fn finding_row(
                 });
             });
         });
-        ui.add(
-            egui::Label::new(RichText::new(where_and_how_sure(pane, finding)).small().color(palette.muted))
-                .truncate(),
-        );
+        let mut place = where_and_how_sure(pane, finding);
+        if let Some(link) = finding.link {
+            place = place.replace(&pane.analysis.link_name(link), &pane.link_in_short(link));
+        }
+        ui.add(egui::Label::new(RichText::new(place).small().color(palette.muted)).truncate());
     });
     // Title and place may be cut: the tooltip has all.
     let mut whole = format!("{title} · {}\n{}", where_and_how_sure(pane, finding), finding.summary);
