@@ -22,7 +22,14 @@ fn main() {
         std::fs::write(&path, input::capture(20_000, 10, 50_000)).unwrap();
     }
     let mut window = Offscreen::open(vec![path], [1600.0, 1000.0]);
+    print("while it is read", window.frames_while_busy());
+    print("after it was read", (0..FRAMES).map(|_| window.frame()).collect());
+    window.settle();
     println!("{} exchanges", window.exchanges());
+    window.set_clock(1);
+    print("while analysed anew", window.frames_while_busy());
+    print("after that", (0..FRAMES).map(|_| window.frame()).collect());
+    window.settle();
     time(&mut window, "at rest", |_| {});
     for command in ["Next failure", "Next row", "Zoom in", "Pan right", "Pan left"] {
         time(&mut window, command, |window| assert!(window.run(command)));
@@ -50,12 +57,17 @@ fn main() {
 
 /// Prints what frames cost, each after something was done.
 fn time(window: &mut Offscreen, name: &str, mut act: impl FnMut(&mut Offscreen)) {
-    let mut all: Vec<Duration> = (0..FRAMES)
-        .map(|_| {
-            act(window);
-            window.frame()
-        })
-        .collect();
+    let all = (0..FRAMES).map(|_| {
+        act(window);
+        window.frame()
+    });
+    print(name, all.collect());
+}
+
+fn print(name: &str, mut all: Vec<Duration>) {
+    let count = all.len();
     all.sort_unstable();
-    println!("{name:<28} median {:>8.2?}  worst {:>8.2?}", all[FRAMES / 2], all[FRAMES - 1]);
+    let Some(worst) = all.last() else { return println!("{name:<28} no frame") };
+    let slow = all.iter().filter(|took| **took > Duration::from_millis(16)).count();
+    println!("{name:<28} median {:>8.2?}  worst {worst:>8.2?}  {slow} of {count} over 16 ms", all[count / 2]);
 }

@@ -297,15 +297,16 @@ fn held_ui(ui: &mut Ui, state: &AppState, frame: Frame) {
     let Some(held) = state.document.as_ref().and_then(|document| document.held.as_ref()) else { return };
     let palette = Palette::of(ui.ctx());
     Panel::top("held").frame(frame).show(ui, |ui| {
-        ui.horizontal_wrapped(|ui| {
+        // One line: the verdict below is what the window is for. The tooltip has each file by itself.
+        ui.horizontal(|ui| {
             ui.label(RichText::new("ℹ").color(palette.note));
             ui.strong("Showing what the snapshot holds");
             let count = format!("{} of {}", grouped(held.held), counted(held.exchanges, "exchange"));
-            ui.label(format!("({count}); figures and findings are those of the whole captures."));
+            let words = format!("({count}); figures and findings are those of the whole captures.");
+            ui.add(egui::Label::new(words).truncate());
+            let notes = RichText::new(held.notes.join(" · ")).small().color(palette.muted);
+            ui.add(egui::Label::new(notes).truncate()).on_hover_text(held.notes.join("\n"));
         });
-        // One line: the verdict below is what the window is for. The tooltip has each file by itself.
-        let notes = RichText::new(held.notes.join(" · ")).small().color(palette.muted);
-        ui.add(egui::Label::new(notes).truncate()).on_hover_text(held.notes.join("\n"));
     });
 }
 
@@ -319,6 +320,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
         analysis: &document.analysis,
         pending: state.pending.as_ref(),
         session: state.edits.session(),
+        can_go: (state.edits.can_undo(), state.edits.can_redo()),
         clock: &state.ui.clock,
         palette: Palette::of(ui.ctx()),
     };
@@ -354,13 +356,16 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                     ui.add_space(GAP);
                     panes::annotations::annotations_ui(ui, &pane, notes_room, out);
                 });
+            let room = ui.available_height();
             let above = ScrollArea::vertical().id_salt("left").auto_shrink(false).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = GAP;
+                let top = ui.cursor().top();
                 panes::findings::findings_ui(ui, &pane, out);
                 panes::board::board_ui(ui, &pane, out);
-                panes::log_lines::log_lines_ui(ui, &pane, out);
+                let used = ui.cursor().top() - top;
+                panes::log_lines::log_lines_ui(ui, &pane, room - used, out)
             });
-            let now = above.content_size.y;
+            let now = above.content_size.y + above.inner;
             if needed != Some(now) {
                 ui.data_mut(|data| data.insert_temp(id, now));
                 ui.ctx().request_repaint();
@@ -394,7 +399,7 @@ fn document_ui(ui: &mut Ui, state: &mut AppState, out: &mut Actions) {
                 .show_separator_line(false)
                 .resizable(true)
                 // In a low window the tree of a request over three hops still has to fit.
-                .default_size(room * if (380.0..500.0).contains(&room) { 0.46 } else { 0.41 })
+                .default_size(room * if (380.0..500.0).contains(&room) { 0.47 } else { 0.42 })
                 .size_range(110.0..=(room * 0.6).max(120.0))
                 .show(ui, |ui| {
                     card_frame(&pane.palette).show(ui, |ui| {
@@ -515,6 +520,7 @@ fn modal_ui(ui: &Ui, state: &mut AppState, out: &mut Actions) {
         analysis: &document.analysis,
         pending: state.pending.as_ref(),
         session: state.edits.session(),
+        can_go: (state.edits.can_undo(), state.edits.can_redo()),
         clock: &state.ui.clock,
         palette: Palette::of(ui.ctx()),
     });

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::capture::SessionTime;
 pub use crate::capture::grouped;
-use crate::timeline::Zone;
+use crate::timeline::{Zone, long_duration};
 
 /// Prints times in one zone, UTC or the machine's own.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Clock {
     }
 }
 
-/// `740 ns`, `12.3 µs`, `3.42 ms`, `1.204 s`, `2 min 05 s`: three digits are enough to compare by eye.
+/// `740 ns`, `12.3 µs`, `3.42 ms`, `1.204 s`, `2 min 05 s`, `3 h 20 min`: three digits are enough to compare by eye.
 pub fn duration(ns: i64) -> String {
     let sign = if ns < 0 { "−" } else { "" };
     let ns = ns.unsigned_abs();
@@ -81,7 +81,7 @@ pub fn duration(ns: i64) -> String {
         1_000_000..100_000_000 => format!("{:.2} ms", value / 1e6),
         100_000_000..1_000_000_000 => format!("{:.0} ms", value / 1e6),
         1_000_000_000..60_000_000_000 => format!("{:.3} s", value / 1e9),
-        _ => format!("{} min {:02} s", ns / 60_000_000_000, ns / 1_000_000_000 % 60),
+        _ => long_duration(ns),
     };
     format!("{sign}{text}")
 }
@@ -95,6 +95,12 @@ pub fn bytes(count: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", value / 1e6),
         _ => format!("{:.2} GB", value / 1e9),
     }
+}
+
+/// The same with a capital letter at its beginning.
+pub fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// `1 exchange`, `2 exchanges`.

@@ -8,6 +8,7 @@ mod comparing;
 mod contents;
 mod dialogs;
 mod document;
+mod dropped;
 mod filter;
 #[cfg(test)]
 mod fixture;

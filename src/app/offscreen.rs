@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::background::Background;
+use super::chain::ChainEdit;
 use super::command::Command;
 use super::dialogs::SystemDialog;
 use super::state::{Action, AppState};
 use super::{chrome, theme};
+use crate::capture::CaptureId;
 use crate::topology::Overrides;
 
 /// A window of a fixed size that is drawn to nowhere.
@@ -20,19 +22,31 @@ pub struct Offscreen {
 }
 
 impl Offscreen {
-    /// Loads `paths`, and returns when they are loaded and shown.
+    /// Begins to load `paths`.
     pub fn open(paths: Vec<PathBuf>, size: [f32; 2]) -> Self {
         let ctx = egui::Context::default();
         theme::install(&ctx);
         let mut state = AppState::new(Background::waking(&ctx), Arc::new(SystemDialog));
         state.open_with(paths, Overrides::default());
-        let mut window = Self { ctx, state, size: size.into(), time: 0.0 };
-        while window.state.loader.progress().is_some() {
-            std::thread::sleep(Duration::from_millis(5));
-            window.state.poll(&window.ctx.clone());
+        Self { ctx, state, size: size.into(), time: 0.0 }
+    }
+
+    /// Sets the manual part of the first capture's clock offset: all is analysed anew.
+    pub fn set_clock(&mut self, manual_ns: i64) {
+        let edit = ChainEdit::Clock { capture: CaptureId(0), manual_ns };
+        self.state.apply(&self.ctx.clone(), vec![Action::EditChain(edit)]);
+    }
+
+    /// Draws a frame every 16 ms until nothing is read or analysed any more, and says how long each took; the last of
+    /// them took over what was made.
+    pub fn frames_while_busy(&mut self) -> Vec<Duration> {
+        let mut all = Vec::new();
+        while self.state.loader.progress().is_some() {
+            let took = self.frame();
+            all.push(took);
+            std::thread::sleep(Duration::from_millis(16).saturating_sub(took));
         }
-        window.settle();
-        window
+        all
     }
 
     /// Draws until threads have brought what the frame needs.

@@ -55,6 +55,12 @@ fn on_set(state: &AppState) -> impl Iterator<Item = &Remark> {
     state.document.iter().flat_map(|document| &document.analysis.topology.remarks)
 }
 
+/// Whether who does not know of it would read the window wrongly: figures over several recordings, or lanes by a
+/// mistyped address.
+fn misleads(remark: &Remark) -> bool {
+    matches!(remark.kind, RemarkKind::UnrelatedCaptures | RemarkKind::UnmatchedOverride)
+}
+
 /// How much of the list is in the window.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
@@ -68,11 +74,10 @@ fn shown(state: &AppState) -> Shown {
     // Of captures that are gone the remarks are old news; the button still has them.
     let held = state.document.as_ref().is_some_and(|document| document.held.is_some());
     let serious = || !held && files(state).any(|info| info.problems.iter().any(is_serious));
-    // Figures over several recordings mislead whoever does not know that there are several.
-    let mixed = || on_set(state).any(|remark| remark.kind == RemarkKind::UnrelatedCaptures);
+    let misled = || on_set(state).any(misleads);
     match state.ui.problems_shown {
         Some(true) => Shown::All,
-        None if serious() || mixed() => Shown::Line,
+        None if serious() || misled() => Shown::Line,
         Some(false) | None => Shown::Nothing,
     }
 }
@@ -185,7 +190,10 @@ fn worst(state: &AppState, palette: &Palette) -> (String, Color32) {
         named_files(state).flat_map(|(id, info)| info.problems.iter().map(move |problem| (id, problem)));
     match all.find(|(_, problem)| is_serious(problem)) {
         Some((id, problem)) => (problem_words(&name_of(state, id), problem), palette.failed),
-        None => (on_set(state).next().map_or_else(String::new, |remark| remark.detail.clone()), palette.text),
+        None => {
+            let worst = on_set(state).find(|remark| misleads(remark)).or_else(|| on_set(state).next());
+            (worst.map_or_else(String::new, |remark| remark.detail.clone()), palette.text)
+        }
     }
 }
 

@@ -122,6 +122,8 @@ pub enum Modal {
     ComparePath { text: String, hint: &'static str },
     /// Edits would be lost by what the user is about to do.
     Unsaved(Leave),
+    /// Files were let go over what is open.
+    Dropped(Vec<PathBuf>),
 }
 
 /// What ends the session that is open.

@@ -7,6 +7,7 @@ use egui::Context;
 
 use super::command::Command;
 use super::dialogs::{Answer, Pick, Purpose};
+use super::format::capitalized;
 use super::loader::{LoadError, Loaded, Request};
 use super::navigate;
 use super::panes::lanes::Draft;
@@ -52,12 +53,7 @@ impl AppState {
         }
         self.comparing.update(self.document.as_ref());
         self.let_pass(ctx);
-        let dropped: Vec<PathBuf> =
-            ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
-        if !dropped.is_empty() {
-            let add = ctx.input(|i| i.modifiers.shift);
-            self.open(dropped, add);
-        }
+        self.take_dropped(ctx);
         if self.loader.progress().is_some() || self.comparing.reading().is_some() {
             // The bar has to move; nothing else repaints while nobody touches the window.
             ctx.request_repaint_after(Duration::from_millis(50));
@@ -216,7 +212,7 @@ impl AppState {
         self.ui.scroll_to_row = true;
     }
 
-    fn show_modal(&mut self, modal: Modal) {
+    pub(super) fn show_modal(&mut self, modal: Modal) {
         self.ui.modal = Some(modal);
         self.ui.focus_modal = true;
     }
@@ -371,15 +367,15 @@ impl AppState {
                 self.pending = None;
                 let analysed = self.analysed.clone();
                 self.edits.edit(|session| session.overrides = analysed);
-                self.tell(error.to_string());
+                self.tell(capitalized(&error.to_string()));
             }
             LoadError::Nothing(files) if self.document.is_none() => self.unread = files,
             LoadError::OnlyLogs(told) if self.document.is_none() => self.told_by_logs = told,
             // The user knows why.
             LoadError::Cancelled | LoadError::GivenUp(_) if self.document.is_none() => {
-                self.tell(error.to_string());
+                self.tell(capitalized(&error.to_string()));
             }
-            error if self.document.is_none() => self.complain(error.to_string()),
+            error if self.document.is_none() => self.complain(capitalized(&error.to_string())),
             error => self.complain(format!("What was open is still shown: {error}")),
         }
         if is_lost {
@@ -411,7 +407,10 @@ impl AppState {
             self.tell(loaded.words);
         }
         let leading = leading(&loaded.document.analysis).map(|leading| leading.finding());
-        self.document = Some(loaded.document);
+        if let Some(old) = self.document.replace(loaded.document) {
+            // To free a million exchanges would hold up this frame.
+            self.background.spawn("free", move || drop(old));
+        }
         self.pending = None;
         self.ui.problems_shown = None;
         (self.ui.scroll_to_row, self.ui.scroll_to_step) = (true, true);

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::capture::SessionTime;
+use crate::capture::{SessionTime, grouped};
 
 use super::Scale;
 
@@ -211,10 +211,22 @@ pub fn duration(ns: i64) -> String {
         v if v < 1e3 => return format!("{ns} ns"),
         v if v < 1e6 => (ns as f64 / 1e3, "µs"),
         v if v < 1e9 => (ns as f64 / 1e6, "ms"),
-        _ => (ns as f64 / 1e9, "s"),
+        v if v < 60e9 => (ns as f64 / 1e9, "s"),
+        _ => return format!("{}{}", if ns < 0 { "−" } else { "" }, long_duration(ns.unsigned_abs())),
     };
     let digits = if value.abs() < 10.0 { 2 } else { usize::from(value.abs() < 100.0) };
     format!("{value:.digits$} {unit}")
+}
+
+/// `2 min 05 s`, `3 h 20 min`, `1,234 d 02 h`: what takes a minute or more.
+pub fn long_duration(ns: u64) -> String {
+    let minutes = ns / MINUTE.unsigned_abs();
+    let (hours, days) = (minutes / 60, minutes / (24 * 60));
+    match minutes {
+        0..60 => format!("{minutes} min {:02} s", ns / SECOND.unsigned_abs() % 60),
+        60..1440 => format!("{hours} h {:02} min", minutes % 60),
+        _ => format!("{} d {:02} h", grouped(days), hours % 24),
+    }
 }
 
 #[cfg(test)]
@@ -292,6 +304,20 @@ mod tests {
     #[test]
     fn the_widest_view_there_is_gives_few_ticks() {
         assert!(axis(i64::MIN, i64::MAX).ticks.len() < 20);
+    }
+
+    #[test]
+    fn long_durations_are_in_the_units_of_people() {
+        for (seconds, text) in [
+            (60, "1 min 00 s"),
+            (3_599, "59 min 59 s"),
+            (12_000, "3 h 20 min"),
+            (-86_400, "−1 d 00 h"),
+            (84_073_924, "973 d 01 h"),
+            (200_000_000, "2,314 d 19 h"),
+        ] {
+            assert_eq!(duration(seconds * SECOND), text);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod scale;
 mod summary;
 mod times;
 
-pub use axis::{Axis, Tick, Zone, duration};
+pub use axis::{Axis, Tick, Zone, duration, long_duration};
 pub use facts::LaneFact;
 pub use layout::{Item, Mark, MarkKind, RowLayout, hit, layout_marks, layout_row};
 pub use minimap::{Bucket, Minimap};

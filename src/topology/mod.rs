@@ -32,6 +32,7 @@ mod rewriting;
 mod taken;
 #[cfg(test)]
 mod tests;
+mod told;
 mod votes;
 
 pub use heal::heal;
@@ -132,6 +133,7 @@ pub fn build_unless(
     topology.mark_uncaptured(captures.len(), &overrides.taken_at);
     topology.remarks.extend(remarks);
     topology.remarks.extend(copies::remarks(captures, &originals));
+    topology.remarks.extend(told::remarks(&topology, captures, overrides));
     topology.spans = spans(captures, &clocks);
     topology.clocks = clocks;
     topology.id_headers = ids;

@@ -14,6 +14,8 @@ pub enum RemarkKind {
     UnrelatedCaptures,
     /// A capture all of whose packets another one holds as well.
     CopiedCapture,
+    /// Something that the user said of lanes or captures and that nothing in the captures fits.
+    UnmatchedOverride,
 }
 
 /// A statement about captures, in words.

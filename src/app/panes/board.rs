@@ -174,13 +174,17 @@ fn link_row(
     let [requests, failures, none, retried] = cells;
     // Names that differ at their ends only must not be cut to the same words.
     let room = ui.available_width() - columns.width;
-    let text = |mode, room| {
-        let text = egui::WidgetText::from(RichText::new(&name).color(palette.text));
+    let text = |name: &str, mode, room| {
+        let text = egui::WidgetText::from(RichText::new(name).color(palette.text));
         text.into_galley(ui, Some(mode), room, egui::TextStyle::Body)
     };
-    let whole = text(egui::TextWrapMode::Extend, f32::INFINITY);
+    let whole = text(&name, egui::TextWrapMode::Extend, f32::INFINITY);
     let above = if whole.size().x > room { NAME_LINE } else { 0.0 };
-    let text = if above > 0.0 { text(egui::TextWrapMode::Truncate, ui.available_width()) } else { whole };
+    let text = if whole.size().x > ui.available_width() {
+        text(&pane.link_in_short(id), egui::TextWrapMode::Truncate, ui.available_width())
+    } else {
+        whole
+    };
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW + above), Sense::click());
     let label = format!(
         "{name}: {requests} requests, {failures} failures, {none} without an answer, {retried} retried"

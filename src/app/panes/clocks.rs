@@ -10,7 +10,7 @@ use crate::app::state::Action;
 use crate::capture::CaptureId;
 use crate::diagnose::words::{band, drift, offset};
 use crate::export::clocks::{band_words, contradiction, method_name, over_time};
-use crate::topology::{Clock, ClockMethod, LaneId};
+use crate::topology::{Clock, ClockMethod, LaneId, RemarkKind};
 
 /// Most characters of a capture's name; the whole path is in the tooltip.
 const NAME: usize = 44;
@@ -53,8 +53,13 @@ pub fn clocks_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, out: &mut Acti
     contradictions_ui(ui, pane);
 }
 
-/// Below the table: whose clock the user set to what the traffic rules out.
+/// Below the table: whose clock the user set to what the traffic rules out, and what else that was said fits nothing.
 fn contradictions_ui(ui: &mut Ui, pane: &Pane<'_>) {
+    let remarks = pane.analysis.topology.remarks.iter();
+    for remark in remarks.filter(|remark| remark.kind == RemarkKind::UnmatchedOverride) {
+        let words = RichText::new(format!("⚠ {}", remark.detail)).color(pane.palette.attention);
+        ui.add(egui::Label::new(words).wrap());
+    }
     for (clock, id) in pane.analysis.topology.clocks.iter().zip(0..) {
         let id = CaptureId(id);
         if let Some(words) = contradiction(clock, &pane.analysis.capture(id).info) {

@@ -3,7 +3,7 @@
 use egui::{Align, Layout, RichText, ScrollArea, Ui};
 
 use super::{Actions, Pane};
-use crate::app::format::grouped;
+use crate::app::format::{capitalized, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::{card, clickable_row, severity_mark};
 use crate::diagnose::beyond::{self, is_beyond};
@@ -74,10 +74,11 @@ fn finding_row(
                 });
             });
         });
-        ui.add(
-            egui::Label::new(RichText::new(where_and_how_sure(pane, finding)).small().color(palette.muted))
-                .truncate(),
-        );
+        let mut place = where_and_how_sure(pane, finding);
+        if let Some(link) = finding.link {
+            place = place.replace(&pane.analysis.link_name(link), &pane.link_in_short(link));
+        }
+        ui.add(egui::Label::new(RichText::new(place).small().color(palette.muted)).truncate());
     });
     // Title and place may be cut: the tooltip has all.
     let mut whole = format!("{title} · {}\n{}", where_and_how_sure(pane, finding), finding.summary);
@@ -171,9 +172,7 @@ pub fn title(kind: &str) -> String {
     for (name, spelling) in SPELLINGS {
         words = words.replace(&format!("-{name}-"), &format!("-{spelling}-"));
     }
-    let words = words.trim_matches('-').replace('-', " ");
-    let mut chars = words.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    capitalized(&words.trim_matches('-').replace('-', " "))
 }
 
 #[cfg(test)]

@@ -50,8 +50,9 @@ pub fn lanes_ui(ui: &mut Ui, pane: &Pane<'_>, draft: &mut Draft, problem: Option
                 {
                     out.push(Action::EditChain(ChainEdit::Reset));
                 }
-                command_button(ui, Command::Redo, "Redo", out);
-                command_button(ui, Command::Undo, "Undo", out);
+                let (undo, redo) = pane.can_go;
+                ui.add_enabled_ui(redo, |ui| command_button(ui, Command::Redo, "Redo", out));
+                ui.add_enabled_ui(undo, |ui| command_button(ui, Command::Undo, "Undo", out));
             });
         });
     });

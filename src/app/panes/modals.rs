@@ -7,7 +7,7 @@ use egui::{Align, Id, Key, Layout, Modal as Overlay, RichText, ScrollArea, TextE
 use super::annotations::target_words;
 use super::compare::{self, Compared};
 use super::findings::{form_name, form_words, title_of};
-use super::{Actions, Pane, lanes, log_lines};
+use super::{Actions, Pane, dropping, lanes, log_lines};
 use crate::app::Palette;
 use crate::app::command::Command;
 use crate::app::state::{Action, Leave, Modal};
@@ -54,6 +54,7 @@ pub fn modal_ui(
                 }
             }
             Modal::Unsaved(leave) => unsaved_ui(ui, leave, out),
+            Modal::Dropped(paths) => dropping::dropped_ui(ui, paths, focus, out),
             Modal::Compare { text } => compare::compare_ui(ui, compared, text, focus, out),
             Modal::ComparePath { text, hint } => {
                 title_ui(ui, "Compare with another session", hint);

@@ -14,6 +14,8 @@ use crate::topology::ExchangeId;
 const LIMIT: usize = 200;
 /// Height of a row with two lines.
 const HIGH_ROW: f32 = 37.0;
+/// Share of the pane that the reasons of the selected link may take from the tree; longer ones are scrolled.
+const MOST_OF_WORDS: f32 = 0.55;
 
 /// Draws the tree that the exchange is part of.
 pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Actions) {
@@ -21,10 +23,21 @@ pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Act
     let tree = trees.tree(trees.root(selected));
     let is_new = is_remade(ui, "tree", u64::from(selected.0));
     let is_new = is_resized(ui, "tree", ui.available_height()) || is_new;
+    // Why the selected one is linked stands below the tree, whole and always in sight: the rows have no room for it.
+    let words = RichText::new(link_words(pane, selected)).small().color(pane.palette.muted);
+    let words = egui::WidgetText::from(words);
+    let galley = words.clone().into_galley(
+        ui,
+        Some(egui::TextWrapMode::Wrap),
+        ui.available_width() - 1.0,
+        egui::TextStyle::Small,
+    );
+    let words_room = (galley.size().y + 1.0).min(ui.available_height() * MOST_OF_WORDS);
+    let room = ui.available_height() - words_room - 2.0 * ui.spacing().item_spacing.y;
     // Where not all of it fits, the rows are low, so that the last attempt is in sight; why each is linked says its
-    // tooltip, and below the tree that of the selected one.
-    let low = tree.len() as f32 * HIGH_ROW > ui.available_height();
-    ScrollArea::vertical().id_salt("tree").auto_shrink([false, false]).show(ui, |ui| {
+    // tooltip.
+    let low = tree.len() as f32 * HIGH_ROW > room;
+    ScrollArea::vertical().id_salt("tree").auto_shrink([false, true]).max_height(room).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
         sent_ui(ui, pane, trees.root(selected), out);
         for &(id, depth) in tree.iter().take(LIMIT) {
@@ -36,10 +49,9 @@ pub fn tree_ui(ui: &mut Ui, pane: &Pane<'_>, selected: ExchangeId, out: &mut Act
         if tree.len() > LIMIT {
             ui.weak(format!("and {} more", tree.len() - LIMIT));
         }
-        let words = RichText::new(link_words(pane, selected)).small().color(pane.palette.muted);
-        ui.add_space(6.0);
-        ui.add(egui::Label::new(words).wrap());
     });
+    let area = ScrollArea::vertical().id_salt("why linked").auto_shrink([false, true]);
+    area.show(ui, |ui| ui.add(egui::Label::new(words).wrap()));
 }
 
 /// Where the client sent the request again by itself: what it sent, each with a tree of its own.
@@ -108,7 +120,7 @@ fn node_ui(
     let words = width(&link, body) + width(&ending, mono.clone()) + width(&place, mono);
     let badge = if attempts > 1 { 24.0 } else { 0.0 };
     let wide = depth.min(8) as f32 * indent + words + badge + 62.0 < ui.available_width();
-    let row = padded_row(ui, &palette, selected, &label, 3, |ui| {
+    let row = padded_row(ui, &palette, selected, &label, if low { 2 } else { 3 }, |ui| {
         ui.spacing_mut().interact_size.y = 15.0;
         ui.spacing_mut().item_spacing.y = 1.0;
         ui.horizontal(|ui| {
@@ -128,7 +140,7 @@ fn node_ui(
                 });
             });
         });
-        if parent.is_none() && wide || low && !selected {
+        if parent.is_none() && wide || low {
             return;
         }
         ui.horizontal(|ui| {
@@ -238,7 +250,25 @@ pub(super) fn link_reasons(pane: &Pane<'_>, id: ExchangeId) -> String {
         }
         name => reason(name),
     };
-    parent.evidence.names().into_iter().map(words).collect::<Vec<_>>().join(", ")
+    listed(parent.evidence.names().into_iter().map(words))
+}
+
+/// Reasons one behind the other: what is the same is said to be that once.
+fn listed(reasons: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    let mut was_same = false;
+    for reason in reasons {
+        let (is_same, rest) = match reason.strip_prefix("same ") {
+            Some(rest) => (true, rest),
+            None => (false, &*reason),
+        };
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(if is_same && was_same { rest } else { &reason });
+        was_same = is_same;
+    }
+    text
 }
 
 /// Whether a request is shown outside the one that caused it because the user moved a clock.
@@ -279,4 +309,15 @@ pub fn title(pane: &Pane<'_>, id: ExchangeId) -> (String, String) {
     let answer = root.status().map_or(outcome_name(root.outcome()), |status| status.to_string());
     let note = if attempts > 1 { format!("{answer} after {attempts} attempts") } else { answer };
     (format!("{} {}", root.method(), root.target()), note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listed;
+
+    #[test]
+    fn what_is_the_same_is_said_to_be_that_once() {
+        let reasons = ["same request id", "same Host", "runs inside it", "same status"].map(String::from);
+        assert_eq!(listed(reasons.into_iter()), "same request id, Host, runs inside it, same status");
+    }
 }

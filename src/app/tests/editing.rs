@@ -146,3 +146,36 @@ fn an_address_is_dragged_onto_another_lane() {
     let address: std::net::SocketAddr = "10.88.2.2:8081".parse().unwrap();
     assert!(given.iter().any(|lane| lane.name == "uwsgi" && lane.serves.contains(&address)), "{given:?}");
 }
+
+#[test]
+fn undo_and_redo_can_be_clicked_only_where_there_is_something_to_undo() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let can = |window: &Window| {
+        ["Undo", "Redo"].map(|label| !window.get_by_label(label).accesskit_node().is_disabled())
+    };
+    assert_eq!(can(&window), [false, false]);
+    click(&mut window, "Edit lane ingress");
+    click(&mut window, "Move up");
+    window.run_steps(3);
+    assert_eq!(can(&window), [true, false]);
+    click(&mut window, "Undo");
+    window.run_steps(3);
+    assert_eq!(can(&window), [false, true]);
+}
+
+#[test]
+fn a_capture_put_at_a_lane_of_which_it_holds_nothing_is_warned_of() {
+    let mut window = recorded();
+    press(&mut window, Key::L);
+    let words = "nginx.pcap is said to have been taken at uwsgi, but holds no connection from or to it";
+    assert!(window.query_by_label_contains(words).is_none());
+    let edit = ChainEdit::TakenAt { capture: crate::capture::CaptureId(1), lane: Some(LaneId(3)) };
+    apply(&mut window, vec![Action::EditChain(edit)]);
+    window.run_steps(4);
+    let path = sample().join("nginx.pcap");
+    window.get_by_label_contains(&format!("⚠ {} is said to have been taken at uwsgi", path.display()));
+    // And without the editor, in a line above the panes.
+    press(&mut window, Key::Escape);
+    assert!(window.query_by_label_contains(words).is_some());
+}

@@ -167,7 +167,7 @@ fn both_attempts_of_a_retried_request_are_in_sight_in_its_tree() {
     }
     // Of the selected one it is said all the same why it is linked.
     window.get_by_label_contains("Linked to the request above: ");
-    assert!(window.query_by_label_contains("certain: ").is_some());
+    assert!(window.query_by_label_contains("Certain: ").is_some());
 }
 
 #[test]
@@ -210,4 +210,51 @@ fn in_a_small_window_the_figures_and_the_steps_are_whole() {
     // Few among many are no bar that could be seen: their number stands there.
     let title = "requests over time, by answer, answered (1xx–3xx) 432, no answer 17";
     window.get_by_label_contains(title);
+}
+
+#[test]
+fn why_a_request_is_linked_stands_whole_below_the_tree_in_a_small_window() {
+    let mut window = small();
+    click(&mut window, FINDING_OF_SAMPLE);
+    let pane = |window: &Window| window.get_by_role_and_label(Role::Tab, "Tree").rect();
+    let words = window.get_by_label_contains("Linked to the request above: ").rect();
+    let table = window.get_by_role_and_label(Role::Tab, "Exchanges").rect();
+    assert!(words.top() > pane(&window).bottom() && words.bottom() < table.top() - 16.0, "{words}");
+    // And the whole way of the request is above it.
+    for link in ["user → nginx: 502", "nginx → ingress: 502", "ingress → uwsgi: ✖ rejected"] {
+        let row = window.get_by(|node| node.label().is_some_and(|label| label.starts_with(link))).rect();
+        assert!(
+            row.top() > pane(&window).bottom() && row.bottom() <= words.top() + 1.0,
+            "{link}: {row}, {words}"
+        );
+    }
+}
+
+#[test]
+fn of_the_logs_a_line_is_whole_below_the_bar_of_a_snapshot() {
+    let window = small();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alone.ron");
+    let mut window = window;
+    click(&mut window, FINDING_OF_SAMPLE);
+    window.state_mut().apply(&egui::Context::default(), vec![Action::SaveTo(path.clone())]);
+    window.run_steps(3);
+    let gone = std::fs::read_to_string(&path).unwrap().replace("paas-502", "gone");
+    std::fs::write(&path, gone).unwrap();
+    window.state_mut().open(vec![path], false);
+    window.run_steps(6);
+    window.get_by_label("Showing what the snapshot holds");
+    let notes = window.get_by_label("Annotations").rect().top();
+    let line = window.get_by_label_contains("upstream prematurely closed").rect();
+    let all = window.get_by_label("All of them (W)").rect();
+    assert!(line.bottom() < notes && all.bottom() < notes, "{line}, {all}, {notes}");
+}
+
+#[test]
+fn of_links_with_long_names_both_lanes_are_told() {
+    let mut analysis = recorded().state().document.as_ref().unwrap().analysis.as_ref().clone();
+    analysis.topology.lanes[2].name = "the-ingress-controller-of-the-shop-in-cluster-7".to_owned();
+    let window = window_of([1280.0, 800.0], None, Some(Document::new(analysis)));
+    assert!(is_painted(&window, "the-in…", " → uwsgi"), "on the board");
+    assert!(is_painted(&window, "the-in…", " → uwsgi · certain"), "in the list of findings");
 }

@@ -105,7 +105,7 @@ fn evidence_that_lies_beside_the_request_that_led_to_it_is_shown_with_that() {
 }
 
 #[test]
-fn notes_on_exchanges_and_connections_have_a_flag_in_the_timeline() {
+fn notes_have_a_flag_in_the_timeline() {
     let mut window = window();
     note(&mut window, "ticket 4411");
     window.get_by_label("Note: ticket 4411");
@@ -116,20 +116,22 @@ fn notes_on_exchanges_and_connections_have_a_flag_in_the_timeline() {
     });
     window.run_steps(3);
     window.get_by_label("Note: the old pod");
+    // That of a moment stands where the cursor's time does not cover it, also where the cursor is.
+    let at = window.state().session().selection.cursor.unwrap();
+    window.state_mut().edits.edit(|session| {
+        session.annotations = vec![Annotation { target: Target::Moment(at), text: "RST seen".into() }];
+    });
+    window.run_steps(3);
+    let flag = window.get_by_label("Note: RST seen").rect();
+    let rows = window.get_by_role_and_label(Role::Canvas, "Timeline").rect();
+    assert!(rows.top() <= flag.top() && flag.bottom() < rows.bottom(), "{flag} on {rows}");
 }
 
 #[test]
-fn in_a_small_window_why_a_request_is_linked_is_reached_without_a_tooltip() {
-    let mut window = window_of([1280.0, 800.0], None, None);
-    window.state_mut().open(vec![sample()], false);
-    window.run_steps(4);
+fn the_fin_before_a_rejection_is_named_in_the_timeline() {
+    let mut window = recorded();
     click(&mut window, FINDING_OF_SAMPLE);
-    let label = "Linked to the request above: same request id";
-    window.get_by_label_contains(label).scroll_to_me();
-    window.run_steps(4);
-    let words = window.get_by_label_contains(label).rect();
-    let head = window.get_by_label("Tree").rect();
-    assert!(words.top() > head.bottom() && words.bottom() < 800.0, "{words:?}");
+    assert!(is_painted(&window, "FIN", "FIN") && is_painted(&window, "RST · POST", ""));
 }
 
 #[test]

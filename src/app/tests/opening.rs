@@ -241,9 +241,26 @@ fn files_dragged_over_the_window_show_what_letting_go_does() {
     hover(&mut empty);
     assert!(empty.query_by_label("Let go to open it").is_some());
     let mut window = window();
-    window.event(egui::Event::ModifiersChanged(Modifiers::SHIFT));
     hover(&mut window);
-    assert!(window.query_by_label("Let go to add it to what is open").is_some());
+    assert!(window.query_by_label("Let go to open or to add it").is_some());
+}
+
+#[test]
+fn files_dropped_over_what_is_open_are_added_to_it_or_opened_instead() {
+    for (button, captures) in [("Add to what is open", 3), ("Open instead", 1), ("Close", 2)] {
+        let mut window = window_with(None, None);
+        let [nginx, ingress, uwsgi] =
+            ["nginx.pcap", "ingress.pcap", "uwsgi.pcap"].map(|name| sample().join(name));
+        window.state_mut().open(vec![nginx, ingress], false);
+        window.run_steps(4);
+        window.input_mut().dropped_files.push(Arc::new(Dropped(uwsgi)));
+        window.run_steps(3);
+        click(&mut window, button);
+        window.run_steps(4);
+        assert!(window.state().ui.modal.is_none());
+        let open = window.state().document.as_ref().unwrap().analysis.captures.len();
+        assert_eq!(open, captures, "{button}");
+    }
 }
 
 #[test]
@@ -251,6 +268,8 @@ fn files_dropped_over_unsaved_edits_ask_first() {
     let mut window = window();
     note(&mut window, "ticket 4411");
     window.input_mut().dropped_files.push(Arc::new(Dropped(sample())));
+    window.run_steps(4);
+    click(&mut window, "Open instead");
     window.run_steps(4);
     assert_eq!(window.state().session().annotations.len(), 1);
     click(&mut window, "Discard and open");

@@ -81,7 +81,7 @@ fn an_edit_whose_analysis_is_cancelled_is_taken_back_and_can_be_made_again() {
     window.run_steps(3);
     assert_eq!((lane_names(&window), generation(&window)), (before, shown));
     assert_eq!(window.state().session().overrides, Overrides::default());
-    assert!(window.query_by_label_contains("the analysis was cancelled").is_some());
+    assert!(window.query_by_label_contains("The analysis was cancelled").is_some());
     window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     window.run_steps(3);
     assert_eq!(lane_names(&window)[3], "app");

@@ -45,6 +45,7 @@ pub(super) fn legend_ui(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) {
             ui.label(format!("{words}: {meaning}"));
         }
         ui.label(CONNECTORS);
+        ui.label(TICKS);
     });
     for (at, galley) in galleys.into_iter().enumerate() {
         let mut out = Vec::new();
@@ -117,6 +118,10 @@ const ENTRIES: [(&str, &str); 7] = [
 /// What the lines of the selected request mean.
 const CONNECTORS: &str = "lines between hops: which request caused which; dashed and with a question mark where another \
     one fits as well";
+
+/// What stands on the lines of connections.
+const TICKS: &str = "on the line of a connection: a circle where its SYN was seen, a long tick for the server's FIN, a short one \
+    for the client's, a red one for a RST";
 
 /// `rows: in view | all | of the request`; returns the left edge.
 fn row_choice(ui: &Ui, frame: &Frame<'_>, state: &mut TimelineState) -> f32 {

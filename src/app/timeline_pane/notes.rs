@@ -1,4 +1,4 @@
-//! Flags where the user's notes on exchanges and connections are.
+//! Flags where the user's notes are.
 
 use egui::{Id, Pos2, Rect, Sense, Stroke, Ui, Vec2, WidgetInfo, vec2};
 
@@ -15,7 +15,7 @@ const FLAG: Vec2 = vec2(9.0, 9.0);
 const FLAGS: usize = 500;
 
 /// Paints a flag at the bar or the beginning of the line that each note is about, also on rows too low for bars. The
-/// words are in its tooltip. Notes on moments have their flag on the axis.
+/// words are in its tooltip. Notes on moments have their flag below the axis, where no label of the cursor covers it.
 pub(super) fn notes_ui(ui: &Ui, frame: &Frame<'_>, scroll: f32, arrangement: &Arrangement) {
     let plot = frame.regions.plot(frame.regions.body);
     let painter = ui.painter_at(plot.expand2(vec2(0.0, 4.0)));
@@ -39,6 +39,10 @@ pub(super) fn notes_ui(ui: &Ui, frame: &Frame<'_>, scroll: f32, arrangement: &Ar
 /// The upper left corner of the flag.
 fn place(frame: &Frame<'_>, scroll: f32, arrangement: &Arrangement, note: &Annotation) -> Option<Pos2> {
     let (model, analysis) = (frame.input.model, frame.input.analysis);
+    if let Target::Moment(at) = note.target {
+        let inside = (frame.scale.view.start..=frame.scale.view.end).contains(&at);
+        return inside.then(|| Pos2::new(frame.scale.x_from_time(at), frame.regions.body.top()));
+    }
     let (place, start, end): (Place, i64, i64) = match note.target {
         Target::Exchange(id) if (id.0 as usize) < analysis.topology.exchanges.len() => {
             let (place, span) = model.place_of(analysis, id)?;

@@ -199,7 +199,7 @@ pub(super) fn axis_ui(ui: &Ui, frame: &Frame<'_>) {
     painter.hline(rect.x_range(), rect.bottom() - 0.5, Stroke::new(1.0, palette.line));
 }
 
-/// The lines of the cursor and of the notes at moments.
+/// The lines of the cursor and of the notes at moments, whose flags are painted above all else.
 pub(super) fn cursor_ui(ui: &Ui, frame: &Frame<'_>) {
     let body = frame.regions.body;
     let area = Rect::from_min_max(frame.regions.axis.min, body.max);
@@ -210,7 +210,6 @@ pub(super) fn cursor_ui(ui: &Ui, frame: &Frame<'_>) {
         let Target::Moment(at) = note.target else { continue };
         let x = frame.scale.x_from_time(at);
         if inside(x) {
-            painter.add(shapes::flag(Pos2::new(x, area.top() + 2.0), palette.note, palette.panel));
             painter.vline(x, area.top()..=body.bottom(), Stroke::new(1.0, palette.note.gamma_multiply(0.6)));
         }
     }

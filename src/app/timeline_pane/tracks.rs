@@ -59,6 +59,7 @@ pub(super) fn tracks(painter: &Painter, frame: &Frame<'_>, layers: &mut Layers, 
         for tick in view.row.ticks_in(shown.start.0, shown.end.0).iter().take(400) {
             paint_tick(frame, layers, tick, y);
         }
+        fin_words(painter, frame, layers, view, connections, y);
         row_label(painter, frame, layers, connections, y);
     }
 }
@@ -127,6 +128,51 @@ fn port_label(
         let rect = Align2::RIGHT_CENTER.anchor_size(Pos2::new(right, y), galley.size());
         layers.port_labels.push(rect.left());
         layers.under.push(Shape::galley(rect.min, galley, frame.palette.muted));
+    }
+}
+
+/// `FIN` beside the ticks of the selected request's connections, where nothing else stands: that a connection was being
+/// closed as it was used again is what a rejection is about.
+fn fin_words(
+    painter: &Painter,
+    frame: &Frame<'_>,
+    layers: &mut Layers,
+    view: &RowView<'_>,
+    connections: &[ConnectionSpan],
+    y: f32,
+) {
+    let row = (view.place.link, view.place.row);
+    if !frame.lit_starts.iter().any(|&(link, lit, _)| (link, lit) == row) {
+        return;
+    }
+    let of = &frame.input.analysis.topology.connection_of;
+    let mut lit: Vec<_> = frame.lit.iter().filter_map(|id| of.get(id.0 as usize)).collect();
+    lit.sort_unstable();
+    lit.dedup();
+    let shown = frame.scale.view;
+    let galley = painter.layout_no_wrap("FIN".to_owned(), FontId::proportional(9.5), frame.palette.muted);
+    let need = galley.size().x + 9.0;
+    let x_of = |tick: &EventTick| frame.scale.x_from_time(SessionTime(tick.at));
+    for connection in lit.iter().filter_map(|own| connections.iter().find(|c| c.id == **own)) {
+        let ticks = view.row.ticks_in(connection.start.max(shown.start.0), connection.end.min(shown.end.0));
+        for tick in ticks.iter().filter(|tick| matches!(tick.kind, TickKind::Fin(_))) {
+            let x = x_of(tick);
+            let others = || ticks.iter().filter(|other| other.at != tick.at).map(x_of);
+            let ends = view.layout.items.iter().map(|item| item.x1).filter(|end| *end <= x + 1.0);
+            let begins = view.layout.items.iter().map(|item| item.x0).filter(|begin| *begin >= x - 1.0);
+            let before = ends.chain(others().filter(|other| *other < x)).fold(frame.scale.left, f32::max);
+            let right = frame.scale.left + frame.scale.width;
+            let after = begins.chain(others().filter(|other| *other > x)).fold(right, f32::min);
+            let left = match () {
+                () if x - before > need => x - need + 4.0,
+                () if after - x > need => x + 5.0,
+                () => continue,
+            };
+            let at = Pos2::new(left, y - galley.size().y / 2.0);
+            let ground = egui::Rect::from_min_size(at, galley.size()).expand2(vec2(2.0, -1.0));
+            layers.under.push(Shape::rect_filled(ground, 0.0, frame.palette.panel));
+            layers.under.push(Shape::galley(at, galley.clone(), frame.palette.muted));
+        }
     }
 }
 
