@@ -257,6 +257,9 @@ pub(super) struct FileRetries {
     pub attempts: u64,
     pub saved: BTreeMap<String, u64>,
     pub failed: BTreeMap<String, u64>,
+    pub unsure: u64,
+    /// The log's name, what it says was retried, and saved.
+    pub logged: Option<(String, BTreeMap<String, u64>, BTreeMap<String, u64>)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,6 +267,7 @@ pub(super) struct FileRetries {
 pub(super) struct FileFailures {
     pub visible: BTreeMap<String, BTreeMap<String, u64>>,
     pub masked: BTreeMap<String, u64>,
+    pub unsure: u64,
     /// Link and count.
     pub origin: Vec<(u16, u64)>,
 }
