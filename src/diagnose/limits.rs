@@ -196,7 +196,7 @@ mod tests {
             "{}",
             masked.doubt
         );
-        let text = crate::export::text(&analysis);
+        let text = crate::export::text(&analysis).split_whitespace().collect::<Vec<_>>().join(" ");
         for words in [
             "edge retried at least 2 GETs in 4 attempts; saved at least 2 GETs. Its log edge.log says: retried 3",
             "never saw: at least 2 GETs.",
