@@ -249,6 +249,9 @@ pub(super) struct FileProof {
     pub connection: Option<u32>,
 }
 
+/// Counts by name.
+type Counts = BTreeMap<String, u64>;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct FileRetries {
@@ -259,7 +262,7 @@ pub(super) struct FileRetries {
     pub failed: BTreeMap<String, u64>,
     pub unsure: u64,
     /// The log's name, what it says was retried, and saved.
-    pub logged: Option<(String, BTreeMap<String, u64>, BTreeMap<String, u64>)>,
+    pub logged: Option<(String, Counts, Counts)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
