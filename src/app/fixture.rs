@@ -345,6 +345,7 @@ fn diagnosis(
         ..finding.clone()
     };
     Diagnosis {
+        retried: Vec::new(),
         origins: vec![None; outcomes.len()],
         outcomes,
         rejections,

@@ -4,11 +4,12 @@
 use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ConnectionView, ExchangeView};
-use crate::capture::Frame;
+use crate::capture::{CaptureId, CaptureTime, Frame, SessionTime};
 use crate::diagnose::Finding;
+use crate::diagnose::words::{offset, offset_to};
 use crate::http::Exchange;
 use crate::session::{Selection, Target};
-use crate::topology::{ConnectionId, ExchangeId, Sighting};
+use crate::topology::{Clock, ConnectionId, ExchangeId, Sighting};
 
 /// Finds what an older analysis knew by id in a newer one of the same captures, or more of them.
 pub struct Remap<'a> {
@@ -30,8 +31,41 @@ impl<'a> Remap<'a> {
         match target {
             Target::Exchange(id) => exchange(id, self.old, self.new, &self.flows),
             Target::Connection(id) => connection(id, self.old, &self.flows),
-            Target::Moment(at) => Target::Moment(at),
+            Target::Moment(at) => Target::Moment(self.moment(at)),
         }
+    }
+
+    /// A time by the clock that the new analysis tells times by.
+    pub fn moment(&self, at: SessionTime) -> SessionTime {
+        match self.moved() {
+            Some((reference, _)) => {
+                let clock = |analysis: &Analysis| analysis.topology.clocks[reference.index()];
+                let own = CaptureTime(at.0.saturating_sub(clock(self.old).offset_ns));
+                clock(self.new).session(own, 0)
+            }
+            None => at,
+        }
+    }
+
+    /// That times are told by another clock now, and how far the one before is off; empty where nothing moved.
+    pub fn moved_words(&self) -> String {
+        let Some((before, now)) = self.moved() else { return String::new() };
+        let clock = self.new.topology.clocks[before.index()];
+        let [before, now_name] = [before, now].map(|id| self.new.capture_name(id));
+        let by = clock
+            .band_ns
+            .map_or_else(|| offset(clock.offset_ns), |within| offset_to(clock.offset_ns, within));
+        format!(
+            "Times are those of {now_name} now: to those of {before}, as they were told before, {by} is added."
+        )
+    }
+
+    /// The capture whose clock told the times before, and the one whose clock does now, where that moves times.
+    fn moved(&self) -> Option<(CaptureId, CaptureId)> {
+        let (before, now) = (reference(self.old)?, reference(self.new)?);
+        let clock = |analysis: &'a Analysis| analysis.topology.clocks.get(before.index());
+        let is_moved = clock(self.new)?.offset_ns != clock(self.old)?.offset_ns;
+        (before != now && is_moved).then_some((before, now))
     }
 
     /// The selection with the ids of the new analysis. A finding has no id: it is the one of the same kind and link.
@@ -55,8 +89,16 @@ impl<'a> Remap<'a> {
                 .or_else(|| all.iter().position(|f| same(&f)))
         });
         let step = before.step.filter(|_| connection.is_some());
-        Selection { finding, connection, exchange, step, cursor: before.cursor }
+        Selection { finding, connection, exchange, step, cursor: before.cursor.map(|at| self.moment(at)) }
     }
+}
+
+/// The capture whose clock the others are compared with.
+fn reference(analysis: &Analysis) -> Option<CaptureId> {
+    let is_reference =
+        |clock: &Clock| clock.group == 0 && clock.band_ns == Some(0) && clock.against.is_none();
+    let at = analysis.topology.clocks.iter().position(is_reference)?;
+    Some(CaptureId(at as u16))
 }
 
 /// Connections by the first packet of each sighting: that stays when one is completed, and its id does not.
@@ -97,7 +139,6 @@ fn connection(id: ConnectionId, old: &Analysis, flows: &Flows) -> Target {
 mod tests {
     use super::*;
     use crate::app::fixture;
-    use crate::capture::SessionTime;
 
     #[test]
     fn notes_keep_what_they_are_about() {
@@ -112,6 +153,25 @@ mod tests {
         let none = Analysis::default();
         let gone = Remap::new(&analysis, &none);
         assert!(targets.iter().all(|&target| matches!(gone.target(target), Target::Moment(_))));
+    }
+
+    #[test]
+    fn a_moment_stays_the_same_one_where_another_clock_tells_the_times() {
+        let reference = Clock { band_ns: Some(0), ..Clock::default() };
+        let other =
+            Clock { offset_ns: 5_000_000, band_ns: Some(2_000), against: Some(CaptureId(0)), ..reference };
+        let with = |clocks: [Clock; 2]| {
+            let mut analysis = fixture::analysis();
+            analysis.captures = vec![analysis.captures[0].clone(); 2];
+            analysis.topology.clocks = clocks.to_vec();
+            analysis
+        };
+        let [old, new] = [with([reference, other]), with([other, reference])];
+        let remap = Remap::new(&old, &new);
+        assert_eq!(remap.target(Target::Moment(SessionTime(9))), Target::Moment(SessionTime(5_000_009)));
+        let words = remap.moved_words();
+        assert!(words.contains(" as they were told before, +5.00000 ms is added."), "{words}");
+        assert_eq!(Remap::new(&old, &old).moved_words(), "");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::panes::lanes::Draft;
 use super::panes::verdict::leading;
 use super::remap::Remap;
 use super::state::{Action, AppState, DetailTab, Leave, Modal, Tab};
-use crate::session::{Annotation, History, Mark, Selection, Target};
+use crate::session::{Annotation, History, Mark, Selection, Target, TimeView};
 use crate::topology::Overrides;
 
 /// How long a passing message stays.
@@ -386,6 +386,7 @@ impl AppState {
     }
 
     fn loaded(&mut self, loaded: Loaded) {
+        let mut moved = String::new();
         match self.document.as_ref().filter(|_| loaded.added) {
             Some(old) => {
                 let remap = Remap::new(&old.analysis, &loaded.document.analysis);
@@ -393,7 +394,10 @@ impl AppState {
                 let look = self.edits.look();
                 look.selection = remap.selection(look.selection);
                 // Times may have moved with the clocks; a view that was chosen is kept where the data still is.
-                look.view = look.view.filter(|_| loaded.again);
+                let view = look.view.filter(|_| loaded.again);
+                look.view = view
+                    .map(|view| TimeView { start: remap.moment(view.start), end: remap.moment(view.end) });
+                moved = remap.moved_words();
             }
             None => {
                 self.edits.replace(loaded.session);
@@ -403,8 +407,9 @@ impl AppState {
                 self.log_format = format.or(self.log_format.take());
             }
         }
-        if !loaded.words.is_empty() {
-            self.tell(loaded.words);
+        let words = [loaded.words, moved].map(|words| (!words.is_empty()).then_some(words));
+        if words.iter().any(Option::is_some) {
+            self.tell(words.into_iter().flatten().collect::<Vec<_>>().join(" "));
         }
         let leading = leading(&loaded.document.analysis).map(|leading| leading.finding());
         if let Some(old) = self.document.replace(loaded.document) {

@@ -2,13 +2,15 @@
 //!
 //! Each request of a lane was started either by a request that came in or by an attempt that failed. Which of
 //! them it was is one assignment of causes to starts, so that a request that merely starts at the time of
-//! another's failure keeps its own cause.
+//! another's failure keeps its own cause. A failure that the lane answers has a cause too, nearly always an attempt
+//! that failed: an attempt that is needed there was not made up for by another one.
 
 use std::collections::BTreeMap;
 
 use super::Confidence;
 use super::assign::{Assigned, Choice, Choices, cheapest};
-use super::candidates::Candidates;
+use super::candidates::{Candidates, MOST_CHOICES};
+use super::gaps::Gaps;
 use super::matching::Matching;
 use super::node::Node;
 use super::order::{Order, around};
@@ -27,6 +29,11 @@ const ROUNDS: usize = 3;
 const RETRY: i64 = 1_000;
 /// What it costs where the lane passed on as many failures as it got: then it seems to retry nothing.
 const UNLIKELY_RETRY: i64 = 7_000;
+/// What it costs that a lane answers with a failure of its own accord, on top of the time that it took: a limit, a rule,
+/// nobody left to ask.
+const OF_ITS_OWN_ACCORD: i64 = 2_000;
+/// The same where as many attempts failed as requests, or more: a busy hop's times say little beside that.
+const WITHOUT_CAUSE: i64 = 20_000;
 /// A lane that passes on this part of the failures it gets, in percent, retries next to none.
 const SHARE: usize = 90;
 /// The same where packets are missing.
@@ -66,8 +73,8 @@ fn may_be_retried(child: &Node) -> bool {
     !child.has_answer() || child.status >= 500 || matches!(child.status, 403 | 404 | 429)
 }
 
-/// Joins the candidates to units. `passed_on` are the methods of which the lane retries next to none.
-pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates, passed_on: &[u32]) -> Vec<Unit> {
+/// Joins the candidates to units.
+pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates, failures: &Failures) -> Vec<Unit> {
     let mut units = Vec::with_capacity(candidates.rows.len());
     let mut from = 0;
     for same in candidates.keys.chunk_by(|a, b| a == b) {
@@ -75,9 +82,8 @@ pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates, passed_on:
         from = rows.end;
         let rows_of = &candidates.rows[rows.clone()];
         let is_passed_on =
-            rows_of.iter().any(|&row| passed_on.contains(&matching.children[row as usize].method));
-        let retry = if is_passed_on { UNLIKELY_RETRY } else { RETRY };
-        let group = Group { matching, candidates, first: rows.start, rows: rows_of, retry };
+            rows_of.iter().any(|&row| failures.are_passed_on(matching.children[row as usize].method));
+        let group = Group { matching, candidates, first: rows.start, rows: rows_of, failures };
         // With packets missing the request that a start belongs to may be one that nobody saw.
         let follows = if is_passed_on && matching.is_lossy { Vec::new() } else { group.follows() };
         if follows.is_empty() {
@@ -93,26 +99,65 @@ pub(super) fn units(matching: &Matching<'_>, candidates: &Candidates, passed_on:
     units
 }
 
-/// The methods with which the requests of the lane failed about as often as its attempts: it retried next to none.
-pub(super) fn passed_on(matching: &Matching<'_>, candidates: &Candidates) -> Vec<u32> {
-    let failed = |node: &Node| (!node.has_answer() && !node.near_hole) || node.status >= 500;
-    let mut failures: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
-    for &child in &candidates.rows {
-        let node = &matching.children[child as usize];
-        failures.entry(node.method).or_default().1 += usize::from(failed(node));
+/// Failures that one may stand for another of: those of servers and proxies, else those with one status.
+fn kind_of_failure(node: &Node) -> u16 {
+    if !node.has_answer() || node.status >= 500 { 500 } else { node.status }
+}
+
+/// How many requests of a lane failed, and how many of its attempts, by method and kind of failure.
+pub(super) struct Failures {
+    counts: BTreeMap<(u32, u16), (usize, usize)>,
+    is_lossy: bool,
+}
+
+impl Failures {
+    pub(super) fn of(matching: &Matching<'_>, candidates: &Candidates) -> Self {
+        let failed = |node: &Node| may_be_retried(node) && (node.has_answer() || !node.near_hole);
+        let key = |node: &Node| (node.method, kind_of_failure(node));
+        let mut counts: BTreeMap<(u32, u16), (usize, usize)> = BTreeMap::new();
+        for &child in &candidates.rows {
+            let node = &matching.children[child as usize];
+            if failed(node) {
+                counts.entry(key(node)).or_default().1 += 1;
+            }
+        }
+        let mut asked: Vec<u32> = (0..candidates.rows.len())
+            .flat_map(|row| candidates.fitting.of(row).iter().map(|choice| choice.parent))
+            .collect();
+        asked.sort_unstable();
+        asked.dedup();
+        for parent in asked {
+            let node = &matching.parents[parent as usize];
+            if failed(node) {
+                counts.entry(key(node)).or_default().0 += 1;
+            }
+        }
+        Self { counts, is_lossy: matching.is_lossy }
     }
-    let mut asked: Vec<u32> = (0..candidates.rows.len())
-        .flat_map(|row| candidates.fitting.of(row).iter().map(|choice| choice.parent))
-        .collect();
-    asked.sort_unstable();
-    asked.dedup();
-    for parent in asked {
-        let node = &matching.parents[parent as usize];
-        failures.entry(node.method).or_default().0 += usize::from(failed(node));
+
+    /// Whether requests failed so about as often as attempts: the lane retried next to none of them.
+    fn is_passed_on(&self, method: u32, kind: u16) -> bool {
+        let share = if self.is_lossy { LOSSY_SHARE } else { SHARE };
+        let known = self.counts.get(&(method, kind));
+        known.is_some_and(|&(above, below)| above > 0 && above * 100 >= below * share)
     }
-    let share = if matching.is_lossy { LOSSY_SHARE } else { SHARE };
-    let next_to_none = |(above, below): &(usize, usize)| *above > 0 && above * 100 >= below * share;
-    failures.into_iter().filter(|(_, counts)| next_to_none(counts)).map(|(method, _)| method).collect()
+
+    /// The same of the failures of servers and proxies.
+    pub(super) fn are_passed_on(&self, method: u32) -> bool {
+        self.is_passed_on(method, 500)
+    }
+
+    /// What it costs to be a retry after this one.
+    fn retry_cost(&self, failed: &Node) -> i64 {
+        let is_unlikely = self.is_passed_on(failed.method, kind_of_failure(failed));
+        if is_unlikely { UNLIKELY_RETRY } else { RETRY }
+    }
+
+    /// Whether there are attempts that failed so for all requests that did: then each has its own, nearly always.
+    fn have_causes(&self, node: &Node) -> bool {
+        let known = self.counts.get(&(node.method, kind_of_failure(node)));
+        !self.is_lossy && known.is_some_and(|&(above, below)| above <= below)
+    }
 }
 
 /// The candidates of one key.
@@ -123,8 +168,7 @@ struct Group<'a> {
     first: usize,
     /// The children, in time order.
     rows: &'a [u32],
-    /// What it costs to be a retry.
-    retry: i64,
+    failures: &'a Failures,
 }
 
 impl Group<'_> {
@@ -152,7 +196,10 @@ impl Group<'_> {
 
     /// The cheapest causes; then again, with what being out of line costs. An event loop takes requests that come in and
     /// news of failures in the order in which they came, however long it takes to get to them.
+    ///
+    /// The rows of `choices` are the starts, then the failures that the lane answered.
     fn settle(&self, mut choices: Choices, parents: &[u32]) -> Vec<Option<Assigned>> {
+        let starts = self.rows.len();
         let of_parents = parents.iter().map(|&parent| self.matching.parents[parent as usize].start);
         let of_failures = (0..self.rows.len()).map(|at| self.child(at).news);
         let reasons: Vec<i64> = of_parents.chain(of_failures).collect();
@@ -162,25 +209,55 @@ impl Group<'_> {
         for (place, at) in (0..).zip(order) {
             places[at] = place;
         }
-        let plain: Vec<Vec<i64>> = (0..choices.len())
-            .map(|row| choices.of(row).iter().map(|choice| choice.cost).collect())
-            .collect();
-        let mut causes = cheapest(&choices, reasons.len());
+        let plain: Vec<Vec<i64>> =
+            (0..starts).map(|row| choices.of(row).iter().map(|choice| choice.cost).collect()).collect();
+        // Each failure that was answered may have no cause but itself.
+        let columns = reasons.len() + parents.len();
+        let mut causes = cheapest(&choices, columns);
         for _ in 0..ROUNDS {
             let place = |row: usize| causes[row].map(|cause| places[cause.parent as usize]);
             let pairs: Vec<(i64, Option<u32>)> =
-                (0..self.rows.len()).map(|row| (self.child(row).begun, place(row))).collect();
+                (0..starts).map(|row| (self.child(row).begun, place(row))).collect();
             let near = around(&pairs);
             let line =
                 Order::learn(near.iter().zip(&pairs).filter_map(|(near, pair)| Some((*near, pair.1?))));
-            for row in 0..choices.len() {
+            for row in 0..starts {
                 for (choice, plain) in choices.of_mut(row).iter_mut().zip(&plain[row]) {
                     choice.cost = plain + line.cost(&near[row], places[choice.parent as usize]);
                 }
             }
-            causes = cheapest(&choices, reasons.len());
+            causes = cheapest(&choices, columns);
         }
+        causes.truncate(starts);
         causes
+    }
+
+    /// What may have made the lane answer its requests with failures, by request (a place in `parents`): an attempt that
+    /// failed (its place in the group), or, behind those, nothing that was seen.
+    fn reasons_of_failures(&self, parents: &[u32]) -> Vec<Vec<(i64, Option<usize>)>> {
+        let answered = |parent: u32| {
+            let node = &self.matching.parents[parent as usize];
+            (node.answered && may_be_retried(node)).then_some(node)
+        };
+        let mut all = vec![Vec::new(); parents.len()];
+        for at in (0..self.rows.len()).filter(|&at| may_be_retried(self.child(at))) {
+            let fitting = self.candidates.fitting.of(self.first + at).iter();
+            let kind = kind_of_failure(self.child(at));
+            let is_told = |parent: &u32| answered(*parent).is_some_and(|node| kind_of_failure(node) == kind);
+            for parent in fitting.map(|choice| choice.parent).filter(is_told) {
+                let cost = self.matching.after_cost(parent, self.child(at));
+                all[parents.partition_point(|&other| other < parent)].push((cost, Some(at)));
+            }
+        }
+        for (reasons, &parent) in all.iter_mut().zip(parents) {
+            let Some(node) = answered(parent) else { continue };
+            reasons.sort_unstable();
+            reasons.truncate(MOST_CHOICES);
+            let alone = Gaps::default().cost(node.settled.saturating_sub(node.start));
+            let unlikely = if self.failures.have_causes(node) { WITHOUT_CAUSE } else { OF_ITS_OWN_ACCORD };
+            reasons.push((unlikely + alone, None));
+        }
+        all
     }
 
     /// Finds what caused each start, a request above or a failure beside, and joins along the failures.
@@ -202,11 +279,21 @@ impl Group<'_> {
                 })
                 .collect();
             while let Some((&(_, failed), rest)) = next.split_first().filter(|(pair, _)| pair.0 == at) {
-                let cost = self.retry + self.matching.waits.cost(wait(self.child(failed), self.child(at)));
+                let cost = self.failures.retry_cost(self.child(failed))
+                    + self.matching.waits.cost(wait(self.child(failed), self.child(at)));
                 own.push(Choice { cost, parent: (parents.len() + failed) as u32 });
                 next = rest;
             }
             choices.push(&own);
+        }
+        // A failure of the lane's own is a row as well, so that no attempt is both its cause and that of a retry.
+        for (nth, reasons) in self.reasons_of_failures(&parents).into_iter().enumerate() {
+            if reasons.is_empty() {
+                continue;
+            }
+            let column = |reason: Option<usize>| parents.len() + reason.unwrap_or(self.rows.len() + nth);
+            let own = reasons.into_iter().map(|(cost, at)| Choice { cost, parent: column(at) as u32 });
+            choices.push(&own.collect::<Vec<_>>());
         }
         let causes = self.settle(choices, &parents);
         let mut retry_of = vec![None; self.rows.len()];

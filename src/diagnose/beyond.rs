@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Finding;
-use super::texts::NEXT_HOP_MISSING;
+use super::texts::{MASKED_FAILURES, NEXT_HOP_MISSING};
 use super::words::{counted, grouped, listed, times};
+use super::{Finding, Severity};
 use crate::analysis::Analysis;
 use crate::topology::{LaneId, LinkId};
 
@@ -20,6 +20,8 @@ pub struct Beyond {
     pub explanation: String,
     /// The first finding about it, by its place.
     pub finding: usize,
+    /// Who asked first got these themselves.
+    pub is_outermost: bool,
 }
 
 /// Such failures in all; `None` where no finding is about them.
@@ -64,7 +66,36 @@ pub fn beyond(analysis: &Analysis) -> Option<Beyond> {
             listed(&parts)
         )
     };
-    Some(Beyond { summary, explanation, finding })
+    let outermost = analysis.outermost_links();
+    let is_outermost = links.iter().all(|link| outermost[usize::from(link.0)]);
+    Some(Beyond { summary, explanation, finding, is_outermost })
+}
+
+/// The same, where nothing that was found tells better why requests failed: no finding but notes, or only that retries hid
+/// failures, which is what users did not see.
+pub fn leading(analysis: &Analysis) -> Option<Beyond> {
+    let first = analysis.diagnosis.findings.first();
+    let tells_better =
+        first.is_some_and(|one| one.severity >= Severity::Warning && one.kind != MASKED_FAILURES.kind);
+    let unexplained = analysis.diagnosis.failures.only_left().is_none();
+    if tells_better || !unexplained { None } else { beyond(analysis) }
+}
+
+/// `Users saw 502 5 times`: what who asked first got; empty where they got no failure.
+pub fn seen(analysis: &Analysis) -> String {
+    let mut by_status: BTreeMap<&str, u64> = BTreeMap::new();
+    for (status, number) in analysis.diagnosis.failures.visible.values().flatten() {
+        *by_status.entry(status).or_default() += number;
+    }
+    let parts: Vec<String> =
+        by_status.into_iter().map(|(status, number)| format!("{status} {}", times(number))).collect();
+    if parts.is_empty() { String::new() } else { format!("{} saw {}", askers(analysis), listed(&parts)) }
+}
+
+/// `Users`, or `Clients`.
+fn askers(analysis: &Analysis) -> String {
+    let (first, rest) = analysis.askers().split_at(1);
+    first.to_uppercase() + rest
 }
 
 /// Whether a finding says only that what failed lies behind what was captured.
@@ -83,9 +114,7 @@ pub fn title(analysis: &Analysis, finding: &Finding) -> Option<String> {
 fn who(analysis: &Analysis, links: &BTreeSet<LinkId>) -> String {
     let outermost = analysis.outermost_links();
     if links.iter().all(|link| outermost[usize::from(link.0)]) {
-        let askers = analysis.askers();
-        let (first, rest) = askers.split_at(1);
-        return first.to_uppercase() + rest;
+        return askers(analysis);
     }
     let mut asking: Vec<LaneId> = links.iter().map(|&link| analysis.link(link).from).collect();
     asking.dedup();
@@ -124,6 +153,31 @@ mod tests {
         let analysis =
             crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default());
         beyond(&analysis).expect("a finding about it")
+    }
+
+    #[test]
+    fn what_users_saw_leads_before_what_retries_hid_from_them() {
+        const MS: i64 = 1_000_000;
+        let mut script = Script::new("edge.pcap");
+        let user = script.connection(0, "10.0.9.1:3000", "10.0.1.2:80", 100);
+        let up = [0, 1].map(|n| script.connection(0, &format!("10.0.1.2:{}", 4000 + n), "10.0.1.3:8000", n));
+        for (n, failed) in (1..9).map(|n| (n, n > 5)) {
+            let (at, target) = (n * 50 * MS, format!("/{n}"));
+            script.request(user, at, "GET", &target, &[], "");
+            script.request(up[0], at + MS, "GET", &target, &[], "");
+            script.response(up[0], at + 2 * MS, if failed { 502 } else { 200 }, 20);
+            if n == 8 {
+                script.request(up[1], at + 3 * MS, "GET", &target, &[], "");
+                script.response(up[1], at + 4 * MS, 200, 20);
+            }
+            script.response(user, at + 5 * MS, if failed && n != 8 { 502 } else { 200 }, 20);
+        }
+        let analysis =
+            crate::analysis::analyse(vec![script.finish()], &crate::topology::Overrides::default());
+        assert_eq!(analysis.diagnosis.findings[0].kind, "masked-failures");
+        let text = crate::export::text(&analysis);
+        let words = "Users saw 502 twice, and these captures do not show why: ";
+        assert!(leading(&analysis).is_some() && text.starts_with(words), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::topology::{ConnectionId, ExchangeId, LaneId, LinkId};
 
 use super::origins::{fails, failure_name, is_cut_unnoticed};
 use super::texts::{Words, fill, is_proxy_product, kind_name, names_product};
-use super::words::{count, counted, grouped, listed, methods, times};
+use super::words::{at_least, count, counted, grouped, listed, methods, times};
 use super::{ByMethod, Certainty, Diagnosis, Finding, Outcome, Proof, Severity};
 
 /// The packets that prove a finding, with a note for each.
@@ -147,7 +147,7 @@ fn users(analysis: &Analysis, diagnosis: &Diagnosis, exchanges: &[ExchangeId]) -
         for _ in 0..64 {
             let Some(parentage) = analysis.trees.parent(id) else { break };
             let view = analysis.exchange(id);
-            if view.attempts() > 1 {
+            if view.attempts() > 1 && diagnosis.retried.binary_search(&parentage.parent).is_ok() {
                 retried.push((analysis.link(view.link_id()).from, parentage.parent));
             }
             id = parentage.parent;
@@ -173,9 +173,13 @@ fn users(analysis: &Analysis, diagnosis: &Diagnosis, exchanges: &[ExchangeId]) -
         entry.1 += u64::from(is_known && !fails(analysis, outcomes, parent));
     }
     for (lane, (by_method, hidden)) in by_lane {
-        let hid =
-            if hidden == 0 { String::new() } else { format!(", which hid {}", counted(hidden, "failure")) };
-        parts.push(format!("{} retried {}{hid}", analysis.lane(lane).name, methods(&by_method)));
+        let own = diagnosis.retries.iter().find(|retries| retries.lane == Some(lane));
+        let about = at_least(own.map_or(0, |own| own.unsure));
+        let hid = match hidden {
+            0 => String::new(),
+            _ => format!(", which hid {about}{}", counted(hidden, "failure")),
+        };
+        parts.push(format!("{} retried {about}{}{hid}", analysis.lane(lane).name, methods(&by_method)));
     }
     let text = parts.join("; ");
     if text.is_empty() { text } else { text + "." }

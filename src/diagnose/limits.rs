@@ -12,7 +12,7 @@ use super::life::Life;
 use super::origins::{Retried, fails};
 use super::reuse::CASES;
 use super::texts::{self, Words};
-use super::words::{count, counted, grouped, listed, methods};
+use super::words::{at_least, count, counted, grouped, listed, methods};
 use super::{ByMethod, Diagnosis, Finding, Outcome};
 
 /// Failures that retries hid: one finding for each link on which the failed attempts were made.
@@ -35,11 +35,25 @@ pub(super) fn masked(analysis: &Analysis, diagnosis: &Diagnosis, retried: &[Retr
             proofs.add(attempt, attempt.raw.request.first_frame, note);
         }
         let mut draft = Draft::new(analysis, diagnosis, &texts::MASKED_FAILURES, link);
-        draft.values.push(("methods", methods(&by_method)));
+        let unsure = diagnosis.board.links[usize::from(link.0)].unsure;
+        draft.values.push(("methods", format!("{}{}", at_least(unsure), methods(&by_method))));
+        draft.values.push(("counted", counted_how(unsure)));
         draft.values.push(("never", never_retried(analysis, diagnosis, link, &by_method)));
         draft.finish(requests.iter().map(|one| one.parent).collect(), proofs)
     };
     by_link.into_iter().map(finding).collect()
+}
+
+/// What the numbers of retries rest on.
+fn counted_how(unsure: u64) -> String {
+    match unsure {
+        0 => "None: this is counted, not inferred.".to_owned(),
+        _ => format!(
+            "Nothing tells what came of {}, as equal requests ran at the same time: up to so many more may have been \
+             hidden.",
+            counted(unsure, "more failed attempt")
+        ),
+    }
 }
 
 /// `It never retried POST: 8 POSTs failed for the user.`
@@ -139,4 +153,58 @@ fn note(
     draft.values.push(("arrival", arrival(analysis, &connections)));
     draft.connections = connections;
     draft.finish(Vec::new(), proofs)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::Analysis;
+    use crate::correlate::Confidence;
+    use crate::diagnose::testkit::{Chain, MS};
+    use crate::http::Method::Get;
+
+    /// Three requests that the edge asked for again after a 502; of the last failed attempt nothing tells whose it was.
+    fn told(access: &str) -> Analysis {
+        let mut chain = Chain::new(&["user", "edge", "app"]);
+        let conns = [chain.open(0, 0), chain.open(1, 0), chain.open(1, 0)];
+        for n in 0..3 {
+            let at = (n as i64 + 1) * 100 * MS;
+            chain.conns[conns[0]].request(Get, "/", at);
+            chain.conns[conns[1]].request(Get, "/", at + MS).response(502, at + 2 * MS);
+            chain.conns[conns[2]].request(Get, "/", at + 3 * MS).response(200, at + 5 * MS);
+            chain.conns[conns[0]].response(200, at + 6 * MS);
+            chain.parent((conns[1], n), (conns[0], n), 1);
+            chain.parent((conns[2], n), (conns[0], n), 2);
+        }
+        let mut analysis = chain.analyse_with(&[("edge.log", access)]);
+        let failed = analysis.exchanges().filter(|x| x.status() == Some(502)).last().unwrap().id;
+        analysis.trees.parents[failed.0 as usize].as_mut().unwrap().confidence = Confidence::Ambiguous;
+        analysis.diagnosis = crate::diagnose::build(&analysis);
+        analysis
+    }
+
+    #[test]
+    fn numbers_of_retries_say_that_some_attempts_are_nobodys_for_sure_and_what_the_log_says() {
+        let line = "0000000000.500 10.0.0.1 \"GET / HTTP/1.1\" 200 4 to=\"10.0.2.1:8000, 10.0.2.1:8000\" got=\"502, 200\"\n";
+        let analysis = told(&line.repeat(3));
+        let diagnosis = &analysis.diagnosis;
+        let retries = &diagnosis.retries[0];
+        assert_eq!((retries.retried["GET"], retries.unsure, diagnosis.failures.unsure), (2, 1, 1));
+        let masked = diagnosis.findings.iter().find(|finding| finding.kind == "masked-failures").unwrap();
+        assert!(masked.summary.ends_with("hid failures of at least 2 GETs"), "{}", masked.summary);
+        assert!(
+            masked.doubt.starts_with("Nothing tells what came of 1 more failed attempt,"),
+            "{}",
+            masked.doubt
+        );
+        let text = crate::export::text(&analysis).split_whitespace().collect::<Vec<_>>().join(" ");
+        for words in [
+            "edge retried at least 2 GETs in 4 attempts; saved at least 2 GETs. Its log edge.log says: retried 3",
+            "never saw: at least 2 GETs.",
+            " ≥ 2 ",
+        ] {
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+        // A log of other requests is no witness.
+        assert!(told(line).diagnosis.retries[0].logged.is_none());
+    }
 }

@@ -80,7 +80,7 @@ pub use carried::{HandOverFigures, TlsFigures};
 pub(crate) use log_lines::log_cases;
 pub use model::{
     Board, ByMethod, Certainty, Coverage, Diagnosis, Failures, Finding, Fix, IDLE_BOUNDS_NS, LinkFigures,
-    Outcome, Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,
+    LoggedRetries, Outcome, Proof, RejectForm, Rejection, Retries, ServerFigures, Severity,
 };
 pub use steps::{Step, StepKind, Stories, steps};
 
@@ -147,12 +147,18 @@ pub fn build_unless(analysis: &Analysis, stop: Stop<'_>) -> Result<Diagnosis, St
     diagnosis.origins = origins::origins(analysis, &diagnosis.outcomes, &diagnosis.explained);
     let retried = origins::retried(analysis, &diagnosis.outcomes);
     stop.check()?;
-    diagnosis.retries = origins::by_lane(analysis, &diagnosis.outcomes, &retried);
+    diagnosis.retried = retried.iter().map(|one| one.parent).collect();
+    let unsure = origins::unsure(analysis, &diagnosis.outcomes, &retried);
+    diagnosis.retries = origins::by_lane(analysis, &diagnosis.outcomes, &retried, &unsure);
     let hidden = fallbacks::find(analysis, &diagnosis.outcomes, &retried);
     stop.check()?;
     diagnosis.failures = origins::failures(analysis, &diagnosis, &retried, &hidden);
+    diagnosis.failures.unsure = unsure.values().sum();
     stop.check()?;
     diagnosis.board = board::board(analysis, &diagnosis, &retried);
+    for (link, number) in unsure {
+        diagnosis.board.links[usize::from(link.0)].unsure = number;
+    }
     stop.check()?;
     let mut findings = reuse::findings(analysis, &diagnosis, &habits, &bursts);
     findings.extend(exhaustion::findings(analysis, &diagnosis, exhausted));
@@ -179,6 +185,7 @@ pub fn build_unless(analysis: &Analysis, stop: Stop<'_>) -> Result<Diagnosis, St
     stop.check()?;
     let logs = with_logs::LogIndex::new(analysis);
     if let Some(logs) = &logs {
+        logs.tell_of_retries(&mut diagnosis);
         findings.extend(logs.disagreements(&diagnosis));
         // Where packets show the fault, they tell more.
         if findings.iter().all(|finding| finding.severity < Severity::Warning) {

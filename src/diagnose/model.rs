@@ -255,6 +255,21 @@ pub struct Retries {
     pub saved: ByMethod,
     /// Of those, requests that failed all the same.
     pub failed: ByMethod,
+    /// Failed attempts that are in none of these counts: nothing tells whose they were, nor whether they were made up for.
+    pub unsure: u64,
+    /// What the lane's own access log says, where it tells of as many requests and says otherwise.
+    pub logged: Option<LoggedRetries>,
+}
+
+/// What an access log says of the retries of the lane that wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedRetries {
+    /// The log's name.
+    pub log: String,
+    /// Requests with two attempts or more.
+    pub retried: ByMethod,
+    /// Of those, answered with a status below 500.
+    pub saved: ByMethod,
 }
 
 /// What the client of the first link got, and where it began.
@@ -264,6 +279,8 @@ pub struct Failures {
     pub visible: BTreeMap<String, BTreeMap<String, u64>>,
     /// Requests that failed below and were saved by a retry, by method.
     pub masked: ByMethod,
+    /// Failed attempts of which nothing tells whether a retry hid them; they are not among the masked ones.
+    pub unsure: u64,
     /// Failed attempts by the deepest link where each began.
     pub origin: Vec<(LinkId, u64)>,
 }
@@ -295,6 +312,8 @@ pub struct LinkFigures {
     pub requests: u64,
     /// Requests whose cause is ambiguous: another request of the link before fits as well.
     pub ambiguous: u64,
+    /// Those of them that failed and may have been retried: they are not among the retried ones.
+    pub unsure: u64,
     /// Final responses seen.
     pub responses: u64,
     /// Those of them that no captured request asked for: they stand among the statuses, and not among the requests.
@@ -439,6 +458,8 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// By finding: the lines of the servers' logs that it explains; empty without logs.
     pub log_lines: Vec<Vec<LogLine>>,
+    /// Requests that a lane surely made two attempts of or more, in order.
+    pub retried: Vec<ExchangeId>,
     /// For each lane that retried.
     pub retries: Vec<Retries>,
     /// What the user got.

@@ -201,8 +201,37 @@ pub(super) fn retried(analysis: &Analysis, outcomes: &[Outcome]) -> Vec<Retried>
     all
 }
 
-/// The retries by the lane that made them.
-pub(super) fn by_lane(analysis: &Analysis, outcomes: &[Outcome], retried: &[Retried]) -> Vec<Retries> {
+/// By link the failed attempts of which nothing tells whose they were, where they are in no count of retries and their lane
+/// answered some of its failures well.
+pub(super) fn unsure(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    retried: &[Retried],
+) -> BTreeMap<LinkId, u64> {
+    let counted: BTreeSet<ExchangeId> = retried.iter().flat_map(|one| one.attempts.iter().copied()).collect();
+    let mut unsure: BTreeMap<LinkId, u64> = BTreeMap::new();
+    // By lane: failures that it got, and that it gave.
+    let mut failures: BTreeMap<LaneId, (u64, u64)> = BTreeMap::new();
+    for id in (0..outcomes.len() as u32).map(ExchangeId).filter(|&id| fails(analysis, outcomes, id)) {
+        let link = analysis.exchange(id).link_id();
+        failures.entry(analysis.link(link).from).or_default().0 += 1;
+        failures.entry(analysis.link(link).to).or_default().1 += 1;
+        let parentage = analysis.trees.parent(id);
+        if parentage.is_some_and(|p| p.confidence == Confidence::Ambiguous) && !counted.contains(&id) {
+            *unsure.entry(link).or_default() += 1;
+        }
+    }
+    unsure.retain(|link, _| failures.get(&analysis.link(*link).from).is_some_and(|(got, gave)| got > gave));
+    unsure
+}
+
+/// The retries by the lane that made them; `unsure` by link.
+pub(super) fn by_lane(
+    analysis: &Analysis,
+    outcomes: &[Outcome],
+    retried: &[Retried],
+    unsure: &BTreeMap<LinkId, u64>,
+) -> Vec<Retries> {
     let mut lanes: BTreeMap<LaneId, Retries> = BTreeMap::new();
     for one in retried {
         let lane = analysis.link(one.link).from;
@@ -214,6 +243,11 @@ pub(super) fn by_lane(analysis: &Analysis, outcomes: &[Outcome], retried: &[Retr
             count(&mut entry.saved, parent.method());
         } else if outcomes[one.parent.0 as usize] != Outcome::Unknown {
             count(&mut entry.failed, parent.method());
+        }
+    }
+    for (link, number) in unsure {
+        if let Some(retries) = lanes.get_mut(&analysis.link(*link).from) {
+            retries.unsure += number;
         }
     }
     lanes.into_values().collect()

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::analysis::{Analysis, ExchangeView};
 use crate::http::{HeaderDigest, MessageState, NameId};
-use crate::logs::{LoggedError, LoggedRequest};
+use crate::logs::{LogKind, LoggedError, LoggedRequest};
 use crate::topology::keys::{IdNames, text_hash};
 use crate::topology::{ExchangeId, LaneId, LinkId, Role};
 
@@ -16,7 +16,7 @@ use super::log_writers::Writer;
 use super::reuse::CASES;
 use super::texts;
 use super::words::{count, grouped, listed};
-use super::{Diagnosis, Finding, Outcome};
+use super::{Diagnosis, Finding, LoggedRetries, Outcome};
 
 /// How far the time of a line and that of a packet may lie apart: logs of errors have whole seconds, and a
 /// capture's clock is not the server's.
@@ -193,6 +193,33 @@ impl<'a> LogIndex<'a> {
             false => {
                 "On the wire the answers are whole and no failures: whoever counts failures by the access log counts \
                  some that no client got."
+            }
+        }
+    }
+
+    /// Puts beside the retries of a lane what its own access log says of them, where that tells of as many requests and says
+    /// otherwise: of equal requests nothing may tell here what the proxy itself knew.
+    pub(super) fn tell_of_retries(&self, diagnosis: &mut Diagnosis) {
+        for retries in &mut diagnosis.retries {
+            let Some(lane) = retries.lane else { continue };
+            let links = self.analysis.topology.links.iter().zip(&diagnosis.board.links);
+            let asked: u64 =
+                links.filter(|(link, _)| link.to == lane).map(|(_, figures)| figures.requests).sum();
+            let own = self.analysis.logs.iter().enumerate().filter(|(file, log)| {
+                let is_own = self.writers[*file].is_some_and(|writer| writer.is_sure && writer.lane == lane);
+                is_own && log.kind == LogKind::Access
+            });
+            let mut own = own.map(|(file, log)| (file, &log.figures));
+            // Of several, replicas' or older ones, none tells of all.
+            let (Some((file, figures)), None) = (own.next(), own.next()) else { continue };
+            let told: u64 = figures.status.values().flat_map(BTreeMap::values).sum();
+            let agrees = figures.retried == retries.retried && figures.saved == retries.saved;
+            if told == asked && figures.attempts > 0 && !agrees {
+                retries.logged = Some(LoggedRetries {
+                    log: self.analysis.log_name(file),
+                    retried: figures.retried.clone(),
+                    saved: figures.saved.clone(),
+                });
             }
         }
     }

@@ -54,6 +54,16 @@ pub fn methods(by_method: &ByMethod) -> String {
     listed(&all.into_iter().map(|(name, count)| counted(count, name)).collect::<Vec<_>>())
 }
 
+/// What stands before a number that leaves out so many of which nothing is sure: `at least `.
+pub fn at_least(unsure: u64) -> &'static str {
+    if unsure > 0 { "at least " } else { "" }
+}
+
+/// The same for a cell of a table: `≥ 10`.
+pub fn at_least_short(number: u64, unsure: u64) -> String {
+    format!("{}{}", if unsure > 0 { "≥ " } else { "" }, grouped(number))
+}
+
 /// A duration to the precision that matters: `13 µs`, `3.4 ms`, `5.00 s`.
 pub fn duration(ns: i64) -> String {
     let abs = ns.unsigned_abs() as f64;
@@ -83,17 +93,69 @@ pub fn offset(ns: i64) -> String {
     format!("{sign}{} {unit}", decimal(ns.unsigned_abs(), digits))
 }
 
-/// How a clock goes whose offset grows by so many nanoseconds a second: `loses 50.2 µs a second`.
-pub fn drift(offset_grows_ppb: i64) -> String {
+/// The finest step that a band of this half-width is told in: that of its third digit.
+fn step_of(band_ns: i64) -> u64 {
+    let digits = band_ns.unsigned_abs().checked_ilog10().unwrap_or(0);
+    10_u64.pow(digits.saturating_sub(2))
+}
+
+/// The nearest number that is a multiple of a step.
+fn rounded(ns: i64, step: u64) -> i64 {
+    let step = i128::from(step);
+    let nearest = (i128::from(ns) + step / 2).div_euclid(step) * step;
+    i64::try_from(nearest).unwrap_or(ns)
+}
+
+/// A clock offset with as many digits as its band has, zeros at its end too: `+412.3457 ms` within 21.4 µs.
+pub fn offset_to(ns: i64, band_ns: i64) -> String {
+    let step = step_of(band_ns);
+    let near = rounded(ns, step);
+    let sign = match near {
+        0 => return "0".to_owned(),
+        _ if near < 0 => "−",
+        _ => "+",
+    };
+    let (digits, unit): (u32, _) = match near.unsigned_abs() {
+        0..1_000_000 => (3, "µs"),
+        1_000_000..10_000_000_000 => (6, "ms"),
+        _ => (9, "s"),
+    };
+    let shown = digits.saturating_sub(step.ilog10()) as usize;
+    let (whole, fraction) =
+        (near.unsigned_abs() / 10_u64.pow(digits), near.unsigned_abs() % 10_u64.pow(digits));
+    let fraction = format!("{fraction:0width$}", width = digits as usize);
+    let point = if shown == 0 { "" } else { "." };
+    format!("{sign}{}{point}{} {unit}", grouped(whole), &fraction[..shown])
+}
+
+/// The band beside an offset that is told by [`offset_to`]: what the digits left out may be is inside of it.
+pub fn band_beside(ns: i64, band_ns: i64) -> String {
+    let off = rounded(ns, step_of(band_ns)).abs_diff(ns);
+    band(band_ns.saturating_add(i64::try_from(off).unwrap_or(i64::MAX)))
+}
+
+/// How a clock goes whose offset grows by so many nanoseconds a second, give or take so many, where it goes at all:
+/// `loses 50.2 ± 1.3 µs a second`.
+pub fn drift(offset_grows_ppb: i64, give_or_take_ppb: i64) -> String {
     let goes = if offset_grows_ppb > 0 { "loses" } else { "gains" };
-    format!("{goes} {:.1} µs a second", offset_grows_ppb.unsigned_abs() as f64 / 1e3)
+    let digits = give_or_take_ppb.unsigned_abs().checked_ilog10().unwrap_or(0);
+    let step = 10_u64.pow(digits.saturating_sub(1).min(3));
+    let near = rounded(offset_grows_ppb, step);
+    let most = give_or_take_ppb.unsigned_abs().saturating_add(near.abs_diff(offset_grows_ppb));
+    let shown = if give_or_take_ppb == 0 { 1 } else { 3_usize.saturating_sub(step.ilog10() as usize) };
+    let micro = |ppb: u64| format!("{:.shown$}", ppb as f64 / 1e3);
+    let about = if give_or_take_ppb == 0 {
+        String::new()
+    } else {
+        format!(" ± {}", micro(most.div_ceil(step).saturating_mul(step)))
+    };
+    format!("{goes} {}{about} µs a second", micro(near.unsigned_abs()))
 }
 
 /// Half of a band, rounded up to three digits: what is said to hold the truth must hold it. `± 21.4 µs`.
 pub fn band(ns: i64) -> String {
+    let step = step_of(ns);
     let ns = ns.unsigned_abs();
-    let digits = ns.checked_ilog10().unwrap_or(0);
-    let step = 10_u64.pow(digits.saturating_sub(2));
     let up = ns.div_ceil(step).saturating_mul(step);
     let (below, unit) = match up {
         0..1_000 => (0, "ns"),
@@ -158,11 +220,36 @@ mod tests {
     fn offsets_keep_every_nanosecond_and_bands_are_rounded_up() {
         let all = [0, 412_345_678, -5, 3_600_000_000_001, -86_400_000_300_000].map(offset);
         assert_eq!(all, ["0", "+412.345678 ms", "−0.005 µs", "+3,600.000000001 s", "−86,400.0003 s"]);
-        assert_eq!([50_200, -3].map(drift), ["loses 50.2 µs a second", "gains 0.0 µs a second"]);
         let all = [0, 740, 21_301, 999_500, 3_201_000, 1_000_000_001, i64::MAX].map(band);
         let expected =
             ["± 0 ns", "± 740 ns", "± 21.4 µs", "± 1 ms", "± 3.21 ms", "± 1.01 s", "± 9,230,000,000 s"];
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn offsets_and_drifts_have_the_digits_of_their_bands() {
+        let cases = [
+            ((412_345_678, 21_301), "+412.3457 ms ± 21.4 µs"),
+            ((412_000_004, 21_301), "+412.0000 ms ± 21.4 µs"),
+            ((-86_400_000_000_532, 2_731), "−86,400.00000053 s ± 2.74 µs"),
+            ((3_712, 850_000), "+4 µs ± 851 µs"),
+            ((412, 850_000), "0 ± 851 µs"),
+            ((0, 4_567), "0 ± 4.57 µs"),
+            ((3_600_123_456_789, 4_500_000_000), "+3,600.12 s ± 4.51 s"),
+            ((5, 740), "+0.005 µs ± 740 ns"),
+        ];
+        for ((ns, within), words) in cases {
+            assert_eq!(format!("{} {}", offset_to(ns, within), band_beside(ns, within)), words);
+        }
+        let cases = [
+            ((50_200, 0), "loses 50.2 µs a second"),
+            ((-24_612, 5_100), "gains 24.6 ± 5.2 µs a second"),
+            ((24_612, 37), "loses 24.612 ± 0.037 µs a second"),
+            ((50_200, 12_345), "loses 50 ± 13 µs a second"),
+        ];
+        for ((grows, within), words) in cases {
+            assert_eq!(drift(grows, within), words);
+        }
     }
 
     #[test]

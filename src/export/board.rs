@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::text::{WIDTH, heading, paragraph, table};
 use crate::analysis::Analysis;
-use crate::diagnose::words::{duration, grouped, idle_words};
+use crate::diagnose::words::{at_least_short, duration, grouped, idle_words};
 use crate::topology::LinkId;
 
 /// Servers of a link that are listed.
@@ -48,7 +48,10 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
         row.extend(some_refused.then(|| dash(figures.refused_connections)));
         row.push(dash(figures.reused_requests));
         row.push(dash(figures.rejected_by_method.values().sum()));
-        row.push(dash(figures.retried.values().sum()));
+        row.push(match (figures.retried.values().sum(), figures.unsure) {
+            (0, 0) => dash(0),
+            (retried, unsure) => at_least_short(retried, unsure),
+        });
         row.extend(some_ambiguous.then(|| dash(figures.ambiguous)));
         let latency = |which: usize| figures.latency_ns.map_or("-".to_owned(), |all| duration(all[which]));
         row.extend([latency(0), latency(2)]);
@@ -87,7 +90,7 @@ pub(super) fn write_board(analysis: &Analysis, out: &mut String) {
     failures_by_server(analysis, out);
     if some_ambiguous {
         let words = "Ambiguous: equal requests ran at the same time, and nothing tells which of them caused it. \
-            Retries and hidden failures are counted without those.";
+            Retries and hidden failures are counted without those: there may be more.";
         paragraph(out, "  ", words);
     }
     if let (Some(link), Some(status)) = (board.boundary, &board.status) {

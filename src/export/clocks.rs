@@ -2,7 +2,7 @@
 
 use crate::analysis::Analysis;
 use crate::capture::{CaptureId, CaptureInfo};
-use crate::diagnose::words::{band, drift, listed, offset, time_of_day};
+use crate::diagnose::words::{band, band_beside, drift, listed, offset, offset_to, time_of_day};
 use crate::topology::{Clock, ClockMethod};
 
 use super::text::{heading, paragraph, table};
@@ -50,8 +50,8 @@ pub fn contradiction(clock: &Clock, info: &CaptureInfo) -> Option<String> {
         format!(
             "{} by hand is outside what the traffic allows ({} {}{place}): requests are shown outside those that caused them.",
             offset(clock.manual_ns),
-            offset(clock.computed_ns),
-            band(ns),
+            offset_to(clock.computed_ns, ns),
+            band_beside(clock.computed_ns, ns),
         )
     })
 }
@@ -73,9 +73,19 @@ fn added(clock: &Clock, info: &CaptureInfo) -> String {
         [info.first.map(|at| clock.offset_at(at, 1)), info.last.map(|at| clock.offset_at(at, u32::MAX))];
     match ends {
         [Some(first), Some(last)] if clock.steps[0].is_some() && first != last => {
-            format!("{} … {}", offset(first), offset(last))
+            let words = |ns: i64| digits(ns, clock, info);
+            format!("{} … {}", words(first), words(last))
         }
-        _ => offset(clock.offset_ns),
+        _ => digits(clock.offset_ns, clock, info),
+    }
+}
+
+/// A number that is added, with the digits of the capture's band; with all that there are where the user gave a part of it,
+/// so that the sum is seen to be one, or nothing tells how good it is.
+pub fn digits(ns: i64, clock: &Clock, info: &CaptureInfo) -> String {
+    match widest(clock, info).filter(|_| clock.manual_ns == 0) {
+        Some(within) => offset_to(ns, within),
+        None => offset(ns),
     }
 }
 
@@ -83,6 +93,7 @@ fn added(clock: &Clock, info: &CaptureInfo) -> String {
 pub fn band_words(clock: &Clock, info: &CaptureInfo) -> String {
     match widest(clock, info) {
         Some(0) if clock.offset_ns == clock.manual_ns => "reference".to_owned(),
+        Some(ns) if clock.manual_ns == 0 => band_beside(clock.offset_ns, ns),
         Some(ns) => band(ns),
         None => "band not known".to_owned(),
     }
@@ -116,8 +127,8 @@ pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
         return outside;
     }
     let mut parts = Vec::new();
-    if clock.drift_ppb != 0 {
-        parts.push(drift(clock.drift_ppb));
+    if clock.drifts() {
+        parts.push(drift(clock.drift_ppb, clock.outside_ppb));
     }
     for step in clock.steps.iter().flatten() {
         let moment = clock.moment_of(step).0;
@@ -137,12 +148,13 @@ pub fn over_time(clock: &Clock, info: &CaptureInfo) -> Option<String> {
         // Of a clock that was set back they may be the same: its last moment is then not its latest time.
         let ends = [(first, 1), (last, u32::MAX)].map(|(at, frame)| clock.offset_at(at, frame));
         if ends[0] != ends[1] {
-            let [first, last] = ends.map(offset);
+            let [first, last] = ends.map(|ns| digits(ns, clock, info));
             words.push_str(&format!(" What is added goes from {first} to {last}."));
         }
         if let Some(whole) = clock.whole_band_ns(first, last) {
-            let one = offset(clock.offset_ns);
-            words.push_str(&format!(" One number for the whole file, {one}, is good to {}.", band(whole)));
+            let one = offset_to(clock.offset_ns, whole);
+            let good_to = band_beside(clock.offset_ns, whole);
+            words.push_str(&format!(" One number for the whole file, {one}, is good to {good_to}."));
         }
     }
     if let Some(outside) = outside {

@@ -91,6 +91,8 @@ pub struct CaptureReport {
     pub clock_evidence: String,
     /// Nanoseconds by which the offset grows in a second; 0 where no drift was found.
     pub clock_drift_ppb: i64,
+    /// By so much the drift may be another; more than the drift where it may as well be none.
+    pub clock_drift_band_ppb: i64,
     /// The offset at the capture's last packet, drift and steps included.
     pub clock_offset_at_end_ns: i64,
     /// Half-width around the offset once drift and steps are reckoned with, at whatever time of the capture.
@@ -214,6 +216,8 @@ pub struct RemarkReport {
 pub struct FailureReport {
     pub visible: BTreeMap<String, BTreeMap<String, u64>>,
     pub masked: ByMethod,
+    /// Failed attempts of which nothing tells whether a retry hid them: not among the masked ones.
+    pub unsure_attempts: u64,
     pub origin: Vec<OriginReport>,
 }
 
@@ -438,6 +442,7 @@ fn capture(analysis: &Analysis, id: CaptureId) -> CaptureReport {
         clock_method: clock.method,
         clock_evidence: clock.evidence(),
         clock_drift_ppb: clock.drift_ppb,
+        clock_drift_band_ppb: clock.outside_ppb,
         clock_offset_at_end_ns: info.last.map_or(clock.offset_ns, |last| clock.offset_at(last, u32::MAX)),
         clock_fine_band_ns: widest_ns,
         clock_compared: clock.compared_in.filter(|_| widest_ns != clock.band_ns).and_then(|[from, to]| {
@@ -496,6 +501,7 @@ fn failures(analysis: &Analysis) -> FailureReport {
     FailureReport {
         visible: failures.visible.clone(),
         masked: failures.masked.clone(),
+        unsure_attempts: failures.unsure,
         origin: origin.collect(),
     }
 }

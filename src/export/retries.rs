@@ -19,6 +19,20 @@ pub struct RetryReport {
     pub saved: ByMethod,
     /// Those that failed all the same.
     pub same_request_failed: ByMethod,
+    /// Failed attempts that are in none of these counts: nothing tells whether they were made up for.
+    pub unsure_attempts: u64,
+    /// What the lane's own access log says, where it says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logged: Option<LoggedReport>,
+}
+
+/// What an access log says of the retries of the lane that wrote it.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of LoggedRetries")]
+pub struct LoggedReport {
+    pub log: String,
+    pub retried_requests: ByMethod,
+    pub saved: ByMethod,
 }
 
 /// What a client's own retry repeats.
@@ -45,6 +59,12 @@ pub(super) fn retries(all: &[Retries]) -> Vec<RetryReport> {
             attempts: retries.attempts,
             saved: retries.saved.clone(),
             same_request_failed: retries.failed.clone(),
+            unsure_attempts: retries.unsure,
+            logged: retries.logged.clone().map(|logged| LoggedReport {
+                log: logged.log,
+                retried_requests: logged.retried,
+                saved: logged.saved,
+            }),
         })
     })
     .collect()

@@ -49,7 +49,7 @@ fn clocks_are_told_with_band_method_drift_and_steps() {
     clock.offset_ns = clock.computed_ns + clock.manual_ns;
     (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
     clock.compared_in = None;
-    (clock.drift_ppb, clock.pivot) = (50_200, first);
+    (clock.drift_ppb, clock.outside_ppb, clock.pivot) = (50_200, 1_300, first);
     let step = CaptureTime(analysis.captures[1].info.last.unwrap().0 - 1_000);
     clock.steps[0] = Some(ClockStep { at: step, by_ns: -5_000_000, ..ClockStep::default() });
     analysis.topology.clocks[2].method = ClockMethod::None;
@@ -58,9 +58,9 @@ fn clocks_are_told_with_band_method_drift_and_steps() {
         "hop2.pcap −86,399.999000532 s … −86,400.003985021 s ± 2.74 µs same segments: 812 packets that both captures hold",
         "hop3.pcap 0 band not known none: nothing ties this clock to the others",
         "hop2.pcap: −86,400.000000532 s computed and +1 ms by hand.",
-        "its clock loses 50.2 µs a second and was set by +5 ms at ",
+        "its clock loses 50.2 ± 1.3 µs a second and was set by +5 ms at ",
         " What is added goes from −86,399.999000532 s to ",
-        "One number for the whole file, −86,399.999000532 s, is good to ± 4.99 ms.",
+        "One number for the whole file, −86,399.99900 s, is good to ± 4.99 ms.",
     ] {
         let squeezed = made.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(squeezed.contains(words.trim()), "{words}\n{made}");

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use crate::analysis::Analysis;
 use crate::capture::CaptureId;
-use crate::diagnose::beyond::beyond;
+use crate::diagnose::beyond;
 use crate::diagnose::carried::unread;
-use crate::diagnose::words::{counted, grouped, listed, methods, printable};
-use crate::diagnose::{ByMethod, Finding, Retries, Severity};
+use crate::diagnose::words::{at_least, counted, grouped, listed, methods, printable};
+use crate::diagnose::{ByMethod, Finding, LoggedRetries, Retries, Severity};
 use crate::session::Annotation;
 use crate::topology::{Remark, RemarkKind, Role};
 
@@ -26,6 +26,10 @@ pub(super) const FRAMES_SHOWN: usize = 12;
 
 /// How many files that are no captures are named in the verdict; the list of captures has them all.
 const FILES_NAMED: usize = 3;
+
+/// How many addresses of a lane are listed, and how many of them on one line; JSON has them all.
+const ADDRESSES_SHOWN: usize = 8;
+const ADDRESSES_ON_A_LINE: usize = 3;
 
 /// How many log lines of a finding are listed.
 const LINES_SHOWN: usize = 6;
@@ -65,6 +69,19 @@ fn remarks(analysis: &Analysis, out: &mut String) {
 
 fn verdict(analysis: &Analysis, out: &mut String) {
     let worst = analysis.diagnosis.findings.first().filter(|finding| finding.severity >= Severity::Warning);
+    if let Some(beyond) = worst.and_then(|_| beyond::leading(analysis)) {
+        let text = match beyond::seen(analysis) {
+            seen if seen.is_empty() || beyond.is_outermost => beyond.summary,
+            seen => format!("{seen}, and these captures do not show why: {}", beyond.summary),
+        };
+        let text = format!("{text}.");
+        paragraph(out, "", &text);
+        paragraph(out, "  ", &beyond.explanation);
+        if let Some(fix) = analysis.diagnosis.findings[beyond.finding].fixes.first() {
+            paragraph(out, "  Change: ", &format!("{}{}", product(&fix.product), fix.change));
+        }
+        return;
+    }
     let Some(finding) = worst else {
         let requests = analysis.outermost_requests();
         let text = if analysis.captures.is_empty() && !analysis.logs.is_empty() {
@@ -88,7 +105,8 @@ fn verdict(analysis: &Analysis, out: &mut String) {
                 analysis.askers()
             )
         } else {
-            let beyond = beyond(analysis).map_or(String::new(), |beyond| format!(" {}.", beyond.summary));
+            let beyond =
+                beyond::beyond(analysis).map_or(String::new(), |beyond| format!(" {}.", beyond.summary));
             format!("Requests failed, and these captures do not show why.{beyond}")
         };
         paragraph(out, "", &text);
@@ -136,24 +154,47 @@ fn lanes(analysis: &Analysis, out: &mut String) {
         return;
     }
     heading(out, "Lanes");
-    let rows = analysis.topology.lanes.iter().map(|lane| {
+    let mut rows = Vec::new();
+    for lane in &analysis.topology.lanes {
         let role = match lane.role {
             Role::Client => "client",
             Role::Proxy => "proxy",
             Role::Server => "server",
         };
-        let serves = some_of(&lane.serves);
-        let mut notes = Vec::new();
-        if !serves.is_empty() {
-            notes.push(format!("listens on {serves}"));
+        let mut notes = in_lines(&lane.serves);
+        if let Some(first) = notes.first_mut() {
+            first.insert_str(0, "listens on ");
         }
         if lane.inferred {
-            notes.push("not captured itself".to_owned());
+            let note = "not captured itself";
+            match notes.last_mut() {
+                Some(last) => last.push_str(&format!("; {note}")),
+                None => notes.push(note.to_owned()),
+            }
         }
         let addresses: Vec<String> = lane.addresses.iter().map(|&ip| with_host(analysis, ip)).collect();
-        vec![lane.name.clone(), role.to_owned(), some_of(&addresses), notes.join("; ")]
-    });
-    table(out, rows.collect(), &[false; 4]);
+        let addresses = in_lines(&addresses);
+        for line in 0..addresses.len().max(notes.len()).max(1) {
+            let [name, role] = if line == 0 { [lane.name.as_str(), role] } else { [""; 2] };
+            let of = |cells: &[String]| cells.get(line).cloned().unwrap_or_default();
+            rows.push(vec![name.to_owned(), role.to_owned(), of(&addresses), of(&notes)]);
+        }
+    }
+    table(out, rows, &[false; 4]);
+}
+
+/// The addresses of a lane, a few on a line, and how many more there are.
+fn in_lines(items: &[impl ToString]) -> Vec<String> {
+    let mut parts: Vec<String> = items.iter().take(ADDRESSES_SHOWN).map(ToString::to_string).collect();
+    if items.len() > parts.len() {
+        parts.push(format!("{} more", grouped((items.len() - parts.len()) as u64)));
+    }
+    let lines = parts.chunks(ADDRESSES_ON_A_LINE);
+    let mut lines: Vec<String> = lines.map(|line| line.join(", ") + ",").collect();
+    if let Some(last) = lines.last_mut() {
+        last.pop();
+    }
+    lines
 }
 
 /// An address with the first host name that captures give it.
@@ -181,8 +222,8 @@ fn some_of(items: &[impl ToString]) -> String {
 
 fn retries(analysis: &Analysis, out: &mut String) {
     let failures = &analysis.diagnosis.failures;
-    if analysis.diagnosis.retries.is_empty() && failures.visible.is_empty() && analysis.trees.again.is_empty()
-    {
+    let nothing = analysis.diagnosis.retries.is_empty() && failures.visible.is_empty();
+    if nothing && analysis.trees.again.is_empty() && failures.unsure == 0 {
         return;
     }
     let askers = analysis.askers();
@@ -197,18 +238,24 @@ fn retries(analysis: &Analysis, out: &mut String) {
     for retries in &analysis.diagnosis.retries {
         let Some(lane) = retries.lane else { continue };
         let text = format!(
-            "{} retried {} in {}",
+            "{} retried {}{} in {}",
             analysis.lane(lane).name,
+            at_least(retries.unsure),
             methods(&retries.retried),
             counted(retries.attempts, "attempt")
         );
         let open = not_known(retries);
+        let saved = format!("saved {}", at_least(retries.unsure));
         let ends = [
-            ("saved ", &retries.saved),
+            (saved.as_str(), &retries.saved),
             ("failed all the same: ", &retries.failed),
             ("answer not captured: ", &open),
         ];
-        paragraph(out, "  ", &with_ends(text, ends));
+        let mut text = with_ends(text, ends);
+        if let Some(logged) = &retries.logged {
+            let _ = write!(text, " {}", logged_words(logged));
+        }
+        paragraph(out, "  ", &text);
     }
     for retries in &analysis.client_retries() {
         let Some(lane) = retries.lane else { continue };
@@ -222,7 +269,15 @@ fn retries(analysis: &Analysis, out: &mut String) {
         paragraph(out, "  ", &with_ends(text, ends));
     }
     if !failures.masked.is_empty() {
-        paragraph(out, "  ", &format!("Failures that {askers} never saw: {}.", methods(&failures.masked)));
+        let masked = format!("{}{}", at_least(failures.unsure), methods(&failures.masked));
+        paragraph(out, "  ", &format!("Failures that {askers} never saw: {masked}."));
+    }
+    if failures.unsure > 0 {
+        let words = format!(
+            "Nothing tells what came of {}: equal requests ran at the same time.",
+            counted(failures.unsure, "more failed attempt")
+        );
+        paragraph(out, "  ", &words);
     }
     if askers != "users" {
         paragraph(
@@ -231,6 +286,13 @@ fn retries(analysis: &Analysis, out: &mut String) {
             "What users themselves saw is not known: their link is encrypted, or was not captured in full.",
         );
     }
+}
+
+/// What the lane's own log says otherwise: `Its log edge.log says: retried 11 GETs, saved 10 GETs.`
+fn logged_words(logged: &LoggedRetries) -> String {
+    let saved = if logged.saved.is_empty() { "none".to_owned() } else { methods(&logged.saved) };
+    let retried = if logged.retried.is_empty() { "none".to_owned() } else { methods(&logged.retried) };
+    format!("Its log {} says: retried {retried}, saved {saved}.", logged.log)
 }
 
 /// Of the requests that a lane retried, those of which nobody knows how they ended.
@@ -458,6 +520,14 @@ pub(super) fn paragraph(out: &mut String, head: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_addresses_of_a_lane_are_listed_up_to_a_sensible_count() {
+        let ports = |count: usize| (0..count).map(|at| 8000 + at).collect::<Vec<usize>>();
+        assert!(in_lines(&ports(0)).is_empty());
+        assert_eq!(in_lines(&ports(4)), ["8000, 8001, 8002,", "8003"]);
+        assert_eq!(in_lines(&ports(10)), ["8000, 8001, 8002,", "8003, 8004, 8005,", "8006, 8007, 2 more"]);
+    }
 
     #[test]
     fn retries_that_neither_saved_nor_failed_ended_unseen() {

@@ -249,6 +249,9 @@ pub(super) struct FileProof {
     pub connection: Option<u32>,
 }
 
+/// Counts by name.
+type Counts = BTreeMap<String, u64>;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct FileRetries {
@@ -257,6 +260,9 @@ pub(super) struct FileRetries {
     pub attempts: u64,
     pub saved: BTreeMap<String, u64>,
     pub failed: BTreeMap<String, u64>,
+    pub unsure: u64,
+    /// The log's name, what it says was retried, and saved.
+    pub logged: Option<(String, Counts, Counts)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -264,6 +270,7 @@ pub(super) struct FileRetries {
 pub(super) struct FileFailures {
     pub visible: BTreeMap<String, BTreeMap<String, u64>>,
     pub masked: BTreeMap<String, u64>,
+    pub unsure: u64,
     /// Link and count.
     pub origin: Vec<(u16, u64)>,
 }

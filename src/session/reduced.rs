@@ -8,7 +8,7 @@ use super::{Annotation, Selection, Session, Target, TimeView};
 use crate::analysis::Analysis;
 use crate::capture::{CaptureId, CaptureInfo, CaptureTime, Frame, Problem, SessionTime};
 use crate::correlate::{Confidence, Evidence, Parentage, Trees};
-use crate::diagnose::{Diagnosis, Failures, Finding, Proof, Rejection, Retries};
+use crate::diagnose::{Diagnosis, Failures, Finding, LoggedRetries, Proof, Rejection, Retries};
 use crate::http::{CaptureFacts, Exchange, ExchangeFlags, Message, Method, Protocol};
 use crate::tcp::{DirectionFacts, Event, Flow, FlowId};
 use crate::topology::{
@@ -283,6 +283,8 @@ fn diagnosis(file: &File) -> Diagnosis {
         attempts: retries.attempts,
         saved: retries.saved.clone(),
         failed: retries.failed.clone(),
+        unsure: retries.unsure,
+        logged: retries.logged.clone().map(|(log, retried, saved)| LoggedRetries { log, retried, saved }),
     };
     let mut board = file.board.clone();
     board.links.resize_with(file.links.len(), Default::default);
@@ -296,6 +298,7 @@ fn diagnosis(file: &File) -> Diagnosis {
         failures: Failures {
             visible: file.failures.visible.clone(),
             masked: file.failures.masked.clone(),
+            unsure: file.failures.unsure,
             origin: file.failures.origin.iter().map(|&(link, count)| (LinkId(link), count)).collect(),
         },
         board,

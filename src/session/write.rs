@@ -55,6 +55,7 @@ pub(super) fn file(analysis: &Analysis, session: &Session, fingerprints: &[(u64,
         failures: FileFailures {
             visible: diagnosis.failures.visible.clone(),
             masked: diagnosis.failures.masked.clone(),
+            unsure: diagnosis.failures.unsure,
             origin: diagnosis.failures.origin.iter().map(|&(link, count)| (link.0, count)).collect(),
         },
         board: diagnosis.board.clone(),
@@ -261,6 +262,8 @@ fn retries(retries: &Retries) -> FileRetries {
         attempts: retries.attempts,
         saved: retries.saved.clone(),
         failed: retries.failed.clone(),
+        unsure: retries.unsure,
+        logged: retries.logged.clone().map(|logged| (logged.log, logged.retried, logged.saved)),
     }
 }
 

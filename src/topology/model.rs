@@ -280,16 +280,23 @@ impl Clock {
         }
     }
 
-    /// Whether the offset is not the same all the time.
+    /// Whether it drifts for sure: a drift that may as well be none is not told. The drift is known as well as the clock
+    /// outside of the time in which it was compared, to [`outside_ppb`](Self::outside_ppb).
+    pub fn drifts(&self) -> bool {
+        self.drift_ppb.saturating_abs() > self.outside_ppb
+    }
+
+    /// Whether the offset is for sure not the same all the time.
     pub fn changes(&self) -> bool {
-        self.drift_ppb != 0 || self.steps[0].is_some()
+        self.drifts() || self.steps[0].is_some()
     }
 
     /// What the offset rests on, and how the clock went, in words.
     pub fn evidence(&self) -> String {
         let mut words = self.basis();
-        if self.drift_ppb != 0 {
-            words.push_str(&format!("; it drifts by {:.1} µs a second", -self.drift_ppb as f64 / 1e3));
+        if self.drifts() {
+            let [by, about] = [-self.drift_ppb, self.outside_ppb].map(|ppb| ppb as f64 / 1e3);
+            words.push_str(&format!("; it drifts by {by:.1} µs a second, give or take {about:.1}"));
         }
         for step in self.steps.iter().flatten() {
             let which = if step.is_relative { "it or the other" } else { "it" };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lanes::{Chain, Seen};
 use super::{Overrides, Role, asked_for, forwarding, labels, products, recordings, rewriting};
+use crate::http::Exchange;
 
 /// What names a lane, in words for [`super::lanes::Hop::named_by`].
 type Named = (String, String);
@@ -29,6 +30,7 @@ pub(super) fn names(
         seen,
         chain,
         roles: &roles,
+        gateways: gateways(seen, chain, leg_of, &servers),
         last: last_servers(chain, &roles),
         vias: products::vias(seen, chain, &below),
         callers: products::callers(seen, chain, leg_of, &roles),
@@ -77,6 +79,8 @@ struct Finder<'a> {
     roles: &'a [Role],
     /// The applications' lanes.
     last: BTreeSet<usize>,
+    /// Lanes that only answer, and with gateway errors of their own: proxies, whatever is behind them.
+    gateways: BTreeSet<usize>,
     servers: Vec<BTreeSet<String>>,
     signs: Vec<rewriting::Signs>,
     vias: Vec<BTreeSet<String>>,
@@ -136,12 +140,14 @@ impl Finder<'_> {
         };
         let header = || {
             // The application is one whatever it runs on.
-            if self.last.contains(&at) {
+            if self.last.contains(&at) && !self.gateways.contains(&at) {
                 return None;
             }
             let via = products::by_vias(&self.vias[at]).map(|name| (name, "Via"));
             let found = via.or_else(|| Some((products::by_servers(&self.servers[at])?, "Server")));
-            found.map(|(name, header)| (name, format!("the {header} header of its answers")))
+            let sign =
+                if self.gateways.contains(&at) { ", some of which are a gateway's own errors" } else { "" };
+            found.map(|(name, header)| (name, format!("the {header} header of its answers{sign}")))
         };
         let rewriting = || {
             let evidence = "its requests carry X-Forwarded-Scheme and X-Scheme, which ingress-nginx adds";
@@ -186,6 +192,30 @@ fn by_protocols(seen: &Seen<'_>, chain: &Chain, leg_of: &[usize]) -> BTreeMap<us
         }
     }
     names
+}
+
+/// Lanes of which all answers are a proxy's by their `Server` header, and some of them say that it got nothing from who is
+/// behind it: an application has nobody to say that of.
+fn gateways(
+    seen: &Seen<'_>,
+    chain: &Chain,
+    leg_of: &[usize],
+    servers: &[BTreeSet<String>],
+) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    for (at, &leg) in leg_of.iter().enumerate() {
+        let lane = chain.ends[leg].1;
+        if found.contains(&lane) || !products::are_proxies(&servers[lane]) {
+            continue;
+        }
+        let is_gateways = |x: &Exchange| {
+            x.response.is_complete() && x.status.is_some_and(|status| matches!(status.get(), 502 | 504))
+        };
+        if seen.facts(at).exchanges_of(seen.flow(at)).iter().any(is_gateways) {
+            found.insert(lane);
+        }
+    }
+    found
 }
 
 /// The lanes that are applications: of the lanes that belong together the deepest one that answers HTTP and asks nobody.

@@ -90,8 +90,28 @@ const PORTS: [(u16, &str); 16] = [
 /// Programs that are made of nginx and write requests as it does.
 const NGINX_FAMILY: [&str; 5] = ["angie", "freenginx", "nginx", "openresty", "tengine"];
 
+/// Programs that answer with 502 or 504 for what is behind them, and do little else.
+const PROXIES: [&str; 11] = [
+    "angie",
+    "apisix",
+    "envoy",
+    "freenginx",
+    "haproxy",
+    "istio-envoy",
+    "kong",
+    "nginx",
+    "openresty",
+    "tengine",
+    "traefik",
+];
+
 /// Connections of a client lane whose User-Agent is looked at, and requests of each.
 const SAMPLED: usize = 64;
+
+/// Whether all of these `Server` headers, of which there are some, are those of proxies.
+pub(super) fn are_proxies(servers: &BTreeSet<String>) -> bool {
+    !servers.is_empty() && servers.iter().all(|value| PROXIES.binary_search(&&*product(value)).is_ok())
+}
 
 /// Whether a word is the name of a program that answers HTTP.
 pub(super) fn is_product(word: &str) -> bool {
@@ -283,7 +303,7 @@ mod tests {
 
     #[test]
     fn products_are_found_and_headers_read() {
-        assert!(PRODUCTS.is_sorted());
+        assert!(PRODUCTS.is_sorted() && PROXIES.is_sorted());
         assert_eq!(product("nginx/1.22.1 (Debian)"), "nginx");
         assert_eq!(product("<script>"), "");
         assert_eq!(via_name("1.1 edge-7.example.com:80").as_deref(), Some("edge"));

@@ -131,6 +131,23 @@ fn a_file_does_not_call_the_server_of_its_only_link_a_product_that_this_says_not
 }
 
 #[test]
+fn who_answers_for_others_as_a_proxy_is_not_called_the_application() {
+    let names_of = |server: &str, status: u16| {
+        let mut script = Script::new("c.pcap");
+        let conn = script.connection(0, EDGE_OUT, APP, 100);
+        for (n, status) in (0..).zip([200, status]) {
+            script.request(conn, n * 20 * MS, "GET", "/", &[], "");
+            script.response(conn, n * 20 * MS + MS, status, 20);
+        }
+        script.server_header(APP, server);
+        names(&[script.finish()])
+    };
+    assert_eq!(names_of("nginx/1.22.1", 502), ["user", "nginx"]);
+    assert_eq!(names_of("nginx/1.22.1", 200), ["user", "app"]);
+    assert_eq!(names_of("gunicorn", 502), ["user", "app"]);
+}
+
+#[test]
 fn who_checks_several_hops_is_one_client_and_no_user() {
     let clients = |checks: [&str; 2]| {
         let mut script = Script::new("any.pcap");

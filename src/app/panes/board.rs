@@ -6,7 +6,7 @@ use super::{Actions, Pane};
 use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, share_row};
-use crate::diagnose::words::{ambiguous, counted};
+use crate::diagnose::words::{ambiguous, at_least_short, counted};
 use crate::diagnose::{Board, LinkFigures};
 use crate::topology::{LinkId, RemarkKind};
 
@@ -223,10 +223,12 @@ fn failures_of(figures: &LinkFigures, board: &Board) -> u64 {
 fn retried_words(figures: &LinkFigures) -> String {
     let all: Vec<_> =
         figures.retried.iter().map(|(method, count)| format!("{} {method}", grouped(*count))).collect();
-    match all.len() {
-        0 => "–".to_owned(),
-        1 => all[0].clone(),
-        _ => grouped(figures.retried.values().sum()),
+    let sum = || at_least_short(figures.retried.values().sum(), figures.unsure);
+    match (all.len(), figures.unsure) {
+        (0, 0) => "–".to_owned(),
+        (1, 0) => all[0].clone(),
+        (1, _) => format!("≥ {}", all[0]),
+        _ => sum(),
     }
 }
 
@@ -285,18 +287,21 @@ fn methods_ui(ui: &mut Ui, pane: &Pane<'_>, out: &mut Actions) {
         let seen: u64 = failures.visible.get(method).map_or(0, |all| all.values().sum());
         let hidden = failures.masked.get(method).copied().unwrap_or(0);
         let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 16.0), Sense::click());
-        let label = format!("{method}: {} seen, {} hidden by retries", grouped(seen), grouped(hidden));
+        // Nothing tells the method of what nobody counted but its own attempts: all are said to be at least so many.
+        let hidden_words = at_least_short(hidden, if hidden > 0 { failures.unsure } else { 0 });
+        let label = format!("{method}: {} seen, {hidden_words} hidden by retries", grouped(seen));
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
         if response.hovered() || response.has_focus() {
             ui.painter().rect_filled(rect, 3.0, palette.raised);
         }
         let mono = egui::FontId::monospace(11.5);
         ui.painter().text(rect.left_center(), Align2::LEFT_CENTER, method, mono.clone(), palette.text);
-        let cells = [(hidden, palette.attention, 0.0), (seen, palette.failed, SEEN)];
-        for (count, color, edge) in cells {
+        let cells =
+            [(hidden, hidden_words, palette.attention, 0.0), (seen, grouped(seen), palette.failed, SEEN)];
+        for (count, words, color, edge) in cells {
             let color = if count == 0 { palette.muted } else { color };
             let at = rect.right_center() - vec2(edge, 0.0);
-            ui.painter().text(at, Align2::RIGHT_CENTER, grouped(count), mono.clone(), color);
+            ui.painter().text(at, Align2::RIGHT_CENTER, words, mono.clone(), color);
         }
         let help = format!("{label}: show every failed {method} in the table, also those that a retry hid");
         if response.on_hover_text(help).clicked() {

@@ -9,7 +9,7 @@ use crate::app::format::cut_middle;
 use crate::app::state::Action;
 use crate::capture::CaptureId;
 use crate::diagnose::words::{band, drift, offset};
-use crate::export::clocks::{band_words, contradiction, method_name, over_time};
+use crate::export::clocks::{band_words, contradiction, digits, method_name, over_time};
 use crate::topology::{Clock, ClockMethod, LaneId, RemarkKind};
 
 /// Most characters of a capture's name; the whole path is in the tooltip.
@@ -83,9 +83,11 @@ fn clock_row(
     let path = info.path.display().to_string();
     ui.label(cut_middle(&pane.analysis.capture_name(id), NAME)).on_hover_text(path);
     lane_ui(ui, pane, id, out);
-    ui.label(quiet(offset(clock.offset_ns.saturating_sub(manual)), palette.text));
+    // The user's part as it is now, which the analysis may not have yet.
+    let now = Clock { manual_ns: manual, ..clock };
+    ui.label(quiet(digits(clock.offset_ns.saturating_sub(manual), &now, info), palette.text));
     manual_ui(ui, pane, id, manual, draft, out);
-    ui.label(quiet(offset(clock.offset_ns), palette.text));
+    ui.label(quiet(digits(clock.offset_ns, &now, info), palette.text));
     match contradiction(&clock, info) {
         Some(doubt) => {
             ui.label(quiet(format!("⚠ {}", band_words(&clock, info)), palette.attention))
@@ -114,8 +116,8 @@ fn over_time_ui(ui: &mut Ui, pane: &Pane<'_>, id: CaptureId, clock: &Clock) {
         return;
     };
     let mut parts = Vec::new();
-    if clock.drift_ppb != 0 {
-        parts.push(drift(clock.drift_ppb));
+    if clock.drifts() {
+        parts.push(drift(clock.drift_ppb, clock.outside_ppb));
     }
     for step in clock.steps.iter().flatten() {
         let at = pane.clock.time(clock.moment_of(step));

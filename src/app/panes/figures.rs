@@ -6,7 +6,7 @@ use super::{Actions, Pane, board};
 use crate::app::format::{duration, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::share_row;
-use crate::diagnose::words::{ambiguous, idle_words, listed};
+use crate::diagnose::words::{ambiguous, at_least, idle_words, listed};
 use crate::diagnose::{LinkFigures, Retries};
 use crate::topology::LinkId;
 
@@ -143,6 +143,7 @@ fn methods_ui(ui: &mut Ui, pane: &Pane<'_>, id: LinkId, figures: &LinkFigures) {
 fn hidden_words(pane: &Pane<'_>) -> Option<String> {
     let failures = &pane.analysis.diagnosis.failures;
     let words = |(method, count): (&String, u64)| format!("{} of {method}", grouped(count));
+    let about = at_least(failures.unsure);
     let hidden = failures.masked.iter().map(|(method, count)| (method, *count));
     let hidden: Vec<String> = hidden.filter(|(_, count)| *count > 0).map(words).collect();
     if hidden.is_empty() {
@@ -152,7 +153,7 @@ fn hidden_words(pane: &Pane<'_>) -> Option<String> {
     let seen: Vec<String> = seen.map(words).collect();
     let seen = if seen.is_empty() { "none".to_owned() } else { listed(&seen) };
     Some(format!(
-        "Of the failures retries hid {}: {}, and the log of the first hop, see {seen}.",
+        "Of the failures retries hid {about}{}: {}, and the log of the first hop, see {seen}.",
         listed(&hidden),
         pane.analysis.askers()
     ))

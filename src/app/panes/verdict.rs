@@ -9,7 +9,7 @@ use crate::app::format::{counted, grouped};
 use crate::app::state::Action;
 use crate::app::widgets::severity_mark;
 use crate::diagnose::Severity;
-use crate::diagnose::beyond::{Beyond, beyond};
+use crate::diagnose::beyond::{self, Beyond};
 use crate::diagnose::carried::unread;
 
 /// Draws the banner of the worst finding, or of its absence.
@@ -46,15 +46,15 @@ impl Leading {
     }
 }
 
-/// What the banner names, in the same order of ideas as the report: warnings lead where there is no error. `None` where
+/// What the banner names, in the same order of ideas as the report: warnings lead where there is no error, but for those on
+/// what retries hid where what users saw came from behind what was captured. `None` where
 /// nothing failed of which anything is known.
 pub fn leading(analysis: &Analysis) -> Option<Leading> {
-    let findings = &analysis.diagnosis.findings;
-    if findings.first().is_some_and(|finding| finding.severity >= Severity::Warning) {
-        return Some(Leading::Finding(0));
+    if let Some(beyond) = beyond::leading(analysis) {
+        return Some(Leading::Beyond(beyond));
     }
-    let unexplained = analysis.diagnosis.failures.only_left().is_none();
-    beyond(analysis).filter(|_| unexplained).map(Leading::Beyond)
+    let worst = analysis.diagnosis.findings.first();
+    worst.filter(|finding| finding.severity >= Severity::Warning).map(|_| Leading::Finding(0))
 }
 
 fn banner<R>(ui: &mut Ui, pane: &Pane<'_>, color: Color32, contents: impl FnOnce(&mut Ui) -> R) {

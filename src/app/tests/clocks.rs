@@ -58,7 +58,7 @@ fn computed_manual_and_total_are_shown_to_the_nanosecond_with_band_drift_and_ste
     (clock.computed_ns, clock.manual_ns) = (-86_400_000_000_532, 1);
     clock.offset_ns = clock.computed_ns + clock.manual_ns;
     (clock.band_ns, clock.method, clock.compared) = (Some(2_731), ClockMethod::SameSegment, 812);
-    (clock.compared_in, clock.drift_ppb) = (None, 50_200);
+    (clock.compared_in, clock.drift_ppb, clock.outside_ppb) = (None, 50_200, 1_300);
     clock.pivot = first;
     clock.steps[0] =
         Some(ClockStep { at: CaptureTime(first.0 + 1_000_000), by_ns: -5_000_000, ..ClockStep::default() });
@@ -68,7 +68,7 @@ fn computed_manual_and_total_are_shown_to_the_nanosecond_with_band_drift_and_ste
     for words in ["−86,400.000000532 s", "−86,400.000000531 s", "± 2.74 µs", "same segments"] {
         assert!(window.query_all_by_label(words).count() > 0, "{words}");
     }
-    for words in ["loses 50.2 µs a second", "set by +5 ms", " as one number"] {
+    for words in ["loses 50.2 ± 1.3 µs a second", "set by +5 ms", " as one number"] {
         assert!(window.query_by_label_contains(words).is_some(), "{words}");
     }
     assert!(window.query_all_by_label("steady").count() > 0);

@@ -5,7 +5,7 @@
 
 use super::super::assign::{Assigned, Choice, Choices, cheapest};
 use super::super::candidates::{Candidates, MOST_CHOICES, candidates, holds};
-use super::super::chain::{Unit, passed_on, units, wait};
+use super::super::chain::{Failures, Unit, units, wait};
 use super::super::gaps::Gaps;
 use super::super::node::Node;
 use super::super::order::{Around, Order, around};
@@ -66,16 +66,16 @@ impl Matching<'_> {
             return;
         }
         self.learn(self.known_pairs());
-        let passed_on = passed_on(self, candidates);
-        let mut joined = units(self, candidates, &passed_on);
+        let failures = Failures::of(self, candidates);
+        let mut joined = units(self, candidates, &failures);
         if joined.len() < candidates.rows.len() {
             // What the first round taught of the gaps tells a retry from a request of its own better.
             self.assign(candidates, &joined, None);
             self.learn_waits(&joined);
-            joined = units(self, candidates, &passed_on);
+            joined = units(self, candidates, &failures);
         }
         self.assign(candidates, &joined, Some(most));
-        self.assign_attempts(candidates, &passed_on, most);
+        self.assign_attempts(candidates, &failures, most);
     }
 
     /// Gives each parent without a child the unit that answered it; without a confidence only learns.
@@ -204,6 +204,11 @@ impl Matching<'_> {
         self.before.cost(late(&self.parents[parent as usize], child))
     }
 
+    /// What it costs that a parent was answered so long after a child.
+    pub(in super::super) fn after_cost(&self, parent: u32, child: &Node) -> i64 {
+        self.after.cost(self.parents[parent as usize].settled.saturating_sub(child.settled))
+    }
+
     fn learn_waits(&mut self, units: &[Unit]) {
         let pairs = units.iter().flat_map(|unit| unit.children.windows(2));
         let node = |child: u32| &self.children[child as usize];
@@ -266,10 +271,10 @@ impl Matching<'_> {
     }
 
     /// Puts what is left (earlier attempts, answers that the parent did not pass on) where it fits best.
-    fn assign_attempts(&mut self, candidates: &Candidates, passed_on: &[u32], most: Confidence) {
+    fn assign_attempts(&mut self, candidates: &Candidates, failures: &Failures, most: Confidence) {
         for (row, &child) in candidates.rows.iter().enumerate() {
             // The lane does not retry these, but packets are missing: its request may be one that nobody saw.
-            let is_unseen = self.is_lossy && passed_on.contains(&self.children[child as usize].method);
+            let is_unseen = self.is_lossy && failures.are_passed_on(self.children[child as usize].method);
             if self.found[child as usize].is_some() || is_unseen {
                 continue;
             }

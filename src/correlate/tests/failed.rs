@@ -138,6 +138,52 @@ fn failures_passed_on(misses_packets: bool) -> Vec<u16> {
     last.map(|exchange| exchange.attempt()).collect()
 }
 
+/// A busy proxy that retries nothing: a request of the user whose attempt fails late, and one that came meanwhile and waits
+/// until the proxy gets to it.
+#[test]
+fn a_failure_has_the_attempt_that_failed_though_another_request_is_nearer() {
+    for status in [502, 404] {
+        assert_failure_has_its_attempt(status);
+    }
+}
+
+fn assert_failure_has_its_attempt(status: u16) {
+    let mut script = Script::new("any.pcap");
+    let ask = |script: &mut Script, n: i64, at: [i64; 4], failed: bool| {
+        let user = script.connection(at[0] - US * 50, &format!("10.0.1.1:{}", 3000 + n), "10.0.1.2:80", 100);
+        let up = script.connection(0, &format!("10.0.1.2:{}", 14000 + n), "10.0.1.3:9000", 100);
+        script.request(user, at[0], "GET", "/", &[], "");
+        script.request(up, at[1], "GET", "/", &[], "");
+        let status = if failed { status } else { 200 };
+        if status == 502 {
+            script.rst(up, at[2], Side::Server);
+        } else {
+            script.response(up, at[2], status, 20);
+        }
+        script.response(user, at[3], status, 20);
+    };
+    for n in 0..60 {
+        let at = n * 3 * MS;
+        ask(&mut script, n, [at, at + 200 * US + n * US, at + 4 * MS, at + 4_100 * US + n * US], false);
+    }
+    let at = 1_000 * MS;
+    ask(&mut script, 70, [at, at + 7_800 * US, at + 9_300 * US, at + 25_200 * US], true);
+    let at = at + 7_500 * US;
+    ask(&mut script, 71, [at, at + 18 * MS, at + 38 * MS, at + 38_200 * US], false);
+    let analysis = analyse(vec![script.finish()]);
+    for child in analysis.exchanges().filter(|x| x.started().0 > 900 * MS) {
+        let Some(parentage) = analysis.trees.parent(child.id) else { continue };
+        let parent = analysis.exchange(parentage.parent);
+        let ports = [parent, child].map(|x| x.connection().inner.client.port());
+        assert_eq!(
+            (ports[0] + 11_000, child.attempt()),
+            (ports[1], 1),
+            "{status} {:?}",
+            parentage.confidence
+        );
+    }
+}
+
 #[test]
 fn where_failures_are_passed_on_and_packets_are_missing_nothing_is_a_retry() {
     assert_eq!(failures_passed_on(false), [1, 2]);

@@ -533,7 +533,7 @@ pub(in crate::diagnose) static MASKED_FAILURES: Words = Words {
         ),
     ],
     log_line: "",
-    doubt: "None: this is counted, not inferred.",
+    doubt: "{counted}",
 };
 
 /// Failures that a fallback hid.
@@ -554,6 +554,7 @@ pub(in crate::diagnose) static MASKED_BY_FALLBACK: Words = Words {
             "What was asked for first stands there before a colon.",
         ),
     ],
+    doubt: "None: this is counted, not inferred.",
     ..MASKED_FAILURES
 };
 
