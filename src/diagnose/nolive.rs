@@ -185,7 +185,7 @@ fn outgoing(
             out.starts.push((connection.inner.first, Start::Bare(connection.id)));
         }
         if connection.carries_unread() {
-            out.unread.push((connection.inner.first, connection.inner.last));
+            out.unread.push(connection.open_span());
         }
         for exchange in connection.exchanges() {
             out.starts.push((exchange.started(), Start::Exchange(exchange.id)));
