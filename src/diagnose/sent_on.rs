@@ -53,7 +53,10 @@ impl Sending {
                 let (from, to) = connection.open_span();
                 asks.unread.push((from, to, encrypted));
             }
-            let failed = |x: &ExchangeView<'_>| x.status().is_none_or(|status| status >= 500);
+            // An answer that breaks off is passed on as far as it came.
+            let failed = |x: &ExchangeView<'_>| {
+                x.status().is_none_or(|status| status >= 500) || !x.raw.response.is_complete()
+            };
             let is_sure = |x: &ExchangeView<'_>| {
                 let parent = analysis.trees.parent(x.id);
                 let alone = |parent: &Parentage| analysis.trees.children(parent.parent).len() == 1;
