@@ -82,11 +82,12 @@ pub(super) fn findings(
     keep_deepest(analysis, &mut extras);
     hits.append(&mut extras);
     // What is not in the captures may be among what they are known to lack.
-    let is_unsure = |group: &Group| {
-        group.figures() == Figures::Passing
-            && sight::may_have_lost(analysis, analysis.link(group.link).to, group.hits.len())
+    let asked_nobody = |hit: &Hit| {
+        let lane = analysis.link(analysis.exchange(hit.exchange).link_id()).to;
+        (hit.rule.figures == Figures::Passing).then_some(lane)
     };
-    let groups = by_link(analysis, hits).into_iter().filter(|group| !is_unsure(group));
+    sight::drop_lost(analysis, &mut hits, asked_nobody);
+    let groups = by_link(analysis, hits).into_iter();
     groups.map(|group| finding(analysis, diagnosis, &around, group)).collect()
 }
 

@@ -97,7 +97,11 @@ pub(super) fn find(
             answers.open.push((error, all));
         }
     }
-    drop_lost(analysis, &mut unsent);
+    for answers in lanes.into_values() {
+        unsent.extend(answers.slow(&mut taken));
+    }
+    // Where the captures lack packets, requests may have been sent in those.
+    sight::drop_lost(analysis, &mut unsent, |one| Some(analysis.link(one.link).from));
     settle(analysis, &mut unsent, no_live);
     unsent
 }
@@ -188,15 +192,6 @@ fn may_be_for_another(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId)
     fails(analysis, outcomes, id)
         && !fails(analysis, outcomes, parentage.parent)
         && analysis.trees.children(parentage.parent).iter().any(guessed)
-}
-
-/// Where the captures lack packets, requests may have been sent in those.
-fn drop_lost(analysis: &Analysis, unsent: &mut Vec<Unsent>) {
-    let lane = |one: &Unsent| analysis.link(one.link).from;
-    let mut found: BTreeMap<LaneId, usize> = BTreeMap::new();
-    unsent.iter().for_each(|one| *found.entry(lane(one)).or_default() += 1);
-    found.retain(|&lane, requests| !sight::may_have_lost(analysis, lane, *requests));
-    unsent.retain(|one| found.contains_key(&lane(one)));
 }
 
 /// A proxy without a live server answers so for seconds, and lets go of connections by chance; one that meets dead
