@@ -14,7 +14,7 @@ use crate::diagnose::{Diagnosis, Outcome, Rejection};
 use crate::http::{CaptureFacts, Exchange, HeaderDigest, Message, SaidAside};
 use crate::logs::{LogFile, LogLine};
 use crate::stop::{Stop, Stopped};
-use crate::tcp::{Closing, Event, EventKind, Flow, Side};
+use crate::tcp::{Closing, Event, EventKind, Flow, Opening, Side};
 use crate::topology::{
     Connection, ConnectionId, ExchangeId, Lane, LaneId, Link, LinkId, Overrides, Topology,
 };
@@ -283,6 +283,16 @@ impl<'a> ConnectionView<'a> {
     /// Whether the client sent something, and no exchange of it can be read: it may have been any request.
     pub fn carries_unread(&self) -> bool {
         self.inner.exchanges.is_empty() && self.flow().direction(Side::Client).sent_bytes() > 0
+    }
+
+    /// From when to when it may have been open: one that began before its capture, or that nobody closed, also while no
+    /// packet of it was seen.
+    pub fn open_span(&self) -> (SessionTime, SessionTime) {
+        let began = self.flow().opening == Opening::MidStream;
+        let ends = |event: &Event| matches!(event.kind, EventKind::Fin | EventKind::Rst);
+        let open = !self.events().iter().any(ends);
+        let from = if began { SessionTime(i64::MIN) } else { self.inner.first };
+        (from, if open { SessionTime(i64::MAX) } else { self.inner.last })
     }
 
     /// Whether the snap length left no request to read of what the client sent.

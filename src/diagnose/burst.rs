@@ -1,44 +1,26 @@
 //! Restarts: one server address that closes many of its connections at once, outside of its habits (T6).
 
+mod book;
+mod odd;
+mod runs;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::analysis::{Analysis, ConnectionView, ExchangeView};
+use crate::analysis::{Analysis, ConnectionView};
 use crate::capture::SessionTime;
 use crate::http::ExchangeFlags;
-use crate::tcp::{EventKind, Opening};
-use crate::topology::{ConnectionId, ExchangeId, LinkId};
+use crate::topology::{ConnectionId, LinkId};
 
 use super::Certainty;
 use super::exhaustion::shape;
 use super::habits::Habits;
-use super::life::{Life, at_least};
-use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout, may_be_coarse_timer};
 use super::words::{counted, grouped};
+use book::{Book, DOWN_NS};
+use odd::{Asked, Odd, doubtful_close, odd_close};
+use runs::{LONGEST_NS, NEXT_NS, is_cut, lasts_ns, may_be_one_look};
 pub(super) use told::{again, findings, told_for, values};
-
-/// Closes that follow each other within this time belong together.
-const NEXT_NS: i64 = 300_000_000;
-
-/// Those of a server that ends follow each other within this time.
-const MOMENT_NS: i64 = 50_000_000;
-
-/// A server whose unexpected closes go on for longer than this is faulty, not restarted.
-const LONGEST_NS: i64 = 3_000_000_000;
-
-/// Idle times that differ by less than this may come from one timer.
-const ONE_EVENT_NS: i64 = 300_000_000;
-
-/// How long after its last close a restarting server may still refuse connections.
-const DOWN_NS: i64 = 10_000_000_000;
-
-/// Fewer closes are no burst.
-const FEWEST: usize = 3;
-
-/// So many closed connections must have been of use, where nothing else shows that the server went away.
-const FEWEST_SERVED: usize = 2;
 
 /// So many closed connections on which nobody had asked anything are no answers to requests.
 const FEWEST_UNASKED: usize = 2;
@@ -133,32 +115,6 @@ impl Burst {
     }
 }
 
-/// A close by the server that was not announced.
-#[derive(Clone, Copy)]
-struct Odd {
-    server: SocketAddr,
-    at: SessionTime,
-    connection: ConnectionId,
-    /// From the last response to the close; `None` when there was no response.
-    gap_ns: Option<i64>,
-    /// Whether the server's timer or limit explains it.
-    usual: bool,
-    /// The request that the server had in hand: the close may be its answer.
-    asked: Option<Asked>,
-    /// Whether it closed by FIN.
-    fin: bool,
-    /// Whether it left what it had asked for that request at the same moment, and so it was with others.
-    dropped: bool,
-}
-
-/// A request on a connection when its server closed.
-#[derive(Clone, Copy)]
-struct Asked {
-    exchange: ExchangeId,
-    /// From its end to the close.
-    age_ns: i64,
-}
-
 /// The bursts of every link.
 /// `dropped` are connections that servers closed when they went away, as what they left on the links behind shows.
 pub(super) fn by_link(
@@ -195,20 +151,11 @@ fn bursts(
     if habits.closes_after_each() {
         odd.retain(|one| one.gap_ns.is_none() && one.asked.is_some());
     }
-    let ended = |chain: &[Odd]| books.get(&chain[0].server).is_some_and(|book| book.ends_behind(chain));
     odd.sort_unstable_by_key(|one| (one.server, one.at, one.connection));
-    doubt_timers(&mut odd);
+    runs::doubt_timers(&mut odd);
     let unusual = odd.iter().filter(|one| !one.usual).copied().collect::<Vec<_>>();
-    let mut chains = chains(&unusual, NEXT_NS, |chain| {
-        let event = were_served(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits);
-        event || is_cut(chain)
-    });
-    // At the end of a load all timers fire together, as far apart as the last answers were. Closes that come closer
-    // together than that are one event, whatever their idle times look like.
-    for chain in self::chains(&odd, NEXT_NS, |chain| {
-        let event = is_one_event(chain) && !is_coarse_timer(chain) && !is_late_timer(chain, habits);
-        event && were_served(chain) || is_cut(chain)
-    }) {
+    let mut chains = runs::outside_of_habits(&unusual, habits);
+    for chain in runs::one_event(&odd, habits) {
         let known =
             |other: &&[Odd]| other.iter().any(|one| chain.iter().any(|x| x.connection == one.connection));
         if !chains.iter().any(known) {
@@ -240,8 +187,7 @@ fn bursts(
         all
     };
     let mut all = bursts_of(chains);
-    // Who is refused next shows the end of a server whatever went before, and that it came at one moment.
-    let ends = self::chains(&unusual, MOMENT_NS, ended).into_iter();
+    let ends = runs::before_refusal(&unusual, |one| books.get(&one.server)).into_iter();
     let is_new =
         |chain: &&[Odd]| !chain.iter().any(|one| all.iter().any(|burst| burst.holds(one.connection)));
     all.extend(bursts_of(ends.filter(is_new).collect()));
@@ -291,23 +237,6 @@ fn count_told(bursts: &mut [Burst], announced: &[Announced]) {
     }
 }
 
-/// A timer that shows nowhere but amid a burst of closes is none: those connections had been left idle together.
-fn doubt_timers(odd: &mut [Odd]) {
-    let unusual: Vec<Odd> = odd.iter().filter(|one| !one.usual).copied().collect();
-    let ends = |chain: &[Odd]| (chain[0].server, chain[0].at, chain[chain.len() - 1].at);
-    let bursts: Vec<_> = chains(&unusual, NEXT_NS, |chain| were_served(chain) || is_cut(chain))
-        .into_iter()
-        .map(ends)
-        .collect();
-    let amid = |one: &Odd| {
-        let within = |&(server, from, to): &_| one.server == server && (from..=to).contains(&one.at);
-        one.usual && bursts.iter().any(within)
-    };
-    if odd.iter().filter(|one| one.usual && !amid(one)).count() < FEWEST_UNASKED {
-        odd.iter_mut().filter(|one| amid(one)).for_each(|one| one.usual = false);
-    }
-}
-
 /// Whether a burst is more than the coming and going of connections: they were open when it began, it was short
 /// against the time in which the server was seen, and the server closed few others. Closes of connections of which bytes
 /// are missing may have been such; what it closed in `events` like this one was not.
@@ -334,58 +263,6 @@ fn stands_out(
     open * 3 >= closed * 2
         && seen_ns >= burst.window_ns().saturating_mul(LEAST_CALM)
         && (burst.cut || others + doubtful.iter().filter(elsewhere).count() <= closed)
-}
-
-/// The runs of closes of one server that may be a restart.
-fn chains(odd: &[Odd], next_ns: i64, fits: impl Fn(&[Odd]) -> bool) -> Vec<&[Odd]> {
-    let together = |a: &Odd, b: &Odd| a.server == b.server && b.at.since_ns(a.at) <= next_ns;
-    let chains = odd
-        .chunk_by(together)
-        .filter(|chain| chain.len() >= FEWEST && lasts_ns(chain) <= LONGEST_NS && fits(chain));
-    chains.collect()
-}
-
-/// Whether the server had answered on some of these connections before.
-fn were_served(chain: &[Odd]) -> bool {
-    chain.iter().filter(|one| one.gap_ns.is_some()).count() >= FEWEST_SERVED
-}
-
-fn lasts_ns(chain: &[Odd]) -> i64 {
-    chain[chain.len() - 1].at.since_ns(chain[0].at)
-}
-
-/// Whether a timer that is looked at once a second (uwsgi's router) may have found all these at one look, most of them with
-/// a request in hand.
-fn may_be_one_look(chain: &[Odd]) -> bool {
-    let asked = chain.iter().filter(|one| one.asked.is_some()).count();
-    let waits = || chain.iter().filter_map(|one| one.asked.map(|asked| asked.age_ns).or(one.gap_ns));
-    let (shortest, longest) = (waits().min().unwrap_or_default(), waits().max().unwrap_or_default());
-    asked * 2 >= chain.len() && may_be_coarse_timer(shortest, longest)
-}
-
-/// Whether the server went away with most of these in hand: it left what it had asked for them at the same moment.
-fn is_cut(chain: &[Odd]) -> bool {
-    chain.iter().filter(|one| one.dropped).count() * 2 > chain.len()
-}
-
-/// Whether the closes lie much closer together than the idle times before them.
-fn is_one_event(chain: &[Odd]) -> bool {
-    let gaps = || chain.iter().filter_map(|one| one.gap_ns);
-    let spread = gaps().max().unwrap_or_default().saturating_sub(gaps().min().unwrap_or_default());
-    spread >= ONE_EVENT_NS && spread / 10 >= lasts_ns(chain)
-}
-
-/// Whether a timer that looks around now and then may have closed all these: each was idle for a usual timeout, and none
-/// for much longer. (lighttpd closes together what went idle within a second or two.)
-fn is_coarse_timer(chain: &[Odd]) -> bool {
-    let gaps = chain.iter().map(|one| one.gap_ns.unwrap_or_default());
-    let (shortest, longest) = gaps.fold((i64::MAX, 0), |(low, high), gap| (low.min(gap), high.max(gap)));
-    is_usual_timeout(shortest) && longest < shortest.saturating_mul(2)
-}
-
-/// Whether a server's known timer may have closed all these, each up to a look around late.
-fn is_late_timer(chain: &[Odd], habits: &Habits) -> bool {
-    chain.iter().all(|one| one.gap_ns.is_some_and(|gap| habits.by_late_timer(gap)))
 }
 
 /// Whether the closes may be no more than what the server did with the requests in hand: hardly any hit a connection
@@ -418,57 +295,6 @@ fn answers_requests(analysis: &Analysis, link: LinkId, chain: &[Odd], burst: &Bu
     known.count() * 2 < asked.len()
 }
 
-/// When the connections of one server address began and ended, each list sorted.
-#[derive(Default)]
-struct Book {
-    begun: Vec<SessionTime>,
-    ended: Vec<SessionTime>,
-    refused: Vec<SessionTime>,
-}
-
-impl Book {
-    fn add(&mut self, connection: ConnectionView<'_>) {
-        let begins = connection.inner.first;
-        match connection.flow().opening {
-            Opening::Refused => self.refused.push(begins),
-            Opening::Unanswered => {}
-            Opening::Handshake | Opening::MidStream => {
-                self.begun.push(begins);
-                self.ended.extend(closes_at(connection));
-            }
-        }
-    }
-
-    fn sort(&mut self) {
-        for list in [&mut self.begun, &mut self.ended, &mut self.refused] {
-            list.sort_unstable();
-        }
-    }
-
-    /// How many connections were open just before a moment.
-    fn open_at(&self, at: SessionTime) -> u64 {
-        let begun = self.begun.partition_point(|&begins| begins <= at);
-        begun.saturating_sub(self.ended.partition_point(|&ends| ends < at)) as u64
-    }
-
-    /// Whether the next to connect behind these closes was refused, and nobody had been for a while before: the server was
-    /// gone, whatever it had answered on those connections.
-    fn ends_behind(&self, chain: &[Odd]) -> bool {
-        let (first, last) = (chain[0].at, chain[chain.len() - 1].at);
-        let next = |list: &[SessionTime]| list.get(list.partition_point(|&at| at <= last)).copied();
-        let refused = next(&self.refused).filter(|at| at.since_ns(last) <= DOWN_NS);
-        let accepted = next(&self.begun);
-        refused.is_some_and(|at| accepted.is_none_or(|begun| at < begun))
-            && self.refused_in(SessionTime(first.0.saturating_sub(DOWN_NS)), first) == 0
-    }
-
-    /// How many connections were refused between two moments.
-    fn refused_in(&self, from: SessionTime, to: SessionTime) -> u64 {
-        let before = |at: SessionTime| self.refused.partition_point(|&refused| refused < at);
-        before(to).saturating_sub(before(from)) as u64
-    }
-}
-
 fn burst(chain: &[Odd], book: &Book) -> Burst {
     let (first, last) = (&chain[0], &chain[chain.len() - 1]);
     let mut closed: Vec<ConnectionId> = chain.iter().map(|one| one.connection).collect();
@@ -478,86 +304,4 @@ fn burst(chain: &[Odd], book: &Book) -> Burst {
     let fins = chain.iter().filter(|one| one.fin).count();
     let cut = is_cut(chain);
     Burst { server: first.server, from: first.at, to: last.at, closed, open, refused, fins, told: 0, cut }
-}
-
-/// When either side began to close.
-fn closes_at(connection: ConnectionView<'_>) -> Option<SessionTime> {
-    let life = Life::of(connection);
-    let ends = [life.server_ended(), life.client_ended()];
-    ends.into_iter().flatten().map(|end| connection.time(end.at, end.frame)).min()
-}
-
-/// When the server closed a connection of which the capture lost bytes: whether as usual, nobody can tell.
-fn doubtful_close(connection: ConnectionView<'_>) -> Option<SessionTime> {
-    if connection.inner.exchanges.is_empty() || !connection.flow().is_lossy() {
-        return None;
-    }
-    let end = Life::of(connection).server_ended()?;
-    Some(connection.time(end.at, end.frame))
-}
-
-fn odd_close(connection: ConnectionView<'_>, habits: &Habits) -> Option<Odd> {
-    if connection.inner.exchanges.is_empty() || connection.flow().is_lossy() {
-        return None;
-    }
-    let end = Life::of(connection).server_ended()?;
-    let fin = end.kind == EventKind::Fin;
-    let pending = connection
-        .exchanges()
-        .find(|x| !x.raw.response.is_complete() && x.raw.request.is_present())
-        .filter(|x| x.raw.request.start <= end.at);
-    // A bare RST is the answer of a host that knows no such connection: when that was closed it does not tell.
-    if pending.is_some() && !fin && !end.has_ack {
-        return None;
-    }
-    // What is no HTTP ends with its connection. A proxy whose server closed on what it had asked closes as well (HAProxy).
-    let analysis = connection.analysis;
-    let lost = |child: &ExchangeId| {
-        let child = analysis.exchange(*child);
-        !child.raw.response.is_complete() && Life::of(child.connection()).server_ended().is_some()
-    };
-    let passes_on = |x: ExchangeView<'_>| analysis.trees.children(x.id).iter().any(lost);
-    let not_http = connection.exchanges().any(|x| x.raw.flags.has(ExchangeFlags::NOT_HTTP_RESPONSE));
-    if not_http || pending.is_some_and(passes_on) {
-        return None;
-    }
-    // A server that waited in vain for the rest of a request closes by a timer.
-    let waited =
-        |x: &ExchangeView<'_>| end.at.0.saturating_sub(x.raw.request.end.0) >= SHORTEST_UNFINISHED_NS;
-    if pending.is_some_and(|x| !x.raw.request.is_complete() && waited(&x)) {
-        return None;
-    }
-    // Who answers before it has read the request (408, 413) has to close behind that.
-    let early = |x: ExchangeView<'_>| {
-        x.raw.response.is_complete()
-            && (x.raw.flags.has(ExchangeFlags::EARLY_RESPONSE) || !x.raw.request.is_complete())
-    };
-    if connection.exchanges().last().is_some_and(early) {
-        return None;
-    }
-    let reached = |x: &ExchangeView<'_>| at_least(end.ack, x.raw.request.seq.wrapping_add(1));
-    let asked = pending
-        .filter(reached)
-        .map(|x| Asked { exchange: x.id, age_ns: end.at.0.saturating_sub(x.raw.request.end.0) });
-    let one = |gap_ns, usual| Odd {
-        server: connection.inner.server,
-        at: connection.time(end.at, end.frame),
-        connection: connection.id,
-        gap_ns,
-        usual,
-        asked,
-        fin,
-        dropped: false,
-    };
-    let Some(close) = habits.close_of(connection.id) else { return Some(one(None, false)) };
-    let said = connection
-        .exchanges()
-        .last()
-        .is_some_and(|x| x.raw.flags.has(ExchangeFlags::SERVER_CLOSES | ExchangeFlags::CLIENT_CLOSES));
-    if said || habits.by_limit(close) || habits.may_be_by_limit(close) {
-        return None;
-    }
-    // A single close proves no timer.
-    let timer = habits.idle.is_some_and(|idle| idle.samples >= 2) && habits.by_timer(close);
-    Some(one(Some(close.gap_ns), timer))
 }

@@ -169,7 +169,7 @@ pub(super) fn syns(connection: ConnectionView<'_>) -> impl Iterator<Item = &Even
 }
 
 /// Whether the same SYN was sent again after its timer.
-fn sent_again(connection: ConnectionView<'_>) -> bool {
+pub(super) fn sent_again(connection: ConnectionView<'_>) -> bool {
     let first = syns(connection).next();
     let last = syns(connection).last();
     matches!((first, last), (Some(a), Some(b)) if a.seq == b.seq && b.at.0.saturating_sub(a.at.0) >= SYN_AGAIN_NS)

@@ -82,11 +82,12 @@ pub(super) fn findings(
     keep_deepest(analysis, &mut extras);
     hits.append(&mut extras);
     // What is not in the captures may be among what they are known to lack.
-    let is_unsure = |group: &Group| {
-        group.figures() == Figures::Passing
-            && sight::may_have_lost(analysis, analysis.link(group.link).to, group.hits.len())
+    let asked_nobody = |hit: &Hit| {
+        let lane = analysis.link(analysis.exchange(hit.exchange).link_id()).to;
+        (hit.rule.figures == Figures::Passing).then_some(lane)
     };
-    let groups = by_link(analysis, hits).into_iter().filter(|group| !is_unsure(group));
+    sight::drop_lost(analysis, &mut hits, asked_nobody);
+    let groups = by_link(analysis, hits).into_iter();
     groups.map(|group| finding(analysis, diagnosis, &around, group)).collect()
 }
 
@@ -281,7 +282,7 @@ fn forms(hits: &[Hit]) -> String {
 
 /// The figures that words may hold: waits, sizes, and how the connections ended.
 fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
-    let (mut silences, mut took, mut sizes) = (Vec::new(), Vec::new(), [0u64; 4]);
+    let (mut silences, mut took, mut sizes) = (Vec::new(), Vec::new(), [0u64; 5]);
     let (mut fins, mut resets) = (0u64, 0u64);
     let (mut firsts, mut reused) = (0u64, 0u64);
     for case in cases {
@@ -292,7 +293,8 @@ fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
             crate::http::Framing::Length(length) => length,
             _ => case.raw.request.body_bytes,
         };
-        let largest = [case.request_head(), case.most_response_head(), announced, case.raw.target.len.into()];
+        let (heads, target) = ([case.request_head(), case.most_response_head()], case.raw.target.len);
+        let largest = [heads[0], heads[1], announced, target.into(), case.raw.request.body_bytes];
         for (size, case) in sizes.iter_mut().zip(largest) {
             *size = (*size).max(case);
         }
@@ -303,7 +305,7 @@ fn figures<'a>(cases: impl Iterator<Item = Case<'a>>, draft: &mut Draft<'_>) {
         }
     }
     let silence = middle(&mut silences);
-    let names = ["request_head", "response_head", "announced", "target"];
+    let names = ["request_head", "response_head", "announced", "target", "sent"];
     draft.values.extend(names.into_iter().zip(sizes.map(|size| counted(size, "byte"))));
     // Buffers are configured in powers of two, and with some room.
     let buffer = (sizes[0].max(sizes[1]) / 1024 + 1).next_power_of_two();

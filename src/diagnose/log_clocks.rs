@@ -22,6 +22,9 @@ const FEWEST: usize = 4;
 /// What lines of one clock are off may differ by this much: most have whole seconds, and some are written late.
 const ALIKE_S: i64 = 2;
 
+/// Requests that ended so far apart stand in the log in the order in which they ended.
+const APART_NS: i64 = 5_000_000;
+
 /// No zone lies farther from UTC.
 const FARTHEST_ZONE_S: i64 = 14 * 3_600;
 
@@ -46,23 +49,38 @@ pub(super) struct LogClock {
 struct Pairs {
     /// By time zone, those that fit one.
     zones: BTreeMap<i64, u64>,
-    /// In seconds, of requests that occur once in the log and once on the wire.
+    /// The same, in seconds, of requests that occur once in the log and once on the wire.
     single: Vec<i64>,
+    /// When those ended on the wire, and where they stand in the log.
+    places: Vec<Place>,
 }
+
+/// When a request ended on the wire, in nanoseconds, and which line of its log it is.
+type Place = (i64, u32);
 
 fn zone_of(off_s: i64) -> i64 {
     off_s.saturating_add(ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S).saturating_mul(ZONE_STEP_S)
 }
 
 impl Pairs {
-    fn add(&mut self, off_s: i64, is_single: bool) {
+    fn add(&mut self, off_s: i64, single: Option<Place>) {
         let zone = zone_of(off_s);
         if off_s.saturating_sub(zone).saturating_abs() <= TOLERANCE_NS / SECOND_NS {
             *self.zones.entry(zone).or_default() += 1;
         }
-        if is_single {
+        if let Some(place) = single {
             self.single.push(off_s);
+            self.places.push(place);
         }
+    }
+
+    /// Whether the requests stand in the log in the order in which they ended on the wire. In the log of another run of the
+    /// same load they are as many and as far apart, but overtake each other elsewhere.
+    fn is_in_sequence(&mut self) -> bool {
+        self.places.sort_unstable();
+        let pairs = || self.places.windows(2).filter(|pair| pair[1].0.saturating_sub(pair[0].0) >= APART_NS);
+        let turned = pairs().filter(|pair| pair[1].1 < pair[0].1).count();
+        turned * 10 <= pairs().count()
     }
 
     /// The time zone in which most of the lines meet their exchanges; else what nearly all single ones agree on.
@@ -75,7 +93,8 @@ impl Pairs {
         let zone = zone_of(middle);
         let shifted_s = middle.saturating_sub(zone);
         let shifted = shifted_s.saturating_abs() > TOLERANCE_NS / SECOND_NS;
-        if shifted && alike >= FEWEST && alike * 5 >= all * 4 && best.is_none_or(|(_, n)| n < alike as u64) {
+        let agreed = alike >= FEWEST && alike * 5 >= all * 4 && best.is_none_or(|(_, n)| n < alike as u64);
+        if shifted && agreed && self.is_in_sequence() {
             return LogClock { add_s: middle, shifted_s, pairs: alike, joined: true };
         }
         LogClock { add_s: best.map_or(0, |best| best.0), joined: best.is_some(), ..LogClock::default() }
@@ -95,9 +114,11 @@ impl LogIndex<'_> {
         for exchange in analysis.exchanges() {
             let lane = analysis.link(exchange.link_id()).to;
             let once = asked.get(&(lane, hash(&exchange))) == Some(&1);
-            let settled = exchange.settled().0.div_euclid(SECOND_NS);
-            let mut add = |(file, _): (u16, u32), local_s: i64, alone: bool| {
-                pairs[usize::from(file)].add(settled.saturating_sub(local_s), once && alone);
+            let ended = exchange.settled().0;
+            let settled = ended.div_euclid(SECOND_NS);
+            let mut add = |(file, line): (u16, u32), local_s: i64, alone: bool| {
+                let single = (once && alone).then_some((ended, line));
+                pairs[usize::from(file)].add(settled.saturating_sub(local_s), single);
             };
             let faults: Vec<_> = self.faults_of(exchange).take(8).collect();
             let same =
@@ -230,8 +251,23 @@ mod tests {
 
     fn clock(offs: &[i64]) -> LogClock {
         let mut pairs = Pairs::default();
-        offs.iter().for_each(|&off| pairs.add(off, true));
+        offs.iter()
+            .zip(0..)
+            .for_each(|(&off, line)| pairs.add(off, Some((i64::from(line) * SECOND_NS, line))));
         pairs.clock()
+    }
+
+    #[test]
+    fn the_log_of_another_run_is_no_clock_that_is_off() {
+        let clock = |lines: [u32; 6]| {
+            let mut pairs = Pairs::default();
+            let ends = (0..).map(|n| n * 20_000_000);
+            lines.into_iter().zip(ends).for_each(|(line, end)| pairs.add(-80_007, Some((end, line))));
+            pairs.clock().pairs
+        };
+        assert_eq!(clock([0, 1, 2, 3, 4, 5]), 6);
+        // As many, at the same pace; of those that were under way together others came first.
+        assert_eq!(clock([1, 0, 2, 4, 3, 5]), 0);
     }
 
     #[test]

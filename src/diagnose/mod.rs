@@ -26,6 +26,9 @@ mod fastcgi_tests;
 mod faults;
 mod given_up;
 mod habits;
+mod late;
+#[cfg(test)]
+mod late_tests;
 mod life;
 mod limits;
 mod log_clocks;
@@ -177,6 +180,7 @@ pub fn build_unless(analysis: &Analysis, stop: Stop<'_>) -> Result<Diagnosis, St
     stop.check()?;
     let transport = transport::findings(analysis, &diagnosis, &attempts, &holes, &findings);
     findings.extend(transport);
+    findings.extend(late::findings(analysis, &diagnosis, &attempts));
     stop.check()?;
     findings.extend(burst::findings(analysis, &diagnosis, &bursts));
     findings.extend(limits::masked(analysis, &diagnosis, &retried));

@@ -132,9 +132,7 @@ pub(super) fn find(
         found.retain(|one| !one.contested || !alone && like(one));
         // Without a common clock the count alone tells: more errors than there are attempts they could belong to.
         let unclaimed = lanes.get(&lane).map_or(0, |out| out.unclaimed(analysis));
-        if sight::may_have_lost(analysis, lane, found.len()) {
-            continue;
-        }
+        sight::drop_lost(analysis, &mut found, |_| Some(lane));
         if found.iter().any(|one| one.proven) || found.len() > 2 * unclaimed + FEWEST {
             gateways.after_failures += found.iter().filter(|one| one.after_failure).count();
             gateways.no_live.extend(found.iter().map(|one| one.exchange));
@@ -185,7 +183,7 @@ fn outgoing(
             out.starts.push((connection.inner.first, Start::Bare(connection.id)));
         }
         if connection.carries_unread() {
-            out.unread.push((connection.inner.first, connection.inner.last));
+            out.unread.push(connection.open_span());
         }
         for exchange in connection.exchanges() {
             out.starts.push((exchange.started(), Start::Exchange(exchange.id)));

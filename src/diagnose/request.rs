@@ -5,9 +5,10 @@
 
 use crate::http::{ExchangeFlags, FirstBytes, Framing, MessageState};
 use crate::tcp::{EventKind, Opening, Side};
-use crate::topology::Role;
+use crate::topology::{ExchangeId, Role};
 
 use super::case::{Case, Figures, RIGHT_BEHIND_NS, Rule, closed_after_ns};
+use super::life::Life;
 use super::texts;
 use super::verdict::{SHORTEST_UNFINISHED_NS, is_usual_timeout};
 use super::{Certainty, Outcome};
@@ -31,6 +32,7 @@ pub(super) const SHAPES: &[Rule] = &[
     Rule::new("Q9", &texts::BAD_REQUEST_OF_STRANGERS, "", bad_request_of_stranger),
     Rule::new("Q9", &texts::BAD_REQUEST, "", bad_request),
     Rule::new("Q2", &texts::REQUEST_TOO_LARGE, "", request_too_large),
+    Rule::new("Q2", &texts::REQUEST_CUT_OFF, "", cut_while_passing_on),
     Rule::new("Q1", &texts::EARLY_RESPONSE_RESET, "", early_response_reset),
     Rule::new("Q1", &texts::EARLY_RESPONSE_CLOSED, "", early_response_closed),
     Rule::new("Q1", &texts::EARLY_RESPONSE_PASSED_ON, "", early_response_passed_on),
@@ -176,6 +178,37 @@ fn request_too_large(case: &Case<'_>) -> Option<Certainty> {
     }
 }
 
+/// Q2: a proxy stopped in the middle of a body that it passed on, though it had more of it, and answered by itself.
+fn cut_while_passing_on(case: &Case<'_>) -> Option<Certainty> {
+    let request = &case.raw.request;
+    let left = matches!(case.outcome, Outcome::Aborted | Outcome::TimedOut);
+    let unread = case.raw.response.is_present() && case.exchange.left_before_response().is_none();
+    if !left || unread || !case.life.never_finished(case.exchange.connection(), request) || !case.is_whole() {
+        return None;
+    }
+    // A server that takes no more is another matter, and so is a client that left or sent no more.
+    let parent = case.parent()?;
+    let asked = &parent.raw.request;
+    let end = case.life.client_ended()?;
+    let refused = parent.status().is_some_and(|status| status >= 400);
+    let had_more = asked.body_bytes > request.body_bytes && request.body_bytes > 0;
+    let waited = end.at.0.saturating_sub(request.end.0) >= SHORTEST_UNFINISHED_NS;
+    (refused && had_more && !waited && case.request_arrived() && case.life.server_ended().is_none())
+        .then_some(Certainty::Likely)
+}
+
+/// Whether the server of this exchange stopped passing it on: its own answer came early for that.
+fn stopped_passing_on(case: &Case<'_>) -> bool {
+    let stopped = |&child: &ExchangeId| {
+        let exchange = case.analysis.exchange(child);
+        let outcome = case.around.outcomes[child.0 as usize];
+        let life = Life::of(exchange.connection());
+        let (analysis, raw, around) = (case.analysis, exchange.raw, case.around);
+        cut_while_passing_on(&Case { analysis, exchange, raw, outcome, life, around }).is_some()
+    };
+    case.analysis.trees.children(case.exchange.id).iter().any(stopped)
+}
+
 /// Products that pass requests on more often than not, as they call themselves.
 const PROXIES: [&str; 18] = [
     "angie",
@@ -242,7 +275,8 @@ fn early_response_closed(case: &Case<'_>) -> Option<Certainty> {
 fn early_response_passed_on(case: &Case<'_>) -> Option<Certainty> {
     let refused = case.status().is_some_and(|status| status >= 400);
     let stopped = case.raw.request.state == MessageState::Partial && case.life.client_ended().is_some();
-    (is_early(case) && refused && stopped && case.parent().is_some()).then_some(Certainty::Certain)
+    (is_early(case) && refused && stopped && case.parent().is_some() && !stopped_passing_on(case))
+        .then_some(Certainty::Certain)
 }
 
 /// Whether the whole answer came while the request's body was still under way, and the client had not asked first.
@@ -267,7 +301,7 @@ fn early_response(case: &Case<'_>, end: EventKind) -> Option<Certainty> {
     };
     // A client that leaves because it has its answer is no fault of the server's.
     by_server.filter(|event| case.life.client_fin.is_none_or(|fin| fin.frame > event.frame))?;
-    Some(Certainty::Certain)
+    (!stopped_passing_on(case)).then_some(Certainty::Certain)
 }
 
 /// Q3, where the snap length hides whether the request was whole: the status says so, or a proxy passed nothing on and

@@ -253,7 +253,8 @@ fn cut(case: &Case<'_>, framing: fn(Framing) -> bool) -> Option<Certainty> {
 fn asked_in_the_dark(case: &Case<'_>) -> bool {
     let children = case.analysis.trees.children(case.exchange.id);
     let unknown = |child: &ExchangeId| case.around.outcomes[child.0 as usize] == Outcome::Unknown;
-    children.iter().any(unknown) || children.is_empty() && case.around.may_have_asked(case.exchange)
+    let hidden = || case.around.may_have_asked(case.exchange) || case.around.sent_on(case.exchange).doubtful;
+    children.iter().any(unknown) || children.is_empty() && hidden()
 }
 
 /// The head itself was cut off: the proxy cannot even pass a status on.

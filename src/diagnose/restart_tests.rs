@@ -114,6 +114,21 @@ fn connections_left_idle_together_show_no_timer_where_all_are_closed_at_once() {
 }
 
 #[test]
+fn two_reloads_are_no_timer_though_two_connections_had_gone_idle_together() {
+    // The first closes three after different times; the second two whose answers had come at one moment.
+    let starts: Vec<i64> = (0..5).map(|n| n * 100 * MS).collect();
+    let reloaded = link(&starts, |conn, number, start| {
+        conn.request(Get, "/1", start + MS).response(200, start + 2 * MS);
+        let moment = if number < 3 { 520 * MS } else { 1_520 * MS };
+        let idle = [338, 312, 20, 321, 321][number] * MS;
+        let closed = moment + number as i64 * MS / 10;
+        conn.request(Get, "/2", closed - idle - MS).response(200, closed - idle).fin(Server, closed);
+        conn.request(Post, "/3", closed + 40 * MS).rst(Server, closed + 41 * MS, false);
+    });
+    assert!(told(&reloaded).iter().all(|one| !one.contains("idle-timeout")), "{:?}", told(&reloaded));
+}
+
+#[test]
 fn a_server_that_may_have_closed_as_many_others_was_not_restarted() {
     // Of those that it closed before, bytes are missing: what these closes were nobody can tell.
     let seen = |before: i64| {

@@ -50,9 +50,13 @@ impl Sending {
             asks.lossy |= connection.flow().is_lossy();
             if connection.carries_unread() {
                 let encrypted = connection.flow().protocol == Protocol::Tls;
-                asks.unread.push((connection.inner.first, connection.inner.last, encrypted));
+                let (from, to) = connection.open_span();
+                asks.unread.push((from, to, encrypted));
             }
-            let failed = |x: &ExchangeView<'_>| x.status().is_none_or(|status| status >= 500);
+            // An answer that breaks off is passed on as far as it came.
+            let failed = |x: &ExchangeView<'_>| {
+                x.status().is_none_or(|status| status >= 500) || !x.raw.response.is_complete()
+            };
             let is_sure = |x: &ExchangeView<'_>| {
                 let parent = analysis.trees.parent(x.id);
                 let alone = |parent: &Parentage| analysis.trees.children(parent.parent).len() == 1;
@@ -96,7 +100,9 @@ mod tests {
     use crate::diagnose::wirekit::Who::{App, Down, Up, User};
     use crate::diagnose::wirekit::Wire;
     use crate::http::Method::Get;
-    use crate::tcp::Side::Client;
+    use crate::http::{FirstBytes, Protocol};
+    use crate::tcp::Opening;
+    use crate::tcp::Side::{Client, Server};
     use crate::topology::ExchangeId;
 
     const LIMITED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
@@ -143,6 +149,55 @@ mod tests {
             Sending::find(&analysis).around(&analysis, analysis.exchange(ExchangeId(0))).unread
         };
         assert_eq!([false, true].map(may_be_unread), [false, true]);
+    }
+
+    #[test]
+    fn an_encrypted_connection_that_began_before_its_capture_was_open_before_its_first_packet() {
+        let encrypted = |opening: Opening| {
+            let mut chain = Chain::new(&["user", "proxy", "app"]);
+            let (user, other, behind) = (chain.open(0, 0), chain.open(1, 0), chain.open(1, 30 * MS));
+            chain.conns[user].request(Get, "/", 2 * MS).response(200, 5 * MS);
+            chain.conns[other].request(Get, "/", 3 * MS).response(200, 4 * MS);
+            chain.parent((other, 0), (user, 0), 1);
+            chain.conns[user].request(Get, "/limited", 20 * MS).response(503, 21 * MS);
+            let conn = &mut chain.conns[behind];
+            conn.speak(FirstBytes::TlsData, FirstBytes::TlsData);
+            (conn.flow.opening, conn.flow.protocol) = (opening, Protocol::Tls);
+            let analysis = chain.analyse();
+            let told = analysis.diagnosis.findings.iter().map(|finding| finding.kind.clone());
+            let told: Vec<String> = told.collect();
+            (Sending::find(&analysis).around(&analysis, analysis.exchange(ExchangeId(1))).encrypted, told)
+        };
+        assert!(!encrypted(Opening::Handshake).0);
+        let (is_known, told) = encrypted(Opening::MidStream);
+        assert!(is_known && told.iter().all(|kind| kind != "no-live-upstream"), "{told:?}");
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_may_be_that_of_another_request_of_the_same() {
+        // Two that are alike and under way together; both of what was asked for them may have gone to the first.
+        let told = |of_one: bool| {
+            let mut chain = Chain::new(&["user", "proxy", "app"]);
+            let mut cut = |link, at: i64| {
+                let conn = chain.open(link, 0);
+                chain.conns[conn]
+                    .request(Get, "/t", at)
+                    .response(200, 20 * MS - at)
+                    .cut()
+                    .fin(Server, 20 * MS);
+                conn
+            };
+            let (one, other) = (cut(0, MS), cut(0, MS));
+            let below = [cut(1, 2 * MS), cut(1, 2 * MS)];
+            chain.guess((below[0], 0), (one, 0), 1);
+            chain.guess((below[1], 0), (if of_one { one } else { other }, 0), if of_one { 2 } else { 1 });
+            let findings = chain.analyse().diagnosis.findings;
+            findings.into_iter().map(|finding| (finding.kind, finding.summary)).collect::<Vec<_>>()
+        };
+        for told in [told(false), told(true)] {
+            let [(kind, summary)] = &told[..] else { panic!("{told:?}") };
+            assert!(kind == "truncated-response" && summary.starts_with("proxy → app"), "{told:?}");
+        }
     }
 
     #[test]

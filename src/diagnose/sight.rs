@@ -1,6 +1,8 @@
 //! How much the captures show of what a lane sends: what is not in them need not have been sent by nobody, and what was
 //! sent may be in them later only.
 
+use std::collections::BTreeMap;
+
 use crate::analysis::{Analysis, ConnectionView};
 use crate::topology::LaneId;
 
@@ -9,10 +11,19 @@ use super::board::handshake_ns;
 /// Requests for which nothing was found count as such when there are more than so many times the number that was lost.
 const TIMES: f64 = 3.0;
 
+/// Drops claims that a lane sent nothing for a request, of lanes of which the captures lack so much that all of these may
+/// be among it. `lane` is `None` for what claims no such thing.
+pub(super) fn drop_lost<T>(analysis: &Analysis, claims: &mut Vec<T>, lane: impl Fn(&T) -> Option<LaneId>) {
+    let mut lanes: BTreeMap<LaneId, usize> = BTreeMap::new();
+    claims.iter().filter_map(&lane).for_each(|lane| *lanes.entry(lane).or_default() += 1);
+    lanes.retain(|&lane, requests| may_have_lost(analysis, lane, *requests));
+    claims.retain(|claim| lane(claim).is_none_or(|lane| !lanes.contains_key(&lane)));
+}
+
 /// Whether the captures lack enough of what a lane sent that so many of its requests may be among it.
 ///
 /// Of the bytes on the links behind it a share is missing that their receivers had; of the requests, the same share.
-pub(super) fn may_have_lost(analysis: &Analysis, lane: LaneId, requests: usize) -> bool {
+fn may_have_lost(analysis: &Analysis, lane: LaneId, requests: usize) -> bool {
     let (mut lost, mut held, mut seen) = (0_u64, 0_u64, 0_u64);
     for connection in sent_by(analysis, lane) {
         seen += connection.inner.exchanges.len() as u64;

@@ -439,3 +439,34 @@ fn a_proxy_that_asked_somebody_may_have_got_no_more_than_it_passed_on() {
     assert!(cut(false));
     assert!(!cut(true));
 }
+
+#[test]
+fn a_400_to_who_left_without_a_word_was_given_up_by_nobody() {
+    let mut wire = Wire::new();
+    let bad = "HTTP/1.1 400 Bad request\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad";
+    wire.end(User, FIN).say(Down, bad).end(Down, FIN);
+    let analysis = wire.analysis();
+    assert!(analysis.diagnosis.failures.visible.is_empty(), "{:?}", analysis.diagnosis.failures.visible);
+    assert!(wire.findings().is_empty(), "{:?}", wire.findings());
+}
+
+#[test]
+fn a_proxy_that_stops_in_the_middle_of_a_body_is_told_and_not_who_asked_or_was_asked() {
+    let bad = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
+    let head = "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: 3000\r\n\r\n";
+    let told = |sent: usize, status: &str| {
+        let mut wire = known(1_500);
+        wire.say(User, [head, &"x".repeat(sent)].concat());
+        wire.say(Up, [head, &"x".repeat(1_000)].concat()).end(Up, FIN).say(App, OK).end(Up, RST);
+        if status.is_empty() {
+            wire.end(User, FIN).end(Down, FIN);
+        } else {
+            wire.say(Down, status).end(Down, FIN);
+        }
+        wire.findings()
+    };
+    assert_eq!(told(3_000, bad), ["app request-too-large/cut-while-passing-on Q2 Likely"]);
+    // All that had come was passed on, or the user left.
+    let others = [told(1_000, bad), told(1_000, "")].concat();
+    assert!(others.iter().all(|one| !one.contains("cut-while")), "{others:?}");
+}

@@ -56,11 +56,12 @@ pub(super) fn find(
     if raced.is_empty() {
         return Vec::new();
     }
+    let words = words_for_dead(analysis, rejections);
     let let_go = let_go(analysis, outcomes, &raced);
     let strays = strays(analysis, outcomes, &raced);
     let is_open = |x: &ExchangeView<'_>| {
         outcomes[x.id.0 as usize] == Outcome::Complete
-            && x.status() == Some(502)
+            && x.status().is_some_and(|status| words.contains(&(analysis.link(x.link_id()).to, status)))
             && x.raw.request.is_present()
             && analysis.trees.children(x.id).is_empty()
             && !explained.contains_key(&x.id)
@@ -69,12 +70,15 @@ pub(super) fn find(
     errors.sort_unstable_by_key(|x| (x.settled(), x.id));
     let mut taken: BTreeSet<ConnectionId> = BTreeSet::new();
     let mut unsent = Vec::new();
+    let mut lanes: BTreeMap<LaneId, Answers<'_>> = BTreeMap::new();
     for error in errors {
-        let Some(all) = let_go.get(&analysis.link(error.link_id()).to) else { continue };
+        let lane = analysis.link(error.link_id()).to;
+        let Some(all) = let_go.get(&lane) else { continue };
         let near = |at: SessionTime, ns: i64| SessionTime(at.0.saturating_add(ns));
-        if strays.get(&analysis.link(error.link_id()).to).is_some_and(|strays| strays.may_hold(error)) {
+        if strays.get(&lane).is_some_and(|strays| strays.may_hold(error)) {
             continue;
         }
+        let answers = lanes.entry(lane).or_default();
         let (since, until) = (near(error.settled(), -AT_ONCE_NS), near(error.settled(), AFTERWARDS_NS));
         let from = all.partition_point(|one| one.at < since.max(error.started()));
         let fitting = all[from..].iter().take_while(|one| one.at <= until).filter(|one| {
@@ -87,12 +91,61 @@ pub(super) fn find(
         let apart = |one: &&LetGo| (one.at > error.settled(), one.at.since_ns(error.settled()).abs());
         if let Some(one) = fitting.min_by_key(apart) {
             taken.insert(one.connection);
+            answers.matched.push(one.link);
             unsent.push(Unsent { exchange: error.id, link: one.link, connection: Some(one.connection) });
+        } else if no_live.binary_search(&error.id).is_err() {
+            answers.open.push((error, all));
         }
     }
-    drop_lost(analysis, &mut unsent);
+    for answers in lanes.into_values() {
+        unsent.extend(answers.slow(&mut taken));
+    }
+    // Where the captures lack packets, requests may have been sent in those.
+    sight::drop_lost(analysis, &mut unsent, |one| Some(analysis.link(one.link).from));
     settle(analysis, &mut unsent, no_live);
     unsent
+}
+
+/// What each lane answers where the connection that it picked was dead: 502, and whatever else it said of requests that were
+/// sent on such a one (Varnish: 503).
+fn words_for_dead(analysis: &Analysis, rejections: &[Rejection]) -> BTreeSet<(LaneId, u16)> {
+    let said = rejections.iter().flat_map(|rejection| {
+        let exchange = analysis.exchange(rejection.exchange);
+        let lane = analysis.link(exchange.link_id()).from;
+        let parent = analysis.trees.parent(rejection.exchange).map(|p| analysis.exchange(p.parent));
+        let last = exchange.next_attempt().is_none();
+        let status = parent.and_then(|parent| parent.status()).filter(|&status| last && status > 502);
+        [Some((lane, 502)), status.map(|status| (lane, status))].into_iter().flatten()
+    });
+    said.collect()
+}
+
+/// The errors that one lane answered without sending anything.
+#[derive(Default)]
+struct Answers<'a> {
+    /// The links of the connections that it let go of right then.
+    matched: Vec<LinkId>,
+    /// Those right before which it let go of none, and what it let go of at any time.
+    open: Vec<(ExchangeView<'a>, &'a [LetGo])>,
+}
+
+impl Answers<'_> {
+    /// Of a lane most of whose errors came right after it had let go of a connection, those too for which it let go of one
+    /// earlier in the request: a process that waits for its turn on the processor answers late.
+    fn slow(self, taken: &mut BTreeSet<ConnectionId>) -> Vec<Unsent> {
+        if self.matched.len() <= self.open.len() {
+            return Vec::new();
+        }
+        let picked = |(error, all): (ExchangeView<'_>, &[LetGo])| {
+            let until = SessionTime(error.settled().0.saturating_add(AFTERWARDS_NS));
+            let from = all.partition_point(|one| one.at < error.started());
+            let within = all[from..].iter().take_while(|one| one.at <= until);
+            let one = within.filter(|one| !taken.contains(&one.connection)).last()?;
+            taken.insert(one.connection);
+            Some(Unsent { exchange: error.id, link: one.link, connection: Some(one.connection) })
+        };
+        self.open.into_iter().filter_map(picked).collect()
+    }
 }
 
 /// What one lane sent for requests that are not known.
@@ -139,15 +192,6 @@ fn may_be_for_another(analysis: &Analysis, outcomes: &[Outcome], id: ExchangeId)
     fails(analysis, outcomes, id)
         && !fails(analysis, outcomes, parentage.parent)
         && analysis.trees.children(parentage.parent).iter().any(guessed)
-}
-
-/// Where the captures lack packets, requests may have been sent in those.
-fn drop_lost(analysis: &Analysis, unsent: &mut Vec<Unsent>) {
-    let lane = |one: &Unsent| analysis.link(one.link).from;
-    let mut found: BTreeMap<LaneId, usize> = BTreeMap::new();
-    unsent.iter().for_each(|one| *found.entry(lane(one)).or_default() += 1);
-    found.retain(|&lane, requests| !sight::may_have_lost(analysis, lane, *requests));
-    unsent.retain(|one| found.contains_key(&lane(one)));
 }
 
 /// A proxy without a live server answers so for seconds, and lets go of connections by chance; one that meets dead
@@ -251,7 +295,7 @@ pub(super) fn findings(analysis: &Analysis, diagnosis: &Diagnosis, unsent: &[Uns
             proofs.add(
                 exchange,
                 exchange.raw.response.first_frame,
-                "answered 502, and nothing was sent for it",
+                format!("answered {}, and nothing was sent for it", exchange.status().unwrap_or_default()),
             );
         }
         draft.finish(exchanges, proofs)
@@ -284,6 +328,20 @@ mod tests {
         chain.conns[picked].fin(Server, 20 * MS).fin(Client, 30 * MS);
         chain.conns[user].request(Method::Post, "/2", 25 * MS).response(502, 30 * MS + after);
         chain
+    }
+
+    #[test]
+    fn a_proxy_that_says_503_of_dead_connections_says_so_also_where_it_sent_nothing() {
+        let with = |said: u16| {
+            let mut chain = raced_and_captured(MS / 10);
+            let user = &mut chain.conns[0];
+            let status = |status| std::num::NonZeroU16::new(status);
+            user.exchanges[0].status = status(said);
+            user.exchanges[1].status = status(503);
+            chain.parent((1, 1), (0, 0), 1);
+            cases(chain).len()
+        };
+        assert_eq!([with(502), with(503)], [0, 1]);
     }
 
     /// As before, and the capture behind the proxy goes on for long enough.
@@ -345,6 +403,26 @@ mod tests {
             cases(chain).len()
         };
         assert_eq!((with(false), with(true)), (1, 0));
+    }
+
+    #[test]
+    fn a_busy_proxy_answers_long_after_it_let_go_of_the_connection() {
+        // Three answers come at once, so many others after 70 ms.
+        let with = |slow: i64| {
+            let mut chain = raced_and_captured(MS / 10);
+            let user = chain.open(0, MS);
+            for n in 0..2 + slow {
+                let at = 100 * MS + n * 100 * MS;
+                let picked = chain.open(1, MS);
+                let conn = &mut chain.conns[picked];
+                conn.request(Method::Get, "/0", 2 * MS).response(200, 3 * MS);
+                conn.fin(Server, at + MS / 2).fin(Client, at + MS);
+                let late = if n < 2 { MS } else { 70 * MS };
+                chain.conns[user].request(Method::Post, "/2", at).response(502, at + MS + late);
+            }
+            cases(chain).into_iter().map(|(_, number)| number).sum::<u64>()
+        };
+        assert_eq!([with(0), with(2), with(3)], [3, 5, 3]);
     }
 
     #[test]

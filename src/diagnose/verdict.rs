@@ -199,7 +199,9 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
         let lost = Ending::GaveUp { silence_ns, waiting: false, early_ns: 0 };
         return if previous_served { Ending::Rejected(RejectForm::BlackHole) } else { lost };
     }
-    if let Some(end) = view.left_unheard().filter(|_| !tunnel) {
+    // What nobody had asked for nobody was waiting for: HAProxy says 400 to who leaves without a word.
+    let asked = request.is_present() || !exchange.flags.has(ExchangeFlags::UNSOLICITED);
+    if let Some(end) = view.left_unheard().filter(|_| asked && !tunnel) {
         return gave_up(life, exchange, end.at.0);
     }
     if response.is_complete() || tunnel {

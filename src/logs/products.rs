@@ -16,7 +16,11 @@ pub(super) fn haproxy(line: &str) -> Option<LoggedRequest> {
     let mut request = LoggedRequest::default();
     set(&mut request, "status", behind.first()?.value);
     set(&mut request, "body_bytes_sent", behind.get(1)?.value);
-    set(&mut request, "request", behind.iter().rfind(|token| token.quoted)?.value);
+    match behind.iter().rfind(|token| token.quoted)?.value {
+        // What came was no request, or nothing came at all.
+        "<BADREQ>" => request.method = "?".into(),
+        line => set(&mut request, "request", line),
+    }
     let begun = tokens[..timers].iter().find_map(|token| local("%d/%b/%Y:%H:%M:%S%.f", token.value));
     request.at_ns = begun.and_then(|at| at.checked_add(timers_ns(tokens[timers].value)));
     // The termination state begins with S or s where the server ended it or let it time out.
@@ -107,6 +111,9 @@ mod tests {
         let ended = haproxy(&line.replace("502 204 - - SH--", "-1 0 - - SD--")).unwrap();
         assert_eq!(ended.failed_attempts().count(), 1);
         assert_eq!(haproxy(&line.replace("502 204", "x 204")), None);
+        let bad = line.replace("back/srv1", "front/<NOSRV>").replace("POST /order HTTP/1.1", "<BADREQ>");
+        let bad = haproxy(&bad.replace("502 204 - - SH--", "400 187 - - PR--")).unwrap();
+        assert_eq!((&*bad.method, &*bad.target, bad.status), ("?", "", 400));
         let nobody = line.replace("back/srv1", "back/<NOSRV>");
         assert!(haproxy(&nobody).unwrap().attempts.is_empty());
         let line = "[pid: 9|app: 0|req: 1/1] 10.0.0.1 () {40 vars in 500 bytes} [Wed Nov 25 14:35:00 2026] GET /a?b => \

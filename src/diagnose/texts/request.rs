@@ -107,6 +107,35 @@ pub(in crate::diagnose) static REQUEST_TOO_LARGE: Words = Words {
         answered.",
 };
 
+/// Q2, where the proxy finds out while it passes the body on.
+pub(in crate::diagnose) static REQUEST_CUT_OFF: Words = Words {
+    kind: "request-too-large",
+    cause: "cut-while-passing-on",
+    rule: "Q2",
+    severity: Severity::Error,
+    summary: "{link}: {from} stops in the middle of request bodies that it passes on, {times}",
+    explanation: "{from} closed after up to {sent} of these bodies ({announced} long, the largest), while its own client \
+        went on sending or had sent all: it answered by itself. {to} got requests without an end, which it could not \
+        answer. So does a proxy with a limit for bodies that it only counts while they pass. {users}",
+    fixes: &[
+        (
+            "Caddy",
+            "request_body { max_size {megabytes}MB }",
+            "Above what clients may send; it then says 413 or 502.",
+        ),
+        ("ingress-nginx", "nginx.ingress.kubernetes.io/proxy-body-size: \"{megabytes}m\"", ""),
+        (
+            "nginx",
+            "client_max_body_size {megabytes}m;",
+            "Also holds for chunked bodies, whose size nobody announces.",
+        ),
+        ("Envoy", "buffer filter: max_request_bytes", "Where a buffer filter is configured."),
+        ("Traefik", "buffering.maxRequestBodyBytes", "Where the middleware is configured."),
+    ],
+    log_line: "http: request body too large",
+    doubt: "Where the sizes at which it stops differ widely, look for a crash or a timer of {from} instead of a limit.",
+};
+
 /// Q3.
 pub(in crate::diagnose) static REQUEST_TIMEOUT: Words = Words {
     kind: "request-timeout",
@@ -324,11 +353,12 @@ pub(in crate::diagnose) static REQUEST_HEADER_TOO_LARGE: Words = Words {
 
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 12] = [
+pub(in crate::diagnose) static ALL: [&Words; 13] = [
     &EARLY_RESPONSE_RESET,
     &EARLY_RESPONSE_CLOSED,
     &EARLY_RESPONSE_PASSED_ON,
     &REQUEST_TOO_LARGE,
+    &REQUEST_CUT_OFF,
     &REQUEST_TIMEOUT,
     &CLIENT_ABORT,
     &HALF_CLOSE,

@@ -99,7 +99,7 @@ pub(in crate::diagnose) static UNSENT: Words = Words {
         ("server", "keep connections open longer than the proxy does, or announce the close", ""),
     ],
     log_line: "http: server closed idle connection (Go: Caddy, Traefik)",
-    doubt: "Between a request and its 502 such closes come by chance too, where there are many; the proxy's log is certain.",
+    doubt: "Between a request and its error such closes come by chance too, where there are many; the proxy's log is certain.",
 };
 
 /// The answer before it came too early: the server closes because it does not read that request to its end.

@@ -1,4 +1,4 @@
-//! Words for what the transport shows: loss, closed windows, sizes that do not get through, restarts (T rules).
+//! Words for what the transport shows: loss, closed windows, sizes that do not get through, restarts, late connections (T rules).
 
 use super::{Severity, Words};
 
@@ -113,7 +113,39 @@ pub(in crate::diagnose) static DELAYED_ACK: Words = Words {
     doubt: "An application that itself takes 40 ms between its writes looks the same.",
 };
 
+/// T5, where a SYN had to be sent again.
+pub(in crate::diagnose) static CONNECT_DELAY: Words = Words {
+    kind: "connect-delay",
+    cause: "",
+    rule: "T5",
+    severity: Severity::Warning,
+    summary: "{link}: connections to {servers} came about only after {wait}, {times}",
+    explanation: "The first SYN got no answer, and TCP sends it again after 1, 3 and 7 s: {from} had these connections \
+        {wait} (median; {longest} at most) after it had asked for them. {waiting} {meanwhile}. Either the path dropped the \
+        SYNs, or the kernel of {to} did, as it does while its queue of connections to accept is full.",
+    fixes: &[
+        (
+            "server",
+            "nstat -az TcpExtListenOverflows TcpExtListenDrops",
+            "Where these grow the queue was full: more workers, a longer backlog, net.core.somaxconn.",
+        ),
+        ("uwsgi", "--listen 1024", "100 is the default; net.core.somaxconn must be as large."),
+        (
+            "network",
+            "ip -s link, iptables -L -v -n, conntrack -S: where are SYNs dropped?",
+            "Also a limit for new connections, or a full conntrack table, drops SYNs alone.",
+        ),
+        (
+            "nginx",
+            "keepalive in the upstream block",
+            "Fewer connections are opened, and fewer requests wait for one.",
+        ),
+    ],
+    log_line: "upstream timed out (110: Connection timed out) while connecting to upstream, where it lasts",
+    doubt: "A host that was just starting, or came back from a failover, looks the same.",
+};
+
 /// The words of this file.
 #[cfg(test)]
-pub(in crate::diagnose) static ALL: [&Words; 5] =
-    [&RESTART_BURST, &RETRANSMISSION_DELAY, &ZERO_WINDOW, &MTU_BLACK_HOLE, &DELAYED_ACK];
+pub(in crate::diagnose) static ALL: [&Words; 6] =
+    [&RESTART_BURST, &RETRANSMISSION_DELAY, &ZERO_WINDOW, &MTU_BLACK_HOLE, &DELAYED_ACK, &CONNECT_DELAY];
