@@ -159,7 +159,7 @@ fn the_text_report_says_what_files_are_that_are_no_captures() {
     let what = [
         (
             &text,
-            "notes.txt (no pcap or pcapng file: it starts like text, and is no log in a known format (--log-format names one))",
+            "notes.txt (no pcap or pcapng file: it starts like text, and is no log in a known format: --log-format names one)",
         ),
         (&empty, "empty.pcap (the file is empty)"),
         (

@@ -59,7 +59,7 @@ pub(super) fn guess(first: &[u8]) -> String {
         if matches!(trimmed.first(), Some(b'{' | b'[')) {
             return "JSON".to_owned();
         }
-        return "text, and is no log in a known format (--log-format names one)".to_owned();
+        return "text".to_owned();
     }
     let hex: Vec<String> = first.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("the bytes {}", hex.join(" "))

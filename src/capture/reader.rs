@@ -37,7 +37,7 @@ pub enum CaptureError {
     #[error("the file is empty")]
     Empty,
     /// The first bytes are those of no capture format.
-    #[error("no pcap or pcapng file: it starts like {looks_like}{packing}")]
+    #[error("no pcap or pcapng file: it starts like {looks_like}{packing}{}", log_hint(looks_like))]
     NotACapture {
         /// What the first bytes look like.
         looks_like: String,
@@ -79,6 +79,11 @@ pub enum CaptureError {
     /// A pcapng section header whose byte-order mark is neither of the two.
     #[error("the pcapng header is broken: its byte-order mark is neither of the two")]
     BadByteOrder,
+}
+
+/// Who gives a log that is not known as one looks for the way to say what it is.
+fn log_hint(looks_like: &str) -> &'static str {
+    if looks_like == "text" { ", and is no log in a known format: --log-format names one" } else { "" }
 }
 
 impl CaptureError {

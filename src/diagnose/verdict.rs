@@ -188,6 +188,10 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
         let aborted = exchange.flags.has(ExchangeFlags::ABORT_ASKED) && exchange.flags.refusal().is_none();
         return Ending::Known(if aborted { Outcome::Aborted } else { Outcome::NoResponse });
     }
+    // What nobody had asked for nobody was waiting for, nor misses its end: HAProxy says 400 to who leaves without a word.
+    if !request.is_present() && exchange.flags.has(ExchangeFlags::UNSOLICITED) {
+        return Ending::Known(Outcome::Complete);
+    }
     let tunnel = exchange.flags.has(ExchangeFlags::TUNNEL) && response.is_present();
     // What the server's side got too late was lost on the way: neither its silence nor its late answer tells of it.
     if let Some(end) = life.client_ended()
@@ -199,9 +203,7 @@ fn judge_exchange(life: &Life<'_>, view: ExchangeView<'_>, previous_served: bool
         let lost = Ending::GaveUp { silence_ns, waiting: false, early_ns: 0 };
         return if previous_served { Ending::Rejected(RejectForm::BlackHole) } else { lost };
     }
-    // What nobody had asked for nobody was waiting for: HAProxy says 400 to who leaves without a word.
-    let asked = request.is_present() || !exchange.flags.has(ExchangeFlags::UNSOLICITED);
-    if let Some(end) = view.left_unheard().filter(|_| asked && !tunnel) {
+    if let Some(end) = view.left_unheard().filter(|_| !tunnel) {
         return gave_up(life, exchange, end.at.0);
     }
     if response.is_complete() || tunnel {

@@ -59,9 +59,13 @@ pub fn at_least(unsure: u64) -> &'static str {
     if unsure > 0 { "at least " } else { "" }
 }
 
-/// The same for a cell of a table: `≥ 10`.
+/// The same for a cell of a table: `≥ 10`, and `?` where none is sure.
 pub fn at_least_short(number: u64, unsure: u64) -> String {
-    format!("{}{}", if unsure > 0 { "≥ " } else { "" }, grouped(number))
+    match (number, unsure) {
+        (number, 0) => grouped(number),
+        (0, _) => "?".to_owned(),
+        (number, _) => format!("≥ {}", grouped(number)),
+    }
 }
 
 /// A duration to the precision that matters: `13 µs`, `3.4 ms`, `5.00 s`.

@@ -275,7 +275,10 @@ fn retries(analysis: &Analysis, out: &mut String) {
     if failures.unsure > 0 {
         let words = format!(
             "Nothing tells what came of {}: equal requests ran at the same time.",
-            counted(failures.unsure, "more failed attempt")
+            counted(
+                failures.unsure,
+                if failures.masked.is_empty() { "failed attempt" } else { "more failed attempt" }
+            )
         );
         paragraph(out, "  ", &words);
     }

@@ -27,9 +27,13 @@ impl Http1 {
     pub(super) fn settle_start(&mut self, flow: &Flow) {
         let asked =
             self.exchanges.iter().position(|x| x.request.is_present()).unwrap_or(self.exchanges.len());
-        let start = flow.directions[0].isn.map(|isn| isn.wrapping_add(1));
+        let client = &flow.directions[0];
+        let start = client.isn.map(|isn| isn.wrapping_add(1));
+        // The FIN of a client that said nothing counts one.
+        let behind_fin = start.filter(|_| client.sent_bytes() == 0).map(|start| start.wrapping_add(1));
         for exchange in &mut self.exchanges[..asked] {
-            if start != Some(exchange.response.ack) {
+            let ack = Some(exchange.response.ack);
+            if start != ack && behind_fin != ack {
                 exchange.flags.clear(ExchangeFlags::UNSOLICITED);
             }
         }
