@@ -4,6 +4,8 @@
 mod tests;
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
@@ -45,6 +47,8 @@ pub(super) fn vote(
     orders.learn(requests, causes, matches!(common, Common::Id(_)));
     let one_group = requests.iter().all(|request| request.group == requests[0].group);
     let shares = if one_group { Shares::default() } else { Shares::of(electorate, causes) };
+    let served = causes.endpoints.iter().filter(|endpoint| endpoint.exchanges > 0);
+    let servers: BTreeSet<IpAddr> = served.map(|endpoint| endpoint.host).collect();
     let mut ballots: FixedMap<(u32, u32), Votes> = FixedMap::default();
     let mut voters: Vec<Voter> = Vec::new();
     // By endpoint: latest start of a request that holds the voter, and how many do.
@@ -105,9 +109,13 @@ pub(super) fn vote(
             let asks_both = |endpoint: u32| {
                 !leg.client.is_loopback() && causes.is_asked_by(endpoint as usize, leg.client)
             };
-            if !matches!(common, Common::Id(_)) && above.iter().any(|known| asks_both(known.0)) {
-                let is_repeated = *repeated.get_or_insert_with(|| count_endpoints(same) < same.len());
-                above.retain(|known| !is_repeated || is_there(known.0) || !asks_both(known.0));
+            if above.iter().any(|known| asks_both(known.0)) {
+                // An id may be given out by the very hop that asks both: what is served on its machine has none then.
+                let may_be_siblings = match common {
+                    Common::Id(_) => servers.contains(&leg.host),
+                    _ => *repeated.get_or_insert_with(|| count_endpoints(same) < same.len()),
+                };
+                above.retain(|known| !may_be_siblings || is_there(known.0) || !asks_both(known.0));
             }
             let weight = if above.iter().all(|known| known.2 == 1) { CLEAR } else { 1 };
             voters.push(Voter { leg: request.leg, start: request.start, group: request.group, weight });

@@ -1,5 +1,7 @@
 //! Who is put above whom.
 
+use std::net::SocketAddr;
+
 use crate::tcp::Side;
 use crate::testing::Script;
 use crate::topology::{Overrides, build};
@@ -126,4 +128,31 @@ fn who_asks_from_a_machine_asks_for_what_is_asked_there_though_a_copy_holds_what
     let served: Vec<String> =
         topology.lanes[link.from.0 as usize].serves.iter().map(ToString::to_string).collect();
     assert_eq!(served, ["10.0.2.1:8080"]);
+}
+
+#[test]
+fn a_copy_that_the_hop_asks_which_gives_out_the_ids_is_its_own_and_not_of_the_next_hop() {
+    let mut script = Script::new("any.pcap");
+    let user = script.connection(0, "10.0.0.1:3000", "10.0.1.1:80", 100);
+    let asked = script.connection(0, "10.0.1.1:3000", "10.0.2.1:8080", 100);
+    let copy = script.connection(0, "10.0.1.1:3001", "10.0.4.1:9000", 100);
+    let last = script.connection(0, "10.0.2.1:3000", "10.0.3.1:8000", 100);
+    for n in 0..40i64 {
+        let (at, target, id) = (n * 40 * MS + MS, format!("/{n}"), format!("id-of-{n}"));
+        let ids: &[(&str, &str)] = &[("x-request-id", &id)];
+        // The copy lies inside of what the next hop was asked.
+        for (conn, after, took, headers) in
+            [(user, 0, 30, &[][..]), (asked, 1, 28, ids), (copy, 2, 9, ids), (last, 3, 20, ids)]
+        {
+            script.request(conn, at + after * MS, "GET", &target, headers, "");
+            script.response(conn, at + (after + took) * MS, 200, 20);
+        }
+    }
+    let topology = build(&[script.finish()], &Overrides::default());
+    let asks = |port: u16| {
+        let to = topology.lanes.iter().position(|lane| lane.serves.iter().any(|at| at.port() == port));
+        let link = topology.links.iter().find(|link| Some(usize::from(link.to.0)) == to).unwrap();
+        topology.lanes[usize::from(link.from.0)].serves.iter().map(SocketAddr::port).collect::<Vec<_>>()
+    };
+    assert_eq!([8080, 9000, 8000].map(asks), [vec![80], vec![80], vec![8080]]);
 }
