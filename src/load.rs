@@ -180,6 +180,10 @@ fn is_wanted(path: &Path) -> Wanted {
     if CAPTURE_ENDINGS.contains(&unpacked.as_str()) {
         return Wanted::Yes;
     }
+    // Also files of the kernel, of which some never end and some wait.
+    if path.metadata().is_ok_and(|file| file.len() == 0) {
+        return Wanted::No;
+    }
     let Some(error) = Reader::open(path).err() else { return Wanted::Yes };
     // Compressed logs, tables and sources have their ending behind that of the compression, and perhaps a number
     // between; captures often have none.

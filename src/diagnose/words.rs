@@ -14,9 +14,10 @@ pub fn times(count: u64) -> String {
     }
 }
 
-/// `1 connection`, `3 connections`.
+/// `1 connection`, `3 connections`, `2 GETs`, `2 OPTIONS`.
 pub fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(count)) }
+    let plural = if count == 1 || noun.ends_with('S') { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
 }
 
 /// What is to be said of a link's requests whose cause is ambiguous: `12 of 240 requests are ambiguous`.
@@ -265,6 +266,7 @@ mod tests {
         assert_eq!(time_of_day(1_795_675_977_946_812_345), "06:52:57.946");
         assert_eq!([1, 2, 1_600].map(times), ["once", "twice", "1,600 times"]);
         assert_eq!(methods(&[("GET".to_owned(), 2), ("POST".to_owned(), 6)].into()), "6 POSTs and 2 GETs");
+        assert_eq!(methods(&[("OPTIONS".to_owned(), 2)].into()), "2 OPTIONS");
         assert_eq!(
             [13_400, 3_440_000, 40_000_000, 5_000_400_000].map(duration),
             ["13 µs", "3.4 ms", "40 ms", "5.00 s"]

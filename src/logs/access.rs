@@ -56,6 +56,10 @@ fn behind(tokens: &[Token<'_>], at: usize, line: &RequestLine<'_>) -> Option<Log
             set(&mut request, "uri", target);
         }
     }
+    // Envoy's status of a request that its client left unanswered; a number behind it is none.
+    if tokens.get(at + 1).is_some_and(|token| matches!(token.value, "0" | "000")) {
+        return None;
+    }
     let status = tokens[at + 1..].iter().position(|token| status(token.value).is_some())? + at + 1;
     set(&mut request, "status", tokens[status].value);
     if let Some(bytes) = tokens.get(status + 1) {
@@ -546,6 +550,7 @@ mod tests {
             "a|b|c|d|e|f",
             r#"{"n": 104, "method": "GET", "target": "/a", "got": ["200"]}"#,
             "Once, at noon, GET, /a, 200, was all that we saw",
+            r#"[2026-11-28T05:33:07.919Z] "GET /a HTTP/1.1" 0 DC 0 0 294 - "-" "curl" "id" "shop" "10.0.0.4:4443""#,
         ] {
             assert_eq!(read(line), None, "{line}");
         }

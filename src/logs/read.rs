@@ -16,7 +16,7 @@ const MAX_KEPT: usize = 500_000;
 /// How many lines at the start of a file tell whether it is a log.
 const PROBED: usize = 200;
 /// Endings of the files in a folder that may be logs.
-const LOG_ENDINGS: [&str; 8] = ["log", "json", "jsonl", "ndjson", "txt", "csv", "tsv", "ltsv"];
+const LOG_ENDINGS: [&str; 9] = ["log", "out", "json", "jsonl", "ndjson", "txt", "csv", "tsv", "ltsv"];
 /// Folders beside captures that are looked into for logs.
 const LOG_FOLDERS: [&str; 2] = ["log", "logs"];
 
