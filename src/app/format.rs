@@ -97,12 +97,6 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// The same with a capital letter at its beginning.
-pub fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
 /// `1 exchange`, `2 exchanges`.
 pub fn counted(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

@@ -7,13 +7,13 @@ use egui::Context;
 
 use super::command::Command;
 use super::dialogs::{Answer, Pick, Purpose};
-use super::format::capitalized;
 use super::loader::{LoadError, Loaded, Request};
 use super::navigate;
 use super::panes::lanes::Draft;
 use super::panes::verdict::leading;
 use super::remap::Remap;
 use super::state::{Action, AppState, DetailTab, Leave, Modal, Tab};
+use crate::diagnose::words::capitalized;
 use crate::session::{Annotation, History, Mark, Selection, Target, TimeView};
 use crate::topology::Overrides;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::texts::{MASKED_FAILURES, NEXT_HOP_MISSING};
-use super::words::{counted, grouped, listed, times};
+use super::words::{capitalized, counted, grouped, listed, times};
 use super::{Finding, Severity};
 use crate::analysis::Analysis;
 use crate::topology::{LaneId, LinkId};
@@ -94,8 +94,7 @@ pub fn seen(analysis: &Analysis) -> String {
 
 /// `Users`, or `Clients`.
 fn askers(analysis: &Analysis) -> String {
-    let (first, rest) = analysis.askers().split_at(1);
-    first.to_uppercase() + rest
+    capitalized(analysis.askers())
 }
 
 /// Whether a finding says only that what failed lies behind what was captured.

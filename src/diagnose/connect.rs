@@ -414,28 +414,44 @@ fn alive(analysis: &Analysis, link: LinkId, servers: &[SocketAddr]) -> String {
     words.to_owned()
 }
 
-fn prove(connection: ConnectionView<'_>, how: Failed, proofs: &mut ProofList<'_>) {
+/// Shows the SYNs of a connection, numbered, and what else `note` has words for.
+pub(super) fn prove_opening(
+    connection: ConnectionView<'_>,
+    proofs: &mut ProofList<'_>,
+    note: impl Fn(&Event) -> Option<&'static str>,
+) {
     let mut number = 0;
     for event in connection.events() {
-        let note = match event.kind {
+        let words = match event.kind {
             EventKind::Syn => {
                 number += 1;
                 if number == 1 { "SYN".to_owned() } else { format!("the same SYN again ({number})") }
             }
+            _ => match note(event) {
+                Some(words) => words.to_owned(),
+                None => continue,
+            },
+        };
+        proofs.add_packet(connection.id, event.frame, words);
+    }
+}
+
+fn prove(connection: ConnectionView<'_>, how: Failed, proofs: &mut ProofList<'_>) {
+    prove_opening(connection, proofs, |event| {
+        Some(match event.kind {
             EventKind::Rst if matches!(how, Failed::Refused | Failed::Checked | Failed::RefusedStranger) => {
-                "answered by RST".to_owned()
+                "answered by RST"
             }
-            EventKind::Unreachable => "answered by an ICMP error".to_owned(),
-            EventKind::SynAck if how == Failed::Overflow => "SYN,ACK".to_owned(),
-            EventKind::Established if how == Failed::Overflow => "acknowledged by the client".to_owned(),
+            EventKind::Unreachable => "answered by an ICMP error",
+            EventKind::SynAck if how == Failed::Overflow => "SYN,ACK",
+            EventKind::Established if how == Failed::Overflow => "acknowledged by the client",
             EventKind::Retransmission if how == Failed::Overflow && event.from == Side::Client => {
-                "the client's first bytes again".to_owned()
+                "the client's first bytes again"
             }
             EventKind::Rst if how == Failed::Overflow && event.from == Side::Server => {
-                "the server knows no such connection".to_owned()
+                "the server knows no such connection"
             }
-            _ => continue,
-        };
-        proofs.add_packet(connection.id, event.frame, note);
-    }
+            _ => return None,
+        })
+    });
 }

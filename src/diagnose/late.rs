@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::analysis::{Analysis, ConnectionView};
-use crate::tcp::{EventKind, Opening};
+use crate::tcp::{Event, EventKind, Opening};
 use crate::topology::{ConnectionId, LinkId};
 
-use super::connect::{Attempt, delay_ns, sent_again, syns};
+use super::connect::{Attempt, delay_ns, prove_opening, sent_again, syns};
 use super::draft::{Draft, ProofList};
 use super::reuse::CASES;
 use super::spans::Spans;
@@ -56,18 +56,8 @@ fn finding(analysis: &Analysis, diagnosis: &Diagnosis, link: LinkId, late: &[Con
     draft.values.push(("meanwhile", meanwhile(analysis, link, late)));
     let mut proofs = ProofList::new(analysis);
     for connection in late.iter().take(CASES) {
-        let mut number = 0;
-        for event in connection.events() {
-            let note = match event.kind {
-                EventKind::Syn => {
-                    number += 1;
-                    if number == 1 { "SYN".to_owned() } else { format!("the same SYN again ({number})") }
-                }
-                EventKind::SynAck => "answered by SYN,ACK".to_owned(),
-                _ => continue,
-            };
-            proofs.add_packet(connection.id, event.frame, note);
-        }
+        let answered = |event: &Event| (event.kind == EventKind::SynAck).then_some("answered by SYN,ACK");
+        prove_opening(*connection, &mut proofs, answered);
     }
     draft.connections = late.iter().map(|connection| connection.id).collect();
     draft.finish(Vec::new(), proofs)

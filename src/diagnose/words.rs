@@ -14,6 +14,12 @@ pub fn times(count: u64) -> String {
     }
 }
 
+/// The text with a capital letter at its beginning.
+pub fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// `1 connection`, `3 connections`, `2 GETs`, `2 OPTIONS`.
 pub fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 || noun.ends_with('S') { "" } else { "s" };

@@ -3,10 +3,11 @@
 use egui::{Align, Layout, RichText, ScrollArea, Ui};
 
 use super::{Actions, Pane};
-use crate::app::format::{capitalized, grouped};
+use crate::app::format::grouped;
 use crate::app::state::Action;
 use crate::app::widgets::{card, clickable_row, severity_mark};
 use crate::diagnose::beyond::{self, is_beyond};
+use crate::diagnose::words::capitalized;
 use crate::diagnose::{Certainty, Finding, RejectForm};
 
 /// More findings than this are scrolled through: where it starts shall stay in sight below them.
